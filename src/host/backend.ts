@@ -1,0 +1,113 @@
+import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
+import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../vif/id.js';
+import { OperationError } from '../vif/problem.js';
+import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../vif/snapshot.js';
+import type { StatusWrites } from '../vif/status.js';
+
+/** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
+export class Backend {
+  readonly #xenstore: Xenstore;
+
+  constructor(xenstore: Xenstore) {
+    this.#xenstore = xenstore;
+  }
+
+  /** This domain's id; 0 on a xenstored's socket. */
+  async domid(): Promise<number> {
+    return Number((await this.#xenstore.read('domid').catch(absent)) ?? 0);
+  }
+
+  /** One watch for all vifs, however many: a domain may have 128. It fires also for `backend` coming and going. */
+  watch(): Promise<Watch> {
+    return this.#xenstore.watch(backendRoot);
+  }
+
+  /** The vifs that have a backend directory, of one domain or of all. */
+  async list(domid?: number): Promise<VifId[]> {
+    const domids =
+      domid === undefined
+        ? ((await this.#xenstore.directory(backendRoot).catch(absent)) ?? [])
+        : [String(domid)];
+    const devids = await Promise.all(
+      domids.map((domid) => this.#xenstore.directory(`${backendRoot}/${domid}`).catch(absent)),
+    );
+    return domids
+      .flatMap((domid, i) => (devids[i] ?? []).map((devid) => makeVifId(domid, devid)))
+      .filter((id) => id !== undefined);
+  }
+
+  /** What xenstore says of a vif; undefined when its directory does not exist. */
+  async read(id: VifId): Promise<VifSnapshot | undefined> {
+    const [keys, frontend] = await Promise.all([
+      this.#xenstore.readChildren(backendPath(id), vifKeys),
+      // A frontend that may not be read costs the guest its `mtu`, nothing else.
+      this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
+    ]);
+    return keys === undefined || keys.size === 0 ? undefined : snapshot(id, keys, frontend);
+  }
+
+  /**
+   * Writes a status, unless the directory is gone meanwhile: xs_write would make it anew, and dom0 would never clean
+   * up after a vif it has forgotten.
+   * @returns false when it was gone
+   */
+  async report(id: VifId, { backend, frontendMtu }: StatusWrites): Promise<boolean> {
+    const path = backendPath(id);
+    const writes = Object.entries(backend);
+    const [, written] = await Promise.all([
+      frontendMtu === undefined ? undefined : this.#tellFrontend(id, frontendMtu),
+      writes.length === 0
+        ? true
+        : this.#xenstore
+            .commit([
+              { op: 'expect', path: `${path}/online` },
+              ...writes.map(([key, value]) =>
+                value === undefined
+                  ? ({ op: 'rm', path: `${path}/${key}` } as const)
+                  : ({ op: 'write', path: `${path}/${key}`, value } as const),
+              ),
+            ])
+            .then(() => true, absent),
+    ]);
+    return written ?? false;
+  }
+
+  /**
+   * Deletes the directory of a vif which dom0 has taken away, so that dom0 can go on (libxl waits 10 s for this). Only
+   * if it is still that one: a device attached again under the same number has a directory of the same name.
+   */
+  async remove(id: VifId): Promise<void> {
+    const path = backendPath(id);
+    try {
+      await this.#xenstore.commit([
+        { op: 'expect', path: `${path}/online`, value: '0' },
+        { op: 'expect', path: `${path}/state`, value: String(xenbusState.closed) },
+        { op: 'rm', path },
+      ]);
+    } catch (error) {
+      if (error instanceof XenstoreError && (error.code === 'ENOENT' || error.code === 'ESTALE')) return;
+      throw new OperationError(`delete the backend of ${vifName(id)}`, path, reasonOf(error), {
+        waits: false,
+      });
+    }
+  }
+
+  /** libxl makes the node for us to write; where it did not, or it is gone, the guest keeps its default. */
+  async #tellFrontend(id: VifId, mtu: number): Promise<void> {
+    await this.#xenstore.write(`${frontendPath(id)}/mtu`, String(mtu)).catch(refused);
+  }
+}
+
+/** For `catch`: an absent path is an answer, every other refusal an error. */
+function absent(error: unknown): undefined {
+  if (error instanceof XenstoreError && error.code === 'ENOENT') return undefined;
+  throw error;
+}
+
+/** The same for a path that may be closed to us. */
+function refused(error: unknown): undefined {
+  if (error instanceof XenstoreError && ['ENOENT', 'EACCES'].includes(error.code)) return undefined;
+  throw error;
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,156 @@
+import { type NetlinkMessage, parseAttributes } from 'netlink';
+import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
+import { type VifId, vifName } from '../vif/id.js';
+import { type Link, type LinkView, vifOfLink } from '../vif/observed.js';
+
+// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
+// the host's byte order, which is little-endian wherever Xen runs.
+export const rtm = {
+  newLink: 16,
+  delLink: 17,
+  getLink: 18,
+  setLink: 19,
+  newAddr: 20,
+  delAddr: 21,
+  getAddr: 22,
+};
+export const ifla = {
+  address: 1,
+  ifname: 3,
+  mtu: 4,
+  master: 10,
+  linkinfo: 18,
+  ifalias: 20,
+  parentDevName: 56,
+};
+export const ifa = { address: 1, local: 2 };
+export const family = { unspec: 0, inet: 2, inet6: 10 };
+export const iffUp = 1;
+const infoKind = 1;
+const scopeLink = 253;
+
+/** The network devices and addresses that a sequence of rtnetlink messages tells of. */
+export class LinkState implements LinkView {
+  readonly #byIndex = new Map<number, Link>();
+  readonly #byName = new Map<string, Link>();
+  readonly #byVif = new Map<string, Link>();
+  /** By device index, then by the address's text. */
+  readonly #addresses = new Map<number, Map<string, Network>>();
+
+  byName(name: string): Link | undefined {
+    return this.#byName.get(name);
+  }
+
+  byIndex(index: number): Link | undefined {
+    return this.#byIndex.get(index);
+  }
+
+  ofVif(id: VifId): Link | undefined {
+    return this.#byVif.get(vifName(id));
+  }
+
+  all(): Iterable<Link> {
+    return this.#byIndex.values();
+  }
+
+  /** Takes one message in and returns the names of the devices it changed: two for a rename, none for other news. */
+  apply({ type, data }: NetlinkMessage): string[] {
+    switch (type) {
+      case rtm.newLink:
+      case rtm.delLink:
+        // Bridges and IPv6 announce their own doings with the same types: a port that leaves its bridge is a
+        // RTM_DELLINK of family AF_BRIDGE, and the device is still there.
+        if (data.readUInt8(0) !== family.unspec) return [];
+        return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
+      case rtm.newAddr:
+      case rtm.delAddr:
+        return this.#applyAddress(data, type === rtm.newAddr);
+      default:
+        return [];
+    }
+  }
+
+  #decodeLink(data: Buffer): Link {
+    const index = data.readInt32LE(4);
+    const link = {
+      index,
+      name: '',
+      alias: undefined as string | undefined,
+      parent: undefined as string | undefined,
+      kind: undefined as string | undefined,
+      mac: '',
+      mtu: 0,
+      up: (data.readUInt32LE(8) & iffUp) !== 0,
+      master: undefined as number | undefined,
+      addresses: [...(this.#addresses.get(index)?.values() ?? [])],
+    };
+    parseAttributes(data.subarray(16), ({ type, data: value }) => {
+      if (type === ifla.ifname) link.name = text(value);
+      else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
+      else if (type === ifla.mtu) link.mtu = value.readUInt32LE(0);
+      else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
+      else if (type === ifla.ifalias) link.alias = text(value);
+      else if (type === ifla.parentDevName) link.parent = text(value);
+      else if (type === ifla.linkinfo) {
+        parseAttributes(value, (info) => {
+          if (info.type === infoKind) link.kind = text(info.data);
+        });
+      }
+    });
+    return link;
+  }
+
+  #put(link: Link): string[] {
+    const before = this.#byIndex.get(link.index);
+    if (before) this.#forget(before);
+    this.#byIndex.set(link.index, link);
+    this.#byName.set(link.name, link);
+    const vif = vifOfLink(link);
+    if (vif) this.#byVif.set(vifName(vif), link);
+    return before && before.name !== link.name ? [before.name, link.name] : [link.name];
+  }
+
+  #remove(index: number): string[] {
+    const link = this.#byIndex.get(index);
+    if (!link) return [];
+    this.#forget(link);
+    this.#byIndex.delete(index);
+    this.#addresses.delete(index);
+    return [link.name];
+  }
+
+  /** Drops what points at a link, unless another has taken its place already. */
+  #forget(link: Link): void {
+    if (this.#byName.get(link.name) === link) this.#byName.delete(link.name);
+    const vif = vifOfLink(link);
+    if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
+  }
+
+  #applyAddress(data: Buffer, added: boolean): string[] {
+    // The kernel makes link-local addresses by itself whenever a device comes up.
+    if (data.readUInt8(3) === scopeLink) return [];
+    const index = data.readUInt32LE(4);
+    const isV4 = data.readUInt8(0) === family.inet;
+    let bytes: Buffer | undefined;
+    parseAttributes(data.subarray(8), ({ type, data: value }) => {
+      // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
+      if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
+    });
+    if (bytes === undefined) return [];
+    const value = BigInt(`0x${bytes.toString('hex')}`);
+    const network: Network = {
+      family: isV4 ? 4 : 6,
+      address: isV4 ? formatIpv4(value) : formatIpv6(value),
+      prefix: data.readUInt8(1),
+    };
+    const of = this.#addresses.get(index) ?? new Map<string, Network>();
+    this.#addresses.set(index, of);
+    if (added) of.set(formatNetwork(network), network);
+    else of.delete(formatNetwork(network));
+
+    const link = this.#byIndex.get(index);
+    return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
+  }
+}
+
+const text = (value: Buffer): string => value.toString('utf8').replace(/\0.*$/s, '');

@@ -1,0 +1,275 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config.js';
+import type { Backend } from '../host/backend.js';
+import type { Host } from '../host/host.js';
+import { decide, type Verdict } from '../vif/desired.js';
+import { parseBackendPath, type VifId, vifName } from '../vif/id.js';
+import { vifOfLink } from '../vif/observed.js';
+import { type Action, plan } from '../vif/plan.js';
+import { printAction } from '../vif/print.js';
+import { asOperationError, OperationError, problem } from '../vif/problem.js';
+import { vifKeys } from '../vif/snapshot.js';
+import { type Outcome, status } from '../vif/status.js';
+import { WorkQueue } from './queue.js';
+import { VifRecord } from './vif-record.js';
+
+/** First and longest pause between tries at what may pass by itself. */
+const retryMs = { first: 500, longest: 60_000 };
+
+/** Keys which nobody but us writes. A look at their events is not urgent: mostly they are our own. */
+const ownKeys = new Set(['hotplug-status', 'hotplug-error']);
+const ownKeyDelayMs = 200;
+
+/** Queue keys that no vif has: a look for all vifs, and for those of one domain. */
+const everyVif = 'all vifs';
+const vifsOf = `${everyVif} of `;
+
+const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
+
+/**
+ * Makes every vif what it should be. Events only say which vif to look at; what to do follows from what is there, so
+ * that birth, change, repair, restart and death are one path.
+ */
+export class Reconciler {
+  readonly #backend: Backend;
+  readonly #host: Host;
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #records = new Map<string, VifRecord>();
+  readonly #queue: WorkQueue;
+
+  constructor(parts: { backend: Backend; host: Host; config: Config; log: Logger }) {
+    this.#backend = parts.backend;
+    this.#host = parts.host;
+    this.#config = parts.config;
+    this.#log = parts.log;
+    this.#queue = new WorkQueue((name) => this.#look(name));
+  }
+
+  /** Looks at every vif there is in xenstore, on the host or in memory, and resolves when all have been seen to. */
+  async sweep(): Promise<void> {
+    this.#queue.add(everyVif);
+    await this.#queue.idle();
+  }
+
+  /** A watch event fired at this path. */
+  xenstoreChanged(path: string): void {
+    const subject = parseBackendPath(path);
+    if (subject.kind === 'above') {
+      // xenstored tells of a tree that came or went by its topmost node only.
+      this.#queue.add(subject.domid === undefined ? everyVif : `${vifsOf}${subject.domid}`);
+    } else if (subject.kind === 'vif' && decisiveKeys.has(subject.key)) {
+      if (!ownKeys.has(subject.key)) this.#mark(subject.id, { stale: true });
+      else
+        setTimeout(
+          () => this.#records.has(vifName(subject.id)) && this.#mark(subject.id, { stale: true }),
+          ownKeyDelayMs,
+        ).unref();
+    }
+  }
+
+  /** These network devices came, changed or went; `*` means that any may have. */
+  linksChanged(names: readonly string[]): void {
+    const { links } = this.#host.observe();
+    for (const name of names) {
+      const link = links.byName(name);
+      const id = link && vifOfLink(link);
+      if (id) this.#mark(id);
+    }
+    for (const { id, dependsOn } of this.#records.values()) {
+      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#mark(id);
+    }
+  }
+
+  /** Ends the work under way and starts no more; the vifs stay as they are. */
+  async stop(): Promise<void> {
+    for (const record of this.#records.values()) record.sleep();
+    await this.#queue.close();
+  }
+
+  #mark(id: VifId, { stale = false } = {}): void {
+    const name = vifName(id);
+    const record = this.#records.get(name) ?? new VifRecord(id);
+    this.#records.set(name, record);
+    record.stale ||= stale;
+    record.markedAt ??= performance.now();
+    this.#queue.add(name);
+  }
+
+  /** The queue's job: a look at one vif, or for all vifs there are. Never rejects. */
+  async #look(key: string): Promise<void> {
+    if (!key.startsWith(everyVif)) return await this.#lookAt(key);
+    try {
+      await this.#survey(key === everyVif ? undefined : Number(key.slice(vifsOf.length)));
+    } catch (error) {
+      this.#log.error({ err: error }, 'survey failed');
+    }
+  }
+
+  /** Marks the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
+  async #survey(domid: number | undefined): Promise<void> {
+    const listed = await this.#backend.list(domid);
+    const known = [...this.#records.values()].map(({ id }) => id);
+    for (const id of [...listed, ...known, ...this.#host.owned()]) {
+      if (domid === undefined || id.domid === domid) this.#mark(id, { stale: true });
+    }
+  }
+
+  /** Looks at one vif and makes it what it should be. Never rejects: what goes wrong is that vif's own trouble. */
+  async #lookAt(name: string): Promise<void> {
+    const record = this.#records.get(name);
+    if (record === undefined) return;
+    const since = record.markedAt ?? performance.now();
+    record.markedAt = undefined;
+    record.sleep();
+    try {
+      if (record.stale) {
+        // Before reading: what happens during the read makes it stale again.
+        record.stale = false;
+        record.snapshot = await this.#backend.read(record.id);
+      }
+      await this.#follow(record, since);
+    } catch (error) {
+      record.stale = true;
+      await this.#failed(record, asOperationError(error, 'attach', record.name)).catch((reportError) =>
+        this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
+      );
+    }
+  }
+
+  async #follow(record: VifRecord, since: number): Promise<void> {
+    const verdict = decide(record.snapshot, this.#config, this.#host.observe());
+    if ('dependsOn' in verdict) record.dependsOn = new Set(verdict.dependsOn);
+    if (verdict.kind !== 'await-netdev') record.waitingSince = undefined;
+    switch (verdict.kind) {
+      case 'attach':
+        return await this.#attach(record, verdict, since);
+      case 'refuse':
+        await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+        return await this.#failed(record, verdict.problem);
+      case 'await-netdev':
+        return await this.#awaitNetdev(record);
+      case 'closing':
+        record.phase = 'closing';
+        return;
+      case 'remove':
+        return await this.#remove(record, verdict.directory);
+    }
+  }
+
+  async #attach(
+    record: VifRecord,
+    { topology, desired }: Verdict & { kind: 'attach' },
+    since: number,
+  ): Promise<void> {
+    const actions = plan(record.id, desired, this.#host.observe());
+    try {
+      await this.#perform(record, actions);
+      const left = plan(record.id, desired, this.#host.observe());
+      if (left.length > 0) {
+        throw new OperationError(
+          'attach',
+          record.name,
+          `still to do afterwards: ${left.map(printAction).join('; ')}`,
+          {
+            waits: false,
+          },
+        );
+      }
+    } catch (error) {
+      // The netdev went while we worked on it: whatever that broke is not worth a word.
+      if (this.#host.observe().links.ofVif(record.id) === undefined)
+        return this.#mark(record.id, { stale: true });
+      throw error;
+    }
+    const link = this.#host.observe().links.ofVif(record.id);
+    if (link === undefined) return this.#mark(record.id, { stale: true });
+
+    const { phase: before, snapshot } = record;
+    const adopted = actions.length === 0 && snapshot?.hotplugStatus === 'connected';
+    if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
+    record.phase = 'attached';
+    record.problem = undefined;
+    record.failures = 0;
+    const detail = {
+      ...fields(record),
+      topology,
+      bridge: desired.link.master ?? undefined,
+      ...(link.name === record.name ? {} : { vifname: link.name }),
+      mtu: link.mtu,
+      ms: Math.round((performance.now() - since) * 100) / 100,
+    };
+    if (before !== 'attached') this.#log.info(detail, adopted ? 'vif adopted' : 'vif attached');
+    else if (actions.length > 0)
+      this.#log.warn({ ...detail, actions: actions.map(printAction) }, 'vif repaired');
+  }
+
+  async #awaitNetdev(record: VifRecord): Promise<void> {
+    const now = performance.now();
+    record.waitingSince ??= now;
+    const left = record.waitingSince + this.#config.netdevTimeoutMs - now;
+    if (left <= 0) {
+      const reason = `it did not appear within ${this.#config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
+      return await this.#failed(record, problem('wait for netdev', record.name, reason));
+    }
+    if (record.phase !== 'failed') record.phase = 'waiting';
+    record.wakeIn(left, () => this.#mark(record.id));
+  }
+
+  async #remove(record: VifRecord, directory: boolean): Promise<void> {
+    await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+    if (directory) await this.#backend.remove(record.id);
+    if (record.phase !== 'new' || directory) this.#log.info(fields(record), 'vif removed');
+    // An event that came meanwhile needs the record: the number may be in use again.
+    if (record.markedAt === undefined) this.#records.delete(record.name);
+    else Object.assign(record, new VifRecord(record.id), { markedAt: record.markedAt });
+  }
+
+  async #failed(record: VifRecord, error: OperationError): Promise<void> {
+    if (record.problem?.message !== error.message) {
+      this.#log.warn({ ...fields(record), error: error.message }, 'vif not attached');
+    }
+    record.phase = 'failed';
+    record.problem = error;
+    if (error.waits) {
+      record.failures = 0;
+    } else {
+      const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
+      record.failures++;
+      record.wakeIn(pause, () => this.#mark(record.id, { stale: true }));
+    }
+    await this.#report(record, { kind: 'failed', problem: error });
+  }
+
+  /** @returns false when the directory went meanwhile; then the vif is looked at again */
+  async #report(record: VifRecord, outcome: Outcome): Promise<boolean> {
+    if (record.snapshot === undefined) return true;
+    const writes = status(record.snapshot, outcome);
+    if (Object.keys(writes.backend).length === 0 && writes.frontendMtu === undefined) return true;
+    const written = await this.#backend.report(record.id, writes);
+    if (!written) {
+      this.#mark(record.id, { stale: true });
+      return false;
+    }
+    const told = writes.backend;
+    record.snapshot = {
+      ...record.snapshot,
+      ...('hotplug-status' in told ? { hotplugStatus: told['hotplug-status'] } : {}),
+      ...('hotplug-error' in told ? { hotplugError: told['hotplug-error'] } : {}),
+      ...(writes.frontendMtu === undefined ? {} : { frontendMtu: writes.frontendMtu }),
+    };
+    return true;
+  }
+
+  async #perform(record: VifRecord, actions: readonly Action[]): Promise<void> {
+    for (const action of actions) {
+      this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
+      await this.#host.perform(action);
+    }
+  }
+}
+
+const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({
+  vif: name,
+  ...id,
+});

@@ -1,0 +1,76 @@
+import type { Config } from '../config.js';
+import { topologyOf } from '../topology/topology.js';
+import { vifName } from './id.js';
+import type { ObservedState } from './observed.js';
+import { type OperationError, problem } from './problem.js';
+import { type VifSnapshot, xenbusState } from './snapshot.js';
+
+/** How a vif's netdev should be. Undefined fields are left as they are found. */
+export interface DesiredLink {
+  readonly mac: string;
+  readonly mtu: number | undefined;
+  /** The bridge's name, null for none. */
+  readonly master: string | null;
+  readonly addresses: readonly string[];
+}
+
+/** What should be on the host for one vif. */
+export interface DesiredState {
+  /** The netdev's name: the vif's own, or the one dom0 chose. */
+  readonly name: string;
+  readonly link: DesiredLink;
+}
+
+/** What a topology makes of a vif; the name is the same for all. */
+export type Attachment =
+  | { readonly desired: Omit<DesiredState, 'name'>; readonly dependsOn: readonly string[] }
+  | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
+
+/** The whole decision about one vif. */
+export type Verdict =
+  /** Attach it, or keep it attached. */
+  | {
+      readonly kind: 'attach';
+      readonly topology: string;
+      readonly desired: DesiredState;
+      readonly dependsOn: readonly string[];
+    }
+  /** It cannot be attached: keep it off the network and say why. */
+  | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly string[] }
+  /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
+  | { readonly kind: 'await-netdev'; readonly dependsOn: readonly string[] }
+  /** dom0 takes it away and netback is still closing: hands off. */
+  | { readonly kind: 'closing' }
+  /** It is gone, or may go: undo what was done on the host; `directory` says whether the backend is left to delete. */
+  | { readonly kind: 'remove'; readonly directory: boolean };
+
+/**
+ * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
+ * exist. `dependsOn` names the network devices whose coming, changing or going can change the verdict; `*` is any.
+ *
+ * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
+ */
+export function decide(snapshot: VifSnapshot | undefined, config: Config, observed: ObservedState): Verdict {
+  if (snapshot === undefined) return { kind: 'remove', directory: false };
+  if (!snapshot.online) {
+    return snapshot.state === xenbusState.closed ? { kind: 'remove', directory: true } : { kind: 'closing' };
+  }
+  const own = vifName(snapshot.id);
+  const name = snapshot.vifname ?? own;
+  const [keyProblem] = snapshot.problems;
+  if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [own] };
+  const topology = topologyOf(snapshot);
+  if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [own] };
+
+  const netdev = observed.links.ofVif(snapshot.id);
+  const holder = observed.links.byName(name);
+  if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
+    const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
+    return { kind: 'refuse', problem: problem(`rename ${own} to`, name, reason), dependsOn: [own, name] };
+  }
+  const attachment = topology.attach(snapshot, config, observed);
+  const dependsOn = [own, name, ...attachment.dependsOn];
+  if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
+  if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+  return { kind: 'attach', topology: topology.name, desired: { ...attachment.desired, name }, dependsOn };
+}

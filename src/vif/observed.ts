@@ -1,0 +1,61 @@
+import type { Network } from './address.js';
+import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
+
+/** One network device as rtnetlink shows it; the fields `ip -d link` and `ip address` would print. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** IFLA_IFALIAS; vifd writes the vif's name here when it renames a netdev. */
+  readonly alias: string | undefined;
+  /** The sysfs name of the device behind it: `vif-5-0` for a netback interface (IFLA_PARENT_DEV_NAME). */
+  readonly parent: string | undefined;
+  /** `bridge`, `veth`, …; undefined for netback's and most hardware. */
+  readonly kind: string | undefined;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** The index of the bridge (or other master) it is a port of. */
+  readonly master: number | undefined;
+  /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */
+  readonly addresses: readonly Network[];
+}
+
+/** What is on the host now, as far as a vif's fate depends on it. */
+export interface ObservedState {
+  readonly links: LinkView;
+}
+
+/** Looking links up; the host's table, kept current by rtnetlink, or an array in a test. */
+export interface LinkView {
+  byName(name: string): Link | undefined;
+  byIndex(index: number): Link | undefined;
+  /** The netdev of a vif, see {@link vifOfLink}. */
+  ofVif(id: VifId): Link | undefined;
+  all(): Iterable<Link>;
+}
+
+/**
+ * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by the alias which vifd left
+ * when it renamed it; else by netback's name. The parent alone would do, but kernels before 5.14 do not tell it.
+ */
+export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent'>): VifId | undefined {
+  return (
+    (link.parent === undefined ? undefined : parseBackendDevice(link.parent)) ??
+    parseVifName(link.name) ??
+    (link.alias === undefined ? undefined : parseVifName(link.alias))
+  );
+}
+
+/** A {@link LinkView} over a list: what the pure functions are tested with. */
+export function linkView(links: readonly Link[]): LinkView {
+  return {
+    all: () => links,
+    byIndex: (index) => links.find((link) => link.index === index),
+    byName: (name) => links.find((link) => link.name === name),
+    ofVif: (id) =>
+      links.find((link) => {
+        const owner = vifOfLink(link);
+        return owner !== undefined && vifName(owner) === vifName(id);
+      }),
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * What went wrong with one vif, as data and as an error that can be thrown. It reads
+ * `<operation> <target>: <reason>`, the same words in the journal and in `hotplug-error`:
+ * `attach vif5.0 to bridge xenbr1: no such bridge`.
+ */
+export class OperationError extends Error {
+  /** What was tried, e.g. `attach vif5.0 to bridge`. */
+  readonly operation: string;
+  /** What it was tried on, e.g. `xenbr1`. */
+  readonly target: string;
+  /** Why it did not work, without the operation. */
+  readonly reason: string;
+  /** Waits for a change of what it depends on; otherwise it is tried again by a timer. */
+  readonly waits: boolean;
+
+  constructor(operation: string, target: string, reason: string, options: { waits: boolean }) {
+    super(`${operation} ${target}: ${reason}`);
+    this.name = 'OperationError';
+    this.operation = operation;
+    this.target = target;
+    this.reason = reason;
+    this.waits = options.waits;
+  }
+}
+
+/** A problem of input or surroundings: nothing is gained by trying again before something changes. */
+export const problem = (operation: string, target: string, reason: string): OperationError =>
+  new OperationError(operation, target, reason, { waits: true });
+
+/** Any thrown thing as an {@link OperationError}; what is not one already is taken as passing. */
+export function asOperationError(error: unknown, operation: string, target: string): OperationError {
+  if (error instanceof OperationError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new OperationError(operation, target, reason, { waits: false });
+}

@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const execFileAsync = promisify(execFile);
+
+/** Runs a program to its end and returns what it printed; an error carries its stderr. */
+export async function exec(
+  file: string,
+  args: readonly string[],
+  options: { input?: string } = {},
+): Promise<string> {
+  const running = execFileAsync(file, args, { maxBuffer: 64 << 20 });
+  if (options.input !== undefined) running.child.stdin?.end(options.input);
+  const { stdout } = await running;
+  return stdout;
+}
+
+/** Waits until `look` returns something, which it is asked for again and again; fails with `what` when it never does. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 10_000,
+): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > end) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
