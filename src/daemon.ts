@@ -6,7 +6,11 @@ import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { Backend } from './host/backend.js';
 import { Host } from './host/host.js';
+import { ControlServer, type ControlSource } from './observe/control.js';
+import { Events } from './observe/events.js';
+import { reportHealth } from './observe/health.js';
 import { Reconciler } from './reconcile/reconciler.js';
+import { version } from './version.js';
 
 /** Pause between two attempts to reach a xenstored that went away. */
 const reconnectMs = 1000;
@@ -14,57 +18,113 @@ const reconnectMs = 1000;
 const stopMs = 3000;
 
 /**
- * Serves the vifs of this domain until `signal` aborts, and leaves them working then. READY=1 is sent when the watch is
- * set and every vif that is there has been seen to. Should xenstored go away, the vifs stay as they are and it is
- * looked for again.
- * @throws when xenstored or the kernel cannot be reached at the start
+ * Serves the vifs of this domain. Should xenstored go away, the vifs stay as they are and it is looked for again.
  */
-export async function runDaemon(config: Config, log: Logger, signal: AbortSignal): Promise<void> {
-  let first = true;
-  while (!signal.aborted) {
+export class Daemon implements ControlSource {
+  readonly #log: Logger;
+  readonly #events: Events;
+  readonly #started = new Date();
+  #config: Config;
+  #domid: number | undefined;
+  #reconciler: Reconciler | undefined;
+  #ready = false;
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#events = new Events(log);
+  }
+
+  /**
+   * Runs until `signal` aborts, and leaves the vifs working then. READY=1 is sent when the watch is set and every vif
+   * that is there has been seen to.
+   * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const control = await ControlServer.listen(this);
     try {
-      const xenstore = await Xenstore.open();
-      await serve(xenstore, config, log, signal, () => {
-        if (first) notify('READY=1');
-        first = false;
-      });
-    } catch (error) {
-      if (first) throw error;
-      log.error({ err: error }, 'xenstore lost');
-      await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
+      while (!signal.aborted) {
+        try {
+          await this.#serve(await Xenstore.open(), signal);
+        } catch (error) {
+          if (!this.#ready) throw error;
+          this.#log.error({ err: error }, 'xenstore lost');
+          await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
+        }
+      }
+    } finally {
+      notify('STOPPING=1');
+      control.close();
     }
   }
-}
 
-/** Serves one connection until it ends, or `signal` aborts. */
-async function serve(
-  xenstore: Xenstore,
-  config: Config,
-  log: Logger,
-  signal: AbortSignal,
-  ready: () => void,
-): Promise<void> {
-  const backend = new Backend(xenstore);
-  let reconciler: Reconciler | undefined;
-  const host = await Host.open((names) => reconciler?.linksChanged(names));
-  try {
-    reconciler = new Reconciler({ backend, host, config, log });
-    const watch = await backend.watch();
-    const events = watch[Symbol.asyncIterator]();
-    // A new watch fires once for itself: it is in place, and from here on nothing is missed.
-    await events.next();
-    const followed = follow(events, reconciler);
-    await Promise.race([reconciler.sweep(), followed, aborted(signal)]);
-    if (!signal.aborted) {
-      log.info({ domid: await backend.domid() }, 'ready');
-      ready();
+  /** Takes another configuration: every vif is looked at again and only what it changes is touched. */
+  async reload(config: Config): Promise<void> {
+    const microseconds = process.hrtime.bigint() / 1000n;
+    notify(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
+    this.#config = config;
+    this.#log.level = config.log.level;
+    await this.#reconciler?.reconfigure(config);
+    if (this.#ready) notify('READY=1');
+  }
+
+  status(vif?: string): unknown {
+    const vifs = this.#reconciler?.status() ?? [];
+    if (vif !== undefined) return vifs.find((one) => one.vif === vif);
+    return {
+      version: version(),
+      pid: process.pid,
+      since: this.#started.toISOString(),
+      domid: this.#domid ?? null,
+      xenstore: this.#reconciler !== undefined,
+      vifs,
+    };
+  }
+
+  events(vif?: string): ReturnType<Events['recent']> {
+    return this.#events.recent(vif);
+  }
+
+  follow(follower: Parameters<Events['follow']>[0]): () => void {
+    return this.#events.follow(follower);
+  }
+
+  /** Serves one connection until it ends, or `signal` aborts. */
+  async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
+    const backend = new Backend(xenstore);
+    let reconciler: Reconciler | undefined;
+    const host = await Host.open((names) => reconciler?.linksChanged(names));
+    let health: { stop(): void } | undefined;
+    try {
+      this.#domid = await backend.domid();
+      reconciler = new Reconciler({
+        backend,
+        host,
+        config: this.#config,
+        log: this.#log,
+        events: this.#events,
+      });
+      this.#reconciler = reconciler;
+      const events = (await backend.watch())[Symbol.asyncIterator]();
+      // A new watch fires once for itself: it is in place, and from here on nothing is missed.
+      await events.next();
+      const followed = follow(events, reconciler);
+      await Promise.race([reconciler.sweep(), followed, aborted(signal)]);
+      if (!signal.aborted) {
+        this.#log.info({ domid: this.#domid }, 'ready');
+        if (!this.#ready) notify('READY=1');
+        this.#ready = true;
+        health = reportHealth({ check: () => backend.domid(), vifs: () => reconciler?.status() ?? [] });
+      }
+      await Promise.race([followed, aborted(signal)]);
+    } finally {
+      health?.stop();
+      this.#reconciler = undefined;
+      // A xenstored that does not answer must not keep us: what is under way then is finished by the next start.
+      await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
+      host.close();
+      await xenstore.close();
     }
-    await Promise.race([followed, aborted(signal)]);
-  } finally {
-    // A xenstored that does not answer must not keep us: what is under way then is finished by the next start.
-    await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
-    host.close();
-    await xenstore.close();
   }
 }
 

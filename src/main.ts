@@ -1,42 +1,32 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { eventsCommand } from './commands/events.js';
+import { CommandError, exit } from './commands/exit.js';
+import { planCommand } from './commands/plan.js';
+import { statusCommand } from './commands/status.js';
 import { ConfigError, defaultConfigFile, readConfig } from './config.js';
-import { runDaemon } from './daemon.js';
+import { Daemon } from './daemon.js';
 import { createLog } from './observe/log.js';
-
-/** Exit statuses, of sysexits.h where it has one. */
-const exit = { ok: 0, failed: 1, usage: 64, config: 78 } as const;
+import { version } from './version.js';
 
 const help = `Usage: vifd <command> [options]
 
 The network agent of a Xen driver domain: attaches guest interfaces and keeps them attached.
 
 Commands:
-  run            watch the backends of this domain and serve them (the systemd unit's command)
+  run              watch the backends of this domain and serve them (the systemd unit's command)
+  status [VIF]     the vifs the running daemon serves; --watch to keep looking
+  plan VIF         what would be done for a vif, as the commands one would type; changes nothing
+  events [VIF]     what happened lately; --follow to see what happens
 
 Options:
-  --config FILE  the configuration; default ${defaultConfigFile}, which may be absent
-  --version      print the version
-  --help         print this
-`;
+  --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
+  --json           answer in JSON
+  --version        print the version
+  -h, --help       print this
 
-async function main(args: string[]): Promise<number> {
-  let parsed: ReturnType<typeof parse>;
-  try {
-    parsed = parse(args);
-  } catch (error) {
-    return usage((error as Error).message);
-  }
-  const { values, positionals } = parsed;
-  if (values.help) return print(help);
-  if (values.version) return print(`vifd ${version()}\n`);
-  const [command, ...rest] = positionals;
-  if (command === undefined) return usage('a command is missing');
-  if (command !== 'run') return usage(`there is no command "${command}"`);
-  if (rest.length > 0) return usage(`"${rest[0]}" is too much`);
-  return await run(values.config);
-}
+Exit status: 0 done, 1 refused or failed, 3 the daemon does not run, 64 wrong usage, 78 wrong configuration.
+`;
 
 const parse = (args: string[]) =>
   parseArgs({
@@ -44,14 +34,48 @@ const parse = (args: string[]) =>
     allowPositionals: true,
     options: {
       config: { type: 'string' },
-      version: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
+      json: { type: 'boolean', default: false },
+      watch: { type: 'boolean', default: false },
+      follow: { type: 'boolean', default: false },
+      version: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
+
+async function main(args: string[]): Promise<number> {
+  const { values, positionals } = parseOrExplain(args);
+  const [command, subject, ...rest] = positionals;
+  if (values.help) return print(help);
+  if (values.version) return print(`vifd ${version()}\n`);
+  if (rest.length > 0) throw usage(`"${rest[0]}" is too much`);
+  switch (command) {
+    case 'run':
+      if (subject !== undefined) throw usage(`"${subject}" is too much`);
+      return await run(values.config);
+    case 'status':
+      return await statusCommand(subject, values);
+    case 'events':
+      return await eventsCommand(subject, values);
+    case 'plan':
+      if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
+      return await planCommand(subject, readConfig(values.config), values);
+    default:
+      throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
+  }
+}
+
+function parseOrExplain(args: string[]): ReturnType<typeof parse> {
+  try {
+    return parse(args);
+  } catch (error) {
+    throw usage(messageOf(error));
+  }
+}
 
 async function run(configFile: string | undefined): Promise<number> {
   const config = readConfig(configFile);
   const log = createLog(config.log);
+  const daemon = new Daemon(config, log);
   const stopping = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -59,34 +83,40 @@ async function run(configFile: string | undefined): Promise<number> {
       stopping.abort();
     });
   }
+  process.on('SIGHUP', () => {
+    Promise.resolve()
+      .then(() => daemon.reload(readConfig(configFile)))
+      .then(
+        () => log.info('configuration reloaded'),
+        (error: unknown) => log.error({ error: messageOf(error) }, 'configuration not reloaded'),
+      );
+  });
   log.info({ version: version() }, 'starting');
   try {
-    await runDaemon(config, log, stopping.signal);
+    await daemon.run(stopping.signal);
   } catch (error) {
-    log.fatal({ err: error }, 'cannot run');
+    log.fatal({ error: messageOf(error) }, 'cannot run');
     return exit.failed;
   }
   log.info('stopped');
   return exit.ok;
 }
 
-const version = (): string =>
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version as string;
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const usage = (reason: string): CommandError => new CommandError(`${reason}; see vifd --help`, exit.usage);
 
 function print(text: string): number {
   process.stdout.write(text);
   return exit.ok;
 }
 
-function usage(reason: string): number {
-  process.stderr.write(`vifd: ${reason}; see vifd --help\n`);
-  return exit.usage;
-}
-
 main(process.argv.slice(2)).then(
   (status) => process.exit(status),
   (error: unknown) => {
-    process.stderr.write(`vifd: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exit(error instanceof ConfigError ? exit.config : exit.failed);
+    process.stderr.write(`vifd: ${messageOf(error)}\n`);
+    process.exit(
+      error instanceof ConfigError ? exit.config : error instanceof CommandError ? error.status : exit.failed,
+    );
   },
 );

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { Backend } from '../host/backend.js';
 import type { Host } from '../host/host.js';
+import type { EventDetail, Events } from '../observe/events.js';
 import { decide, type Verdict } from '../vif/desired.js';
 import { parseBackendPath, type VifId, vifName } from '../vif/id.js';
 import { vifOfLink } from '../vif/observed.js';
@@ -11,7 +12,7 @@ import { asOperationError, OperationError, problem } from '../vif/problem.js';
 import { vifKeys } from '../vif/snapshot.js';
 import { type Outcome, status } from '../vif/status.js';
 import { WorkQueue } from './queue.js';
-import { VifRecord } from './vif-record.js';
+import { VifRecord, type VifStatus } from './vif-record.js';
 
 /** First and longest pause between tries at what may pass by itself. */
 const retryMs = { first: 500, longest: 60_000 };
@@ -33,16 +34,18 @@ const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
 export class Reconciler {
   readonly #backend: Backend;
   readonly #host: Host;
-  readonly #config: Config;
+  readonly #events: Events;
+  #config: Config;
   readonly #log: Logger;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue;
 
-  constructor(parts: { backend: Backend; host: Host; config: Config; log: Logger }) {
+  constructor(parts: { backend: Backend; host: Host; config: Config; log: Logger; events: Events }) {
     this.#backend = parts.backend;
     this.#host = parts.host;
     this.#config = parts.config;
     this.#log = parts.log;
+    this.#events = parts.events;
     this.#queue = new WorkQueue((name) => this.#look(name));
   }
 
@@ -79,6 +82,21 @@ export class Reconciler {
     for (const { id, dependsOn } of this.#records.values()) {
       if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#mark(id);
     }
+  }
+
+  /** From now on decides by this configuration; every vif is looked at again. */
+  async reconfigure(config: Config): Promise<void> {
+    this.#config = config;
+    await this.sweep();
+  }
+
+  /** What is known of the vifs, for people and programs; in order of their numbers. */
+  status(): VifStatus[] {
+    const { links } = this.#host.observe();
+    return [...this.#records.values()]
+      .filter(({ phase }) => phase !== 'new')
+      .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
+      .map((record) => record.status(links.ofVif(record.id)));
   }
 
   /** Ends the work under way and starts no more; the vifs stay as they are. */
@@ -150,8 +168,7 @@ export class Reconciler {
       case 'await-netdev':
         return await this.#awaitNetdev(record);
       case 'closing':
-        record.phase = 'closing';
-        return;
+        return record.enter('closing');
       case 'remove':
         return await this.#remove(record, verdict.directory);
     }
@@ -188,20 +205,20 @@ export class Reconciler {
     const { phase: before, snapshot } = record;
     const adopted = actions.length === 0 && snapshot?.hotplugStatus === 'connected';
     if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
-    record.phase = 'attached';
-    record.problem = undefined;
-    record.failures = 0;
-    const detail = {
-      ...fields(record),
+    const ms = Math.round((performance.now() - since) * 100) / 100;
+    if (before !== 'attached') record.attachMs = ms;
+    record.enter('attached', desired, topology);
+    const detail: EventDetail = {
       topology,
       bridge: desired.link.master ?? undefined,
-      ...(link.name === record.name ? {} : { vifname: link.name }),
+      vifname: link.name === record.name ? undefined : link.name,
       mtu: link.mtu,
-      ms: Math.round((performance.now() - since) * 100) / 100,
+      ms,
     };
-    if (before !== 'attached') this.#log.info(detail, adopted ? 'vif adopted' : 'vif attached');
-    else if (actions.length > 0)
-      this.#log.warn({ ...detail, actions: actions.map(printAction) }, 'vif repaired');
+    if (before !== 'attached') this.#events.tell(adopted ? 'adopted' : 'attached', record.id, detail);
+    else if (actions.length > 0) {
+      this.#events.tell('repaired', record.id, { ...detail, actions: actions.map(printAction) });
+    }
   }
 
   async #awaitNetdev(record: VifRecord): Promise<void> {
@@ -212,14 +229,14 @@ export class Reconciler {
       const reason = `it did not appear within ${this.#config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
       return await this.#failed(record, problem('wait for netdev', record.name, reason));
     }
-    if (record.phase !== 'failed') record.phase = 'waiting';
+    if (record.phase !== 'failed') record.enter('waiting');
     record.wakeIn(left, () => this.#mark(record.id));
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
     await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
     if (directory) await this.#backend.remove(record.id);
-    if (record.phase !== 'new' || directory) this.#log.info(fields(record), 'vif removed');
+    if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
     // An event that came meanwhile needs the record: the number may be in use again.
     if (record.markedAt === undefined) this.#records.delete(record.name);
     else Object.assign(record, new VifRecord(record.id), { markedAt: record.markedAt });
@@ -227,9 +244,9 @@ export class Reconciler {
 
   async #failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#log.warn({ ...fields(record), error: error.message }, 'vif not attached');
+      this.#events.tell('failed', record.id, { error: error.message });
     }
-    record.phase = 'failed';
+    record.enter('failed');
     record.problem = error;
     if (error.waits) {
       record.failures = 0;

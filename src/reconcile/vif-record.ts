@@ -1,9 +1,32 @@
-import type { VifId } from '../vif/id.js';
-import { vifName } from '../vif/id.js';
+import { formatNetwork } from '../vif/address.js';
+import type { DesiredState } from '../vif/desired.js';
+import { type VifId, vifName } from '../vif/id.js';
+import type { Link } from '../vif/observed.js';
 import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
+
+/** One vif as `vifd status` shows it. What is not known is null. */
+export interface VifStatus {
+  readonly vif: string;
+  readonly domid: number;
+  readonly devid: number;
+  readonly state: VifPhase;
+  /** When it came into that state, ISO 8601. */
+  readonly since: string;
+  readonly topology: string | null;
+  readonly bridge: string | null;
+  /** The netdev's name now, and its index; null while there is none. */
+  readonly netdev: string | null;
+  readonly ifindex: number | null;
+  readonly mac: string | null;
+  readonly ip: readonly string[];
+  readonly mtu: number | null;
+  /** From the event that made attaching possible to the status written, in ms. */
+  readonly attachMs: number | null;
+  readonly error: string | null;
+}
 
 /** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
 export class VifRecord {
@@ -15,17 +38,50 @@ export class VifRecord {
   stale = true;
   dependsOn: ReadonlySet<string> = new Set();
   problem: OperationError | undefined;
+  attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (performance.now(), ms). */
   markedAt: number | undefined;
   /** When the wait for the netdev began. */
   waitingSince: number | undefined;
   /** Tries in a row that failed. */
   failures = 0;
+  #since = new Date();
+  #topology: string | undefined;
+  #bridge: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(id: VifId) {
     this.id = id;
     this.name = vifName(id);
+  }
+
+  /** Comes into a phase, or stays in it; whatever was wrong before is forgotten once it is attached. */
+  enter(phase: VifPhase, desired?: DesiredState, topology?: string): void {
+    if (this.phase !== phase) this.#since = new Date();
+    this.phase = phase;
+    if (phase !== 'attached') return;
+    this.#topology = topology;
+    this.#bridge = desired?.link.master ?? undefined;
+    this.problem = undefined;
+    this.failures = 0;
+  }
+
+  status(link: Link | undefined): VifStatus {
+    return {
+      vif: this.name,
+      ...this.id,
+      state: this.phase,
+      since: this.#since.toISOString(),
+      topology: this.#topology ?? null,
+      bridge: this.#bridge ?? null,
+      netdev: link?.name ?? null,
+      ifindex: link?.index ?? null,
+      mac: this.snapshot?.mac ?? null,
+      ip: this.snapshot?.ip.map(formatNetwork) ?? [],
+      mtu: link?.mtu ?? null,
+      attachMs: this.attachMs ?? null,
+      error: this.problem?.message ?? null,
+    };
   }
 
   /** Calls back once, unless it is told to wake at another time, or never, before that. */

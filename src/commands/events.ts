@@ -1,0 +1,36 @@
+import { createInterface } from 'node:readline';
+import type { VifEvent } from '../observe/events.js';
+import { ask, open } from './ask.js';
+import { exit } from './exit.js';
+
+/** `vifd events [VIF] [--follow] [--json]`: what the running daemon remembers, oldest first, then what comes. */
+export async function eventsCommand(
+  vif: string | undefined,
+  options: { json: boolean; follow: boolean },
+): Promise<number> {
+  const path = vif === undefined ? '/events' : `/events/${encodeURIComponent(vif)}`;
+  const print = (event: VifEvent): void => {
+    process.stdout.write(options.json ? `${JSON.stringify(event)}\n` : printEvent(event));
+  };
+  // Before asking for the past, so that nothing falls between; what comes meanwhile waits in the stream.
+  const coming = options.follow ? await open(`${path}?follow`) : undefined;
+  for (const event of (await ask(path)) as VifEvent[]) print(event);
+  if (coming === undefined) return exit.ok;
+  for await (const line of createInterface({ input: coming })) print(JSON.parse(line) as VifEvent);
+  return exit.ok;
+}
+
+function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions }: VifEvent): string {
+  const words = [
+    time,
+    vif,
+    kind,
+    topology,
+    bridge === undefined ? undefined : `to ${bridge}`,
+    mtu === undefined ? undefined : `mtu ${mtu}`,
+    ms === undefined ? undefined : `in ${ms} ms`,
+    error === undefined ? undefined : `- ${error}`,
+    actions === undefined ? undefined : `- ${actions.join('; ')}`,
+  ];
+  return `${words.filter((word) => word !== undefined).join(' ')}\n`;
+}

@@ -1,0 +1,56 @@
+import { Xenstore } from 'node-xenstore';
+import type { Config } from '../config.js';
+import { Backend } from '../host/backend.js';
+import { Host } from '../host/host.js';
+import { decide, type Verdict } from '../vif/desired.js';
+import { backendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
+import { plan } from '../vif/plan.js';
+import { printAction } from '../vif/print.js';
+import { CommandError, exit } from './exit.js';
+
+/**
+ * `vifd plan VIF [--json]`: what would be done for a vif as it is now, as the commands an administrator would type.
+ * Changes nothing and needs no daemon. Exits 1 when the vif cannot be attached as things are.
+ */
+export async function planCommand(name: string, config: Config, options: { json: boolean }): Promise<number> {
+  const id = parseVifName(name);
+  if (id === undefined) throw new CommandError(`"${name}" is no vif; they are named like vif5.0`, exit.usage);
+  const xenstore = await Xenstore.open();
+  const host = await Host.open(() => undefined);
+  try {
+    const snapshot = await new Backend(xenstore).read(id);
+    const observed = host.observe();
+    const verdict = decide(snapshot, config, observed);
+    const actions = plan(id, verdict.kind === 'attach' ? verdict.desired : undefined, observed);
+    const commands =
+      verdict.kind === 'await-netdev' || verdict.kind === 'closing' ? [] : actions.map(printAction);
+    const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify({ vif: name, verdict: verdict.kind, problem, commands }, undefined, 2)}\n`
+        : [`# ${explain(id, verdict, commands.length)}`, ...commands].map((line) => `${line}\n`).join(''),
+    );
+    return verdict.kind === 'refuse' ? exit.failed : exit.ok;
+  } finally {
+    host.close();
+    await xenstore.close();
+  }
+}
+
+function explain(id: VifId, verdict: Verdict, commands: number): string {
+  const name = vifName(id);
+  switch (verdict.kind) {
+    case 'attach':
+      return commands === 0 ? `${name} is attached as it should be` : `attach ${name} (${verdict.topology})`;
+    case 'refuse':
+      return verdict.problem.message;
+    case 'await-netdev':
+      return `${name} waits for its netdev, which netback makes`;
+    case 'closing':
+      return `${name} is being taken away by dom0; netback is still closing it`;
+    case 'remove':
+      return verdict.directory
+        ? `${name} is closed: undo what was done for it, then delete ${backendPath(id)}`
+        : `there is no ${backendPath(id)}: undo what is left of ${name}`;
+  }
+}

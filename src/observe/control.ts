@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
+import type { VifEvent } from './events.js';
+import { controlSocket } from './runtime-dir.js';
+
+/** What the daemon answers from. */
+export interface ControlSource {
+  status(vif?: string): unknown;
+  events(vif?: string): VifEvent[];
+  follow(follower: (event: VifEvent) => void): () => void;
+}
+
+/** Someone asks too slowly, or for too long, or nothing at all: they are cut off. */
+const limits = { requestTimeout: 5000, headersTimeout: 5000, maxHeaderSize: 8192 };
+
+/**
+ * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
+ * `/events`, `/events/vif5.0`, `/events?follow`, answered with JSON (one object a line when following). It can be asked
+ * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`, and it changes nothing.
+ */
+export class ControlServer {
+  readonly #server: Server;
+
+  private constructor(source: ControlSource) {
+    this.#server = createServer(limits, (asked, answer) => respond(source, asked, answer));
+    this.#server.maxConnections = 32;
+    // What is not HTTP gets a word and is closed; Node's own answer to it.
+    this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  }
+
+  /** @throws when another vifd answers on the socket, or it cannot be made */
+  static async listen(source: ControlSource): Promise<ControlServer> {
+    const path = controlSocket();
+    const running = await askControl('/status').catch(() => undefined);
+    if (running !== undefined) throw new Error(`vifd runs already: it answers on ${path}`);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    rmSync(path, { force: true });
+    const control = new ControlServer(source);
+    // Made for root alone from its first moment on, not opened and then closed.
+    const before = process.umask(0o177);
+    try {
+      control.#server.listen(path);
+    } finally {
+      process.umask(before);
+    }
+    await once(control.#server, 'listening');
+    chmodSync(path, 0o600);
+    return control;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+function respond(source: ControlSource, asked: IncomingMessage, answer: ServerResponse): void {
+  const [path = '', query = ''] = (asked.url ?? '').split('?');
+  if (asked.method === 'GET' && path.startsWith('/events') && query === 'follow') {
+    follow(source, path.split('/')[2], answer);
+    return;
+  }
+  const [status, body] =
+    asked.method === 'GET' ? lookUp(source, path) : [405, { error: 'only GET: the socket changes nothing' }];
+  answer.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+}
+
+function lookUp(source: ControlSource, path: string): [status: number, body: unknown] {
+  const [, topic, vif, ...more] = path.split('/');
+  if (more.length === 0 && topic === 'events') return [200, source.events(vif)];
+  if (more.length === 0 && topic === 'status') {
+    const status = source.status(vif);
+    return status === undefined ? [404, { error: `there is no ${vif}` }] : [200, status];
+  }
+  return [404, { error: 'known are /status[/VIF] and /events[/VIF][?follow]' }];
+}
+
+function follow(source: ControlSource, vif: string | undefined, answer: ServerResponse): void {
+  answer.writeHead(200, { 'content-type': 'application/jsonlines' }).flushHeaders();
+  const stop = source.follow((event) => {
+    // Who follows and does not read is let go, so that their lines do not pile up here.
+    if (answer.writableLength > 1 << 20) answer.destroy();
+    else if (vif === undefined || event.vif === vif) answer.write(`${JSON.stringify(event)}\n`);
+  });
+  answer.on('close', stop);
+}
+
+/** The daemon's answer; rejects with ENOENT or ECONNREFUSED when none runs. */
+export async function askControl(path: string): Promise<unknown> {
+  const answer = await openControl(path);
+  let text = '';
+  for await (const chunk of answer.setEncoding('utf8')) text += chunk as string;
+  const body = JSON.parse(text) as { error?: string };
+  if (answer.statusCode !== 200) throw new Error(body.error ?? `the daemon answered ${answer.statusCode}`);
+  return body;
+}
+
+/** Opens an answer that is read as it comes. */
+export async function openControl(path: string): Promise<IncomingMessage> {
+  const asking = request({ socketPath: controlSocket(), path, timeout: 5000 }).end();
+  asking.on('timeout', () => asking.destroy(new Error('the daemon does not answer')));
+  const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+  return answer;
+}

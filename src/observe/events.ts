@@ -1,0 +1,106 @@
+import type { Logger } from 'pino';
+import { type VifId, vifName } from '../vif/id.js';
+
+/** What can happen to a vif, with the constant message of its log line and the level it is worth. */
+export const eventKinds = {
+  attached: { message: 'vif attached', level: 'info' },
+  adopted: { message: 'vif adopted', level: 'info' },
+  repaired: { message: 'vif repaired', level: 'warn' },
+  updated: { message: 'vif updated', level: 'info' },
+  failed: { message: 'vif not attached', level: 'warn' },
+  removed: { message: 'vif removed', level: 'info' },
+} as const;
+
+export type EventKind = keyof typeof eventKinds;
+
+/** What a log line about a vif carries besides its message. Undefined fields are left out. */
+export interface EventDetail {
+  readonly topology?: string | undefined;
+  readonly bridge?: string | undefined;
+  readonly vifname?: string | undefined;
+  readonly mtu?: number | undefined;
+  /** From the event that made it possible to the status written, in ms. */
+  readonly ms?: number | undefined;
+  readonly error?: string | undefined;
+  /** The changes made, as commands. */
+  readonly actions?: readonly string[] | undefined;
+}
+
+export interface VifEvent extends EventDetail {
+  /** ISO 8601. */
+  readonly time: string;
+  readonly kind: EventKind;
+  readonly vif: string;
+  readonly domid: number;
+  readonly devid: number;
+}
+
+/** How much is kept: events a vif, and vifs, the oldest going first. */
+const kept = { events: 32, vifs: 1024 };
+
+/** A vif may write this many lines in this many ms; a guest that flaps must not drown the others. */
+const limit = { lines: 20, ms: 10_000 };
+
+interface History {
+  readonly events: VifEvent[];
+  /** When the current span of counting began, and the lines written and left out in it. */
+  since: number;
+  written: number;
+  left: number;
+}
+
+/** What happened to each vif: told to the log, kept for `vifd events`, and passed on to those who follow. */
+export class Events {
+  readonly #log: Logger;
+  readonly #histories = new Map<string, History>();
+  readonly #followers = new Set<(event: VifEvent) => void>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  tell(kind: EventKind, id: VifId, detail: EventDetail = {}): void {
+    const event: VifEvent = { time: new Date().toISOString(), kind, vif: vifName(id), ...id, ...detail };
+    const history = this.#historyOf(event.vif);
+    history.events.push(event);
+    if (history.events.length > kept.events) history.events.shift();
+    this.#write(event, history);
+    for (const follower of this.#followers) follower(event);
+  }
+
+  /** The events kept of one vif, or of all, oldest first. */
+  recent(vif?: string): VifEvent[] {
+    const histories = vif === undefined ? [...this.#histories.values()] : [this.#histories.get(vif)];
+    return histories
+      .flatMap((history) => history?.events ?? [])
+      .sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+  }
+
+  /** Calls back with every event from now on. @returns what ends it */
+  follow(follower: (event: VifEvent) => void): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  #historyOf(vif: string): History {
+    const history = this.#histories.get(vif) ?? { events: [], since: 0, written: 0, left: 0 };
+    // Deleted and set again: a Map keeps the order of insertion, so the first is the one unheard of for longest.
+    this.#histories.delete(vif);
+    this.#histories.set(vif, history);
+    const [oldest] = this.#histories.keys();
+    if (this.#histories.size > kept.vifs && oldest !== undefined) this.#histories.delete(oldest);
+    return history;
+  }
+
+  #write({ kind, time: _, ...fields }: VifEvent, history: History): void {
+    const now = performance.now();
+    const leftOut = history.left;
+    if (now - history.since > limit.ms) Object.assign(history, { since: now, written: 0, left: 0 });
+    if (++history.written > limit.lines) {
+      history.left++;
+      return;
+    }
+    const { message, level } = eventKinds[kind];
+    this.#log[level]({ ...fields, ...(history.left === 0 && leftOut > 0 ? { leftOut } : {}) }, message);
+  }
+}
