@@ -31,7 +31,8 @@ export class XenstoreError extends Error {
    * Whether a quota of the calling domain is the cause: more of the same will fail too, until nodes, watches or
    * transactions are given back. ENOSPC in xenstored; oxenstored's word for it, EQUOTA, is not in libxenstore's
    * vocabulary and arrives as EINVAL. Since arguments are checked before anything is sent, an EINVAL for something
-   * that takes space means this.
+   * that takes space means this. (oxenstored also bounds the requests of a transaction, at 1024 by default, and then
+   * answers EQUOTA to whatever comes next: on a read or removal that stays a plain EINVAL here.)
    */
   readonly quota: boolean;
 

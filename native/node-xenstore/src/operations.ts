@@ -90,7 +90,7 @@ export abstract class Operations<
 
   /**
    * Removes a node and everything below. One that does not exist is no error, as long as its parent does; without
-   * parent, xenstored says ENOENT, oxenstored nothing.
+   * parent it rejects with ENOENT.
    */
   async rm(path: string): Promise<void> {
     await this.#one({ kind: 'rm', path });

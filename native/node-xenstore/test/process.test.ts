@@ -157,6 +157,42 @@ test('opening by path leaves the environment as it was', async () => {
   expect(out).toBe('true\nundefined\n');
 });
 
+test('threads and descriptors go with their connection', async () => {
+  const { out } = await run(`
+    import { readdirSync } from 'node:fs';
+    import { setTimeout } from 'node:timers/promises';
+    const count = () => readdirSync('/proc/self/task').length + readdirSync('/proc/self/fd').length;
+    const before = count();
+    const connections = await Promise.all(Array.from({ length: 20 }, () => Xenstore.open()));
+    await Promise.all(connections.map((connection) => connection.watch('w')));
+    await Promise.all(connections.map((connection) => connection.close()));
+    // The threads end on their own, soon.
+    for (let i = 0; i < 200 && count() > before; i++) await setTimeout(10);
+    console.log(count() - before);
+    await store.close();
+  `);
+  expect(Number(out)).toBeLessThanOrEqual(0);
+});
+
+test.each([
+  ['smaller than its header', [4, 2, 0, 0, 0]],
+  ['without the operations it counts', [20, 2, 0, 0, 3]],
+  ['with a path longer than itself', [32, 2, 0, 0, 1, 1, 0xffffffff, 0xffffffff]],
+])('a frame %s ends the connection, and nothing else', async (_, numbers) => {
+  const { out, code } = await run(`
+    import { once } from 'node:events';
+    import { Socket } from 'node:net';
+    import { startThread } from './dist/native.js';
+    const socket = new Socket(startThread(null)).resume();
+    socket.write(new Uint8Array(Uint32Array.from(${JSON.stringify(numbers)}).buffer));
+    await once(socket, 'close');
+    console.log(await store.exists('none'));
+    await store.close();
+  `);
+  expect(out).toBe('false\n');
+  expect(code).toBe(0);
+});
+
 test('memory stays flat over 200,000 operations', async () => {
   const { out } = await run(
     `
@@ -170,7 +206,7 @@ test('memory stays flat over 200,000 operations', async () => {
         ]).flat());
       }
     };
-    await operations(20_000);
+    await operations(60_000);
     const before = rss();
     await operations(200_000);
     console.log(rss() - before);
