@@ -1,10 +1,13 @@
-import pino, { type Logger } from 'pino';
+import { isJournal } from 'node-libsystemd';
+import pino, { type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import type { Config } from '../config.js';
+import { journalStream } from './journal.js';
 
 /**
- * The daemon's log on stdout: a line of JSON an event, or for a person where stdout is a terminal. A message is
- * constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`, `error`).
+ * The daemon's log: entries with fields where stdout leads to the journal, lines for a person on a terminal, else a
+ * line of JSON an event. A message is constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`,
+ * `error`).
  */
 export function createLog({ level }: Config['log']): Logger {
   const options = {
@@ -13,7 +16,11 @@ export function createLog({ level }: Config['log']): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
   };
-  return process.stdout.isTTY
-    ? pino(options, pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true }))
-    : pino(options, pino.destination({ fd: 1, sync: true }));
+  return pino(options, destination());
+}
+
+function destination(): DestinationStream {
+  if (isJournal(1)) return journalStream;
+  if (process.stdout.isTTY) return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  return pino.destination({ fd: 1, sync: true });
 }

@@ -1,7 +1,14 @@
+import { fstatSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import ffi from 'ffi-napi';
+import ref from 'ref-napi';
 
 /** Loaded at the first use, so that a machine without systemd does not need the library. */
-const load = () => ffi.Library('libsystemd.so.0', { sd_notify: ['int', ['int', 'string']] });
+const load = () =>
+  ffi.Library('libsystemd.so.0', {
+    sd_notify: ['int', ['int', 'string']],
+    sd_journal_sendv: ['int', ['pointer', 'int']],
+  });
 let library: ReturnType<typeof load> | undefined;
 
 /**
@@ -12,6 +19,36 @@ export function notify(state: string): boolean {
   if (process.env.NOTIFY_SOCKET === undefined) return false;
   library ??= load();
   const result = library.sd_notify(0, state);
-  if (result < 0) throw new Error(`sd_notify failed: errno ${-result}`);
+  if (result < 0) throw new Error(`sd_notify: ${getSystemErrorName(result)}`);
   return result > 0;
+}
+
+/** Whether a file descriptor leads to the journal, as systemd says in JOURNAL_STREAM (systemd.exec(5)). */
+export function isJournal(fd: number): boolean {
+  const stream = process.env.JOURNAL_STREAM;
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return stream === `${dev}:${ino}`;
+}
+
+/** sizeof(struct iovec) and the offset of its length, on the 64-bit machines Xen has. */
+const iovec = { size: 16, length: 8 };
+
+/**
+ * Writes one entry with the given fields (sd_journal_sendv(3)). Names are of `A-Z`, `0-9` and `_`; a value may hold
+ * anything, newlines too.
+ * @throws when journald cannot be reached
+ */
+export function journalSend(fields: Readonly<Record<string, string>>): void {
+  library ??= load();
+  const parts = Object.entries(fields).map(([name, value]) => Buffer.from(`${name}=${value}`));
+  const vector = Buffer.alloc(parts.length * iovec.size);
+  for (const [i, part] of parts.entries()) {
+    ref.writePointer(vector, i * iovec.size, part);
+    ref.writeUInt64LE(vector, i * iovec.size + iovec.length, part.length);
+  }
+  // `parts` must outlive the call: the vector holds their addresses only.
+  // A Buffer is a pointer to ffi-napi, though its types ask for more.
+  const result = library.sd_journal_sendv(vector as unknown as ref.Pointer<unknown>, parts.length);
+  if (result < 0 || parts.length === 0) throw new Error(`sd_journal_sendv: ${getSystemErrorName(result)}`);
 }

@@ -1,0 +1,98 @@
+import { journalSend } from 'node-libsystemd';
+
+/** Syslog priorities of pino's levels (sd-daemon(3)). */
+const priorities: Readonly<Record<string, number>> = {
+  fatal: 2,
+  error: 3,
+  warn: 4,
+  info: 6,
+  debug: 7,
+  trace: 7,
+};
+
+/**
+ * The kinds of entries that have a help text in systemd/vifd.catalog, by their constant message. The ids are random and
+ * never change: people search by them.
+ */
+const messageIds: Readonly<Record<string, string>> = {
+  ready: '8e7b98ff975a448397e99b7b2f0cb546',
+  'vif attached': '02feb0ab7eea46038efb5452ff7e4c88',
+  'vif adopted': '7d895a861ee94f83adf079702491284e',
+  'vif repaired': 'db97cc391c5e4297a0489d48346d93f4',
+  'vif not attached': '5deba6f69fd946e0bd405353c98a2ef2',
+  'vif removed': '95dbe655ad7641a9b761c5641994258f',
+  'xenstore lost': 'd7005591d9894617b0e2f048174d3675',
+  'configuration not reloaded': 'b27f0d9dd49241569dd1d03b618ca78b',
+};
+
+/** What a log line's fields are called in the journal; any other is its own name in capitals. */
+const fieldNames: Readonly<Record<string, string>> = { domid: 'XEN_DOMID', devid: 'XEN_DEVID' };
+
+/** A line of our log, as pino wrote it. */
+export interface LogRecord {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+/** A log line as the fields of a journal entry: MESSAGE for people, the rest to search by. */
+export function journalFields(record: LogRecord): Record<string, string> {
+  const { level, msg, time: _, err, ms, ...rest } = record;
+  const fields: Record<string, string> = {
+    MESSAGE: sentence(record),
+    PRIORITY: String(priorities[level] ?? 6),
+    SYSLOG_IDENTIFIER: 'vifd',
+  };
+  const id = messageIds[msg];
+  if (id !== undefined) fields.MESSAGE_ID = id;
+  if (typeof ms === 'number') fields.DURATION_USEC = String(Math.round(ms * 1000));
+  if (err !== undefined) fields.ERROR = errorText(err);
+  for (const [name, value] of Object.entries(rest)) {
+    const field = fieldNames[name] ?? name.replace(/[^a-z0-9]/gi, '_').toUpperCase();
+    fields[field] = Array.isArray(value)
+      ? value.join('; ')
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : String(value);
+  }
+  return fields;
+}
+
+/** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
+function sentence(record: LogRecord): string {
+  const { msg, vif, bridge, topology, ms, error, err, actions, leftOut } = record;
+  const why = error ?? (err === undefined ? undefined : errorText(err));
+  // An error names its vif itself.
+  if (msg === 'vif not attached' && why !== undefined) return String(why);
+  const words = [
+    typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
+    bridge === undefined
+      ? topology === undefined
+        ? ''
+        : `(${topology})`
+      : `to ${topology ?? 'bridge'} ${bridge}`,
+    ms === undefined ? '' : `in ${ms} ms`,
+  ].filter(Boolean);
+  const tail = [
+    why === undefined ? '' : `: ${why}`,
+    Array.isArray(actions) ? `: ${actions.join('; ')}` : '',
+    leftOut === undefined ? '' : ` (${leftOut} lines about it left out before)`,
+  ];
+  return words.join(' ') + tail.join('');
+}
+
+function errorText(err: unknown): string {
+  const message = (err as { message?: unknown } | null)?.message;
+  return typeof message === 'string' ? message : JSON.stringify(err);
+}
+
+/** A stream for pino that writes to journald, and to stderr what journald does not take. */
+export const journalStream = {
+  write(line: string): void {
+    try {
+      journalSend(journalFields(JSON.parse(line) as LogRecord));
+    } catch (error) {
+      process.stderr.write(`${error instanceof Error ? error.message : error}: ${line}`);
+    }
+  },
+};
