@@ -140,6 +140,7 @@ export class Reconciler {
     const since = record.markedAt ?? performance.now();
     record.markedAt = undefined;
     record.sleep();
+    this.#log.trace(fields(record), 'look');
     try {
       if (record.stale) {
         // Before reading: what happens during the read makes it stale again.

@@ -66,8 +66,8 @@ export function snapshot(
     return value;
   };
 
-  const script = read('script', (text) => text, 'a path');
-  if (script === undefined) {
+  const script = read('script', parsePath, 'a path of printable ASCII');
+  if (!keys.get('script')) {
     problems.push(problem('read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'));
   }
   return {
@@ -82,7 +82,7 @@ export function snapshot(
     vifname: read(
       'vifname',
       (text) => parseVifname(id, text),
-      'an interface name: 1 to 15 characters, no blank, "/" or ":", and not another vif\'s',
+      'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
     ),
     mtu: read('mtu', parseMtu, `an MTU from ${mtuRange.least} to ${mtuRange.most}`),
     hotplugStatus: keys.get('hotplug-status'),
@@ -99,14 +99,23 @@ function parseMtu(text: string): number | undefined {
   return value !== undefined && value >= mtuRange.least && value <= mtuRange.most ? value : undefined;
 }
 
-/** What the kernel takes as a netdev name (dev_valid_name in net/core/dev.c). */
+/** Printable, so that it can be shown, and no longer than a path component may be. */
+const parsePath = (text: string): string | undefined =>
+  /^[\x20-\x7e]{1,255}$/.test(text) ? text : undefined;
+
+/**
+ * What the kernel takes as a netdev name (dev_valid_name in net/core/dev.c), of printable ASCII: bytes that are no
+ * UTF-8 have been lost on the way here. Not "%" either, by which a rename has the kernel make up a name of its own.
+ */
 function parseDevice(text: string): string | undefined {
-  return /^[^\s/:\0]{1,15}$/.test(text) && text !== '.' && text !== '..' ? text : undefined;
+  return /^[!-~]{1,15}$/.test(text) && !/[/:%]/.test(text) && text !== '.' && text !== '..'
+    ? text
+    : undefined;
 }
 
 /** Any netdev name, and behind it Open vSwitch's tag and trunks. */
 const parseBridge = (text: string): string | undefined =>
-  /^[^\s/:\0]{1,20}(:\d{1,4})*$/.test(text) ? text : undefined;
+  /^(?![^:]*[/%])[!-9;-~]{1,20}(:\d{1,4})*$/.test(text) ? text : undefined;
 
 /** A rename to the pattern netback itself uses would take the name the next guest's netdev needs. */
 function parseVifname(id: VifId, text: string): string | undefined {
@@ -128,5 +137,5 @@ function parseNetworks(text: string): Network[] | undefined {
 /** What somebody else wrote, fit for a log line: bounded, without control characters. */
 function quote(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]/g, '?');
-  return `"${printable.length > 40 ? `${printable.slice(0, 40)}…` : printable}"`;
+  return `"${printable.length > 40 ? `${printable.slice(0, 40)}...` : printable}"`;
 }

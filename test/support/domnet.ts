@@ -28,9 +28,9 @@ export interface VifSpec {
  */
 export class Domnet {
   readonly namespace: string;
-  readonly xenstored: Xenstored;
+  xenstored: Xenstored;
   /** dom0's connection. */
-  readonly xenstore: Xenstore;
+  xenstore: Xenstore;
   readonly dir: string;
   readonly #namespaces = new Set<string>();
   readonly #daemons = new Set<Vifd>();
@@ -60,6 +60,14 @@ export class Domnet {
     await this.xenstored.stop();
     for (const namespace of this.#namespaces) await exec('ip', ['netns', 'delete', namespace]);
     rmSync(this.dir, { recursive: true });
+  }
+
+  /** A xenstored that was killed comes back at the same socket, with an empty store, as it does on a host. */
+  async restartXenstored(): Promise<void> {
+    await this.xenstore.close();
+    this.xenstored = await Xenstored.start({ dir: this.xenstored.dir });
+    this.xenstore = await Xenstore.open({ path: this.xenstored.socketPath });
+    await this.xenstore.write('domid', '0');
   }
 
   /** `ip` in the driver domain, its arguments as one would type them. */
@@ -131,13 +139,9 @@ export class Domnet {
       writeFileSync(file, options.config);
       args.push('--config', file);
     }
-    const child = spawn('ip', ['netns', 'exec', this.namespace, process.execPath, vifdMain, 'run', ...args], {
-      env: {
-        ...process.env,
-        XENSTORED_PATH: this.xenstored.socketPath,
-        VIFD_RUNTIME_DIR: this.dir,
-        ...options.env,
-      },
+    const [file = '', ...command] = this.vifdCommand(args);
+    const child = spawn(file, command, {
+      env: { ...this.vifdEnv, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const daemon = new Vifd(child);
@@ -145,6 +149,16 @@ export class Domnet {
     child.once('exit', () => this.#daemons.delete(daemon));
     if (options.wait !== false) await daemon.logged('ready');
     return daemon;
+  }
+
+  /** How the daemon is started here, as a list of words. */
+  vifdCommand(args: readonly string[] = []): string[] {
+    return ['ip', 'netns', 'exec', this.namespace, process.execPath, vifdMain, 'run', ...args];
+  }
+
+  /** The environment it is started in. */
+  get vifdEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, XENSTORED_PATH: this.xenstored.socketPath, VIFD_RUNTIME_DIR: this.dir };
   }
 
   /** A namespace for a guest, or anything else that is not the driver domain; removed at the end. */
@@ -194,7 +208,8 @@ export class Vif {
   /** netback's probe makes the interface: down, with the address it always has. The guest's end is up at once. */
   async addNetdev(): Promise<void> {
     const guest = await this.domnet.guestNamespace(this.domid);
-    const mac = (await this.read('mac')) ?? '00:16:3e:00:00:01';
+    const key = (await this.read('mac')) ?? '';
+    const mac = /^00(:[0-9a-f]{2}){5}$/i.test(key) ? key : '00:16:3e:00:00:01';
     const eth = `eth${this.devid}`;
     await this.domnet.ip(
       `link add ${this.name} address fe:ff:ff:ff:ff:ff type veth peer name ${eth} address ${mac} netns ${guest}`,

@@ -1,0 +1,69 @@
+import { Background, Ping } from './background.js';
+import type { Domnet, IpLink, Vif } from './domnet.js';
+import { until } from './exec.js';
+
+/** The interface of a vif, which must be there. */
+export async function linkOf(vif: Vif, name = vif.name): Promise<IpLink> {
+  const link = await vif.domnet.link(name);
+  if (link === undefined) throw new Error(`there is no interface ${name}`);
+  return link;
+}
+
+/** Waits until a vif's interface is up and a port of this bridge, or of none and down. */
+export function attachedTo(vif: Vif, bridge: string | undefined, name = vif.name): Promise<IpLink> {
+  const what = `${name} ${bridge === undefined ? 'off its bridge' : `on ${bridge}`}`;
+  return until(what, async () => {
+    const link = await vif.domnet.link(name);
+    return link?.master === bridge && link?.flags.includes('UP') === (bridge !== undefined)
+      ? link
+      : undefined;
+  });
+}
+
+/** Gives two guests addresses, and pings from one to the other for as long as the test wants. */
+export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
+  const address = (vif: Vif) => `10.${vif.devid}.${vif.domid >> 8}.${vif.domid & 255}`;
+  for (const vif of [from, to]) await vif.guestIp(`address replace ${address(vif)}/8 dev eth${vif.devid}`);
+  const ping = new Ping(await from.domnet.guestNamespace(from.domid), address(to));
+  await answers(ping, 5);
+  return ping;
+}
+
+/** Waits for so many more answers. */
+export async function answers(ping: Ping, count: number): Promise<void> {
+  const before = ping.answered.length;
+  await until(`${count} answers to a ping`, () => ping.answered.length >= before + count);
+}
+
+/** `ip monitor link address` in the driver domain: what changes there, whoever does it. */
+export class Monitor {
+  readonly #domnet: Domnet;
+  readonly #monitor: Background;
+  #marks = 0;
+
+  private constructor(domnet: Domnet) {
+    this.#domnet = domnet;
+    this.#monitor = new Background('ip', ['-n', domnet.namespace, 'monitor', 'link', 'address']);
+  }
+
+  static async start(domnet: Domnet): Promise<Monitor> {
+    const monitor = new Monitor(domnet);
+    // Until it listens, a mark may go unseen.
+    await until('ip monitor to listen', () => monitor.#mark());
+    return monitor;
+  }
+
+  /** Ends it, and returns what it said of interfaces with these names. */
+  async changesOf(...vifs: Vif[]): Promise<string[]> {
+    await until('ip monitor to catch up', () => this.#mark());
+    await this.#monitor.stop();
+    return this.#monitor.lines.filter((line) => vifs.some((vif) => line.includes(vif.name)));
+  }
+
+  async #mark(): Promise<boolean> {
+    const name = `mark${this.#marks++}`;
+    await this.#domnet.ip(`link add ${name} type bridge`);
+    await this.#domnet.ip(`link delete ${name}`);
+    return this.#monitor.lines.some((line) => line.includes(name));
+  }
+}

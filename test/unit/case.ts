@@ -1,0 +1,135 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Config, parseConfig } from '../../src/config.js';
+import { type Network, parseNetwork } from '../../src/vif/address.js';
+import { decide, type Verdict } from '../../src/vif/desired.js';
+import type { VifId } from '../../src/vif/id.js';
+import type { Link } from '../../src/vif/observed.js';
+import { type Action, plan } from '../../src/vif/plan.js';
+import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
+import { status } from '../../src/vif/status.js';
+import type { Machine } from './machine.js';
+
+/**
+ * One situation a vif can be in: what xenstore says, what is on the host, and what is to come of it.
+ *
+ * A folder of `cases` holds
+ * - `xenstore.json`: `{"id": [domid, devid], "backend": {key: value} or null, "frontend": {key: value}}`, null for a
+ *   directory that does not exist;
+ * - `observed.json`: `{"links": […]}`, in the terms of `ip`: `master` is a name, `addresses` are strings; a field not
+ *   given is that of an interface netback has just made;
+ * - `config.toml`, where the default configuration will not do;
+ * - `plan.txt`: the actions, a line each;
+ * - `status.json`: the verdict, the problem's message, and what is written to xenstore, null for a key removed.
+ */
+export interface Case {
+  readonly name: string;
+  readonly id: VifId;
+  readonly snapshot: VifSnapshot | undefined;
+  readonly links: readonly Link[];
+  readonly config: Config;
+}
+
+/** An interface of `observed.json`. */
+type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
+  name: string;
+  master?: string;
+  addresses?: string[];
+};
+
+const directory = fileURLToPath(new URL('cases/', import.meta.url));
+
+export const caseFile = (name: string, file: string): string => `${directory}${name}/${file}`;
+
+export const caseNames = (): string[] => readdirSync(directory).sort();
+
+export function readCase(name: string): Case {
+  const json = (file: string) => JSON.parse(readFileSync(caseFile(name, file), 'utf8'));
+  const {
+    id: [domid, devid],
+    backend,
+    frontend = {},
+  } = json('xenstore.json');
+  const id = { domid, devid };
+  const config = caseFile(name, 'config.toml');
+  return {
+    name,
+    id,
+    snapshot:
+      backend === null
+        ? undefined
+        : snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
+    links: plainLinks(json('observed.json').links),
+    config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
+  };
+}
+
+function plainLinks(links: readonly PlainLink[]): Link[] {
+  const indexOf = (name: string): number => {
+    const at = links.findIndex((link) => link.name === name);
+    if (at < 0) throw new Error(`there is no master ${name}`);
+    return links[at]?.index ?? at + 1;
+  };
+  return links.map(({ master, addresses = [], ...link }, at) => ({
+    index: at + 1,
+    alias: undefined,
+    parent: undefined,
+    kind: undefined,
+    mac: 'fe:ff:ff:ff:ff:ff',
+    mtu: 1500,
+    up: false,
+    ...link,
+    master: master === undefined ? undefined : indexOf(master),
+    addresses: addresses.map((text): Network => {
+      const network = parseNetwork(text);
+      if (network === undefined) throw new Error(`${text} is no address`);
+      return network;
+    }),
+  }));
+}
+
+/** What comes of a case: the pure part of a look at one vif, on a machine that obeys. */
+export interface Result {
+  readonly verdict: Verdict;
+  readonly actions: readonly Action[];
+  /** The contents of `status.json`. */
+  readonly status: Record<string, unknown>;
+}
+
+/** Decides, plans, performs, and tells, as the reconciler does. */
+export function run({ id, snapshot, config }: Case, machine: Machine): Result {
+  const verdict = decide(snapshot, config, machine.observe());
+  const actions = planOf(id, verdict, machine);
+  for (const action of actions) machine.perform(action);
+  const link = machine.observe().links.ofVif(id);
+  const told =
+    snapshot !== undefined && verdict.kind === 'attach' && link !== undefined
+      ? status(snapshot, { kind: 'attached', mtu: link.mtu })
+      : snapshot !== undefined && verdict.kind === 'refuse'
+        ? status(snapshot, { kind: 'failed', problem: verdict.problem })
+        : { backend: {}, frontendMtu: undefined };
+  return {
+    verdict,
+    actions,
+    status: {
+      verdict: verdict.kind,
+      ...(verdict.kind === 'refuse' ? { problem: verdict.problem.message } : {}),
+      ...(verdict.kind === 'remove' ? { deletesBackend: verdict.directory } : {}),
+      backend: Object.fromEntries(Object.entries(told.backend).map(([key, value]) => [key, value ?? null])),
+      ...(told.frontendMtu === undefined ? {} : { frontendMtu: told.frontendMtu }),
+    },
+  };
+}
+
+function planOf(id: VifId, verdict: Verdict, machine: Machine): Action[] {
+  switch (verdict.kind) {
+    case 'attach':
+      return plan(id, verdict.desired, machine.observe());
+    case 'refuse':
+    case 'remove':
+      return plan(id, undefined, machine.observe());
+    case 'await-netdev':
+    case 'closing':
+      return [];
+  }
+}

@@ -1,0 +1,22 @@
+import { describe, expect, test } from 'vitest';
+import { printAction } from '../../src/vif/print.js';
+import { caseFile, caseNames, readCase, run } from './case.js';
+import { Machine } from './machine.js';
+
+// `vitest run --project unit -u` writes plan.txt and status.json anew; read the difference before it is committed.
+describe.each(caseNames())('%s', (name) => {
+  const given = readCase(name);
+
+  test('is planned and told as its folder says', async () => {
+    const { actions, status } = run(given, new Machine(given.links));
+    const plan = actions.map((action) => `${printAction(action)}\n`).join('');
+    await expect(plan).toMatchFileSnapshot(caseFile(name, 'plan.txt'));
+    await expect(`${JSON.stringify(status, null, 2)}\n`).toMatchFileSnapshot(caseFile(name, 'status.json'));
+  });
+
+  test('leaves nothing to do afterwards', () => {
+    const machine = new Machine(given.links);
+    run(given, machine);
+    expect(run(given, machine).actions).toEqual([]);
+  });
+});

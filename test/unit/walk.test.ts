@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { type Link, vifOfLink } from '../../src/vif/observed.js';
+import { type Case, caseNames, readCase, run } from './case.js';
+import { Machine } from './machine.js';
+
+const cases = caseNames().map(readCase);
+
+/** Numbers from 0 to 1, the same ones for the same seed, so that a failure can be repeated. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1664525 + 1013904223) % 2 ** 32;
+    return state / 2 ** 32;
+  };
+}
+
+/** The machine of the next case, its vif's interface being as the cases before have left it. */
+function moveOn(machine: Machine, next: Case): Machine {
+  const left = machine.observe().links.ofVif(next.id);
+  const formerMaster = machine.links.find(({ index }) => index === left?.master)?.name;
+  const moved = new Machine(next.links);
+  const { links } = moved.observe();
+  moved.links = moved.links.map((link): Link => {
+    if (left === undefined || link !== links.ofVif(next.id)) return link;
+    const free = links.byName(left.name) === undefined;
+    const master = formerMaster === undefined ? undefined : links.byName(formerMaster)?.index;
+    return { ...left, index: link.index, parent: link.parent, name: free ? left.name : link.name, master };
+  });
+  return moved;
+}
+
+test.each([1, 2, 3, 4])('however a vif came to a case, it ends as if it had begun there, seed %i', (seed) => {
+  const next = random(seed);
+  let machine = new Machine([]);
+  for (let step = 0; step < 500; step++) {
+    const at = cases[Math.floor(next() * cases.length)] as Case;
+    machine = moveOn(machine, at);
+    const { verdict } = run(at, machine);
+    expect(run(at, machine).actions, `${at.name}, step ${step}`).toEqual([]);
+
+    const fresh = new Machine(at.links);
+    run(at, fresh);
+    if (verdict.kind === 'attach') expect(ends(machine, at)).toEqual(ends(fresh, at));
+    // What is off the network may keep its name and address.
+    if (verdict.kind === 'refuse' || verdict.kind === 'remove')
+      expect(ends(machine, at)?.master).toBeUndefined();
+    // One vif's plan touches no other interface.
+    const others = (links: readonly Link[]) =>
+      links.filter((link) => vifOfLink(link)?.domid !== at.id.domid).map((link) => link.name);
+    expect(others(machine.links)).toEqual(others(at.links));
+  }
+});
+
+/** The interface of a case's vif, but for the MTU: a port keeps the one it had when its bridge's changes. */
+function ends(machine: Machine, { id, snapshot }: Case): Partial<Link> | undefined {
+  const link = machine.observe().links.ofVif(id);
+  if (link === undefined) return undefined;
+  const { mtu, alias, ...rest } = link;
+  // The mark of an earlier rename is left where the name is netback's own again.
+  return {
+    ...rest,
+    ...(snapshot?.mtu === undefined ? {} : { mtu }),
+    ...(snapshot?.vifname ? { alias } : {}),
+  };
+}
