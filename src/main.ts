@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import { checkCommand } from './commands/check.js';
 import { eventsCommand } from './commands/events.js';
 import { CommandError, exit } from './commands/exit.js';
 import { planCommand } from './commands/plan.js';
@@ -17,6 +18,7 @@ Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
   status [VIF]     the vifs the running daemon serves; --watch to keep looking
   plan VIF         what would be done for a vif, as the commands one would type; changes nothing
+  check            whether this machine is fit, with a remedy for each thing that is not
   events [VIF]     what happened lately; --follow to see what happens
 
 Options:
@@ -56,6 +58,9 @@ async function main(args: string[]): Promise<number> {
       return await statusCommand(subject, values);
     case 'events':
       return await eventsCommand(subject, values);
+    case 'check':
+      if (subject !== undefined) throw usage(`"${subject}" is too much`);
+      return await checkCommand(values.config, values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
       return await planCommand(subject, readConfig(values.config), values);

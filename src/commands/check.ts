@@ -1,0 +1,36 @@
+import { gatherFacts } from '../check/facts.js';
+import { findings } from '../check/findings.js';
+import { type Config, ConfigError, readConfig } from '../config.js';
+import { exit } from './exit.js';
+import { table } from './table.js';
+
+const marks = { ok: 'ok', note: 'note', warning: 'WARNING', error: 'ERROR' } as const;
+
+/** `vifd check [--json]`: whether this machine is fit, each finding with its remedy. Exits 1 when something is in the way. */
+export async function checkCommand(
+  configFile: string | undefined,
+  options: { json: boolean },
+): Promise<number> {
+  const config = readOrExplain(configFile);
+  const found = findings(await gatherFacts({ ovsSocket: '/var/run/openvswitch/db.sock' }), config);
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(found, undefined, 2)}\n`
+      : table(
+          found.flatMap(({ severity, check, message, remedy }) => [
+            [marks[severity], check, message],
+            ...(remedy === '' ? [] : [['', '', `-> ${remedy}`]]),
+          ]),
+        ),
+  );
+  return found.some(({ severity }) => severity === 'error') ? exit.failed : exit.ok;
+}
+
+function readOrExplain(file: string | undefined): Config | { reason: string } {
+  try {
+    return readConfig(file);
+  } catch (error) {
+    if (error instanceof ConfigError) return { reason: error.message };
+    throw error;
+  }
+}
