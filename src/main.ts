@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { checkCommand } from './commands/check.js';
 import { eventsCommand } from './commands/events.js';
 import { CommandError, exit } from './commands/exit.js';
+import { graphCommand } from './commands/graph.js';
 import { planCommand } from './commands/plan.js';
 import { statusCommand } from './commands/status.js';
 import { ConfigError, defaultConfigFile, readConfig } from './config.js';
@@ -20,6 +21,7 @@ Commands:
   plan VIF         what would be done for a vif, as the commands one would type; changes nothing
   check            whether this machine is fit, with a remedy for each thing that is not
   events [VIF]     what happened lately; --follow to see what happens
+  graph            uplinks, bridges, vifs and guests as they are now; --format mermaid (the default) or dot
 
 Options:
   --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
@@ -38,6 +40,7 @@ const parse = (args: string[]) =>
       config: { type: 'string' },
       json: { type: 'boolean', default: false },
       watch: { type: 'boolean', default: false },
+      format: { type: 'string', default: 'mermaid' },
       follow: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -61,6 +64,10 @@ async function main(args: string[]): Promise<number> {
     case 'check':
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
       return await checkCommand(values.config, values);
+    case 'graph':
+      if (!['mermaid', 'dot'].includes(values.format))
+        throw usage(`--format ${values.format}: mermaid or dot`);
+      return await graphCommand(values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
       return await planCommand(subject, readConfig(values.config), values);
