@@ -5,11 +5,10 @@ import {
   formatMessage,
   MessageType,
   type NetlinkMessage,
-  Protocol,
   parseError,
   parseMessages,
-  RawNetlinkSocket,
 } from 'netlink';
+import { NetlinkSocket } from 'netlink-thread';
 
 /** A request the kernel refused; `code` is the errno's name. */
 export class NetlinkError extends Error {
@@ -32,10 +31,11 @@ interface Request {
 /**
  * One rtnetlink socket for requests and notifications alike. The kernel queues the notifications of a change before
  * the acknowledgement of the request that made it, so whoever awaited a request has already been told what it changed.
- * The library's own request layer would not do: a notification in the middle of a dump ends the dump for it.
+ * The npm library gives the message formats only. Its request layer ends a dump at a notification in the middle of it,
+ * and its socket ends the process when the receive buffer overflows.
  */
 export class RouteNetlink {
-  readonly #socket: RawNetlinkSocket;
+  readonly #socket: NetlinkSocket;
   readonly #listener: { message(message: NetlinkMessage): void; overflow(): void };
   #seq = 0;
   #pending: Request | undefined;
@@ -52,12 +52,16 @@ export class RouteNetlink {
     listener: { message(message: NetlinkMessage): void; overflow(): void },
   ) {
     this.#listener = listener;
-    this.#socket = new RawNetlinkSocket(Protocol.ROUTE);
-    this.#socket.on('message', (data) => {
-      for (const message of parseMessages(data)) this.#receive(message);
-    });
-    this.#socket.on('error', (error) => this.#fail(error));
-    for (const group of groups) this.#socket.addMembership(group);
+    this.#socket = new NetlinkSocket({ groups })
+      .on('message', (data) => {
+        for (const message of parseMessages(data)) this.#receive(message);
+      })
+      .on('overflow', () => this.#overflow())
+      .on('lost', () => {
+        this.close();
+        // Nothing can be observed or done without it, and a new process starts with a new one.
+        throw new Error('the netlink socket ended');
+      });
   }
 
   /**
@@ -88,13 +92,8 @@ export class RouteNetlink {
     const seq = ++this.#seq;
     return new Promise((resolve, reject) => {
       this.#pending = { seq, resolve, reject };
-      const { port } = this.#socket.address();
       this.#socket.send(
-        formatMessage({ type, flags: flags | Flags.REQUEST | Flags.ACK, seq, port, data }),
-        {},
-        (error) => {
-          if (error) this.#settle(seq, error);
-        },
+        Buffer.concat(formatMessage({ type, flags: flags | Flags.REQUEST | Flags.ACK, seq, port: 0, data })),
       );
     });
   }
@@ -118,9 +117,9 @@ export class RouteNetlink {
     else pending.resolve();
   }
 
-  /** ENOBUFS: the kernel dropped messages for this socket, an acknowledgement perhaps among them. */
-  #fail(error: Error): void {
-    if (this.#pending) this.#settle(this.#pending.seq, error);
+  /** The kernel dropped messages for this socket, an acknowledgement perhaps among them. */
+  #overflow(): void {
+    if (this.#pending) this.#settle(this.#pending.seq, new NetlinkError(enobufs));
     this.#listener.overflow();
   }
 }
@@ -130,3 +129,4 @@ const dumpFlag = 0x300;
 /** NLM_F_DUMP_INTR: the table changed while it was dumped. */
 const dumpInterrupted = 0x10;
 const eintr = 4;
+const enobufs = 105;

@@ -164,7 +164,7 @@ export class Reconciler {
       case 'attach':
         return await this.#attach(record, verdict, since);
       case 'refuse':
-        await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+        await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
       case 'await-netdev':
         return await this.#awaitNetdev(record);
@@ -235,7 +235,7 @@ export class Reconciler {
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
-    await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+    await this.#withdraw(record);
     if (directory) await this.#backend.remove(record.id);
     if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
     // An event that came meanwhile needs the record: the number may be in use again.
@@ -277,6 +277,16 @@ export class Reconciler {
       ...(writes.frontendMtu === undefined ? {} : { frontendMtu: writes.frontendMtu }),
     };
     return true;
+  }
+
+  /** Takes off the host what is there for a vif. netback may take the netdev away meanwhile, and then less is left. */
+  async #withdraw(record: VifRecord): Promise<void> {
+    try {
+      await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+    } catch (error) {
+      if (this.#host.observe().links.ofVif(record.id) !== undefined) throw error;
+      await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
+    }
   }
 
   async #perform(record: VifRecord, actions: readonly Action[]): Promise<void> {

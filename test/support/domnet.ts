@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -47,10 +47,15 @@ export class Domnet {
   static async start(): Promise<Domnet> {
     const xenstored = await Xenstored.start();
     const xenstore = await Xenstore.open({ path: xenstored.socketPath });
-    await xenstore.write('domid', '0');
     const domnet = new Domnet(`vifd-${process.pid}-${++Domnet.#count}`, xenstored, xenstore);
-    await domnet.#addNamespace(domnet.namespace);
-    return domnet;
+    try {
+      await xenstore.write('domid', '0');
+      await domnet.#addNamespace(domnet.namespace);
+      return domnet;
+    } catch (error) {
+      await domnet.stop();
+      throw error;
+    }
   }
 
   /** Ends everything that was started and removes everything that was made. */
@@ -58,7 +63,9 @@ export class Domnet {
     for (const daemon of this.#daemons) await daemon.kill();
     await this.xenstore.close();
     await this.xenstored.stop();
-    for (const namespace of this.#namespaces) await exec('ip', ['netns', 'delete', namespace]);
+    for (const namespace of this.#namespaces) {
+      if (existsSync(`/run/netns/${namespace}`)) await exec('ip', ['netns', 'delete', namespace]);
+    }
     rmSync(this.dir, { recursive: true });
   }
 
@@ -163,8 +170,9 @@ export class Domnet {
 
   /** A namespace for a guest, or anything else that is not the driver domain; removed at the end. */
   async #addNamespace(name: string): Promise<void> {
-    await exec('ip', ['netns', 'add', name]);
+    // Before: an `ip` that is interrupted may have made it.
     this.#namespaces.add(name);
+    await exec('ip', ['netns', 'add', name]);
     await exec('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
   }
 

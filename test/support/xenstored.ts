@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const shimSource = fileURLToPath(new URL('xenstored-shim.c', import.meta.url));
+const cache = fileURLToPath(new URL('../../.cache', import.meta.url));
 
 /**
  * The distribution's own xenstored, without a hypervisor: its calls to Xen are answered by `xenstored-shim.c`.
@@ -88,8 +89,9 @@ function findXenstored(): string {
 /** Compiles the shim once for each version of its source; safe when several processes do so at a time. */
 async function buildShim(): Promise<string> {
   const version = createHash('sha256').update(readFileSync(shimSource)).digest('hex').slice(0, 16);
-  const shim = join(tmpdir(), `xenstored-shim-${process.getuid?.()}-${version}.so`);
+  const shim = join(cache, `xenstored-shim-${version}.so`);
   if (!existsSync(shim)) {
+    mkdirSync(cache, { recursive: true });
     const unfinished = `${shim}.${process.pid}`;
     const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared'];
     await promisify(execFile)('cc', [...flags, '-o', unfinished, shimSource, '-ldl']);

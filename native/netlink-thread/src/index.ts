@@ -1,0 +1,65 @@
+import { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
+import { getSystemErrorMap } from 'node:util';
+import { startThread } from './native.js';
+
+/**
+ * Default size of the receive buffer, in bytes. Memory is used only while news wait; what a link change says takes
+ * about 4 KB of it, and a vif that joins a bridge says so some ten times.
+ */
+const receiveBuffer = 16 << 20;
+
+/**
+ * A NETLINK_ROUTE socket, as datagrams in and out. Events: `message` for each datagram, in the kernel's order;
+ * `overflow` when some were dropped, answers perhaps among them; `lost` when the socket ended by itself.
+ */
+export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: []; lost: [] }> {
+  readonly #socket: Socket;
+  #rest: Buffer = Buffer.alloc(0);
+  #closed = false;
+
+  /**
+   * @param options.groups RTNLGRP_* numbers to listen to
+   * @throws Error when the kernel refuses the socket or a group
+   */
+  constructor(options: { groups: readonly number[]; receiveBuffer?: number }) {
+    super();
+    const started = startThread(options.groups, options.receiveBuffer ?? receiveBuffer);
+    if ('errno' in started) {
+      const [code, text] = getSystemErrorMap().get(-started.errno) ?? [`errno ${started.errno}`, ''];
+      throw new Error(`open a netlink socket: ${text} (${code})`);
+    }
+    this.#socket = new Socket({ fd: started.fd, readable: true, writable: true })
+      .on('data', (chunk) => this.#receive(chunk))
+      // 'close' follows and says all there is to say.
+      .on('error', () => {})
+      .on('close', () => {
+        if (!this.#closed) this.emit('lost');
+      });
+  }
+
+  /** Sends one datagram to the kernel. */
+  send(datagram: Uint8Array): void {
+    const frame = Buffer.allocUnsafe(4 + datagram.length);
+    frame.writeUInt32LE(datagram.length, 0);
+    frame.set(datagram, 4);
+    this.#socket.write(frame);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    let rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    while (!this.#closed && rest.length >= 4) {
+      const end = 4 + rest.readUInt32LE(0);
+      if (rest.length < end) break;
+      if (end === 4) this.emit('overflow');
+      else this.emit('message', rest.subarray(4, end));
+      rest = rest.subarray(end);
+    }
+    this.#rest = rest;
+  }
+}

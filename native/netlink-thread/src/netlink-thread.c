@@ -1,0 +1,166 @@
+/*
+ * An rtnetlink socket read by a thread of its own, and passed on over a socketpair.
+ *
+ * Node cannot poll a netlink socket as a stream, and libuv's poll turns the error that an overflow raises on it into
+ * the end of the handle. Here the reader is never busy with anything else, so that an overflow takes a storm instead of
+ * a garbage collection; and when it comes, it is told as what it is: news were lost, read everything again.
+ *
+ * Frames in both directions: a 32 bit number in the machine's byte order, the size of what follows; what follows is a
+ * datagram. Size 0, from here only: an overflow. It is told when the socket has been emptied, because until then the
+ * kernel goes on dropping (NETLINK_S_CONGESTED in net/netlink/af_netlink.c), also answers, and without saying so again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LARGEST = 256 * 1024 };
+
+struct channel {
+	int node, netlink;
+	/* A size and a datagram of the kernel's; the same from Node, as far as it has arrived. */
+	char out[4 + LARGEST], in[4 + LARGEST];
+	size_t in_used;
+};
+
+static bool pass_on(struct channel *c, uint32_t size)
+{
+	memcpy(c->out, &size, 4);
+	for (size_t sent = 0; sent < 4 + size;) {
+		ssize_t n = send(c->node, c->out + sent, 4 + size - sent, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			return false;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* Everything the kernel has for us; a datagram too large for our buffer is lost like one too many. */
+static bool receive(struct channel *c)
+{
+	bool lost = false;
+
+	for (;;) {
+		ssize_t n = recv(c->netlink, c->out + 4, LARGEST, MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n > 0 && n <= LARGEST) {
+			if (!pass_on(c, n))
+				return false;
+		} else if (n > LARGEST || (n < 0 && errno == ENOBUFS)) {
+			lost = true;
+		} else if (n == 0 || errno == EAGAIN) {
+			return !lost || pass_on(c, 0);
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+}
+
+/* Node's requests, each as one datagram. */
+static bool forward(struct channel *c)
+{
+	ssize_t n = read(c->node, c->in + c->in_used, sizeof c->in - c->in_used);
+	uint32_t size;
+	size_t done = 0;
+
+	if (n <= 0)
+		return false;
+	c->in_used += n;
+	for (; c->in_used - done >= 4; done += 4 + size) {
+		memcpy(&size, c->in + done, 4);
+		if (size > LARGEST)
+			return false;
+		if (c->in_used - done < 4 + size)
+			break;
+		while (send(c->netlink, c->in + done + 4, size, 0) < 0)
+			if (errno != EINTR)
+				return false;
+	}
+	memmove(c->in, c->in + done, c->in_used - done);
+	c->in_used -= done;
+	return true;
+}
+
+static void *run(void *argument)
+{
+	struct channel *c = argument;
+	struct pollfd fds[] = {{.fd = c->netlink, .events = POLLIN}, {.fd = c->node, .events = POLLIN}};
+
+	while (poll(fds, 2, -1) >= 0 || errno == EINTR)
+		if ((fds[0].revents && !receive(c)) || (fds[1].revents && !forward(c)))
+			break;
+	close(c->netlink);
+	close(c->node);
+	free(c);
+	return NULL;
+}
+
+/* Joins the groups; the receive buffer as asked, past the system's limit where we may (CAP_NET_ADMIN). */
+static int open_netlink(const uint32_t *groups, int count, int buffer)
+{
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), error;
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+	if (!bind(fd, (struct sockaddr *)&any, sizeof any)) {
+		while (count > 0 && !setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[count - 1], 4))
+			count--;
+		if (count == 0)
+			return fd;
+	}
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/*
+ * Opens a socket and gives Node's end of its channel in *fd. Closing that end ends the thread.
+ * @groups  RTNLGRP_* numbers
+ * @buffer  size of the receive buffer in bytes
+ * Returns 0 or an errno.
+ */
+int netlink_thread_start(const uint32_t *groups, int count, int buffer, int *fd)
+{
+	struct channel *c = calloc(1, sizeof *c);
+	int pair[2] = {-1, -1}, error = ENOMEM;
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+
+	if (!c)
+		return error;
+	c->netlink = open_netlink(groups, count, buffer);
+	if (c->netlink < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		error = errno;
+	} else {
+		c->node = pair[1];
+		/* Signals are Node's; nobody joins the thread, and the process ends without it. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		pthread_attr_init(&attributes);
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+		error = pthread_create(&thread, &attributes, run, c);
+		pthread_attr_destroy(&attributes);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		*fd = pair[0];
+	}
+	if (error) {
+		close(pair[0]);
+		close(pair[1]);
+		close(c->netlink);
+		free(c);
+	}
+	return error;
+}

@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Domnet } from '../support/domnet.js';
+import { exec, until } from '../support/exec.js';
+
+/** What is compared: this daemon, the stock script as `xl devd` runs it, and the least that C can do. */
+export const agents = ['vifd', 'stock', 'floor'] as const;
+export type AgentName = (typeof agents)[number];
+
+/** An agent that serves the driver domain. */
+export interface Agent {
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** Starts an agent and resolves when it is ready for a vif. */
+export async function startAgent(name: AgentName, domnet: Domnet): Promise<Agent> {
+  if (name === 'vifd') {
+    const daemon = await domnet.vifd();
+    return { pid: daemon.pid, stop: async () => void (await daemon.terminate()) };
+  }
+  const program = await compile(name === 'stock' ? 'devd' : 'floor', domnet.dir);
+  // The stock script appends to a file in /var/log/xen; in this mount namespace of its own that leaves nothing behind.
+  const shell = `mount -t tmpfs tmpfs /var/log/xen && exec ${program}`;
+  const child = spawn('ip', ['netns', 'exec', domnet.namespace, 'sh', '-c', shell], {
+    env: { ...process.env, XENSTORED_PATH: domnet.xenstored.socketPath },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await ready(child);
+  return {
+    pid: child.pid as number,
+    stop: async () => {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    },
+  };
+}
+
+async function compile(name: string, dir: string): Promise<string> {
+  const program = join(dir, name);
+  const source = fileURLToPath(new URL(`${name}.c`, import.meta.url));
+  const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror'];
+  await exec('cc', [...flags, '-o', program, source, '-lxenstore']);
+  return program;
+}
+
+async function ready(child: ChildProcess): Promise<void> {
+  let output = '';
+  child.stdout?.on('data', (chunk) => {
+    output += chunk;
+  });
+  await until('an agent that is ready', () => {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    return output === 'ready\n';
+  });
+}
+
+/** CPU time a process has used so far, in ms (utime and stime of proc(5); a clock tick is 10 ms on Linux). */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
+/** Resident memory of a process in MB. */
+export function rssMb(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}

@@ -1,0 +1,59 @@
+import { styleText } from 'node:util';
+import type { LogLine } from '../support/domnet.js';
+
+const width = 100;
+type Style = Parameters<typeof styleText>[0];
+
+const paint = (style: Style, text: string): string =>
+  process.stdout.isTTY && process.env.NO_COLOR === undefined ? styleText(style, text) : text;
+
+const levels: Record<string, Style> = { info: 'green', warn: 'yellow', error: 'red', fatal: 'red' };
+
+/** What the reader sees: numbered steps, what is done in each and by whom, and what the daemon logs meanwhile. */
+export class Screen {
+  #step = 0;
+
+  step(title: string): void {
+    this.text(`\n${paint('bold', `${++this.#step}. ${title}`)}`);
+  }
+
+  /** What somebody else than the daemon does: libxl, netback, an administrator. */
+  act(who: string, what: string): void {
+    this.#line(paint('cyan', who.padEnd(9)), 12, what);
+  }
+
+  /** What was found to be so. */
+  found(what: string): void {
+    this.#line(paint('green', '✔'.padEnd(9)), 12, what);
+  }
+
+  failed(what: string): void {
+    this.#line(paint('red', '✘'.padEnd(9)), 12, what);
+  }
+
+  /** A line of the daemon's log, as a journal shows it: time, level, message, fields. */
+  log({ time, level, msg, domid: _domid, devid: _devid, ...fields }: LogLine): void {
+    const clock = new Date(String(time)).toISOString().slice(11, 23);
+    const told = Object.entries(fields)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => `${key}=${/\s/.test(String(value)) ? `"${value}"` : value}`);
+    const head = `│ ${clock} ${level.padEnd(5)}`;
+    this.#line(paint(levels[level] ?? 'gray', head), 23, [msg, ...told].join(' '));
+  }
+
+  text(text: string): void {
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** Breaks at blanks; the lines after the first begin below the first line's text. */
+  #line(head: string, indent: number, text: string): void {
+    const lines = [''];
+    for (const word of text.split(' ')) {
+      const line = lines.at(-1) as string;
+      if (line === '') lines[lines.length - 1] = word;
+      else if (indent + line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+      else lines.push(word);
+    }
+    this.text(`  ${head} ${lines.join(`\n${' '.repeat(indent)}`)}`);
+  }
+}
