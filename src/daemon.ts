@@ -45,7 +45,8 @@ export class Daemon implements ControlSource {
     try {
       while (!signal.aborted) {
         try {
-          await this.#serve(await Xenstore.open(), signal);
+          const xenstore = await orAborted(Xenstore.open(), signal);
+          if (xenstore !== undefined) await this.#serve(xenstore, signal);
         } catch (error) {
           if (!this.#ready) throw error;
           this.#log.error({ err: error }, 'xenstore lost');
@@ -96,7 +97,8 @@ export class Daemon implements ControlSource {
     const host = await Host.open((names) => reconciler?.linksChanged(names));
     let health: { stop(): void } | undefined;
     try {
-      this.#domid = await backend.domid();
+      // No wait may outlast the signal: a xenstored that is stopped answers nothing.
+      this.#domid = await orAborted(backend.domid(), signal);
       reconciler = new Reconciler({
         backend,
         host,
@@ -105,9 +107,10 @@ export class Daemon implements ControlSource {
         events: this.#events,
       });
       this.#reconciler = reconciler;
-      const events = (await backend.watch())[Symbol.asyncIterator]();
+      const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
+      if (events === undefined) return;
       // A new watch fires once for itself: it is in place, and from here on nothing is missed.
-      await events.next();
+      await orAborted(events.next(), signal);
       const followed = follow(events, reconciler);
       await Promise.race([reconciler.sweep(), followed, aborted(signal)]);
       if (!signal.aborted) {
@@ -134,6 +137,10 @@ async function follow(events: AsyncIterator<WatchEvent>, reconciler: Reconciler)
     reconciler.xenstoreChanged(event.value.path);
   }
 }
+
+/** What the promise resolves with, or undefined when the signal comes first: then it is nobody's any more. */
+const orAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> =>
+  Promise.race([promise, aborted(signal).then(() => undefined)]);
 
 const aborted = (signal: AbortSignal): Promise<unknown> =>
   signal.aborted ? Promise.resolve() : once(signal, 'abort');

@@ -31,6 +31,10 @@ export class Ping {
     this.#ping = new Background('ip', ['netns', 'exec', namespace, 'ping', '-n', '-i', '0.01', address]);
   }
 
+  get output(): readonly string[] {
+    return this.#ping.lines;
+  }
+
   /** The sequence numbers answered so far. */
   get answered(): number[] {
     return this.#ping.lines.flatMap((line) => /icmp_seq=(\d+) .*time=/.exec(line)?.[1] ?? []).map(Number);

@@ -32,7 +32,9 @@ export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
 /** Waits for so many more answers. */
 export async function answers(ping: Ping, count: number): Promise<void> {
   const before = ping.answered.length;
-  await until(`${count} answers to a ping`, () => ping.answered.length >= before + count);
+  await until(`${count} answers to a ping`, () => ping.answered.length >= before + count).catch((error) => {
+    throw new Error(`${error.message}; it says: ${ping.output.slice(-3).join('; ')}`);
+  });
 }
 
 /** `ip monitor link address` in the driver domain: what changes there, whoever does it. */
@@ -57,7 +59,10 @@ export class Monitor {
   async changesOf(...vifs: Vif[]): Promise<string[]> {
     await until('ip monitor to catch up', () => this.#mark());
     await this.#monitor.stop();
-    return this.#monitor.lines.filter((line) => vifs.some((vif) => line.includes(vif.name)));
+    // The kernel gives link-local addresses by itself, and tells again when it has found them to be free.
+    return this.#monitor.lines.filter(
+      (line) => vifs.some((vif) => line.includes(vif.name)) && !line.includes('scope link'),
+    );
   }
 
   async #mark(): Promise<boolean> {
