@@ -93,7 +93,11 @@ export class Daemon implements ControlSource {
   async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
     const backend = new Backend(xenstore);
     let reconciler: Reconciler | undefined;
-    const host = await Host.open((names) => reconciler?.linksChanged(names));
+    const host = await Host.open(
+      (names, owners) => reconciler?.hostChanged(names, owners),
+      this.#config,
+      this.#log,
+    );
     let health: { stop(): void } | undefined;
     try {
       this.#domid = await backend.domid();
