@@ -1,11 +1,11 @@
-import { type OvsBridge, type OvsPort, ownerKey } from '../vif/openvswitch.js';
+import { markKeys, type OvsBridge, type OvsPort } from '../vif/openvswitch.js';
 
 /** The columns that are followed; those that ovs-vswitchd keeps changing, like statistics, are not among them. */
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg'],
   Bridge: ['name', 'ports', 'datapath_type'],
   Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'fake_bridge', 'external_ids'],
-  Interface: ['name', 'ofport', 'ifindex', 'error', 'external_ids'],
+  Interface: ['name', 'ofport', 'error', 'external_ids'],
 };
 
 type Table = keyof typeof monitoredColumns;
@@ -53,7 +53,7 @@ export class OvsdbTables {
         const known = this.#rows[table as Table];
         for (const row of [known.get(uuid), update.new]) {
           if (typeof row?.name === 'string') names.add(row.name);
-          const owner = map(row?.external_ids)[ownerKey];
+          const owner = map(row?.external_ids)[markKeys.owner];
           if (table === 'Port' && owner !== undefined) owners.add(owner);
         }
         if (update.new) known.set(uuid, update.new);
@@ -101,13 +101,13 @@ export class OvsdbTables {
         .map(Number)
         .sort((a, b) => a - b),
       vlanMode: text(row.vlan_mode),
-      owner: map(row.external_ids)[ownerKey],
+      owner: map(row.external_ids)[markKeys.owner],
+      madeFor: map(row.external_ids)[markKeys.ifindex],
       interface: only && {
         uuid: String(interfaceUuid),
         externalIds: map(only.external_ids),
         ofport: number(only.ofport),
         error: text(only.error),
-        ifindex: number(only.ifindex),
       },
     };
   }

@@ -1,4 +1,4 @@
-import { type DesiredOvsPort, type OvsPort, ownerKey } from '../vif/openvswitch.js';
+import { type DesiredOvsPort, markKeys, type OvsPort } from '../vif/openvswitch.js';
 import { type OvsAction, printOvsAction } from '../vif/plan-ovs.js';
 
 export const ovsDatabaseName = 'Open_vSwitch';
@@ -11,9 +11,9 @@ export function transaction(action: OvsAction): object[] {
   const comment = { op: 'comment', comment: `vifd: ${printOvsAction(action)}` };
   switch (action.kind) {
     case 'ovs-add-port':
-      return [...addPort(action.name, action.owner, action.port, action.replaces), comment];
+      return [...addPort(action), comment];
     case 'ovs-set-port':
-      return [...setPort(action.owner, action.port, action.before), comment];
+      return [...setPort(action), comment];
     case 'ovs-delete-port':
       // By its uuid: a port made anew under the name is another row, and this does nothing to it.
       return [removeFromBridge(action.port), comment];
@@ -26,12 +26,10 @@ export const countConfiguration = [
   { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
 ];
 
-function addPort(name: string, owner: string, port: DesiredOvsPort, replaces: OvsPort | undefined): object[] {
+function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): object[] {
   return [
-    expect('Bridge', ['name', '==', port.bridge], { name: port.bridge }),
-    ...(replaces === undefined
-      ? [expect('Port', ['name', '==', name])]
-      : [expectOwner(replaces), removeFromBridge(replaces)]),
+    expect('Bridge', port.bridge, 'there'),
+    expect('Port', name, 'absent'),
     {
       op: 'insert',
       table: 'Interface',
@@ -46,7 +44,7 @@ function addPort(name: string, owner: string, port: DesiredOvsPort, replaces: Ov
         name,
         interfaces: ['named-uuid', 'interface'],
         ...vlanColumns(port),
-        external_ids: mapOf({ [ownerKey]: owner }),
+        external_ids: mapOf(marks),
       },
     },
     {
@@ -58,11 +56,11 @@ function addPort(name: string, owner: string, port: DesiredOvsPort, replaces: Ov
   ];
 }
 
-function setPort(owner: string, port: DesiredOvsPort, before: OvsPort): object[] {
+function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }): object[] {
   return [
     expectOwner(before),
     { op: 'update', table: 'Port', where: isRow(before.uuid), row: vlanColumns(port) },
-    setIds('Port', before.uuid, { [ownerKey]: owner }),
+    setIds('Port', before.uuid, marks),
     ...(before.interface === undefined ? [] : [setIds('Interface', before.interface.uuid, port.externalIds)]),
   ];
 }
@@ -90,27 +88,24 @@ function setIds(table: string, uuid: string, ids: Readonly<Record<string, string
   };
 }
 
-/** A `wait` that does not wait: the transaction fails at once unless the row is so, or, with no row given, absent. */
-function expect(
-  table: string,
-  condition: readonly unknown[],
-  row?: Readonly<Record<string, unknown>>,
-): object {
+/** A `wait` that does not wait: the transaction fails at once unless there is a row of that name, or none. */
+function expect(table: string, name: string, presence: 'there' | 'absent'): object {
   return {
     op: 'wait',
     timeout: 0,
     table,
-    where: [condition],
-    columns: Object.keys(row ?? { name: '' }),
+    where: [['name', '==', name]],
+    columns: ['name'],
     until: '==',
-    rows: row === undefined ? [] : [row],
+    rows: presence === 'there' ? [{ name }] : [],
   };
 }
 
-/** The row is still there and still has, or has not, the owner it had: nobody's port is taken over. */
+/** The row is still there and still has, if it had one, its owner: nobody's port is taken over. */
 function expectOwner({ uuid, owner }: OvsPort): object {
-  const mark = mapOf(owner === undefined ? {} : { [ownerKey]: owner });
-  const condition = owner === undefined ? [] : [['external_ids', 'includes', mark]];
+  // Without a mark all that can be said is that the row is the one that was seen.
+  const condition =
+    owner === undefined ? [] : [['external_ids', 'includes', mapOf({ [markKeys.owner]: owner })]];
   return {
     op: 'wait',
     timeout: 0,

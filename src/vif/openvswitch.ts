@@ -3,8 +3,11 @@ import { type VifId, vifName } from './id.js';
 /** A name in `dependsOn`: whether Open vSwitch's database is there. No network device can have it. */
 export const ovsDatabase = 'openvswitch:';
 
-/** The external_id of a Port which says that it is ours, and whose: `vifd=vif5.0`. */
-export const ownerKey = 'vifd';
+/**
+ * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
+ * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one.
+ */
+export const markKeys = { owner: 'vifd', ifindex: 'vifd-ifindex' } as const;
 
 /** A bridge as `ovs-vsctl` understands the name: a real one, or a "fake" one, which is a VLAN of a real one. */
 export interface OvsBridge {
@@ -25,8 +28,9 @@ export interface OvsPort {
   readonly tag: number | undefined;
   readonly trunks: readonly number[];
   readonly vlanMode: string | undefined;
-  /** Whose it is by its {@link ownerKey}; undefined for a port that others made. */
+  /** Whose it is and which netdev's, by its {@link markKeys}; undefined for a port that others made. */
   readonly owner: string | undefined;
+  readonly madeFor: string | undefined;
   /** The Interface row; undefined for a bond. */
   readonly interface: OvsInterface | undefined;
 }
@@ -37,7 +41,6 @@ export interface OvsInterface {
   /** The OpenFlow port number; undefined until ovs-vswitchd has looked, -1 when it could not take the device. */
   readonly ofport: number | undefined;
   readonly error: string | undefined;
-  readonly ifindex: number | undefined;
 }
 
 /** How a vif's port should be. */

@@ -1,6 +1,6 @@
 import type { DesiredState } from './desired.js';
 import { type VifId, vifName } from './id.js';
-import type { Link, ObservedState } from './observed.js';
+import type { ObservedState } from './observed.js';
 import { type OperationError, problem } from './problem.js';
 import type { VifSnapshot } from './snapshot.js';
 
@@ -25,7 +25,7 @@ export function pending(
   timeoutMs: number,
 ): Pending | undefined {
   if (desired.ovsPort === undefined) return undefined;
-  const { openvswitch: view, links } = observed;
+  const { openvswitch: view } = observed;
   const because = (patient: boolean, reason: string): Pending => ({
     patient,
     problem: problem(`attach ${vifName(id)} to Open vSwitch bridge`, desired.ovsPort?.bridge ?? '', reason),
@@ -41,12 +41,6 @@ export function pending(
   if (port?.error !== undefined || port?.ofport === -1) {
     return because(false, port.error ?? 'ovs-vswitchd could not take the port');
   }
-  const taken = (port?.ofport ?? 0) > 0 && isOf(links.ofVif(id), port?.ifindex);
-  return taken
-    ? undefined
-    : because(true, `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`);
+  if ((port?.ofport ?? 0) > 0) return undefined;
+  return because(true, `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`);
 }
-
-/** A row may still speak of the netdev of that name which was there before. */
-const isOf = (link: Link | undefined, ifindex: number | undefined): boolean =>
-  ifindex === undefined || ifindex === 0 || ifindex === link?.index;

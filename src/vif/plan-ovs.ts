@@ -1,65 +1,76 @@
 import type { DesiredState } from './desired.js';
 import { type VifId, vifName } from './id.js';
-import type { ObservedState } from './observed.js';
-import { type DesiredOvsPort, isOwnPort, isSameMac, type OvsPort, ownerKey } from './openvswitch.js';
+import type { Link, ObservedState } from './observed.js';
+import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from './openvswitch.js';
+
+/** What marks a port as a vif's, see {@link markKeys}. */
+type Marks = Readonly<Record<(typeof markKeys)[keyof typeof markKeys], string>>;
 
 /** Changes of Open vSwitch's database; each is one transaction. */
 export type OvsAction =
-  /** Makes the port, instead of `replaces` where there is one. */
   | {
       readonly kind: 'ovs-add-port';
       readonly name: string;
-      readonly owner: string;
+      readonly marks: Marks;
       readonly port: DesiredOvsPort;
-      readonly replaces: OvsPort | undefined;
     }
   /** Changes a port where it is: no packet is lost. */
   | {
       readonly kind: 'ovs-set-port';
       readonly name: string;
-      readonly owner: string;
+      readonly marks: Marks;
       readonly port: DesiredOvsPort;
       readonly before: OvsPort;
     }
-  /** `release`: the netdev stays, and something else is to have it, so ovs-vswitchd must have let it go. */
+  /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
   | { readonly kind: 'ovs-delete-port'; readonly port: OvsPort; readonly release: boolean };
 
-/** The ports of a vif that should not be there: all of them, or those under another name than the wanted one. */
+/** Deletes the ports of a vif that should not be there: all, or all but the one that can be kept. */
 export function planOvsRemovals(
   id: VifId,
   desired: DesiredState | undefined,
   { links, openvswitch }: ObservedState,
 ): OvsAction[] {
-  const kept = desired?.ovsPort === undefined ? undefined : desired.name;
+  const link = links.ofVif(id);
   return [...(openvswitch?.ports() ?? [])]
-    .filter((port) => port.owner === vifName(id) && port.name !== kept)
-    .map((port) => ({ kind: 'ovs-delete-port', port, release: links.ofVif(id) !== undefined }));
+    .filter((port) => port.owner === vifName(id) && !(desired && link && canStay(port, desired, link)))
+    .map((port) => ({ kind: 'ovs-delete-port', port, release: link !== undefined }));
 }
 
-/** The change that makes a vif's port as it is wanted, or none; none also while the database cannot be seen. */
-export function planOvsPort(id: VifId, desired: DesiredState, { openvswitch }: ObservedState): OvsAction[] {
+/** Makes a vif's port, or changes it to what is wanted; nothing while the database cannot be seen. */
+export function planOvsPort(
+  id: VifId,
+  desired: DesiredState,
+  link: Link,
+  { openvswitch }: ObservedState,
+): OvsAction[] {
   const { name, ovsPort: port } = desired;
   if (port === undefined || openvswitch?.state !== 'known') return [];
+  const marks: Marks = { [markKeys.owner]: vifName(id), [markKeys.ifindex]: `${link.index}` };
   const before = openvswitch.port(name);
-  const owner = vifName(id);
-  if (before === undefined) return [{ kind: 'ovs-add-port', name, owner, port, replaces: undefined }];
-  // Somebody took the name between the verdict and this plan: the next look refuses.
-  if (!isOwnPort(id, before, port)) return [];
-  // What was made for another guest (domids come round) may carry more than we know of: nothing of it is kept.
-  const moves = before.bridge !== port.bridge;
-  if (moves || !isSameMac(before.interface?.externalIds['attached-mac'], port.externalIds)) {
-    return [{ kind: 'ovs-add-port', name, owner, port, replaces: before }];
+  if (before === undefined || !isOwnPort(id, before, port) || !canStay(before, desired, link)) {
+    return [{ kind: 'ovs-add-port', name, marks, port }];
   }
-  return isAsWanted(owner, before, port) ? [] : [{ kind: 'ovs-set-port', name, owner, port, before }];
+  return isAsWanted(before, port) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
 }
 
-function isAsWanted(
-  owner: string,
-  before: OvsPort,
-  { tag, trunks, vlanMode, externalIds }: DesiredOvsPort,
-): boolean {
+/**
+ * Whether a port can become what is wanted by changes in place. What was made for another bridge, netdev or guest can't:
+ * it may carry more than is known here (domids come round), and of that nothing is kept.
+ */
+function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
   return (
-    before.owner === owner &&
+    ovsPort !== undefined &&
+    before.name === name &&
+    before.bridge === ovsPort.bridge &&
+    (before.owner === undefined || before.madeFor === `${link.index}`) &&
+    isSameMac(before.interface?.externalIds['attached-mac'], ovsPort.externalIds)
+  );
+}
+
+function isAsWanted(before: OvsPort, { tag, trunks, vlanMode, externalIds }: DesiredOvsPort): boolean {
+  return (
+    before.owner !== undefined &&
     before.tag === tag &&
     before.vlanMode === vlanMode &&
     before.trunks.join() === trunks.join() &&
@@ -71,9 +82,8 @@ function isAsWanted(
 export function printOvsAction(action: OvsAction): string {
   switch (action.kind) {
     case 'ovs-add-port': {
-      const { name, port, replaces } = action;
-      const old = replaces === undefined ? '' : ` del-port ${name} --`;
-      return `ovs-vsctl${old} add-port ${port.bridge} ${name}${printVlans(port)}${printIds(action)}`;
+      const { name, port } = action;
+      return `ovs-vsctl add-port ${port.bridge} ${name}${printVlans(port)}${printIds(action)}`;
     }
     case 'ovs-set-port': {
       const { name, port, before } = action;
@@ -98,9 +108,12 @@ function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
   ].join('');
 }
 
-function printIds({ name, owner, port }: { name: string; owner: string; port: DesiredOvsPort }): string {
-  const ids = Object.entries(port.externalIds).map(([key, value]) => ` external_ids:${key}=${quote(value)}`);
-  return ` external_ids:${ownerKey}=${owner} -- set interface ${name}${ids.join('')}`;
+function printIds({ name, marks, port }: { name: string; marks: Marks; port: DesiredOvsPort }): string {
+  const print = (ids: Readonly<Record<string, string>>): string =>
+    Object.entries(ids)
+      .map(([key, value]) => ` external_ids:${key}=${quote(value)}`)
+      .join('');
+  return `${print(marks)} -- set interface ${name}${print(port.externalIds)}`;
 }
 
 /** A value as ovs-vsctl wants it where it holds anything but a plain word, safe in a shell. */

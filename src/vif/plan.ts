@@ -44,7 +44,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...removals,
     ...strayAddresses(link, desired),
     ...attachLink(id, link, desired, observed),
-    ...planOvsPort(id, desired, observed),
+    ...planOvsPort(id, desired, link, observed),
   ];
 }
 

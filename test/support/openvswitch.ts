@@ -61,6 +61,7 @@ export class OpenVswitch {
     await this.#end(this.#switch);
   }
 
+  /** SIGSTOP makes a server that hangs. */
   signalServer(signal: NodeJS.Signals): void {
     this.#server?.kill(signal);
   }
@@ -108,6 +109,7 @@ export class OpenVswitch {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
+    child.kill('SIGCONT');
     await exit;
   }
 }
