@@ -22,14 +22,14 @@ export const openvswitch: Topology = {
     const { id } = snapshot;
     const own = vifName(id);
     const name = snapshot.vifname ?? own;
+    const operation = `attach ${own} to Open vSwitch bridge`;
     const key = parseOvsBridge(snapshot.bridge ?? '');
     if (typeof key === 'string') {
-      const target = snapshot.bridge ?? 'bridge';
-      return { problem: problem(`attach ${own} to Open vSwitch`, target, key), dependsOn: [ovsDatabase] };
+      return { problem: problem(operation, snapshot.bridge ?? '""', key), dependsOn: [ovsDatabase] };
     }
     const dependsOn = [ovsDatabase, key.bridge];
     const refuse = (reason: string): Attachment => ({
-      problem: problem(`attach ${own} to Open vSwitch bridge`, key.bridge, reason),
+      problem: problem(operation, key.bridge, reason),
       dependsOn,
     });
     if (snapshot.mac === undefined) return refuse('the mac key is missing');
@@ -59,9 +59,9 @@ export const openvswitch: Topology = {
  * @returns the parts, or why there are none
  */
 export function parseOvsBridge(text: string): OvsBridgeKey | string {
-  if (text === '') return 'the key is empty; it takes name[.tag][:trunk[:trunk…]]';
+  if (text === '') return 'the key is empty; it takes name[.tag][:trunk[:trunk...]]';
   const [, bridge, tagText, trunkText] = /^([^.:]+)(?:\.(\d+))?(?::(\d+(?::\d+)*))?$/.exec(text) ?? [];
-  if (bridge === undefined) return 'it does not read name[.tag][:trunk[:trunk…]]';
+  if (bridge === undefined) return 'it does not read name[.tag][:trunk[:trunk...]]';
   const tag = tagText === undefined ? undefined : Number(tagText);
   const trunks = (trunkText?.split(':') ?? []).map(Number);
   const unusable = [...(tag === undefined ? [] : [tag]), ...trunks].find((vlan) => vlan > 4095);
