@@ -48,7 +48,8 @@ export const openvswitch: Topology = {
     return {
       // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
       desired: { link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] }, ovsPort: port },
-      dependsOn,
+      // A fake bridge is what its parent is.
+      dependsOn: [...dependsOn, port.bridge],
     };
   },
 };
