@@ -93,11 +93,10 @@ export class Daemon implements ControlSource {
   async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
     const backend = new Backend(xenstore);
     let reconciler: Reconciler | undefined;
-    const host = await Host.open(
-      (names, owners) => reconciler?.hostChanged(names, owners),
-      this.#config,
-      this.#log,
-    );
+    const host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+      openvswitch: this.#config.openvswitch,
+      log: this.#log,
+    });
     let health: { stop(): void } | undefined;
     try {
       this.#domid = await backend.domid();

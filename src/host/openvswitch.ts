@@ -29,7 +29,7 @@ export class OpenVswitch implements OvsView {
   #tables: OvsdbTables | undefined;
   #connection: Ovsdb | undefined;
   #running: Promise<void> | undefined;
-  #state: OvsView['state'] = 'unknown';
+  #wasTried = false;
   #configurationInEffect: (() => void)[] = [];
 
   /** @param database `unix:` and the path of the server's socket */
@@ -55,7 +55,8 @@ export class OpenVswitch implements OvsView {
   }
 
   get state(): OvsView['state'] {
-    return this.#state;
+    if (this.#tables !== undefined) return 'known';
+    return this.#wasTried ? 'unreachable' : 'unknown';
   }
 
   bridge(name: string): OvsBridge | undefined {
@@ -89,17 +90,18 @@ export class OpenVswitch implements OvsView {
   async #run(tried: () => void): Promise<void> {
     const { signal } = this.#stopping;
     let pause = reconnectMs.first;
+    let isMissed = false;
     while (!signal.aborted) {
-      const before = this.#state;
       const reason = await this.#serve(() => {
+        if (isMissed) this.#log?.info({ database: this.database }, 'openvswitch database reached');
+        isMissed = false;
         pause = reconnectMs.first;
-        if (before === 'unreachable')
-          this.#log?.info({ database: this.database }, 'openvswitch database reached');
         tried();
       }).catch((error: Error) => error.message);
+      this.#wasTried = true;
       if (signal.aborted) break;
-      if (this.#state !== 'unreachable') {
-        this.#state = 'unreachable';
+      if (!isMissed) {
+        isMissed = true;
         this.#log?.warn({ database: this.database, error: reason }, 'openvswitch database not reachable');
         this.#listener([ovsDatabase], []);
       }
@@ -131,7 +133,7 @@ export class OpenVswitch implements OvsView {
       for (const updates of early) tables.apply(updates);
       this.#connection = connection;
       this.#tables = tables;
-      this.#state = 'known';
+      this.#wasTried = true;
       connected();
       this.#listener([ovsDatabase], owners);
       return await connection.ended;
