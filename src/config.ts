@@ -10,6 +10,8 @@ export interface Config {
   readonly log: { readonly level: (typeof logLevels)[number] };
   /** How long a netdev may take to appear after its backend directory before that is reported, in ms. */
   readonly netdevTimeoutMs: number;
+  /** The socket of Open vSwitch's database, as ovs-vsctl's --db takes it. Read when the daemon starts. */
+  readonly openvswitch: { readonly database: string };
 }
 
 /** A configuration that cannot be used; the message names file, key and reason. */
@@ -47,11 +49,20 @@ export function parseConfig(text: string, file: string): Config {
   const root = new Section(file, '', table);
   const log = root.section('log');
   const netdev = root.section('netdev');
+  const openvswitch = root.section('openvswitch');
   const config: Config = {
     log: { level: log.oneOf('level', logLevels, 'info') },
     netdevTimeoutMs: 1000 * netdev.number('timeout', { least: 1, most: 600 }, 10),
+    openvswitch: {
+      database: openvswitch.matching(
+        'database',
+        /^unix:\/./,
+        'unix: and an absolute path',
+        'unix:/var/run/openvswitch/db.sock',
+      ),
+    },
   };
-  for (const section of [root, log, netdev]) section.refuseUnknown();
+  for (const section of [root, log, netdev, openvswitch]) section.refuseUnknown();
   return config;
 }
 
@@ -87,6 +98,13 @@ class Section {
     return typeof value === 'number' && value >= range.least && value <= range.most
       ? value
       : this.#refuse(key, `${JSON.stringify(value)} is not a number from ${range.least} to ${range.most}`);
+  }
+
+  matching(key: string, pattern: RegExp, expected: string, fallback: string): string {
+    const value = this.#take(key) ?? fallback;
+    return typeof value === 'string' && pattern.test(value)
+      ? value
+      : this.#refuse(key, `${JSON.stringify(value)} is not ${expected}`);
   }
 
   refuseUnknown(): void {

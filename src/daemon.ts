@@ -94,7 +94,10 @@ export class Daemon implements ControlSource {
   async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
     const backend = new Backend(xenstore);
     let reconciler: Reconciler | undefined;
-    const host = await Host.open((names) => reconciler?.linksChanged(names));
+    const host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+      openvswitch: this.#config.openvswitch,
+      log: this.#log,
+    });
     let health: { stop(): void } | undefined;
     try {
       // No wait may outlast the signal: a xenstored that is stopped answers nothing.

@@ -2,6 +2,7 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { Xenstore } from 'node-xenstore';
+import type { Config } from '../config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
 import type { VifId } from '../vif/id.js';
@@ -38,8 +39,8 @@ export interface Facts {
 export type Files = readonly { readonly path: string; readonly text: string }[];
 
 /** Looks at the machine, changing nothing. */
-export async function gatherFacts(options: { readonly ovsSocket: string }): Promise<Facts> {
-  const host = await Host.open(() => undefined);
+export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
+  const host = await Host.open(() => undefined, { openvswitch });
   try {
     return {
       xenstore: await askXenstore(),
@@ -66,7 +67,7 @@ export async function gatherFacts(options: { readonly ovsSocket: string }): Prom
         'net.ipv6.conf.all.forwarding',
       ]),
       programs: { dnsmasq: inPath('dnsmasq') },
-      openvswitch: await answers(options.ovsSocket),
+      openvswitch: await answers(openvswitch.database.replace(/^unix:/, '')),
       stalled: await stalledQueues(),
     };
   } finally {

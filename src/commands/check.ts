@@ -1,6 +1,6 @@
 import { gatherFacts } from '../check/facts.js';
 import { findings } from '../check/findings.js';
-import { type Config, ConfigError, readConfig } from '../config.js';
+import { type Config, ConfigError, defaultConfigFile, parseConfig, readConfig } from '../config.js';
 import { exit } from './exit.js';
 import { table } from './table.js';
 
@@ -12,7 +12,9 @@ export async function checkCommand(
   options: { json: boolean },
 ): Promise<number> {
   const config = readOrExplain(configFile);
-  const found = findings(await gatherFacts({ ovsSocket: '/var/run/openvswitch/db.sock' }), config);
+  // One that cannot be read is a finding; the rest is looked at by the defaults.
+  const usable = 'reason' in config ? parseConfig('', defaultConfigFile) : config;
+  const found = findings(await gatherFacts(usable), config);
   process.stdout.write(
     options.json
       ? `${JSON.stringify(found, undefined, 2)}\n`

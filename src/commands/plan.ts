@@ -16,7 +16,7 @@ export async function planCommand(name: string, config: Config, options: { json:
   const id = parseVifName(name);
   if (id === undefined) throw new CommandError(`"${name}" is no vif; they are named like vif5.0`, exit.usage);
   const xenstore = await Xenstore.open();
-  const host = await Host.open(() => undefined);
+  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
     const snapshot = await new Backend(xenstore).read(id);
     const observed = host.observe();

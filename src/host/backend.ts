@@ -1,4 +1,6 @@
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
+import { openvswitch } from '../topology/openvswitch.js';
+import { topologyNamed } from '../topology/topology.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../vif/id.js';
 import { OperationError } from '../vif/problem.js';
 import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../vif/snapshot.js';
@@ -43,7 +45,17 @@ export class Backend {
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
       this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
     ]);
-    return keys === undefined || keys.size === 0 ? undefined : snapshot(id, keys, frontend);
+    if (keys === undefined || keys.size === 0) return undefined;
+    const parsed = snapshot(id, keys, frontend);
+    return topologyNamed(parsed.script) === openvswitch
+      ? { ...parsed, guest: await this.#guest(id) }
+      : parsed;
+  }
+
+  /** The guest's name and uuid, which Open vSwitch is told for people to see; a driver domain may not read them. */
+  async #guest({ domid }: VifId): Promise<NonNullable<VifSnapshot['guest']>> {
+    const keys = await this.#xenstore.readChildren(`/local/domain/${domid}`, ['name', 'vm']).catch(refused);
+    return { name: keys?.get('name'), uuid: keys?.get('vm')?.replace(/^\/vm\//, '') };
   }
 
   /**

@@ -3,9 +3,10 @@ import type { Config } from '../config.js';
 import type { Backend } from '../host/backend.js';
 import type { Host } from '../host/host.js';
 import type { EventDetail, Events } from '../observe/events.js';
-import { decide, type Verdict } from '../vif/desired.js';
-import { parseBackendPath, type VifId, vifName } from '../vif/id.js';
+import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
+import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
 import { vifOfLink } from '../vif/observed.js';
+import { pending } from '../vif/pending.js';
 import { type Action, plan } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
@@ -71,12 +72,16 @@ export class Reconciler {
     }
   }
 
-  /** These network devices came, changed or went; `*` means that any may have. */
-  linksChanged(names: readonly string[]): void {
+  /** These network devices, or whatever else verdicts depend on, came, changed or went; `*` means that any may have. */
+  hostChanged(names: readonly string[], owners: readonly string[] = []): void {
     const { links } = this.#host.observe();
     for (const name of names) {
       const link = links.byName(name);
       const id = link && vifOfLink(link);
+      if (id) this.#mark(id);
+    }
+    for (const owner of owners) {
+      const id = parseVifName(owner);
       if (id) this.#mark(id);
     }
     for (const { id, dependsOn } of this.#records.values()) {
@@ -158,8 +163,11 @@ export class Reconciler {
 
   async #follow(record: VifRecord, since: number): Promise<void> {
     const verdict = decide(record.snapshot, this.#config, this.#host.observe());
-    if ('dependsOn' in verdict) record.dependsOn = new Set(verdict.dependsOn);
-    if (verdict.kind !== 'await-netdev') record.waitingSince = undefined;
+    if ('dependsOn' in verdict) {
+      record.dependsOn = new Set(verdict.dependsOn);
+      this.#host.attend(verdict.dependsOn);
+    }
+    if (verdict.kind !== 'await-netdev' && verdict.kind !== 'attach') record.waitingFor = undefined;
     switch (verdict.kind) {
       case 'attach':
         return await this.#attach(record, verdict, since);
@@ -167,7 +175,7 @@ export class Reconciler {
         await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
       case 'await-netdev':
-        return await this.#awaitNetdev(record);
+        return await this.#await(record, this.#netdevMissing(record));
       case 'closing':
         return record.enter('closing');
       case 'remove':
@@ -203,15 +211,27 @@ export class Reconciler {
     const link = this.#host.observe().links.ofVif(record.id);
     if (link === undefined) return this.#mark(record.id, { stale: true });
 
+    const timeout = this.#config.netdevTimeoutMs;
+    const missing = pending(record.id, record.snapshot, desired, this.#host.observe(), timeout);
+    if (missing !== undefined) {
+      record.attachingSince ??= since;
+      return missing.patient
+        ? await this.#await(record, missing.problem)
+        : await this.#failed(record, missing.problem);
+    }
+    const began = record.attachingSince ?? since;
+    record.attachingSince = undefined;
+    record.waitingFor = undefined;
+
     const { phase: before, snapshot } = record;
     const adopted = actions.length === 0 && snapshot?.hotplugStatus === 'connected';
     if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
-    const ms = Math.round((performance.now() - since) * 100) / 100;
+    const ms = Math.round((performance.now() - began) * 100) / 100;
     if (before !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
     const detail: EventDetail = {
       topology,
-      bridge: desired.link.master ?? undefined,
+      bridge: bridgeOf(desired),
       vifname: link.name === record.name ? undefined : link.name,
       mtu: link.mtu,
       ms,
@@ -222,14 +242,17 @@ export class Reconciler {
     }
   }
 
-  async #awaitNetdev(record: VifRecord): Promise<void> {
+  #netdevMissing(record: VifRecord): OperationError {
+    const reason = `it did not appear within ${this.#config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
+    return problem('wait for netdev', record.name, reason);
+  }
+
+  /** Waits for what others have to do, and reports it as this problem when that takes too long. */
+  async #await(record: VifRecord, late: OperationError): Promise<void> {
     const now = performance.now();
-    record.waitingSince ??= now;
-    const left = record.waitingSince + this.#config.netdevTimeoutMs - now;
-    if (left <= 0) {
-      const reason = `it did not appear within ${this.#config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
-      return await this.#failed(record, problem('wait for netdev', record.name, reason));
-    }
+    if (record.waitingFor?.what !== late.operation) record.waitingFor = { what: late.operation, since: now };
+    const left = record.waitingFor.since + this.#config.netdevTimeoutMs - now;
+    if (left <= 0) return await this.#failed(record, late);
     if (record.phase !== 'failed') record.enter('waiting');
     record.wakeIn(left, () => this.#mark(record.id));
   }

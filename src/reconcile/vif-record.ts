@@ -1,5 +1,5 @@
 import { formatNetwork } from '../vif/address.js';
-import type { DesiredState } from '../vif/desired.js';
+import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { Link } from '../vif/observed.js';
 import type { OperationError } from '../vif/problem.js';
@@ -41,8 +41,10 @@ export class VifRecord {
   attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (performance.now(), ms). */
   markedAt: number | undefined;
-  /** When the wait for the netdev began. */
-  waitingSince: number | undefined;
+  /** The operation of others that is waited for, and since when. */
+  waitingFor: { readonly what: string; readonly since: number } | undefined;
+  /** When the attaching began which waits for others to finish. */
+  attachingSince: number | undefined;
   /** Tries in a row that failed. */
   failures = 0;
   #since = new Date();
@@ -61,7 +63,7 @@ export class VifRecord {
     this.phase = phase;
     if (phase !== 'attached') return;
     this.#topology = topology;
-    this.#bridge = desired?.link.master ?? undefined;
+    this.#bridge = desired && bridgeOf(desired);
     this.problem = undefined;
     this.failures = 0;
   }

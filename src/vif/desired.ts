@@ -2,6 +2,7 @@ import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
 import { vifName } from './id.js';
 import type { ObservedState } from './observed.js';
+import type { DesiredOvsPort } from './openvswitch.js';
 import { type OperationError, problem } from './problem.js';
 import { type VifSnapshot, xenbusState } from './snapshot.js';
 
@@ -19,7 +20,13 @@ export interface DesiredState {
   /** The netdev's name: the vif's own, or the one dom0 chose. */
   readonly name: string;
   readonly link: DesiredLink;
+  /** Its port in Open vSwitch; absent for none. */
+  readonly ovsPort?: DesiredOvsPort;
 }
+
+/** The bridge it is on, of whichever kind; undefined for none. */
+export const bridgeOf = ({ link, ovsPort }: DesiredState): string | undefined =>
+  link.master ?? ovsPort?.bridge;
 
 /** What a topology makes of a vif; the name is the same for all. */
 export type Attachment =

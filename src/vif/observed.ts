@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
+import type { OvsView } from './openvswitch.js';
 
 /** One network device as rtnetlink shows it; the fields `ip -d link` and `ip address` would print. */
 export interface Link {
@@ -23,6 +24,8 @@ export interface Link {
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
+  /** Open vSwitch's database; absent means that nobody has asked for it. */
+  readonly openvswitch?: OvsView;
 }
 
 /** Looking links up; the host's table, kept current by rtnetlink, or an array in a test. */

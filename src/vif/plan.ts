@@ -2,6 +2,7 @@ import type { Network } from './address.js';
 import type { DesiredState } from './desired.js';
 import { type VifId, vifName } from './id.js';
 import type { Link, ObservedState } from './observed.js';
+import { type OvsAction, planOvsPort, planOvsRemovals } from './plan-ovs.js';
 
 /** Changes of one netdev that go out as one RTM_SETLINK. */
 export interface LinkChanges {
@@ -16,6 +17,7 @@ export interface LinkChanges {
 
 /** One change of the host. A plan is performed in order and stops at the first error. */
 export type Action =
+  | OvsAction
   | {
       readonly kind: 'set-link';
       readonly index: number;
@@ -35,26 +37,34 @@ export type Action =
  */
 export function plan(id: VifId, desired: DesiredState | undefined, observed: ObservedState): Action[] {
   const link = observed.links.ofVif(id);
-  if (link === undefined) return [];
-  return desired === undefined
-    ? detachLink(link)
-    : [...strayAddresses(link, desired), ...attachLink(id, link, desired, observed)];
+  const removals = planOvsRemovals(id, desired, observed);
+  if (link === undefined) return removals;
+  if (desired === undefined) return [...removals, ...detachLink(link, observed)];
+  return [
+    ...removals,
+    ...strayAddresses(link, desired),
+    ...attachLink(id, link, desired, observed),
+    ...planOvsPort(id, desired, link, observed),
+  ];
 }
 
 function attachLink(
   id: VifId,
   link: Link,
-  { name, link: want }: DesiredState,
-  { links }: ObservedState,
+  { name, link: want, ovsPort }: DesiredState,
+  observed: ObservedState,
 ): Action[] {
+  const { links } = observed;
   const own = vifName(id);
   const bridge = want.master === null ? undefined : links.byName(want.master);
+  const keepsMaster =
+    ovsPort === undefined ? link.master === bridge?.index : masterToLeave(link, observed) === undefined;
   const changes: LinkChanges = {
     ...(link.name === name ? {} : { name }),
     ...(name === own || link.alias === own ? {} : { alias: own }),
     ...(link.mac === want.mac ? {} : { mac: want.mac }),
     ...(want.mtu === undefined || link.mtu === want.mtu ? {} : { mtu: want.mtu }),
-    ...(link.master === bridge?.index ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
+    ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
     ...(link.up ? {} : { up: true }),
   };
   if (Object.keys(changes).length === 0) return [];
@@ -65,12 +75,20 @@ function attachLink(
     : [setLink(link, changes)];
 }
 
-function detachLink(link: Link): Action[] {
+function detachLink(link: Link, observed: ObservedState): Action[] {
   const changes: LinkChanges = {
-    ...(link.master === undefined ? {} : { master: { index: 0, name: undefined } }),
+    ...(masterToLeave(link, observed) === undefined ? {} : { master: { index: 0, name: undefined } }),
     ...(link.up ? { up: false } : {}),
   };
   return Object.keys(changes).length > 0 ? [setLink(link, changes)] : [];
+}
+
+/**
+ * The master to take a netdev from. Open vSwitch's kernel datapath puts a master of its own over its ports (ovs-system),
+ * which goes when the port does and can't be removed otherwise.
+ */
+function masterToLeave({ master }: Link, { links }: ObservedState): number | undefined {
+  return master !== undefined && links.byIndex(master)?.kind === 'openvswitch' ? undefined : master;
 }
 
 function setLink({ index, name }: Link, changes: LinkChanges): Action {

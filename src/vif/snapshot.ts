@@ -39,6 +39,8 @@ export interface VifSnapshot {
   readonly hotplugError: string | undefined;
   /** The frontend's `mtu`: ours to write, so it says what we wrote last. */
   readonly frontendMtu: number | undefined;
+  /** The guest's name and uuid; only where they were asked for and may be read, which is in dom0. */
+  readonly guest?: { readonly name: string | undefined; readonly uuid: string | undefined };
   readonly problems: readonly OperationError[];
 }
 

@@ -5,19 +5,21 @@ import { type Network, parseNetwork } from '../../src/vif/address.js';
 import { decide, type Verdict } from '../../src/vif/desired.js';
 import type { VifId } from '../../src/vif/id.js';
 import type { Link } from '../../src/vif/observed.js';
+import { pending } from '../../src/vif/pending.js';
 import { type Action, plan } from '../../src/vif/plan.js';
 import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
 import { status } from '../../src/vif/status.js';
 import type { Machine } from './machine.js';
+import type { PlainOvs } from './openvswitch-machine.js';
 
 /**
  * One situation a vif can be in: what xenstore says, what is on the host, and what is to come of it.
  *
  * A folder of `cases` holds
  * - `xenstore.json`: `{"id": [domid, devid], "backend": {key: value} or null, "frontend": {key: value}}`, null for a
- *   directory that does not exist;
+ *   directory that does not exist; and `"guest": {"name", "uuid"}` where the guest's own may be read;
  * - `observed.json`: `{"links": […]}`, in the terms of `ip`: `master` is a name, `addresses` are strings; a field not
- *   given is that of an interface netback has just made;
+ *   given is that of an interface netback has just made; and `"openvswitch"`, see {@link PlainOvs};
  * - `config.toml`, where the default configuration will not do;
  * - `plan.txt`: the actions, a line each;
  * - `status.json`: the verdict, the problem's message, and what is written to xenstore, null for a key removed.
@@ -27,6 +29,7 @@ export interface Case {
   readonly id: VifId;
   readonly snapshot: VifSnapshot | undefined;
   readonly links: readonly Link[];
+  readonly openvswitch: PlainOvs | undefined;
   readonly config: Config;
 }
 
@@ -49,6 +52,7 @@ export function readCase(name: string): Case {
     id: [domid, devid],
     backend,
     frontend = {},
+    guest,
   } = json('xenstore.json');
   const id = { domid, devid };
   const config = caseFile(name, 'config.toml');
@@ -58,8 +62,12 @@ export function readCase(name: string): Case {
     snapshot:
       backend === null
         ? undefined
-        : snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
+        : {
+            ...snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
+            ...(guest === undefined ? {} : { guest }),
+          },
     links: plainLinks(json('observed.json').links),
+    openvswitch: json('observed.json').openvswitch,
     config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
   };
 }
@@ -102,18 +110,25 @@ export function run({ id, snapshot, config }: Case, machine: Machine): Result {
   const actions = planOf(id, verdict, machine);
   for (const action of actions) machine.perform(action);
   const link = machine.observe().links.ofVif(id);
+  const missing =
+    verdict.kind === 'attach'
+      ? pending(id, snapshot, verdict.desired, machine.observe(), config.netdevTimeoutMs)
+      : undefined;
+  const problem =
+    verdict.kind === 'refuse' ? verdict.problem : missing?.patient ? undefined : missing?.problem;
   const told =
-    snapshot !== undefined && verdict.kind === 'attach' && link !== undefined
-      ? status(snapshot, { kind: 'attached', mtu: link.mtu })
-      : snapshot !== undefined && verdict.kind === 'refuse'
-        ? status(snapshot, { kind: 'failed', problem: verdict.problem })
+    snapshot !== undefined && problem !== undefined
+      ? status(snapshot, { kind: 'failed', problem })
+      : snapshot !== undefined && verdict.kind === 'attach' && link !== undefined && missing === undefined
+        ? status(snapshot, { kind: 'attached', mtu: link.mtu })
         : { backend: {}, frontendMtu: undefined };
   return {
     verdict,
     actions,
     status: {
       verdict: verdict.kind,
-      ...(verdict.kind === 'refuse' ? { problem: verdict.problem.message } : {}),
+      ...(problem === undefined ? {} : { problem: problem.message }),
+      ...(missing?.patient ? { waitsFor: missing.problem.message } : {}),
       ...(verdict.kind === 'remove' ? { deletesBackend: verdict.directory } : {}),
       backend: Object.fromEntries(Object.entries(told.backend).map(([key, value]) => [key, value ?? null])),
       ...(told.frontendMtu === undefined ? {} : { frontendMtu: told.frontendMtu }),

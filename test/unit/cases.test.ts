@@ -8,14 +8,14 @@ describe.each(caseNames())('%s', (name) => {
   const given = readCase(name);
 
   test('is planned and told as its folder says', async () => {
-    const { actions, status } = run(given, new Machine(given.links));
+    const { actions, status } = run(given, new Machine(given));
     const plan = actions.map((action) => `${printAction(action)}\n`).join('');
     await expect(plan).toMatchFileSnapshot(caseFile(name, 'plan.txt'));
     await expect(`${JSON.stringify(status, null, 2)}\n`).toMatchFileSnapshot(caseFile(name, 'status.json'));
   });
 
   test('leaves nothing to do afterwards', () => {
-    const machine = new Machine(given.links);
+    const machine = new Machine(given);
     run(given, machine);
     expect(run(given, machine).actions).toEqual([]);
   });

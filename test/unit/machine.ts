@@ -1,16 +1,21 @@
 import { type Link, linkView, type ObservedState } from '../../src/vif/observed.js';
 import type { Action } from '../../src/vif/plan.js';
+import type { Case } from './case.js';
+import { OvsMachine } from './openvswitch-machine.js';
 
 /** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
 export class Machine {
   links: Link[];
+  readonly openvswitch: OvsMachine | undefined;
 
-  constructor(links: readonly Link[]) {
+  constructor({ links, openvswitch }: Pick<Case, 'links' | 'openvswitch'>) {
     this.links = [...links];
+    this.openvswitch = openvswitch && new OvsMachine(openvswitch);
   }
 
   observe(): ObservedState {
-    return { links: linkView(this.links) };
+    const links = linkView(this.links);
+    return this.openvswitch === undefined ? { links } : { links, openvswitch: this.openvswitch };
   }
 
   /** @throws when the kernel would refuse it */
@@ -33,6 +38,11 @@ export class Machine {
         });
         return;
       }
+      case 'ovs-add-port':
+      case 'ovs-set-port':
+      case 'ovs-delete-port':
+        this.openvswitch?.perform(action);
+        return;
       case 'delete-address':
         this.#change(action.index, (link) => ({
           ...link,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { vifName } from '../../src/vif/id.js';
 import { type Link, vifOfLink } from '../../src/vif/observed.js';
 import { type Case, caseNames, readCase, run } from './case.js';
 import { Machine } from './machine.js';
@@ -18,7 +19,10 @@ function random(seed: number): () => number {
 function moveOn(machine: Machine, next: Case): Machine {
   const left = machine.observe().links.ofVif(next.id);
   const formerMaster = machine.links.find(({ index }) => index === left?.master)?.name;
-  const moved = new Machine(next.links);
+  const moved = new Machine(next);
+  for (const port of machine.openvswitch?.ports() ?? []) {
+    if (port.owner === vifName(next.id)) moved.openvswitch?.inherit(port);
+  }
   const { links } = moved.observe();
   moved.links = moved.links.map((link): Link => {
     if (left === undefined || link !== links.ofVif(next.id)) return link;
@@ -31,16 +35,19 @@ function moveOn(machine: Machine, next: Case): Machine {
 
 test.each([1, 2, 3, 4])('however a vif came to a case, it ends as if it had begun there, seed %i', (seed) => {
   const next = random(seed);
-  let machine = new Machine([]);
+  let machine = new Machine({ links: [], openvswitch: undefined });
   for (let step = 0; step < 500; step++) {
     const at = cases[Math.floor(next() * cases.length)] as Case;
     machine = moveOn(machine, at);
     const { verdict } = run(at, machine);
     expect(run(at, machine).actions, `${at.name}, step ${step}`).toEqual([]);
 
-    const fresh = new Machine(at.links);
+    const fresh = new Machine(at);
     run(at, fresh);
-    if (verdict.kind === 'attach') expect(ends(machine, at)).toEqual(ends(fresh, at));
+    if (verdict.kind === 'attach') {
+      expect(ends(machine, at)).toEqual(ends(fresh, at));
+      expect(portsOf(machine), `${at.name}, step ${step}`).toEqual(portsOf(fresh));
+    }
     // What is off the network may keep its name and address.
     if (verdict.kind === 'refuse' || verdict.kind === 'remove')
       expect(ends(machine, at)?.master).toBeUndefined();
@@ -51,14 +58,23 @@ test.each([1, 2, 3, 4])('however a vif came to a case, it ends as if it had begu
   }
 });
 
+/** The ports in Open vSwitch, but for what an earlier case of the same netdev could read of the guest. */
+const portsOf = ({ openvswitch }: Machine): unknown[] =>
+  [...(openvswitch?.ports() ?? [])]
+    .map(({ uuid: _, interface: row, ...port }) => ({ ...port, mac: row?.externalIds['attached-mac'] }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+
 /** The interface of a case's vif, but for the MTU: a port keeps the one it had when its bridge's changes. */
 function ends(machine: Machine, { id, snapshot }: Case): Partial<Link> | undefined {
   const link = machine.observe().links.ofVif(id);
   if (link === undefined) return undefined;
-  const { mtu, alias, ...rest } = link;
+  const { mtu, alias, master, ...rest } = link;
+  const isOvs = machine.links.find(({ index }) => index === master)?.kind === 'openvswitch';
   // The mark of an earlier rename is left where the name is netback's own again.
   return {
     ...rest,
+    // Open vSwitch's kernel datapath sets and takes this one itself.
+    master: isOvs ? undefined : master,
     ...(snapshot?.mtu === undefined ? {} : { mtu }),
     ...(snapshot?.vifname ? { alias } : {}),
   };

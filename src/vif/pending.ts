@@ -1,0 +1,46 @@
+import type { DesiredState } from './desired.js';
+import { type VifId, vifName } from './id.js';
+import type { ObservedState } from './observed.js';
+import { type OperationError, problem } from './problem.js';
+import type { VifSnapshot } from './snapshot.js';
+
+/**
+ * Something that others have still to do before a vif works, when nothing is left for us to do. The problem is
+ * reported at once, or, `patient`, when it has not come right within the time a netdev is given.
+ */
+export interface Pending {
+  readonly problem: OperationError;
+  readonly patient: boolean;
+}
+
+/**
+ * What keeps a vif from being `connected` although the plan is empty; undefined when nothing does.
+ * @param timeoutMs the time given to what is patient, for its text
+ */
+export function pending(
+  id: VifId,
+  snapshot: VifSnapshot | undefined,
+  desired: DesiredState,
+  observed: ObservedState,
+  timeoutMs: number,
+): Pending | undefined {
+  if (desired.ovsPort === undefined) return undefined;
+  const { openvswitch: view } = observed;
+  const because = (patient: boolean, reason: string): Pending => ({
+    patient,
+    problem: problem(`attach ${vifName(id)} to Open vSwitch bridge`, desired.ovsPort?.bridge ?? '', reason),
+  });
+  if (view?.state !== 'known') {
+    // Open vSwitch goes on forwarding without its database: what was connected still is.
+    const isLost = view?.state === 'unreachable';
+    if (isLost && snapshot?.hotplugStatus === 'connected') return undefined;
+    return because(!isLost, `database ${view?.database} not reachable`);
+  }
+  const row = view.port(desired.name);
+  const port = row?.owner === vifName(id) ? row.interface : undefined;
+  if (port?.error !== undefined || port?.ofport === -1) {
+    return because(false, port.error ?? 'ovs-vswitchd could not take the port');
+  }
+  if ((port?.ofport ?? 0) > 0) return undefined;
+  return because(true, `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`);
+}
