@@ -22,6 +22,13 @@ beforeAll(async () => {
 });
 afterAll(() => domnet.stop());
 
+/** All that can be said of the two, but for the kernel's own link-local addresses, whose state changes by itself. */
+const attributes = async () =>
+  [await linkOf(plain), await linkOf(named, 'web0')].map(({ addr_info, ...link }) => ({
+    ...link,
+    addresses: addr_info.filter(({ scope }) => scope !== 'link'),
+  }));
+
 describe.each(['SIGTERM', 'SIGKILL'])('%s, and started again', (signal) => {
   beforeEach(async () => {
     await attachedTo(plain, 'xenbr0');
@@ -30,7 +37,7 @@ describe.each(['SIGTERM', 'SIGKILL'])('%s, and started again', (signal) => {
   test('not a packet is lost, and nothing is touched', async () => {
     const ping = await pingBetween(plain, named);
     const monitor = await Monitor.start(domnet);
-    const before = [await linkOf(plain), await linkOf(named, 'web0')];
+    const before = await attributes();
 
     if (signal === 'SIGTERM') expect(await daemon.terminate()).toBe(0);
     else expect(await daemon.kill()).toBe('SIGKILL');
@@ -43,7 +50,7 @@ describe.each(['SIGTERM', 'SIGKILL'])('%s, and started again', (signal) => {
     expect(lost).toBe(0);
     expect(answered).toBeGreaterThan(20);
     expect(await monitor.changesOf(plain, named)).toEqual([]);
-    expect([await linkOf(plain), await linkOf(named, 'web0')]).toEqual(before);
+    expect(await attributes()).toEqual(before);
     expect(daemon.log.filter(({ level }) => level !== 'info')).toEqual([]);
   });
 
