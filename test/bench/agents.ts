@@ -33,6 +33,8 @@ export async function startAgent(name: AgentName, domnet: Domnet): Promise<Agent
   return {
     pid: child.pid as number,
     stop: async () => {
+      // A Ctrl-C has ended it already.
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const exit = once(child, 'exit');
       child.kill('SIGKILL');
       await exit;

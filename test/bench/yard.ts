@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Domnet } from '../support/domnet.js';
 import { exec, until } from '../support/exec.js';
 
@@ -13,14 +14,16 @@ const bridge = 'xenbr0';
 export class Yard {
   readonly domnet: Domnet;
   readonly #size: number;
+  readonly #interrupted: AbortSignal;
 
-  private constructor(domnet: Domnet, size: number) {
+  private constructor(domnet: Domnet, size: number, interrupted: AbortSignal) {
     this.domnet = domnet;
     this.#size = size;
+    this.#interrupted = interrupted;
   }
 
   /** Makes the bridge and `size` netdevs, each a veth end in the driver domain; the other ends are in one guest namespace. */
-  static async make(domnet: Domnet, size: number): Promise<Yard> {
+  static async make(domnet: Domnet, size: number, interrupted: AbortSignal): Promise<Yard> {
     await domnet.addBridge(bridge);
     const guests = await domnet.guestNamespace(firstDomid);
     const lines = domids(size).map(
@@ -30,7 +33,7 @@ export class Yard {
     await exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: lines.join('\n') });
     const ups = domids(size).map((domid) => `link set eth${domid} up`);
     await exec('ip', ['-n', guests, '-batch', '-'], { input: ups.join('\n') });
-    return new Yard(domnet, size);
+    return new Yard(domnet, size, interrupted);
   }
 
   /** Attaches `count` vifs at once. @returns ms from the appearance of their keys to the last `connected` */
@@ -52,11 +55,11 @@ export class Yard {
     await until('the watches', () => [...seen.values()].every(({ length }) => length === 1));
 
     await xenstore.writeMany(ids.flatMap(keys));
-    await until(
-      'all to be connected',
-      () => [...seen.values()].every(({ length }) => length >= 3),
-      timeoutMs,
-    );
+    const done = (): boolean => {
+      this.#interrupted.throwIfAborted();
+      return [...seen.values()].every(({ length }) => length >= 3);
+    };
+    await until('all to be connected', done, timeoutMs);
     const first = Math.min(...[...seen.values()].map((times) => times[1] as number));
     const last = Math.max(...[...seen.values()].map((times) => times[2] as number));
     for (const domid of ids) {
@@ -76,12 +79,8 @@ export class Yard {
     await xenstore.commit([{ op: 'rm', path: 'backend' }]);
     const reset = domids(this.#size).map((domid) => `link set vif${domid}.0 nomaster down`);
     await exec('ip', ['-n', this.domnet.namespace, '-batch', '-'], { input: reset.join('\n') });
-    await this.idle();
-  }
-
-  /** Waits until nothing happens any more on the bridge: an agent still at work would share the next run's time. */
-  async idle(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    // What an agent still does for the vifs that went would be in the next run's time.
+    await sleep(60);
   }
 }
 
