@@ -8,6 +8,7 @@ import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { OperationError } from '../vif/problem.js';
+import type { DesiredScript } from '../vif/script.js';
 import { Links } from './links.js';
 import { OpenVswitch } from './openvswitch.js';
 import { type ScriptOptions, Scripts } from './scripts.js';
@@ -69,6 +70,11 @@ export class Host {
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
   attend(dependsOn: readonly string[]): void {
     if (dependsOn.includes(ovsDatabase)) void this.#openvswitch?.start();
+  }
+
+  /** @throws OperationError when an operator's script may not be run */
+  async checkScript({ file }: DesiredScript): Promise<void> {
+    await this.#scripts?.trusted(file);
   }
 
   /** Performs one action. @throws OperationError */

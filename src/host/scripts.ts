@@ -51,7 +51,7 @@ export class Scripts {
   /** Starts `online` and does not wait for its end. @throws OperationError when it may not be run */
   async start(id: VifId, script: DesiredScript): Promise<void> {
     const name = vifName(id);
-    const file = await this.#trusted(script.file);
+    const file = await this.trusted(script.file);
     this.#remember(name, { ...script, state: 'running' });
     const program = this.#run(id, script, file, 'online');
     this.#programs.set(name, program);
@@ -85,7 +85,7 @@ export class Scripts {
     this.#programs.delete(name);
     online?.kill('its vif went');
     await online?.ended;
-    const file = await this.#trusted(run.file).catch((error: Error) => {
+    const file = await this.trusted(run.file).catch((error: Error) => {
       this.#options.log.warn({ vif: name, script: run.file, error: error.message }, 'script not undone');
       return undefined;
     });
@@ -127,7 +127,8 @@ export class Scripts {
     });
   }
 
-  async #trusted(file: string): Promise<string> {
+  /** What may be run for a script. @throws OperationError that says why nothing may */
+  async trusted(file: string): Promise<string> {
     try {
       return await trustedExecutable(file, this.#options.directories());
     } catch (error) {

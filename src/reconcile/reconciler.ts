@@ -278,6 +278,8 @@ export class Reconciler {
     );
     const adopted = found && !actions.some(({ kind }) => kind === 'run-script');
     if (actions.some(({ kind }) => kind === 'run-script')) {
+      // Before an error is cleared: the one this would raise again must not flicker.
+      await this.#host.checkScript(script);
       if (!(await this.#report(record, { kind: 'script-starts' }))) return;
       record.problem = undefined;
       this.#tellDetached(record);
