@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
+import { topologyNames } from './topology/topology.js';
+import { parseMac } from './vif/address.js';
+import type { VifOptions } from './vif/options.js';
 
 export const defaultConfigFile = '/etc/vifd/vifd.toml';
 
+const bridgeMtus = ['bridge', 'uplink'] as const;
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
 /** Everything that can be configured, validated. The defaults stand in {@link parseConfig}, nowhere else. */
@@ -12,6 +16,21 @@ export interface Config {
   readonly netdevTimeoutMs: number;
   /** The socket of Open vSwitch's database, as ovs-vsctl's --db takes it. Read when the daemon starts. */
   readonly openvswitch: { readonly database: string };
+  readonly bridge: {
+    /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */
+    readonly mtu: (typeof bridgeMtus)[number];
+  };
+  readonly scripts: {
+    /** Where operators' own scripts may be. */
+    readonly directories: readonly string[];
+    /** Topologies by the file names of scripts which they stand in for. */
+    readonly map: ReadonlyMap<string, string>;
+  };
+  readonly hooks: {
+    /** Whose executables are called after attach, update and detach; undefined for none. */
+    readonly directory: string | undefined;
+  };
+  readonly vifs: readonly VifOptions[];
 }
 
 /** A configuration that cannot be used; the message names file, key and reason. */
@@ -50,6 +69,11 @@ export function parseConfig(text: string, file: string): Config {
   const log = root.section('log');
   const netdev = root.section('netdev');
   const openvswitch = root.section('openvswitch');
+  const bridge = root.section('bridge');
+  const scripts = root.section('scripts');
+  const scriptMap = scripts.section('map');
+  const hooks = root.section('hooks');
+  const vifs = root.sections('vif');
   const config: Config = {
     log: { level: log.oneOf('level', logLevels, 'info') },
     netdevTimeoutMs: 1000 * netdev.number('timeout', { least: 1, most: 600 }, 10),
@@ -61,10 +85,43 @@ export function parseConfig(text: string, file: string): Config {
         'unix:/var/run/openvswitch/db.sock',
       ),
     },
+    bridge: { mtu: bridge.oneOf('mtu', bridgeMtus, 'bridge') },
+    scripts: {
+      directories: scripts.paths('directories', ['/etc/xen/scripts']),
+      map: new Map(scriptMap.keys().map((key) => [key, scriptMap.oneOf(key, topologyNames, '')])),
+    },
+    hooks: { directory: hooks.has('directory') ? hooks.path('directory') : undefined },
+    vifs: vifs.map(readVifOptions),
   };
-  for (const section of [root, log, netdev, openvswitch]) section.refuseUnknown();
+  for (const section of [root, log, netdev, openvswitch, bridge, scripts, scriptMap, hooks, ...vifs])
+    section.refuseUnknown();
   return config;
 }
+
+function readVifOptions(table: Section): VifOptions {
+  const offload = table.section('offload');
+  const on = (key: string) => (table.has(key) ? table.flag(key) : undefined);
+  const [isolated, multicastFlood, broadcastFlood] = [
+    on('isolated'),
+    on('multicast_flood'),
+    on('broadcast_flood'),
+  ];
+  return {
+    bridge: table.has('bridge') ? table.match('bridge', /^[^\s/:]{1,15}$/, 'a bridge name') : undefined,
+    mac: table.has('mac') ? parseMac(table.match('mac', macPattern, 'a MAC address')) : undefined,
+    ...(isolated === undefined ? {} : { isolated }),
+    ...(multicastFlood === undefined ? {} : { multicastFlood }),
+    ...(broadcastFlood === undefined ? {} : { broadcastFlood }),
+    ...(table.has('txqueuelen')
+      ? { txqueuelen: table.number('txqueuelen', { least: 0, most: 1_000_000 }, 0) }
+      : {}),
+    ...(offload.keys().length === 0
+      ? {}
+      : { offload: Object.fromEntries(offload.keys().map((key) => [key, offload.flag(key)])) }),
+  };
+}
+
+const macPattern = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
 
 /** One table of the file. Remembers which keys were asked for, so that a misspelt one is refused and not ignored. */
 class Section {
@@ -83,7 +140,52 @@ class Section {
     const value = this.#take(key) ?? {};
     if (typeof value !== 'object' || Array.isArray(value) || value instanceof Date)
       this.#refuse(key, 'must be a table');
-    return new Section(this.#file, key, value as Record<string, unknown>);
+    return new Section(this.#file, this.#path(key), value as Record<string, unknown>);
+  }
+
+  /** An array of tables, `[[key]]`. */
+  sections(key: string): Section[] {
+    const value = this.#take(key) ?? [];
+    const isTable = (entry: unknown) =>
+      typeof entry === 'object' && entry !== null && !Array.isArray(entry) && !(entry instanceof Date);
+    if (!Array.isArray(value) || !value.every(isTable))
+      return this.#refuse(key, `must be tables: [[${key}]]`);
+    return value.map((table, i) => new Section(this.#file, `${this.#path(key)}[${i}]`, table));
+  }
+
+  /** The keys that are there. */
+  keys(): string[] {
+    return Object.keys(this.#table);
+  }
+
+  has(key: string): boolean {
+    this.#known.add(key);
+    return this.#table[key] !== undefined;
+  }
+
+  flag(key: string): boolean {
+    const value = this.#take(key);
+    return typeof value === 'boolean'
+      ? value
+      : this.#refuse(key, `${JSON.stringify(value)} is neither true nor false`);
+  }
+
+  match(key: string, pattern: RegExp, expected: string): string {
+    const value = this.#take(key);
+    return typeof value === 'string' && pattern.test(value)
+      ? value
+      : this.#refuse(key, `${JSON.stringify(value)} is not ${expected}`);
+  }
+
+  path(key: string): string {
+    return this.match(key, /^\//, 'an absolute path');
+  }
+
+  paths(key: string, fallback: readonly string[]): readonly string[] {
+    const value = this.#take(key) ?? fallback;
+    return Array.isArray(value) && value.every((path) => typeof path === 'string' && path.startsWith('/'))
+      ? value
+      : this.#refuse(key, 'must be a list of absolute paths');
   }
 
   oneOf<T extends string>(key: string, choices: readonly T[], fallback: T): T {
@@ -119,6 +221,10 @@ class Section {
   }
 
   #refuse(key: string, reason: string): never {
-    throw new ConfigError(this.#file, `${this.#name === '' ? key : `${this.#name}.${key}`}: ${reason}`);
+    throw new ConfigError(this.#file, `${this.#path(key)}: ${reason}`);
+  }
+
+  #path(key: string): string {
+    return this.#name === '' ? key : `${this.#name}.${key}`;
   }
 }

@@ -5,7 +5,9 @@ import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { Backend } from './host/backend.js';
+import { Hooks } from './host/hooks.js';
 import { Host } from './host/host.js';
+import { scriptStateDir } from './host/scripts.js';
 import { ControlServer, type ControlSource } from './observe/control.js';
 import { Events } from './observe/events.js';
 import { reportHealth } from './observe/health.js';
@@ -23,6 +25,7 @@ const stopMs = 3000;
 export class Daemon implements ControlSource {
   readonly #log: Logger;
   readonly #events: Events;
+  readonly #hooks: Hooks;
   readonly #started = new Date();
   #config: Config;
   #domid: number | undefined;
@@ -33,6 +36,7 @@ export class Daemon implements ControlSource {
     this.#config = config;
     this.#log = log;
     this.#events = new Events(log);
+    this.#hooks = new Hooks({ directory: () => this.#config.hooks.directory, log });
   }
 
   /**
@@ -56,6 +60,7 @@ export class Daemon implements ControlSource {
     } finally {
       notify('STOPPING=1');
       control.close();
+      this.#hooks.close();
     }
   }
 
@@ -96,6 +101,12 @@ export class Daemon implements ControlSource {
     let reconciler: Reconciler | undefined;
     const host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
       openvswitch: this.#config.openvswitch,
+      scripts: {
+        directories: () => this.#config.scripts.directories,
+        stateDir: scriptStateDir(),
+        log: this.#log,
+        ended: (id) => reconciler?.scriptEnded(id),
+      },
       log: this.#log,
     });
     let health: { stop(): void } | undefined;
@@ -108,6 +119,7 @@ export class Daemon implements ControlSource {
         config: this.#config,
         log: this.#log,
         events: this.#events,
+        hooks: this.#hooks,
       });
       this.#reconciler = reconciler;
       const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();

@@ -2,9 +2,10 @@ import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
+import { recordedRuns } from '../host/scripts.js';
 import { decide, type Verdict } from '../vif/desired.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
-import { plan } from '../vif/plan.js';
+import { plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { CommandError, exit } from './exit.js';
 
@@ -19,9 +20,13 @@ export async function planCommand(name: string, config: Config, options: { json:
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
     const snapshot = await new Backend(xenstore).read(id);
-    const observed = host.observe();
+    const observed = { ...host.observe(), scripts: recordedRuns() };
     const verdict = decide(snapshot, config, observed);
-    const actions = plan(id, verdict.kind === 'attach' ? verdict.desired : undefined, observed);
+    const adopt = snapshot?.hotplugStatus === 'connected';
+    const actions =
+      verdict.kind === 'script'
+        ? planScript(id, verdict.script, observed, adopt)
+        : plan(id, verdict.kind === 'attach' ? verdict.desired : undefined, observed);
     const commands =
       verdict.kind === 'await-netdev' || verdict.kind === 'closing' ? [] : actions.map(printAction);
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
@@ -42,6 +47,8 @@ function explain(id: VifId, verdict: Verdict, commands: number): string {
   switch (verdict.kind) {
     case 'attach':
       return commands === 0 ? `${name} is attached as it should be` : `attach ${name} (${verdict.topology})`;
+    case 'script':
+      return commands === 0 ? `${name} is in the hands of ${verdict.script.file}` : `attach ${name} (script)`;
     case 'refuse':
       return verdict.problem.message;
     case 'await-netdev':

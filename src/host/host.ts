@@ -1,13 +1,19 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import { parseVifName, type VifId } from '../vif/id.js';
-import { type ObservedState, vifOfLink } from '../vif/observed.js';
+import { type ObservedState, type Offload, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { OperationError } from '../vif/problem.js';
+import type { DesiredScript } from '../vif/script.js';
 import { Links } from './links.js';
 import { OpenVswitch } from './openvswitch.js';
+import { type ScriptOptions, Scripts } from './scripts.js';
+
+const execFileAsync = promisify(execFile);
 
 /** Told the names of what came, changed or went (`*`: anything may have), and the vifs by name that it belongs to. */
 export type HostListener = (names: readonly string[], owners: readonly string[]) => void;
@@ -15,6 +21,8 @@ export type HostListener = (names: readonly string[], owners: readonly string[])
 export interface HostOptions {
   /** Where Open vSwitch's database is; without it nothing is known of Open vSwitch. */
   readonly openvswitch?: Config['openvswitch'];
+  /** How operators' scripts are run; without it none can be. */
+  readonly scripts?: ScriptOptions;
   readonly log?: Logger;
 }
 
@@ -22,35 +30,51 @@ export interface HostOptions {
 export class Host {
   readonly #links: Links;
   readonly #openvswitch: OpenVswitch | undefined;
+  readonly #scripts: Scripts | undefined;
+  /** What this daemon has set: asking for offloads costs a process each time. */
+  readonly #offloads = new Map<number, Offload>();
 
-  private constructor(links: Links, openvswitch: OpenVswitch | undefined) {
+  private constructor(links: Links, openvswitch: OpenVswitch | undefined, scripts: Scripts | undefined) {
     this.#links = links;
     this.#openvswitch = openvswitch;
+    this.#scripts = scripts;
   }
 
   /** @param listener told of every change on the host, ours included */
-  static async open(listener: HostListener, { openvswitch, log }: HostOptions = {}): Promise<Host> {
+  static async open(listener: HostListener, { openvswitch, scripts, log }: HostOptions = {}): Promise<Host> {
     const links = await Links.open((names) => listener(names, []));
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
-    return new Host(links, database);
+    return new Host(links, database, scripts && new Scripts(scripts));
   }
 
   observe(): ObservedState {
     const openvswitch = this.#openvswitch;
-    return { links: this.#links.view, ...(openvswitch && { openvswitch }) };
+    const scripts = this.#scripts?.runs;
+    return {
+      links: this.#links.view,
+      offloads: this.#offloads,
+      ...(openvswitch && { openvswitch }),
+      ...(scripts && { scripts }),
+    };
   }
 
   /** The vifs that something on the host belongs to, known to xenstore or not. */
   owned(): VifId[] {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
-    return [...ofLinks, ...ofPorts].filter((id) => id !== undefined);
+    const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
+    return [...ofLinks, ...ofPorts, ...ofScripts].filter((id) => id !== undefined);
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
   attend(dependsOn: readonly string[]): void {
     if (dependsOn.includes(ovsDatabase)) void this.#openvswitch?.start();
+  }
+
+  /** @throws OperationError when an operator's script may not be run */
+  async checkScript({ file }: DesiredScript): Promise<void> {
+    await this.#scripts?.trusted(file);
   }
 
   /** Performs one action. @throws OperationError */
@@ -65,8 +89,23 @@ export class Host {
           return await this.#openvswitch?.perform(action);
         case 'delete-address':
           return await this.#links.deleteAddress(action.index, action.address);
+        case 'set-port':
+          return await this.#links.setPort(action.index, action.flags);
+        case 'add-vlans':
+          return await this.#links.addVlans(action.index, action.vlans);
+        case 'delete-vlans':
+          return await this.#links.deleteVlans(action.index, action.vlans);
+        case 'set-offload':
+          return await this.#setOffload(action.index, action.name, action.offload);
+        case 'run-script':
+          return await this.#scripts?.start(action.id, action.script);
+        case 'adopt-script':
+          return this.#scripts?.adopt(action.id, action.script);
+        case 'undo-script':
+          return await this.#scripts?.undo(action.id);
       }
     } catch (error) {
+      if (error instanceof OperationError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       throw new OperationError('run', printAction(action), reason, { waits: false });
     }
@@ -74,6 +113,22 @@ export class Host {
 
   close(): void {
     this.#openvswitch?.close();
+    this.#scripts?.close();
     this.#links.close();
+  }
+
+  /** By ethtool: seldom wanted, and its netlink family is a page of code. */
+  async #setOffload(index: number, name: string, offload: Offload): Promise<void> {
+    const settings = Object.entries(offload).flatMap(([feature, on]) => [feature, on ? 'on' : 'off']);
+    await execFileAsync('ethtool', ['-K', name, ...settings]).catch(
+      (error: { stderr?: string; message: string }) => {
+        throw new Error(error.stderr?.trim().split('\n')[0] || error.message);
+      },
+    );
+    // An index is used once in a network namespace's life, mostly; the table is as long as the list of devices.
+    for (const known of this.#offloads.keys()) {
+      if (this.#links.view.byIndex(known) === undefined) this.#offloads.delete(known);
+    }
+    this.#offloads.set(index, { ...this.#offloads.get(index), ...offload });
   }
 }

@@ -1,7 +1,9 @@
 import { type NetlinkMessage, parseAttributes } from 'netlink';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
 import { type VifId, vifName } from '../vif/id.js';
-import { type Link, type LinkView, vifOfLink } from '../vif/observed.js';
+import { type Link, type LinkView, portsOf, vifOfLink } from '../vif/observed.js';
+import type { BridgePort } from '../vif/port.js';
+import { decodePort, familyBridge } from './bridge-port.js';
 
 // Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
 // the host's byte order, which is little-endian wherever Xen runs.
@@ -19,6 +21,7 @@ export const ifla = {
   ifname: 3,
   mtu: 4,
   master: 10,
+  txqueuelen: 13,
   linkinfo: 18,
   ifalias: 20,
   parentDevName: 56,
@@ -26,7 +29,9 @@ export const ifla = {
 export const ifa = { address: 1, local: 2 };
 export const family = { unspec: 0, inet: 2, inet6: 10 };
 export const iffUp = 1;
-const infoKind = 1;
+const info = { kind: 1, data: 2 };
+/** Of a bridge's IFLA_INFO_DATA. */
+const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
 const scopeLink = 253;
 
 /** The network devices and addresses that a sequence of rtnetlink messages tells of. */
@@ -36,6 +41,8 @@ export class LinkState implements LinkView {
   readonly #byVif = new Map<string, Link>();
   /** By device index, then by the address's text. */
   readonly #addresses = new Map<number, Map<string, Network>>();
+  /** By device index. */
+  readonly #ports = new Map<number, BridgePort>();
 
   byName(name: string): Link | undefined {
     return this.#byName.get(name);
@@ -60,6 +67,7 @@ export class LinkState implements LinkView {
       case rtm.delLink:
         // Bridges and IPv6 announce their own doings with the same types: a port that leaves its bridge is a
         // RTM_DELLINK of family AF_BRIDGE, and the device is still there.
+        if (data.readUInt8(0) === familyBridge) return this.#applyPort(data, type === rtm.newLink);
         if (data.readUInt8(0) !== family.unspec) return [];
         return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
       case rtm.newAddr:
@@ -83,6 +91,10 @@ export class LinkState implements LinkView {
       up: (data.readUInt32LE(8) & iffUp) !== 0,
       master: undefined as number | undefined,
       addresses: [...(this.#addresses.get(index)?.values() ?? [])],
+      port: this.#ports.get(index),
+      txqueuelen: undefined as number | undefined,
+      vlanFiltering: undefined as boolean | undefined,
+      vlanDefaultPvid: undefined as number | undefined,
     };
     parseAttributes(data.subarray(16), ({ type, data: value }) => {
       if (type === ifla.ifname) link.name = text(value);
@@ -91,9 +103,17 @@ export class LinkState implements LinkView {
       else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
       else if (type === ifla.ifalias) link.alias = text(value);
       else if (type === ifla.parentDevName) link.parent = text(value);
+      else if (type === ifla.txqueuelen) link.txqueuelen = value.readUInt32LE(0);
       else if (type === ifla.linkinfo) {
-        parseAttributes(value, (info) => {
-          if (info.type === infoKind) link.kind = text(info.data);
+        parseAttributes(value, ({ type, data }) => {
+          if (type === info.kind) link.kind = text(data);
+          // The kind comes first (rtnl_link_info_fill), and numbers mean other things for other kinds.
+          else if (type === info.data && link.kind === 'bridge') {
+            parseAttributes(data, ({ type, data }) => {
+              if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
+              else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
+            });
+          }
         });
       }
     });
@@ -107,7 +127,31 @@ export class LinkState implements LinkView {
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);
     if (vif) this.#byVif.set(vifName(vif), link);
-    return before && before.name !== link.name ? [before.name, link.name] : [link.name];
+    return [
+      ...(before && before.name !== link.name ? [before.name, link.name] : [link.name]),
+      ...this.#portChange(before, link),
+    ];
+  }
+
+  /** The bridges whose other ports, those that are no vifs, have changed by this. */
+  #portChange(before: Link | undefined, after: Link | undefined): string[] {
+    if (before?.master === after?.master && before?.mtu === after?.mtu) return [];
+    const masters = [before, after].map((link) => link && !vifOfLink(link) && link.master);
+    return masters.flatMap((index) => {
+      const bridge = index ? this.#byIndex.get(index) : undefined;
+      return bridge ? [portsOf(bridge.name)] : [];
+    });
+  }
+
+  #applyPort(data: Buffer, there: boolean): string[] {
+    const index = data.readInt32LE(4);
+    const port = there ? decodePort({ data }) : undefined;
+    // Most of these messages are about spanning tree states and timers, which nothing here depends on.
+    if (JSON.stringify(port) === JSON.stringify(this.#ports.get(index))) return [];
+    if (port) this.#ports.set(index, port);
+    else this.#ports.delete(index);
+    const link = this.#byIndex.get(index);
+    return link ? this.#put({ ...link, port }) : [];
   }
 
   #remove(index: number): string[] {
@@ -116,7 +160,8 @@ export class LinkState implements LinkView {
     this.#forget(link);
     this.#byIndex.delete(index);
     this.#addresses.delete(index);
-    return [link.name];
+    this.#ports.delete(index);
+    return [link.name, ...this.#portChange(link, undefined)];
   }
 
   /** Drops what points at a link, unless another has taken its place already. */

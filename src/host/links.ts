@@ -2,6 +2,9 @@ import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from 'netli
 import { type Network, parseIpv4, parseIpv6 } from '../vif/address.js';
 import type { LinkView } from '../vif/observed.js';
 import type { LinkChanges } from '../vif/plan.js';
+import type { PortFlags } from '../vif/port.js';
+import type { PortVlan } from '../vif/vlan.js';
+import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
 import { RouteNetlink } from './netlink.js';
 
@@ -45,7 +48,8 @@ export class Links {
   }
 
   /** One RTM_SETLINK carrying all changes. @throws NetlinkError */
-  async setLink(index: number, { name, alias, mac, mtu, master, up }: LinkChanges): Promise<void> {
+  async setLink(index: number, changes: LinkChanges): Promise<void> {
+    const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
     const header = Buffer.alloc(16);
     header.writeInt32LE(index, 4);
     if (up !== undefined) {
@@ -55,6 +59,7 @@ export class Links {
     const attributes = new AttrStream();
     if (mac !== undefined) attributes.push(ifla.address, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     if (mtu !== undefined) attributes.push(ifla.mtu, putU32(mtu));
+    if (txqueuelen !== undefined) attributes.push(ifla.txqueuelen, putU32(txqueuelen));
     if (name !== undefined) attributes.push(ifla.ifname, putString(name));
     if (alias !== undefined) attributes.push(ifla.ifalias, putString(alias));
     if (master !== undefined) attributes.push(ifla.master, putU32(master.index));
@@ -70,6 +75,23 @@ export class Links {
     const attributes = new AttrStream();
     attributes.push(ifa.local, addressBytes(address));
     await this.#netlink.request(rtm.delAddr, 0, header, attributes);
+  }
+
+  /** Sets flags of a bridge port. @throws NetlinkError */
+  async setPort(index: number, flags: PortFlags): Promise<void> {
+    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
+  }
+
+  /** Adds VLANs to a bridge port, or changes what they are on it. @throws NetlinkError */
+  async addVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
+    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeVlans(vlans)]));
+  }
+
+  /** @throws NetlinkError */
+  async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
+    // Only the numbers count here, and a range of them must be one of equal flags.
+    const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
+    await this.#netlink.request(rtm.delLink, 0, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
   close(): void {
@@ -98,6 +120,7 @@ export class Links {
       this.#next = new LinkState();
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
+        await this.#netlink.dump(rtm.getLink, portDump());
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
         this.#current = this.#next;
       } catch (error) {

@@ -1,16 +1,19 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { Backend } from '../host/backend.js';
+import type { HookEvent, Hooks } from '../host/hooks.js';
 import type { Host } from '../host/host.js';
 import type { EventDetail, Events } from '../observe/events.js';
+import { formatNetwork } from '../vif/address.js';
 import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
-import { vifOfLink } from '../vif/observed.js';
+import { type Link, vifOfLink } from '../vif/observed.js';
 import { pending } from '../vif/pending.js';
-import { type Action, plan } from '../vif/plan.js';
+import { type Action, plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
-import { vifKeys } from '../vif/snapshot.js';
+import { type DesiredScript, scriptFailure } from '../vif/script.js';
+import { type VifSnapshot, vifKeys } from '../vif/snapshot.js';
 import { type Outcome, status } from '../vif/status.js';
 import { WorkQueue } from './queue.js';
 import { VifRecord, type VifStatus } from './vif-record.js';
@@ -36,17 +39,26 @@ export class Reconciler {
   readonly #backend: Backend;
   readonly #host: Host;
   readonly #events: Events;
+  readonly #hooks: Hooks;
   #config: Config;
   readonly #log: Logger;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue;
 
-  constructor(parts: { backend: Backend; host: Host; config: Config; log: Logger; events: Events }) {
+  constructor(parts: {
+    backend: Backend;
+    host: Host;
+    config: Config;
+    log: Logger;
+    events: Events;
+    hooks: Hooks;
+  }) {
     this.#backend = parts.backend;
     this.#host = parts.host;
     this.#config = parts.config;
     this.#log = parts.log;
     this.#events = parts.events;
+    this.#hooks = parts.hooks;
     this.#queue = new WorkQueue((name) => this.#look(name));
   }
 
@@ -87,6 +99,11 @@ export class Reconciler {
     for (const { id, dependsOn } of this.#records.values()) {
       if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#mark(id);
     }
+  }
+
+  /** An operator's script has ended: what it wrote to xenstore is news too. */
+  scriptEnded(id: VifId): void {
+    this.#mark(id, { stale: true });
   }
 
   /** From now on decides by this configuration; every vif is looked at again. */
@@ -171,6 +188,8 @@ export class Reconciler {
     switch (verdict.kind) {
       case 'attach':
         return await this.#attach(record, verdict, since);
+      case 'script':
+        return await this.#script(record, verdict.script, since);
       case 'refuse':
         await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
@@ -188,10 +207,11 @@ export class Reconciler {
     { topology, desired }: Verdict & { kind: 'attach' },
     since: number,
   ): Promise<void> {
-    const actions = plan(record.id, desired, this.#host.observe());
+    const look = () => plan(record.id, desired, this.#host.observe());
+    const actions = await this.#undoScript(record, look);
     try {
       await this.#perform(record, actions);
-      const left = plan(record.id, desired, this.#host.observe());
+      const left = look();
       if (left.length > 0) {
         throw new OperationError(
           'attach',
@@ -236,10 +256,113 @@ export class Reconciler {
       mtu: link.mtu,
       ms,
     };
-    if (before !== 'attached') this.#events.tell(adopted ? 'adopted' : 'attached', record.id, detail);
-    else if (actions.length > 0) {
-      this.#events.tell('repaired', record.id, { ...detail, actions: actions.map(printAction) });
+    this.#tellAttached(
+      record,
+      before === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
+      detail,
+      actions,
+    );
+    this.#tellHooks(record, link, topology, detail.bridge, adopted);
+  }
+
+  /**
+   * Lets an operator's script do it. The script tells dom0 and netback by itself, so nothing is written for it unless
+   * it fails without a word.
+   */
+  async #script(record: VifRecord, script: DesiredScript, since: number): Promise<void> {
+    const { phase: before, snapshot } = record;
+    const found = before === 'new' && snapshot?.hotplugStatus === 'connected';
+    const known = this.#host.observe().scripts?.has(record.name) === true;
+    const actions = await this.#undoScript(record, () =>
+      planScript(record.id, script, this.#host.observe(), found && !known),
+    );
+    const adopted = found && !actions.some(({ kind }) => kind === 'run-script');
+    if (actions.some(({ kind }) => kind === 'run-script')) {
+      // Before an error is cleared: the one this would raise again must not flicker.
+      await this.#host.checkScript(script);
+      if (!(await this.#report(record, { kind: 'script-starts' }))) return;
+      record.problem = undefined;
+      this.#tellDetached(record);
     }
+    await this.#perform(record, actions);
+    const observed = this.#host.observe();
+    const link = observed.links.ofVif(record.id);
+    const run = observed.scripts?.get(record.name);
+    if (link === undefined || run === undefined) return;
+    const failure = scriptFailure(script.file, run, record.snapshot);
+    if (failure !== undefined) return await this.#failed(record, failure);
+    if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
+      record.enter('waiting');
+      if (run.state === 'online' && record.problem === undefined) {
+        // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
+        record.problem = problem('run script', script.file, 'it ended well but wrote no hotplug-status');
+        this.#log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
+      }
+      return;
+    }
+    const bridge = link.master === undefined ? undefined : observed.links.byIndex(link.master)?.name;
+    const ms = Math.round((performance.now() - since) * 100) / 100;
+    if (record.phase !== 'attached') record.attachMs = ms;
+    const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
+    record.enter('attached', undefined, 'script');
+    this.#tellAttached(record, how, { topology: 'script', bridge, mtu: link.mtu, ms }, actions);
+    this.#tellHooks(record, link, 'script', bridge, adopted);
+  }
+
+  /** What a plan says once the script before it has been undone, which nobody can know the doings of. */
+  async #undoScript(record: VifRecord, look: () => Action[]): Promise<Action[]> {
+    const actions = look();
+    if (actions[0]?.kind !== 'undo-script') return actions;
+    await this.#perform(record, actions.slice(0, 1));
+    return look();
+  }
+
+  #tellAttached(
+    record: VifRecord,
+    how: 'new' | 'adopt' | 'attached',
+    detail: EventDetail,
+    actions: readonly Action[],
+  ): void {
+    const by = record.snapshot && decisive(record.snapshot);
+    const changed = by !== record.attachedBy;
+    record.attachedBy = by;
+    if (how !== 'attached') this.#events.tell(how === 'adopt' ? 'adopted' : 'attached', record.id, detail);
+    else if (actions.length > 0) {
+      const kind = changed ? 'updated' : 'repaired';
+      this.#events.tell(kind, record.id, { ...detail, actions: actions.map(printAction) });
+    }
+  }
+
+  #tellHooks(
+    record: VifRecord,
+    link: Link,
+    topology: string,
+    bridge: string | undefined,
+    adopted: boolean,
+  ): void {
+    const told = record.told;
+    const now: HookEvent = {
+      event: told === undefined ? 'attach' : 'update',
+      vif: record.name,
+      ...record.id,
+      mac: record.snapshot?.mac ?? null,
+      ip: record.snapshot?.ip.map(formatNetwork) ?? [],
+      bridge: bridge ?? null,
+      topology,
+      netdev: link.name,
+      mtu: link.mtu,
+    };
+    record.told = now;
+    // Who attached it told of it then, or there were no hooks: the daemon's restart is no news.
+    if (adopted) return;
+    if (told === undefined || JSON.stringify({ ...told, event: now.event }) !== JSON.stringify(now)) {
+      this.#hooks.call(now);
+    }
+  }
+
+  #tellDetached(record: VifRecord): void {
+    if (record.told !== undefined) this.#hooks.call({ ...record.told, event: 'detach' });
+    record.told = undefined;
   }
 
   #netdevMissing(record: VifRecord): OperationError {
@@ -260,6 +383,7 @@ export class Reconciler {
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
     await this.#withdraw(record);
     if (directory) await this.#backend.remove(record.id);
+    this.#tellDetached(record);
     if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
     // An event that came meanwhile needs the record: the number may be in use again.
     if (record.markedAt === undefined) this.#records.delete(record.name);
@@ -272,6 +396,7 @@ export class Reconciler {
     }
     record.enter('failed');
     record.problem = error;
+    this.#tellDetached(record);
     if (error.waits) {
       record.failures = 0;
     } else {
@@ -324,3 +449,7 @@ const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: n
   vif: name,
   ...id,
 });
+
+/** The keys by which a vif is attached, to see whether dom0 has rewritten one. */
+const decisive = ({ script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans }: VifSnapshot): string =>
+  JSON.stringify([script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans]);

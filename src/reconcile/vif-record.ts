@@ -1,3 +1,4 @@
+import type { HookEvent } from '../host/hooks.js';
 import { formatNetwork } from '../vif/address.js';
 import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
@@ -38,6 +39,10 @@ export class VifRecord {
   stale = true;
   dependsOn: ReadonlySet<string> = new Set();
   problem: OperationError | undefined;
+  /** What hooks were told of it, while it is attached. */
+  told: HookEvent | undefined;
+  /** What of xenstore it was attached by: where that is another, a change is dom0's and no repair. */
+  attachedBy: string | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (performance.now(), ms). */
   markedAt: number | undefined;

@@ -1,6 +1,6 @@
 import type { Attachment } from '../vif/desired.js';
 import { vifName } from '../vif/id.js';
-import type { Link, LinkView, ObservedState } from '../vif/observed.js';
+import { type Link, type LinkView, type ObservedState, portsOf, vifOfLink } from '../vif/observed.js';
 import { problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import type { Topology } from './topology.js';
@@ -14,7 +14,7 @@ export const vifMac = 'fe:ff:ff:ff:ff:ff';
 /** `vif-bridge`: the vif is a port of a Linux bridge. */
 export const bridge: Topology = {
   name: 'bridge',
-  attach(snapshot: VifSnapshot, _config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config, observed: ObservedState): Attachment {
     const { links } = observed;
     const own = vifName(snapshot.id);
     const dependsOn = bridgesLookedAt(snapshot.bridge);
@@ -23,16 +23,27 @@ export const bridge: Topology = {
       const operation = snapshot.bridge === undefined ? `attach ${own} to` : `attach ${own} to bridge`;
       return { problem: problem(operation, snapshot.bridge ?? 'the first bridge', master), dependsOn };
     }
+    dependsOn.push(master.name);
+    const { vlans } = snapshot;
+    if (vlans !== undefined && master.vlanFiltering !== true) {
+      // Never untagged instead: the guest would see, and be seen by, everybody on the bridge.
+      const reason = `it does not filter VLANs, and the vif has the vlan key; run: ip link set dev ${master.name} type bridge vlan_filtering 1`;
+      return { problem: problem(`attach ${own} to bridge`, master.name, reason), dependsOn };
+    }
+    const netdev = links.ofVif(snapshot.id);
+    const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
+    if (config.bridge.mtu === 'uplink') dependsOn.push(portsOf(master.name));
     return {
       desired: {
         link: {
           mac: vifMac,
-          mtu: snapshot.mtu ?? inheritedMtu(links.ofVif(snapshot.id), master),
+          mtu: mtu ?? inheritedMtu(netdev, master),
           master: master.name,
           addresses: [],
+          ...(vlans === undefined ? {} : { port: { vlans } }),
         },
       },
-      dependsOn: [...dependsOn, master.name],
+      dependsOn,
     };
   },
 };
@@ -65,4 +76,10 @@ function bridgesLookedAt(key: string | undefined): string[] {
  */
 function inheritedMtu(netdev: Link | undefined, master: Link): number | undefined {
   return netdev?.master === master.index ? undefined : master.mtu;
+}
+
+/** The MTU of the bridge's way out: of its ports that are no vifs the one that was there first. */
+function uplinkMtu(master: Link, links: LinkView): number | undefined {
+  const ports = [...links.all()].filter((link) => link.master === master.index && !vifOfLink(link));
+  return ports.sort((a, b) => a.index - b.index)[0]?.mtu;
 }

@@ -1,11 +1,11 @@
 import type { Config } from '../config.js';
 import type { Attachment } from '../vif/desired.js';
-import { vifName } from '../vif/id.js';
 import type { ObservedState } from '../vif/observed.js';
-import { type OperationError, problem } from '../vif/problem.js';
+import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { bridge } from './bridge.js';
 import { openvswitch } from './openvswitch.js';
+import { type OperatorScript, operatorScript } from './script.js';
 
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
@@ -22,16 +22,22 @@ const topologies: ReadonlyMap<string, Topology> = new Map([
 export const topologyNamed = (script = ''): Topology | undefined =>
   topologies.get(script.slice(script.lastIndexOf('/') + 1));
 
-/** The topology a vif asks for by the file name of its `script`; the directory does not matter. */
-export function topologyOf(snapshot: VifSnapshot): Topology | { readonly problem: OperationError } {
+/** The names `[scripts.map]` can choose from. */
+export const topologyNames: readonly string[] = [...topologies.values()].map(({ name }) => name);
+
+/**
+ * The topology a vif asks for by the file name of its `script`, whose directory does not matter; else the operator's
+ * own script.
+ */
+export function topologyOf(
+  snapshot: VifSnapshot,
+  { scripts }: Config,
+): Topology | OperatorScript | { readonly problem: OperationError } {
   const script = snapshot.script ?? '';
-  return (
-    topologyNamed(script) ?? {
-      problem: problem(
-        `choose the topology of ${vifName(snapshot.id)} by script`,
-        script,
-        `its file name is none of ${[...topologies.keys()].join(', ')}`,
-      ),
-    }
+  const name = script.slice(script.lastIndexOf('/') + 1);
+  const mapped = scripts.map.get(name);
+  const topology = [...topologies].find(([stock, { name: ours }]) =>
+    mapped === undefined ? stock === name : ours === mapped,
   );
+  return topology?.[1] ?? operatorScript(snapshot, scripts, [...topologies.keys()]);
 }

@@ -1,9 +1,12 @@
 import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
 import { vifName } from './id.js';
-import type { ObservedState } from './observed.js';
+import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
+import { withOptions } from './options.js';
+import type { DesiredPort } from './port.js';
 import { type OperationError, problem } from './problem.js';
+import { type DesiredScript, desiredScript } from './script.js';
 import { type VifSnapshot, xenbusState } from './snapshot.js';
 
 /** How a vif's netdev should be. Undefined fields are left as they are found. */
@@ -13,6 +16,9 @@ export interface DesiredLink {
   /** The bridge's name, null for none. */
   readonly master: string | null;
   readonly addresses: readonly string[];
+  readonly port?: DesiredPort;
+  readonly txqueuelen?: number;
+  readonly offload?: Offload;
 }
 
 /** What should be on the host for one vif. */
@@ -42,6 +48,8 @@ export type Verdict =
       readonly desired: DesiredState;
       readonly dependsOn: readonly string[];
     }
+  /** An operator's script attaches it; everything but running that is out of our hands. */
+  | { readonly kind: 'script'; readonly script: DesiredScript; readonly dependsOn: readonly string[] }
   /** It cannot be attached: keep it off the network and say why. */
   | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly string[] }
   /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
@@ -66,7 +74,7 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   const name = snapshot.vifname ?? own;
   const [keyProblem] = snapshot.problems;
   if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [own] };
-  const topology = topologyOf(snapshot);
+  const topology = topologyOf(snapshot, config);
   if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [own] };
 
   const netdev = observed.links.ofVif(snapshot.id);
@@ -75,9 +83,20 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
     const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
     return { kind: 'refuse', problem: problem(`rename ${own} to`, name, reason), dependsOn: [own, name] };
   }
+  if ('file' in topology) {
+    return netdev === undefined
+      ? { kind: 'await-netdev', dependsOn: [own, name] }
+      : {
+          kind: 'script',
+          script: desiredScript(snapshot, topology.file, netdev.index),
+          dependsOn: [own, name],
+        };
+  }
   const attachment = topology.attach(snapshot, config, observed);
   const dependsOn = [own, name, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  return { kind: 'attach', topology: topology.name, desired: { ...attachment.desired, name }, dependsOn };
+  const link = withOptions(attachment.desired.link, snapshot, config.vifs);
+  const desired = { ...attachment.desired, link, name };
+  return { kind: 'attach', topology: topology.name, desired, dependsOn };
 }

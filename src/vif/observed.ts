@@ -1,6 +1,8 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
 import type { OvsView } from './openvswitch.js';
+import type { BridgePort } from './port.js';
+import type { ScriptRun } from './script.js';
 
 /** One network device as rtnetlink shows it; the fields `ip -d link` and `ip address` would print. */
 export interface Link {
@@ -19,14 +21,31 @@ export interface Link {
   readonly master: number | undefined;
   /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */
   readonly addresses: readonly Network[];
+  /** What kind of port it is; undefined when it is none. */
+  readonly port?: BridgePort | undefined;
+  readonly txqueuelen?: number | undefined;
+  /** Of a bridge: whether it keeps VLANs apart; undefined where the kernel cannot. */
+  readonly vlanFiltering?: boolean | undefined;
+  /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */
+  readonly vlanDefaultPvid?: number | undefined;
 }
+
+/** What to depend on for news of the ports of a bridge that are no vifs; no netdev can have such a name. */
+export const portsOf = (bridge: string): string => `ports of ${bridge}`;
 
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
   /** Open vSwitch's database; absent means that nobody has asked for it. */
   readonly openvswitch?: OvsView;
+  /** Operators' scripts that have been run and not been undone, by the vif's name. */
+  readonly scripts?: ReadonlyMap<string, ScriptRun>;
+  /** The offload settings made, by the index of the netdev. */
+  readonly offloads?: ReadonlyMap<number, Offload>;
 }
+
+/** Offloads under ethtool's short names (`tso`, `gro`, `tx`), and whether they are on. */
+export type Offload = Readonly<Record<string, boolean>>;
 
 /** Looking links up; the host's table, kept current by rtnetlink, or an array in a test. */
 export interface LinkView {

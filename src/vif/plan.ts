@@ -1,8 +1,11 @@
 import type { Network } from './address.js';
 import type { DesiredState } from './desired.js';
 import { type VifId, vifName } from './id.js';
-import type { Link, ObservedState } from './observed.js';
+import type { Link, ObservedState, Offload } from './observed.js';
 import { type OvsAction, planOvsPort, planOvsRemovals } from './plan-ovs.js';
+import { newPort, type PortFlags, planPort } from './port.js';
+import { type DesiredScript, runsAsWanted, undoScript } from './script.js';
+import type { PortVlan } from './vlan.js';
 
 /** Changes of one netdev that go out as one RTM_SETLINK. */
 export interface LinkChanges {
@@ -10,6 +13,7 @@ export interface LinkChanges {
   readonly alias?: string;
   readonly mac?: string;
   readonly mtu?: number;
+  readonly txqueuelen?: number;
   /** The master's index, 0 for none, as IFLA_MASTER has it; and its name, for people. */
   readonly master?: { readonly index: number; readonly name: string | undefined };
   readonly up?: boolean;
@@ -29,7 +33,21 @@ export type Action =
       readonly index: number;
       readonly name: string;
       readonly address: Network;
-    };
+    }
+  | { readonly kind: 'set-port'; readonly index: number; readonly name: string; readonly flags: PortFlags }
+  | {
+      readonly kind: 'add-vlans' | 'delete-vlans';
+      readonly index: number;
+      readonly name: string;
+      readonly vlans: readonly PortVlan[];
+    }
+  | { readonly kind: 'set-offload'; readonly index: number; readonly name: string; readonly offload: Offload }
+  /** Starts an operator's script for a vif, and does not wait for its end. */
+  | { readonly kind: 'run-script'; readonly id: VifId; readonly script: DesiredScript }
+  /** Takes note of a script that somebody else has run before. */
+  | { readonly kind: 'adopt-script'; readonly id: VifId; readonly script: DesiredScript }
+  /** Runs the script that is in force once more, to undo what it did, and waits for that. */
+  | { readonly kind: 'undo-script'; readonly id: VifId; readonly file: string };
 
 /**
  * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
@@ -37,7 +55,7 @@ export type Action =
  */
 export function plan(id: VifId, desired: DesiredState | undefined, observed: ObservedState): Action[] {
   const link = observed.links.ofVif(id);
-  const removals = planOvsRemovals(id, desired, observed);
+  const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
   if (link === undefined) return removals;
   if (desired === undefined) return [...removals, ...detachLink(link, observed)];
   return [
@@ -46,6 +64,22 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...attachLink(id, link, desired, observed),
     ...planOvsPort(id, desired, link, observed),
   ];
+}
+
+/**
+ * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running.
+ * @param adopt whether the vif was found connected, so that a script nobody here knows of must have been run
+ */
+export function planScript(
+  id: VifId,
+  script: DesiredScript,
+  observed: ObservedState,
+  adopt: boolean,
+): Action[] {
+  const run = observed.scripts?.get(vifName(id));
+  if (runsAsWanted(run, script)) return [];
+  if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }];
+  return [...plan(id, undefined, observed), { kind: 'run-script', id, script }];
 }
 
 function attachLink(
@@ -64,15 +98,51 @@ function attachLink(
     ...(name === own || link.alias === own ? {} : { alias: own }),
     ...(link.mac === want.mac ? {} : { mac: want.mac }),
     ...(want.mtu === undefined || link.mtu === want.mtu ? {} : { mtu: want.mtu }),
+    ...(want.txqueuelen === undefined || link.txqueuelen === want.txqueuelen
+      ? {}
+      : { txqueuelen: want.txqueuelen }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
     ...(link.up ? {} : { up: true }),
   };
-  if (Object.keys(changes).length === 0) return [];
+  const joins = changes.master !== undefined;
+  const port = planPort(
+    link.index,
+    name,
+    want.port,
+    joins || link.port === undefined ? newPort(bridge?.vlanDefaultPvid) : link.port,
+  );
+  const offload = planOffload(link, name, want.offload, observed);
+  // What a port must be, it must be before its first frame: it joins while it is down.
+  if (port.length > 0 && (joins || !link.up)) {
+    const { up: _, ...first } = changes;
+    return [
+      ...(link.up ? [setLink(link, { up: false })] : []),
+      ...(Object.keys(first).length > 0 ? [setLink(link, first)] : []),
+      ...port,
+      { kind: 'set-link', index: link.index, name, changes: { up: true } },
+      ...offload,
+    ];
+  }
+  const others = [...port, ...offload];
+  if (Object.keys(changes).length === 0) return others;
   // A running interface takes neither a name (before Linux 6.2) nor, for netback, an address (eth_mac_addr: EBUSY).
   const mustGoDown = link.up && (changes.name !== undefined || changes.mac !== undefined);
   return mustGoDown
-    ? [setLink(link, { up: false }), setLink(link, { ...changes, up: true })]
-    : [setLink(link, changes)];
+    ? [setLink(link, { up: false }), setLink(link, { ...changes, up: true }), ...others]
+    : [setLink(link, changes), ...others];
+}
+
+function planOffload(
+  { index }: Link,
+  name: string,
+  want: Offload | undefined,
+  { offloads }: ObservedState,
+): Action[] {
+  const made = offloads?.get(index);
+  const missing = Object.entries(want ?? {}).filter(([feature, on]) => made?.[feature] !== on);
+  return missing.length === 0
+    ? []
+    : [{ kind: 'set-offload', index, name, offload: Object.fromEntries(missing) }];
 }
 
 function detachLink(link: Link, observed: ObservedState): Action[] {

@@ -1,6 +1,9 @@
 import { formatNetwork } from './address.js';
+import { backendPath, type VifId, vifName } from './id.js';
 import type { Action, LinkChanges } from './plan.js';
 import { printOvsAction } from './plan-ovs.js';
+import type { PortFlags } from './port.js';
+import { type VlanRange, vlanRanges } from './vlan.js';
 
 /** An action as the command an administrator would type for it. */
 export function printAction(action: Action): string {
@@ -13,16 +16,53 @@ export function printAction(action: Action): string {
       return printOvsAction(action);
     case 'delete-address':
       return `ip address delete ${formatNetwork(action.address)} dev ${action.name}`;
+    case 'set-port':
+      return `bridge link set dev ${action.name}${printFlags(action.flags)}`;
+    case 'add-vlans':
+    case 'delete-vlans':
+      return vlanRanges(action.vlans)
+        .map((range) => printVlans(action.kind, action.name, range))
+        .join(' && ');
+    case 'set-offload':
+      return `ethtool -K ${action.name}${Object.entries(action.offload)
+        .map(([feature, on]) => ` ${feature} ${on ? 'on' : 'off'}`)
+        .join('')}`;
+    case 'run-script':
+      return `${printEnvironment(action.id)} ${action.script.file} online type_if=vif`;
+    case 'adopt-script':
+      return `: ${action.script.file} has been run for ${vifName(action.id)}`;
+    case 'undo-script':
+      return `${printEnvironment(action.id)} ${action.file} offline type_if=vif`;
   }
 }
 
-function printChanges({ name, alias, mac, mtu, master, up }: LinkChanges): string {
+function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {
   return [
     name === undefined ? '' : ` name ${name}`,
     alias === undefined ? '' : ` alias ${alias}`,
     mac === undefined ? '' : ` address ${mac}`,
     mtu === undefined ? '' : ` mtu ${mtu}`,
+    txqueuelen === undefined ? '' : ` txqueuelen ${txqueuelen}`,
     master === undefined ? '' : master.index === 0 ? ' nomaster' : ` master ${master.name}`,
     up === undefined ? '' : up ? ' up' : ' down',
   ].join('');
 }
+
+function printFlags({ isolated, multicastFlood, broadcastFlood }: PortFlags): string {
+  const flag = (name: string, on: boolean | undefined): string =>
+    on === undefined ? '' : ` ${name} ${on ? 'on' : 'off'}`;
+  return [
+    flag('isolated', isolated),
+    flag('mcast_flood', multicastFlood),
+    flag('bcast_flood', broadcastFlood),
+  ].join('');
+}
+
+function printVlans(kind: 'add-vlans' | 'delete-vlans', name: string, range: VlanRange): string {
+  const vids = range.first === range.last ? `${range.first}` : `${range.first}-${range.last}`;
+  return kind === 'delete-vlans'
+    ? `bridge vlan delete dev ${name} vid ${vids}`
+    : `bridge vlan add dev ${name} vid ${vids}${range.pvid ? ' pvid' : ''}${range.untagged ? ' untagged' : ''}`;
+}
+
+const printEnvironment = (id: VifId): string => `XENBUS_PATH=${backendPath(id)} vif=${vifName(id)}`;

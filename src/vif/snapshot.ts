@@ -1,6 +1,7 @@
 import { isUnusableMac, type Network, parseMac, parseNetwork } from './address.js';
 import { backendPath, parseVifName, type VifId } from './id.js';
 import { type OperationError, problem } from './problem.js';
+import { type PortVlan, parseVlans } from './vlan.js';
 
 /** The states a backend and a frontend go through (xen/include/public/io/xenbus.h), those we decide by. */
 export const xenbusState = { initWait: 2, connected: 4, closing: 5, closed: 6 } as const;
@@ -16,6 +17,7 @@ export const vifKeys = [
   'gatewaydev',
   'vifname',
   'mtu',
+  'vlan',
   'hotplug-status',
   'hotplug-error',
 ] as const;
@@ -35,6 +37,8 @@ export interface VifSnapshot {
   readonly gatewaydev: string | undefined;
   readonly vifname: string | undefined;
   readonly mtu: number | undefined;
+  /** The VLANs of `vlan`; undefined when there is no such key. */
+  readonly vlans: readonly PortVlan[] | undefined;
   readonly hotplugStatus: string | undefined;
   readonly hotplugError: string | undefined;
   /** The frontend's `mtu`: ours to write, so it says what we wrote last. */
@@ -72,6 +76,11 @@ export function snapshot(
   if (!keys.get('script')) {
     problems.push(problem('read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'));
   }
+  const vlan = keys.get('vlan') ?? '';
+  const vlans = vlan === '' ? undefined : parseVlans(vlan);
+  if (typeof vlans === 'string') {
+    problems.push(problem('read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
+  }
   return {
     id,
     online: keys.get('online') === '1',
@@ -87,6 +96,7 @@ export function snapshot(
       'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
     ),
     mtu: read('mtu', parseMtu, `an MTU from ${mtuRange.least} to ${mtuRange.most}`),
+    vlans: typeof vlans === 'string' ? undefined : vlans,
     hotplugStatus: keys.get('hotplug-status'),
     hotplugError: keys.get('hotplug-error'),
     frontendMtu: parseNumber(frontend.get('mtu') ?? ''),

@@ -4,7 +4,9 @@ import type { VifSnapshot } from './snapshot.js';
 /** How the attempt ended which the verdict asked for. */
 export type Outcome =
   | { readonly kind: 'attached'; readonly mtu: number }
-  | { readonly kind: 'failed'; readonly problem: OperationError };
+  | { readonly kind: 'failed'; readonly problem: OperationError }
+  /** An operator's script is about to run, and will tell by itself. */
+  | { readonly kind: 'script-starts' };
 
 /** What to write into the backend directory, in one transaction; undefined removes the key. */
 export interface StatusWrites {
@@ -25,12 +27,25 @@ const errorLength = 1024;
  */
 export function status(snapshot: VifSnapshot, outcome: Outcome): StatusWrites {
   if (outcome.kind === 'failed') {
-    const text = outcome.problem.message.slice(0, errorLength);
+    const { message, reason } = outcome.problem;
+    // An operator's script has said it itself.
+    if (snapshot.hotplugStatus === 'error' && snapshot.hotplugError === reason) {
+      return { backend: {}, frontendMtu: undefined };
+    }
+    const text = message.slice(0, errorLength);
     return {
       backend: {
         ...(snapshot.hotplugError === text ? {} : { 'hotplug-error': text }),
         ...(snapshot.hotplugStatus === 'error' ? {} : { 'hotplug-status': 'error' }),
       },
+      frontendMtu: undefined,
+    };
+  }
+  if (outcome.kind === 'script-starts') {
+    // As libxl leaves it at birth; an error would be taken for the script's own.
+    const clean = snapshot.hotplugStatus !== 'error' && snapshot.hotplugError === undefined;
+    return {
+      backend: clean ? {} : { 'hotplug-error': undefined, 'hotplug-status': '' },
       frontendMtu: undefined,
     };
   }

@@ -6,7 +6,8 @@ import { decide, type Verdict } from '../../src/vif/desired.js';
 import type { VifId } from '../../src/vif/id.js';
 import type { Link } from '../../src/vif/observed.js';
 import { pending } from '../../src/vif/pending.js';
-import { type Action, plan } from '../../src/vif/plan.js';
+import { type Action, plan, planScript } from '../../src/vif/plan.js';
+import type { ScriptRun } from '../../src/vif/script.js';
 import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
 import { status } from '../../src/vif/status.js';
 import type { Machine } from './machine.js';
@@ -19,7 +20,8 @@ import type { PlainOvs } from './openvswitch-machine.js';
  * - `xenstore.json`: `{"id": [domid, devid], "backend": {key: value} or null, "frontend": {key: value}}`, null for a
  *   directory that does not exist; and `"guest": {"name", "uuid"}` where the guest's own may be read;
  * - `observed.json`: `{"links": […]}`, in the terms of `ip`: `master` is a name, `addresses` are strings; a field not
- *   given is that of an interface netback has just made; and `"openvswitch"`, see {@link PlainOvs};
+ *   given is that of an interface netback has just made; and `"openvswitch"`, see {@link PlainOvs}; and `"scripts"`,
+ *   the runs by the vif's name;
  * - `config.toml`, where the default configuration will not do;
  * - `plan.txt`: the actions, a line each;
  * - `status.json`: the verdict, the problem's message, and what is written to xenstore, null for a key removed.
@@ -30,6 +32,7 @@ export interface Case {
   readonly snapshot: VifSnapshot | undefined;
   readonly links: readonly Link[];
   readonly openvswitch: PlainOvs | undefined;
+  readonly scripts: ReadonlyMap<string, ScriptRun>;
   readonly config: Config;
 }
 
@@ -68,6 +71,7 @@ export function readCase(name: string): Case {
           },
     links: plainLinks(json('observed.json').links),
     openvswitch: json('observed.json').openvswitch,
+    scripts: new Map(Object.entries(json('observed.json').scripts ?? {})),
     config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
   };
 }
@@ -107,7 +111,7 @@ export interface Result {
 /** Decides, plans, performs, and tells, as the reconciler does. */
 export function run({ id, snapshot, config }: Case, machine: Machine): Result {
   const verdict = decide(snapshot, config, machine.observe());
-  const actions = planOf(id, verdict, machine);
+  const actions = planOf(id, verdict, machine, snapshot);
   for (const action of actions) machine.perform(action);
   const link = machine.observe().links.ofVif(id);
   const missing =
@@ -136,8 +140,10 @@ export function run({ id, snapshot, config }: Case, machine: Machine): Result {
   };
 }
 
-function planOf(id: VifId, verdict: Verdict, machine: Machine): Action[] {
+function planOf(id: VifId, verdict: Verdict, machine: Machine, snapshot: VifSnapshot | undefined): Action[] {
   switch (verdict.kind) {
+    case 'script':
+      return planScript(id, verdict.script, machine.observe(), snapshot?.hotplugStatus === 'connected');
     case 'attach':
       return plan(id, verdict.desired, machine.observe());
     case 'refuse':

@@ -12,6 +12,49 @@ test('what is configured is taken', () => {
   });
 });
 
+test('settings of bridges, scripts, hooks and vifs', () => {
+  const text = `
+[bridge]
+mtu = "uplink"
+[scripts]
+directories = ["/etc/xen/scripts", "/srv/scripts"]
+map = { my-bridge = "bridge" }
+[hooks]
+directory = "/etc/vifd/hooks"
+[[vif]]
+bridge = "xenbr0"
+isolated = true
+[[vif]]
+mac = "00:16:3E:00:00:0A"
+multicast_flood = false
+broadcast_flood = false
+txqueuelen = 0
+offload = { tso = false, gro = true }
+`;
+  expect(parseConfig(text, 'vifd.toml')).toMatchObject({
+    bridge: { mtu: 'uplink' },
+    scripts: { directories: ['/etc/xen/scripts', '/srv/scripts'], map: new Map([['my-bridge', 'bridge']]) },
+    hooks: { directory: '/etc/vifd/hooks' },
+    vifs: [
+      { bridge: 'xenbr0', mac: undefined, isolated: true },
+      {
+        bridge: undefined,
+        mac: '00:16:3e:00:00:0a',
+        multicastFlood: false,
+        broadcastFlood: false,
+        txqueuelen: 0,
+        offload: { tso: false, gro: true },
+      },
+    ],
+  });
+  expect(parseConfig('', 'vifd.toml')).toMatchObject({
+    bridge: { mtu: 'bridge' },
+    scripts: { directories: ['/etc/xen/scripts'], map: new Map() },
+    hooks: { directory: undefined },
+    vifs: [],
+  });
+});
+
 test.each([
   ['log = 1', 'log: must be a table'],
   ['log = [1]', 'log: must be a table'],
@@ -24,6 +67,18 @@ test.each([
   ['[netdev]\ntimeout = nan', 'netdev.timeout: null is not a number from 1 to 600'],
   ['[netdev]\ntimeout = "10"', 'netdev.timeout: "10" is not a number from 1 to 600'],
   ['[netdevs]\ntimeout = 10', 'netdevs: there is no such key; known are log, netdev'],
+  ['[bridge]\nmtu = 9000', 'bridge.mtu: 9000 is none of bridge, uplink'],
+  ['[scripts]\ndirectories = "/etc"', 'scripts.directories: must be a list of absolute paths'],
+  ['[scripts]\ndirectories = ["scripts"]', 'scripts.directories: must be a list of absolute paths'],
+  ['[scripts.map]\nmine = "magic"', 'scripts.map.mine: "magic" is none of bridge'],
+  ['[hooks]\ndirectory = "hooks"', 'hooks.directory: "hooks" is not an absolute path'],
+  ['[vif]\nisolated = true', 'vif: must be tables: [[vif]]'],
+  ['vif = [1]', 'vif: must be tables: [[vif]]'],
+  ['[[vif]]\nisolated = 1', 'vif[0].isolated: 1 is neither true nor false'],
+  ['[[vif]]\n[[vif]]\nmac = "1"', 'vif[1].mac: "1" is not a MAC address'],
+  ['[[vif]]\nbridge = "a/b"', 'vif[0].bridge: "a/b" is not a bridge name'],
+  ['[[vif]]\nisolate = true', 'vif[0].isolate: there is no such key; known are'],
+  ['[[vif]]\noffload = { tso = "off" }', 'vif[0].offload.tso: "off" is neither true nor false'],
 ])('%j is refused with file, key and reason', (text, reason) => {
   const refused = expect(() => parseConfig(text, '/etc/vifd/x.toml'));
   refused.toThrow(ConfigError);

@@ -1,5 +1,8 @@
-import { type Link, linkView, type ObservedState } from '../../src/vif/observed.js';
+import { vifName } from '../../src/vif/id.js';
+import { type Link, linkView, type ObservedState, type Offload } from '../../src/vif/observed.js';
 import type { Action } from '../../src/vif/plan.js';
+import { type BridgePort, newPort } from '../../src/vif/port.js';
+import type { ScriptRun } from '../../src/vif/script.js';
 import type { Case } from './case.js';
 import { OvsMachine } from './openvswitch-machine.js';
 
@@ -7,15 +10,18 @@ import { OvsMachine } from './openvswitch-machine.js';
 export class Machine {
   links: Link[];
   readonly openvswitch: OvsMachine | undefined;
+  readonly scripts: Map<string, ScriptRun>;
+  readonly offloads = new Map<number, Offload>();
 
-  constructor({ links, openvswitch }: Pick<Case, 'links' | 'openvswitch'>) {
+  constructor({ links, openvswitch, scripts }: Pick<Case, 'links' | 'openvswitch' | 'scripts'>) {
     this.links = [...links];
     this.openvswitch = openvswitch && new OvsMachine(openvswitch);
+    this.scripts = new Map(scripts);
   }
 
   observe(): ObservedState {
-    const links = linkView(this.links);
-    return this.openvswitch === undefined ? { links } : { links, openvswitch: this.openvswitch };
+    const { openvswitch, scripts, offloads } = this;
+    return { links: linkView(this.links), scripts, offloads, ...(openvswitch && { openvswitch }) };
   }
 
   /** @throws when the kernel would refuse it */
@@ -33,7 +39,7 @@ export class Machine {
             ...link,
             ...changes,
             ...(name === undefined ? {} : { name }),
-            ...(master === undefined ? {} : { master: master.index || undefined }),
+            ...(master === undefined ? {} : this.#enslave(master.index)),
           };
         });
         return;
@@ -43,6 +49,41 @@ export class Machine {
       case 'ovs-delete-port':
         this.openvswitch?.perform(action);
         return;
+      case 'set-port':
+        this.#changePort(action.index, (port) => ({ ...port, ...action.flags }));
+        return;
+      case 'delete-vlans': {
+        const gone = new Set(action.vlans.map(({ vid }) => vid));
+        this.#changePort(action.index, (port) => ({
+          ...port,
+          vlans: port.vlans.filter(({ vid }) => !gone.has(vid)),
+        }));
+        return;
+      }
+      case 'add-vlans': {
+        const given = new Set(action.vlans.map(({ vid }) => vid));
+        const newPvid = action.vlans.some(({ pvid }) => pvid);
+        this.#changePort(action.index, (port) => {
+          const kept = port.vlans.filter(({ vid }) => !given.has(vid));
+          // A port has one PVID, and the last one given is it.
+          const others = kept.map((vlan) => (newPvid ? { ...vlan, pvid: false } : vlan));
+          return { ...port, vlans: [...others, ...action.vlans].sort((a, b) => a.vid - b.vid) };
+        });
+        return;
+      }
+      case 'set-offload':
+        this.offloads.set(action.index, { ...this.offloads.get(action.index), ...action.offload });
+        return;
+      case 'run-script':
+      case 'adopt-script':
+        this.scripts.set(vifName(action.id), {
+          ...action.script,
+          state: action.kind === 'run-script' ? 'running' : 'online',
+        });
+        return;
+      case 'undo-script':
+        this.scripts.delete(vifName(action.id));
+        return;
       case 'delete-address':
         this.#change(action.index, (link) => ({
           ...link,
@@ -50,6 +91,21 @@ export class Machine {
         }));
         return;
     }
+  }
+
+  #enslave(index: number): Partial<Link> {
+    const bridge = this.links.find((link) => link.index === index);
+    return bridge === undefined
+      ? { master: undefined, port: undefined }
+      : { master: index, port: newPort(bridge.vlanDefaultPvid) };
+  }
+
+  #changePort(index: number, change: (port: BridgePort) => BridgePort): void {
+    this.#change(index, (link) => {
+      const bridge = this.links.find(({ index }) => index === link.master);
+      if (bridge === undefined) throw new Error('it is no bridge port');
+      return { ...link, port: change(link.port ?? newPort(bridge.vlanDefaultPvid)) };
+    });
   }
 
   #change(index: number, change: (link: Link) => Link): void {

@@ -1,0 +1,43 @@
+import type { DesiredLink } from './desired.js';
+import type { Offload } from './observed.js';
+import type { PortFlags } from './port.js';
+import type { VifSnapshot } from './snapshot.js';
+
+/** One `[[vif]]` table of the configuration: settings for the vifs it matches. */
+export interface VifOptions extends PortFlags {
+  /** The name of the bridge they are on; undefined matches all. */
+  readonly bridge: string | undefined;
+  /** The guest's MAC address; undefined matches all. */
+  readonly mac: string | undefined;
+  readonly txqueuelen?: number;
+  readonly offload?: Offload;
+}
+
+/** A netdev with the settings of every `[[vif]]` table that matches the vif; the later of two tables wins. */
+export function withOptions(
+  link: DesiredLink,
+  { mac }: VifSnapshot,
+  tables: readonly VifOptions[],
+): DesiredLink {
+  const matching = tables.filter(
+    (table) =>
+      (table.bridge === undefined || table.bridge === link.master) &&
+      (table.mac === undefined || table.mac === mac),
+  );
+  if (matching.length === 0) return link;
+  const {
+    bridge: _bridge,
+    mac: _mac,
+    txqueuelen,
+    offload,
+    ...flags
+  } = Object.assign({}, ...matching) as VifOptions;
+  const offloads = matching.map((table) => table.offload).filter((one) => one !== undefined);
+  return {
+    ...link,
+    ...(txqueuelen === undefined ? {} : { txqueuelen }),
+    ...(offload === undefined ? {} : { offload: Object.assign({}, ...offloads) as Offload }),
+    // These are a bridge port's; a routed vif is none.
+    ...(link.master === null || Object.keys(flags).length === 0 ? {} : { port: { ...link.port, ...flags } }),
+  };
+}
