@@ -244,7 +244,9 @@ export class Reconciler {
     record.waitingFor = undefined;
 
     const { phase: before, snapshot } = record;
-    const adopted = actions.length === 0 && snapshot?.hotplugStatus === 'connected';
+    // Offloads cannot be seen, so they are set once more by each daemon.
+    const adopted =
+      actions.every(({ kind }) => kind === 'set-offload') && snapshot?.hotplugStatus === 'connected';
     if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((performance.now() - began) * 100) / 100;
     if (before !== 'attached') record.attachMs = ms;

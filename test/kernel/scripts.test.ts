@@ -71,8 +71,8 @@ test('it is told when the vif goes, while its keys can still be read', async () 
   const script = dir.script(
     'vif-mine',
     note(),
-    connect,
     `xenstore-read $XENBUS_PATH/mac >> ${dir.path}/runs`,
+    connect,
   );
   await domnet.vifd({ config });
   const vif = await plug(script);
