@@ -35,7 +35,7 @@ describe('the configuration that is delivered', () => {
     expect(manual).toMatch(new RegExp(`^\\.Ss \\[+${table}\\]+$`, 'm'));
     for (const key of known(table)) {
       expect(toml, key).toMatch(new RegExp(`^# ?(\\[${table}\\.)?${key}\\b`, 'm'));
-      expect(manual, key).toMatch(new RegExp(`^\\.It Ic ${key}\\b`, 'm'));
+      expect(manual, key).toMatch(new RegExp(`^\\.It Ic ([a-z_]+ , )*${key}\\b`, 'm'));
     }
   });
 });
