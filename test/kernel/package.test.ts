@@ -1,0 +1,172 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Container } from '../support/container.js';
+import { Domnet } from '../support/domnet.js';
+import { exec, until } from '../support/exec.js';
+import { answers, attachedTo, pingBetween } from '../support/net.js';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const out = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
+let deb: string;
+let domnet: Domnet;
+let machine: Container;
+
+/** Builds into a directory of its own. */
+async function build(name: string): Promise<string> {
+  const dir = join(out, name);
+  await exec('mkdir', [dir]);
+  await exec(join(project, 'systemd/deb/build'), [dir]);
+  const [file] = readdirSync(dir);
+  return join(dir, file as string);
+}
+
+/** Node, where dpkg does not know of it: a test may run with one that came another way. */
+async function standInForNode(): Promise<void> {
+  if (dirname(process.execPath) === '/usr/bin') return;
+  await machine.sh(`mkdir -p /tmp/nodejs/DEBIAN /tmp/nodejs/usr/bin
+    ln -sf '${process.execPath}' /tmp/nodejs/usr/bin/node
+    printf 'Package: nodejs\\nVersion: ${process.versions.node}\\nArchitecture: all\\nMaintainer: a test <root@localhost>\\nDescription: ${process.execPath}\\n' >/tmp/nodejs/DEBIAN/control
+    dpkg-deb --build /tmp/nodejs && dpkg --install /tmp/nodejs.deb`);
+}
+
+beforeAll(async () => {
+  deb = await build('first');
+  domnet = await Domnet.start();
+  await domnet.addBridge('xenbr0');
+  machine = await Container.boot(domnet);
+  await standInForNode();
+  // Where this machine is itself a container, its maker may have forbidden packages to start anything.
+  await machine.exec('rm', ['-f', '/usr/sbin/policy-rc.d']);
+  await exec('cp', [deb, join(machine.root, 'vifd.deb')]);
+}, 120_000);
+afterAll(async () => {
+  await machine.stop();
+  await domnet.stop();
+  rmSync(out, { recursive: true });
+});
+
+test('two builds are the same, byte by byte', async () => {
+  await exec('cmp', [deb, await build('second')]);
+});
+
+test('lintian finds nothing', async () => {
+  expect(await exec('lintian', ['--allow-root', '--fail-on', 'error,warning', deb])).toBe('');
+});
+
+test('nothing in it is of no use at run time, and every licence is there', async () => {
+  const files = (await exec('dpkg-deb', ['--contents', deb]))
+    .split('\n')
+    .map((line) => line.split(/ +/)[5] ?? '');
+  expect(
+    files.filter((file) => /\.(d\.[cm]?ts|map|md|c|cc|cpp|h|o|a)$|obj\.target|\/tests?\//.test(file)),
+  ).toEqual([]);
+  expect(files.filter((file) => /\.(node|so)$/.test(file)).length).toBeGreaterThan(3);
+  expect(Number(await exec('dpkg-deb', ['--field', deb, 'Installed-Size']))).toBeLessThan(15_000);
+  const copyright = await exec('sh', [
+    '-c',
+    `dpkg-deb --fsys-tarfile '${deb}' | tar -xO ./usr/share/doc/vifd/copyright`,
+  ]);
+  const packages = files.map(
+    (file) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\/package\.json$/.exec(file)?.[1],
+  );
+  const ours = ['node-xenstore', 'node-libsystemd'];
+  expect(packages).toEqual(expect.arrayContaining(['pino', ...ours]));
+  for (const name of [...packages, 'libffi'].filter((name) => name !== undefined)) {
+    const native = readdirSync(join(project, 'native')).some(
+      (dir) => name.endsWith(dir) || ours.includes(name),
+    );
+    if (!native) expect(copyright).toMatch(new RegExp(`^=== (.*/)?${name}\\b`, 'm'));
+  }
+});
+
+test('apt installs it, enabled, and outside of a domU it does not start', async () => {
+  await machine.exec('apt-get', ['-qq', 'install', '--no-install-recommends', '/vifd.deb']);
+  expect(await machine.exec('vifd', ['--version'])).toMatch(/^vifd \d/);
+  expect(await machine.property('vifd', 'UnitFileState')).toBe('enabled');
+  expect(await machine.property('vifd', 'ActiveState')).toBe('inactive');
+  expect(await machine.property('vifd', 'ConditionResult')).toBe('no');
+});
+
+test('systemd-analyze has nothing to say against the units', async () => {
+  expect(await machine.sh('systemd-analyze verify vifd.service vifd-dnsmasq.service 2>&1')).toBe('');
+  const verdict = await machine.sh(
+    'systemd-analyze security --offline=true /usr/lib/systemd/system/vifd.service | tail -n 1',
+  );
+  expect(Number(/: ([\d.]+) /.exec(verdict)?.[1])).toBeLessThanOrEqual(2);
+});
+
+test('the catalog explains entries', async () => {
+  const listed = await machine.exec('journalctl', ['--list-catalog']);
+  expect(listed).toContain('5deba6f69fd946e0bd405353c98a2ef2 vifd: The interface @VIF@ cannot be attached');
+});
+
+test('the sandboxed unit serves vifs', async () => {
+  await machine.sh(`mkdir -p /run/systemd/system/vifd.service.d
+    printf '%s\\n' '[Unit]' ConditionVirtualization= '[Service]' Environment=XENSTORED_PATH=/run/xenstored/socket \
+      WatchdogSec=2s >/run/systemd/system/vifd.service.d/test.conf
+    systemctl daemon-reload && systemctl start vifd`);
+  const vif = await domnet.plug({ domid: 5 });
+  await vif.connected();
+  await attachedTo(vif, 'xenbr0');
+  expect(await machine.exec('vifd', ['status'])).toMatch(/vif5\.0 +attached/);
+  const failed = await domnet.plug({ domid: 6, keys: { bridge: 'xenbr9' } });
+  await failed.status('error');
+  const story = await machine.sh('journalctl --sync; journalctl -x -u vifd VIF=vif6.0');
+  expect(story).toContain('attach vif6.0 to bridge xenbr9: no such bridge');
+  expect(story).toContain('vifd plan vif6.0');
+  await failed.unplug();
+});
+
+test('the sandbox lets sysctls of the network be written, and nothing else', async () => {
+  const pid = await machine.property('vifd', 'MainPID');
+  const inside = (script: string) => machine.exec('nsenter', ['-t', pid, '-m', 'sh', '-c', script]);
+  await inside('echo 1 >/proc/sys/net/ipv4/conf/vif5.0/proxy_arp');
+  await inside('touch /run/vifd/mine && rm /run/vifd/mine');
+  for (const file of [
+    '/proc/sys/kernel/core_pattern',
+    '/sys/kernel/uevent_helper',
+    '/etc/hosts',
+    '/var/lib/x',
+  ])
+    await expect(inside(`: >>${file}`), file).rejects.toThrow();
+  expect(await machine.sh(`grep CapBnd /proc/${pid}/status`)).toMatch(/\b0000000000001000$/m);
+});
+
+test('reload, upgrade and a hanging daemon lose no packet', async () => {
+  const vifs = [await domnet.plug({ domid: 7 }), await domnet.plug({ domid: 8 })] as const;
+  for (const vif of vifs) await vif.connected();
+  const ping = await pingBetween(...vifs);
+
+  await machine.exec('systemctl', ['reload', 'vifd']);
+  await until('the reload', () =>
+    machine.sh('journalctl --sync; journalctl -u vifd | grep reloaded').catch(() => false),
+  );
+  await answers(ping, 5);
+
+  const first = await machine.property('vifd', 'MainPID');
+  await machine.exec('dpkg', ['--install', '/vifd.deb']);
+  expect(await machine.property('vifd', 'ActiveState')).toBe('active');
+  const second = await machine.property('vifd', 'MainPID');
+  expect(second).not.toBe(first);
+  await answers(ping, 5);
+
+  await machine.exec('kill', ['-STOP', second]);
+  await until('the watchdog', async () => (await machine.property('vifd', 'NRestarts')) === '1', 20_000);
+  await until('another start', async () => (await machine.property('vifd', 'ActiveState')) === 'active');
+  await answers(ping, 5);
+  expect((await ping.stop()).lost).toBe(0);
+});
+
+test('removing leaves the vifs working, purging leaves nothing else', async () => {
+  await machine.exec('apt-get', ['-qq', 'remove', 'vifd']);
+  expect(await machine.property('vifd', 'ActiveState')).not.toBe('active');
+  expect((await domnet.link('vif5.0'))?.master).toBe('xenbr0');
+  await machine.exec('dpkg', ['--purge', 'vifd']);
+  expect(
+    await machine.sh(`find /etc /usr /var /run -xdev -name '*vifd*' ! -path '/run/systemd/*' ! -path '*/doc/*' \
+      ! -path '/run/netns/*' ! -path '/var/lib/dpkg/*' ! -path '/var/tmp/*' ! -path '/var/cache/man/*'`),
+  ).toBe('');
+});

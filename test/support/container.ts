@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Domnet } from './domnet.js';
+import { exec, until } from './exec.js';
+
+/**
+ * This machine once more, booted by a systemd of its own: systemd-nspawn over an overlay of `/`, so that packages can be
+ * installed and units run, and nothing of it stays. Its network is a {@link Domnet}'s, and so is its xenstored, at
+ * `/run/xenstored/socket`. Not a single service runs in it but systemd's own.
+ */
+export class Container {
+  /** Its `/`, seen from here. */
+  readonly root: string;
+  readonly #scratch: string;
+  readonly #child: ChildProcess;
+  #leader = 0;
+
+  private constructor(scratch: string, root: string, child: ChildProcess) {
+    this.#scratch = scratch;
+    this.root = root;
+    this.#child = child;
+  }
+
+  static async boot(domnet: Domnet): Promise<Container> {
+    const scratch = mkdtempSync(join(tmpdir(), 'vifd-container-'));
+    // The upper layer must not lie on an overlay itself, which / may be.
+    await exec('mount', ['-t', 'tmpfs', 'vifd-test', scratch]);
+    const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(scratch, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const dir of [upper, work, root]) mkdirSync(dir);
+    await exec('mount', [
+      '-t',
+      'overlay',
+      '-o',
+      `lowerdir=/,upperdir=${upper},workdir=${work}`,
+      'vifd-test',
+      root,
+    ]);
+    const child = spawn(
+      'systemd-nspawn',
+      [
+        '--quiet',
+        '--register=no',
+        '--keep-unit',
+        `--machine=vifd-test-${process.pid}`,
+        `--directory=${root}`,
+        `--network-namespace-path=/run/netns/${domnet.namespace}`,
+        '--capability=CAP_NET_ADMIN',
+        `--bind=${domnet.xenstored.dir}:/run/xenstored`,
+        '--console=pipe',
+        '--boot',
+        '--',
+        '--unit=basic.target',
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+    }
+    const container = new Container(scratch, root, child);
+    await until(
+      'the container to boot',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
+        container.#leader = childOf(child.pid as number);
+        if (container.#leader === 0) return false;
+        const state = await container.exec('systemctl', ['is-system-running']).catch(
+          // It exits 1 for "degraded", which this machine's own units may make it, and while it starts.
+          (error: { stdout?: string }) => error.stdout ?? '',
+        );
+        return /running|degraded/.test(state);
+      },
+      30_000,
+    );
+    return container;
+  }
+
+  /** Any program in it, as root. */
+  exec(file: string, args: readonly string[]): Promise<string> {
+    const env = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive'];
+    return exec('nsenter', ['-t', `${this.#leader}`, '-a', 'env', '-i', ...env, file, ...args]);
+  }
+
+  sh(script: string): Promise<string> {
+    return this.exec('sh', ['-c', script]);
+  }
+
+  /** One property of a unit. */
+  async property(unit: string, name: string): Promise<string> {
+    return (await this.exec('systemctl', ['show', '--value', `--property=${name}`, unit])).trim();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const ended = once(this.#child, 'exit');
+      // systemd-nspawn takes the whole container with it.
+      this.#child.kill('SIGKILL');
+      await ended;
+    }
+    await exec('umount', ['--lazy', this.root]);
+    await exec('umount', ['--lazy', this.#scratch]);
+    if (existsSync(this.#scratch)) rmdirSync(this.#scratch);
+  }
+}
+
+/** systemd-nspawn's only child is the container's first process; 0 when there is none yet. */
+function childOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
+  } catch {
+    return 0;
+  }
+}
