@@ -6,6 +6,7 @@ import type { VifOptions } from './vif/options.js';
 
 export const defaultConfigFile = '/etc/vifd/vifd.toml';
 
+const antispoofModes = ['auto', 'strict', 'off'] as const;
 const bridgeMtus = ['bridge', 'uplink'] as const;
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
@@ -31,6 +32,11 @@ export interface Config {
     readonly directory: string | undefined;
   };
   readonly vifs: readonly VifOptions[];
+  /**
+   * Which vifs are held to their MAC and the addresses of their `ip` key: with `auto` those that have one, with
+   * `strict` all, and one without is refused, with `off` none.
+   */
+  readonly antispoof: { readonly mode: (typeof antispoofModes)[number] };
 }
 
 /** A configuration that cannot be used; the message names file, key and reason. */
@@ -74,6 +80,7 @@ export function parseConfig(text: string, file: string): Config {
   const scriptMap = scripts.section('map');
   const hooks = root.section('hooks');
   const vifs = root.sections('vif');
+  const antispoof = root.section('antispoof');
   const config: Config = {
     log: { level: log.oneOf('level', logLevels, 'info') },
     netdevTimeoutMs: 1000 * netdev.number('timeout', { least: 1, most: 600 }, 10),
@@ -92,8 +99,20 @@ export function parseConfig(text: string, file: string): Config {
     },
     hooks: { directory: hooks.has('directory') ? hooks.path('directory') : undefined },
     vifs: vifs.map(readVifOptions),
+    antispoof: { mode: antispoof.oneOf('mode', antispoofModes, 'auto') },
   };
-  for (const section of [root, log, netdev, openvswitch, bridge, scripts, scriptMap, hooks, ...vifs])
+  for (const section of [
+    root,
+    log,
+    netdev,
+    openvswitch,
+    bridge,
+    scripts,
+    scriptMap,
+    hooks,
+    antispoof,
+    ...vifs,
+  ])
     section.refuseUnknown();
   return config;
 }

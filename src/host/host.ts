@@ -9,6 +9,7 @@ import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
+import { type Drops, Filters } from './filters.js';
 import { Links } from './links.js';
 import { OpenVswitch } from './openvswitch.js';
 import { type ScriptOptions, Scripts } from './scripts.js';
@@ -34,8 +35,16 @@ export class Host {
   /** What this daemon has set: asking for offloads costs a process each time. */
   readonly #offloads = new Map<number, Offload>();
 
-  private constructor(links: Links, openvswitch: OpenVswitch | undefined, scripts: Scripts | undefined) {
+  readonly #filters: Filters;
+
+  private constructor(
+    links: Links,
+    filters: Filters,
+    openvswitch: OpenVswitch | undefined,
+    scripts: Scripts | undefined,
+  ) {
     this.#links = links;
+    this.#filters = filters;
     this.#openvswitch = openvswitch;
     this.#scripts = scripts;
   }
@@ -43,9 +52,10 @@ export class Host {
   /** @param listener told of every change on the host, ours included */
   static async open(listener: HostListener, { openvswitch, scripts, log }: HostOptions = {}): Promise<Host> {
     const links = await Links.open((names) => listener(names, []));
+    const filters = await Filters.open((vifs) => listener(vifs, vifs));
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
-    return new Host(links, database, scripts && new Scripts(scripts));
+    return new Host(links, filters, database, scripts && new Scripts(scripts));
   }
 
   observe(): ObservedState {
@@ -53,6 +63,7 @@ export class Host {
     const scripts = this.#scripts?.runs;
     return {
       links: this.#links.view,
+      filters: this.#filters.view,
       offloads: this.#offloads,
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts }),
@@ -64,7 +75,13 @@ export class Host {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
     const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
-    return [...ofLinks, ...ofPorts, ...ofScripts].filter((id) => id !== undefined);
+    const ofFilters = [...this.#filters.owners()].map(parseVifName);
+    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofFilters].filter((id) => id !== undefined);
+  }
+
+  /** The packets that each vif's filter dropped, by the vif's name and the reason. */
+  drops(): Promise<ReadonlyMap<string, Drops>> {
+    return this.#filters.drops();
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
@@ -103,6 +120,8 @@ export class Host {
           return this.#scripts?.adopt(action.id, action.script);
         case 'undo-script':
           return await this.#scripts?.undo(action.id);
+        case 'filter':
+          return await this.#filters.run(action.commands);
       }
     } catch (error) {
       if (error instanceof OperationError) throw error;
@@ -115,6 +134,7 @@ export class Host {
     this.#openvswitch?.close();
     this.#scripts?.close();
     this.#links.close();
+    this.#filters.close();
   }
 
   /** By ethtool: seldom wanted, and its netlink family is a page of code. */

@@ -5,6 +5,7 @@ import {
   formatMessage,
   MessageType,
   type NetlinkMessage,
+  Protocol,
   parseError,
   parseMessages,
 } from 'netlink';
@@ -29,8 +30,8 @@ interface Request {
 }
 
 /**
- * One rtnetlink socket for requests and notifications alike. The kernel queues the notifications of a change before
- * the acknowledgement of the request that made it, so whoever awaited a request has already been told what it changed.
+ * One netlink socket, rtnetlink's by default, for requests and notifications alike. The kernel queues the notifications
+ * of a change before the acknowledgement of the request that made it, so whoever awaited a request has already been told what it changed.
  * The npm library gives the message formats only. Its request layer ends a dump at a notification in the middle of it,
  * and its socket ends the process when the receive buffer overflows.
  */
@@ -46,13 +47,15 @@ export class RouteNetlink {
    * @param groups RTNLGRP_* numbers to listen to
    * @param listener `message` gets notifications and the rows of dumps in the kernel's order; `overflow` says that
    *   notifications were lost, so that everything has to be read again
+   * @param protocol another family of netlink that keeps this order, such as nf_tables
    */
   constructor(
     groups: readonly number[],
     listener: { message(message: NetlinkMessage): void; overflow(): void },
+    protocol: Protocol = Protocol.ROUTE,
   ) {
     this.#listener = listener;
-    this.#socket = new NetlinkSocket({ groups })
+    this.#socket = new NetlinkSocket({ groups, protocol })
       .on('message', (data) => {
         for (const message of parseMessages(data)) this.#receive(message);
       })
@@ -76,8 +79,8 @@ export class RouteNetlink {
   }
 
   /** Asks for a whole table; its rows go to the listener as they come. */
-  dump(type: number, header: Buffer): Promise<void> {
-    return this.request(type, dumpFlag, header);
+  dump(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
+    return this.request(type, dumpFlag, header, attributes);
   }
 
   close(): void {

@@ -9,7 +9,7 @@ import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
 import { type Link, vifOfLink } from '../vif/observed.js';
 import { pending } from '../vif/pending.js';
-import { type Action, plan, planScript } from '../vif/plan.js';
+import { type Action, isolate, plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
 import { type DesiredScript, scriptFailure } from '../vif/script.js';
@@ -226,6 +226,8 @@ export class Reconciler {
       // The netdev went while we worked on it: whatever that broke is not worth a word.
       if (this.#host.observe().links.ofVif(record.id) === undefined)
         return this.#mark(record.id, { stale: true });
+      // Fail closed: whoever could not be held to his addresses must not stay on the network.
+      await this.#perform(record, isolate(record.id, desired, this.#host.observe()));
       throw error;
     }
     const link = this.#host.observe().links.ofVif(record.id);

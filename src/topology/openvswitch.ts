@@ -1,4 +1,5 @@
 import type { Attachment } from '../vif/desired.js';
+import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { ObservedState } from '../vif/observed.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge, ovsDatabase } from '../vif/openvswitch.js';
@@ -18,7 +19,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
-  attach(snapshot: VifSnapshot, _config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config, observed: ObservedState): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
     const name = snapshot.vifname ?? own;
@@ -37,6 +38,10 @@ export const openvswitch: Topology = {
     const view = observed.openvswitch;
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
     if (view?.state === 'known' && found === undefined) return refuse('no such bridge');
+    const filtered = filterFor(snapshot, config, { tagged: key.trunks.length > 0 });
+    if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
+    const bypassed = filtered.filter && found && unfilterable(id, found);
+    if (bypassed !== undefined) return { problem: bypassed, dependsOn };
     const port: DesiredOvsPort = { ...vlans(key, found), externalIds: externalIds(snapshot, snapshot.mac) };
     const there = view?.port(name);
     if (there !== undefined && !isOwnPort(id, there, port)) {
@@ -47,7 +52,11 @@ export const openvswitch: Topology = {
     }
     return {
       // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
-      desired: { link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] }, ovsPort: port },
+      desired: {
+        link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
+        ovsPort: port,
+        filter: filtered.filter,
+      },
       // A fake bridge is what its parent is.
       dependsOn: [...dependsOn, port.bridge],
     };

@@ -1,5 +1,6 @@
 import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
+import { type FilterSpec, filterFor } from './filter.js';
 import { vifName } from './id.js';
 import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
@@ -28,6 +29,8 @@ export interface DesiredState {
   readonly link: DesiredLink;
   /** Its port in Open vSwitch; absent for none. */
   readonly ovsPort?: DesiredOvsPort;
+  /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
+  readonly filter?: FilterSpec | undefined;
 }
 
 /** The bridge it is on, of whichever kind; undefined for none. */
@@ -95,8 +98,18 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   const attachment = topology.attach(snapshot, config, observed);
   const dependsOn = [own, name, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
+  const filtered =
+    'filter' in attachment.desired
+      ? attachment.desired
+      : filterFor(snapshot, config, { tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false });
+  if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
+  const { filter } = filtered;
+  if (filter !== undefined && !/^[\w.-]+$/.test(name)) {
+    const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
+    return { kind: 'refuse', problem: problem(`filter ${own} as`, name, reason), dependsOn };
+  }
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const link = withOptions(attachment.desired.link, snapshot, config.vifs);
-  const desired = { ...attachment.desired, link, name };
+  const desired = { ...attachment.desired, link, name, filter };
   return { kind: 'attach', topology: topology.name, desired, dependsOn };
 }

@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
+import type { FilterView } from './nft.js';
 import type { OvsView } from './openvswitch.js';
 import type { BridgePort } from './port.js';
 import type { ScriptRun } from './script.js';
@@ -36,6 +37,8 @@ export const portsOf = (bridge: string): string => `ports of ${bridge}`;
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
+  /** Undefined is as good as none installed. */
+  readonly filters?: FilterView;
   /** Open vSwitch's database; absent means that nobody has asked for it. */
   readonly openvswitch?: OvsView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */

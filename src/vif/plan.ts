@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { DesiredState } from './desired.js';
+import { type FilterAction, planFilter } from './filter-plan.js';
 import { type VifId, vifName } from './id.js';
 import type { Link, ObservedState, Offload } from './observed.js';
 import { type OvsAction, planOvsPort, planOvsRemovals } from './plan-ovs.js';
@@ -22,6 +23,7 @@ export interface LinkChanges {
 /** One change of the host. A plan is performed in order and stops at the first error. */
 export type Action =
   | OvsAction
+  | FilterAction
   | {
       readonly kind: 'set-link';
       readonly index: number;
@@ -51,18 +53,26 @@ export type Action =
 
 /**
  * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
- * Undefined means off the network, whatever it was attached to.
+ * Undefined means off the network, whatever it was attached to. A filter is there before the link is up or has its
+ * master, and goes after the link is down.
  */
 export function plan(id: VifId, desired: DesiredState | undefined, observed: ObservedState): Action[] {
   const link = observed.links.ofVif(id);
   const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
-  if (link === undefined) return removals;
-  if (desired === undefined) return [...removals, ...detachLink(link, observed)];
+  if (link === undefined || desired === undefined) {
+    const filter = planFilter(id, undefined, undefined, observed.filters);
+    return [...removals, ...(link === undefined ? [] : detachLink(link, observed)), ...optional(filter)];
+  }
+  const filter = planFilter(id, { index: link.index, name: desired.name }, desired.filter, observed.filters);
+  const install = desired.filter === undefined ? undefined : filter;
   return [
     ...removals,
     ...strayAddresses(link, desired),
-    ...attachLink(id, link, desired, observed),
+    ...(install === undefined
+      ? attachLink(id, link, desired, observed)
+      : attachFiltered(id, link, desired, observed, install)),
     ...planOvsPort(id, desired, link, observed),
+    ...(install === undefined ? optional(filter) : []),
   ];
 }
 
@@ -80,6 +90,35 @@ export function planScript(
   if (runsAsWanted(run, script)) return [];
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }];
   return [...plan(id, undefined, observed), { kind: 'run-script', id, script }];
+}
+
+/** What keeps a vif from sending unfiltered when its filter could not be installed; nothing when the filter is there. */
+export function isolate(id: VifId, desired: DesiredState, observed: ObservedState): Action[] {
+  const link = observed.links.ofVif(id);
+  if (link === undefined || desired.filter === undefined) return [];
+  const missing = planFilter(id, { index: link.index, name: desired.name }, desired.filter, observed.filters);
+  return missing === undefined ? [] : detachLink(link, observed);
+}
+
+const optional = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);
+
+/** A chain is bound to the name the netdev has when it is made, so a rename, which needs the link down, comes first. */
+function attachFiltered(
+  id: VifId,
+  link: Link,
+  desired: DesiredState,
+  observed: ObservedState,
+  filter: FilterAction,
+): Action[] {
+  const { name } = desired;
+  if (link.name === name) return [filter, ...attachLink(id, link, desired, observed)];
+  const alias = name === vifName(id) ? link.alias : vifName(id);
+  return [
+    ...(link.up ? [setLink(link, { up: false })] : []),
+    setLink(link, { name, ...(alias === undefined || alias === link.alias ? {} : { alias }) }),
+    filter,
+    ...attachLink(id, { ...link, name, alias, up: false }, desired, observed),
+  ];
 }
 
 function attachLink(

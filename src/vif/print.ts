@@ -1,4 +1,5 @@
 import { formatNetwork } from './address.js';
+import type { FilterAction } from './filter-plan.js';
 import { backendPath, type VifId, vifName } from './id.js';
 import type { Action, LinkChanges } from './plan.js';
 import { printOvsAction } from './plan-ovs.js';
@@ -33,7 +34,19 @@ export function printAction(action: Action): string {
       return `: ${action.script.file} has been run for ${vifName(action.id)}`;
     case 'undo-script':
       return `${printEnvironment(action.id)} ${action.file} offline type_if=vif`;
+    case 'filter':
+      return printFilter(action);
   }
+}
+
+/** The chain or elements it is about stand for a whole transaction. */
+function printFilter({ commands }: FilterAction): string {
+  const subject =
+    commands.find((command) => command.startsWith('add chain') && command.includes(' hook ingress ')) ??
+    commands.find((command) => /^(delete|add element)/.test(command)) ??
+    commands[0];
+  const rules = commands.filter((command) => command.startsWith('add rule')).length;
+  return `nft '${subject}'${rules === 0 ? '' : ` and ${rules} rules`}`;
 }
 
 function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {

@@ -9,8 +9,11 @@ import { startThread } from './native.js';
  */
 const receiveBuffer = 16 << 20;
 
+/** NETLINK_ROUTE. */
+const route = 0;
+
 /**
- * A NETLINK_ROUTE socket, as datagrams in and out. Events: `message` for each datagram, in the kernel's order;
+ * A netlink socket, as datagrams in and out. Events: `message` for each datagram, in the kernel's order;
  * `overflow` when some were dropped, answers perhaps among them; `lost` when the socket ended by itself.
  */
 export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: []; lost: [] }> {
@@ -19,12 +22,17 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
   #closed = false;
 
   /**
-   * @param options.groups RTNLGRP_* numbers to listen to
+   * @param options.groups the numbers of the multicast groups to listen to: RTNLGRP_* by default
+   * @param options.protocol NETLINK_ROUTE by default
    * @throws Error when the kernel refuses the socket or a group
    */
-  constructor(options: { groups: readonly number[]; receiveBuffer?: number }) {
+  constructor(options: { groups: readonly number[]; protocol?: number; receiveBuffer?: number }) {
     super();
-    const started = startThread(options.groups, options.receiveBuffer ?? receiveBuffer);
+    const started = startThread(
+      options.protocol ?? route,
+      options.groups,
+      options.receiveBuffer ?? receiveBuffer,
+    );
     if ('errno' in started) {
       const [code, text] = getSystemErrorMap().get(-started.errno) ?? [`errno ${started.errno}`, ''];
       throw new Error(`open a netlink socket: ${text} (${code})`);

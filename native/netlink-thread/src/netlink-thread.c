@@ -104,10 +104,10 @@ static void *run(void *argument)
 }
 
 /* Joins the groups; the receive buffer as asked, past the system's limit where we may (CAP_NET_ADMIN). */
-static int open_netlink(const uint32_t *groups, int count, int buffer)
+static int open_netlink(int protocol, const uint32_t *groups, int count, int buffer)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), error;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), error;
 
 	if (fd < 0)
 		return -1;
@@ -127,11 +127,12 @@ static int open_netlink(const uint32_t *groups, int count, int buffer)
 
 /*
  * Opens a socket and gives Node's end of its channel in *fd. Closing that end ends the thread.
- * @groups  RTNLGRP_* numbers
+ * @protocol  NETLINK_ROUTE or another
+ * @groups  its multicast groups' numbers
  * @buffer  size of the receive buffer in bytes
  * Returns 0 or an errno.
  */
-int netlink_thread_start(const uint32_t *groups, int count, int buffer, int *fd)
+int netlink_thread_start(int protocol, const uint32_t *groups, int count, int buffer, int *fd)
 {
 	struct channel *c = calloc(1, sizeof *c);
 	int pair[2] = {-1, -1}, error = ENOMEM;
@@ -141,7 +142,7 @@ int netlink_thread_start(const uint32_t *groups, int count, int buffer, int *fd)
 
 	if (!c)
 		return error;
-	c->netlink = open_netlink(groups, count, buffer);
+	c->netlink = open_netlink(protocol, groups, count, buffer);
 	if (c->netlink < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		error = errno;
 	} else {
