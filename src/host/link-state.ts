@@ -151,7 +151,9 @@ export class LinkState implements LinkView {
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);
     const link = this.#byIndex.get(index);
-    return link ? this.#put({ ...link, port }) : [];
+    const names = link ? this.#put({ ...link, port }) : [];
+    // A port that leaves: the device's own message about its master follows, and then is the time to look.
+    return port ? names : [];
   }
 
   #remove(index: number): string[] {

@@ -223,8 +223,8 @@ export class Reconciler {
         );
       }
     } catch (error) {
-      // The netdev went while we worked on it: whatever that broke is not worth a word.
-      if (this.#host.observe().links.ofVif(record.id) === undefined)
+      // The netdev or its bridge went while we worked on it: whatever that broke is not worth a word.
+      if (decide(record.snapshot, this.#config, this.#host.observe()).kind !== 'attach')
         return this.#mark(record.id, { stale: true });
       // Fail closed: whoever could not be held to his addresses must not stay on the network.
       await this.#perform(record, isolate(record.id, desired, this.#host.observe()));
