@@ -11,6 +11,7 @@ import { scriptStateDir } from './host/scripts.js';
 import { ControlServer, type ControlSource } from './observe/control.js';
 import { Events } from './observe/events.js';
 import { reportHealth } from './observe/health.js';
+import { Metrics } from './observe/metrics.js';
 import { Reconciler } from './reconcile/reconciler.js';
 import { version } from './version.js';
 
@@ -30,6 +31,7 @@ export class Daemon implements ControlSource {
   #config: Config;
   #domid: number | undefined;
   #reconciler: Reconciler | undefined;
+  #metrics: Metrics | undefined;
   #ready = false;
 
   constructor(config: Config, log: Logger) {
@@ -47,6 +49,7 @@ export class Daemon implements ControlSource {
   async run(signal: AbortSignal): Promise<void> {
     const control = await ControlServer.listen(this);
     try {
+      await this.#serveMetrics(undefined);
       while (!signal.aborted) {
         try {
           const xenstore = await orAborted(Xenstore.open(), signal);
@@ -60,6 +63,7 @@ export class Daemon implements ControlSource {
     } finally {
       notify('STOPPING=1');
       control.close();
+      this.#metrics?.close();
       this.#hooks.close();
     }
   }
@@ -68,10 +72,29 @@ export class Daemon implements ControlSource {
   async reload(config: Config): Promise<void> {
     const microseconds = process.hrtime.bigint() / 1000n;
     notify(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
+    const before = this.#config;
     this.#config = config;
+    await this.#serveMetrics(before);
     this.#log.level = config.log.level;
     await this.#reconciler?.reconfigure(config);
     if (this.#ready) notify('READY=1');
+  }
+
+  /** Opens the metrics' listener, or another one where the configuration says so. */
+  async #serveMetrics(before: Config | undefined): Promise<void> {
+    const { listen } = this.#config.metrics;
+    if (JSON.stringify(listen) === JSON.stringify(before?.metrics.listen)) return;
+    this.#metrics?.close();
+    this.#metrics = undefined;
+    if (listen === undefined) return;
+    this.#metrics = await Metrics.listen(
+      {
+        follow: (follower) => this.follow(follower),
+        vifs: () => this.#reconciler?.status() ?? [],
+        counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
+      },
+      listen,
+    );
   }
 
   status(vif?: string): unknown {

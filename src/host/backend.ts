@@ -14,6 +14,11 @@ export class Backend {
     this.#xenstore = xenstore;
   }
 
+  /** Requests made so far. */
+  get requests(): number {
+    return this.#xenstore.requests;
+  }
+
   /** This domain's id; 0 on a xenstored's socket. */
   async domid(): Promise<number> {
     return Number((await this.#xenstore.read('domid').catch(absent)) ?? 0);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Listen } from '../config.js';
 import type { VifStatus } from '../reconcile/vif-record.js';
 import type { VifEvent } from './events.js';
 
@@ -12,9 +13,6 @@ export interface MetricsSource {
   /** Looks taken and requests made since the start. */
   counts(): { readonly looks: number; readonly xenstoreRequests: number };
 }
-
-/** Where to serve: `address:port`, `[v6]:port` or `unix:/path`, as the configuration has it. */
-export type Listen = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** Upper bounds of the attach histogram, in seconds: around a millisecond in steps, then to libxl's patience of 10 s. */
 const attachBuckets = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 4, 10];

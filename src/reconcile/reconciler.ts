@@ -44,6 +44,7 @@ export class Reconciler {
   readonly #log: Logger;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue;
+  #looks = 0;
 
   constructor(parts: {
     backend: Backend;
@@ -121,6 +122,11 @@ export class Reconciler {
       .map((record) => record.status(links.ofVif(record.id)));
   }
 
+  /** Looks taken at vifs, and requests made to xenstore, since the connection began. */
+  counts(): { looks: number; xenstoreRequests: number } {
+    return { looks: this.#looks, xenstoreRequests: this.#backend.requests };
+  }
+
   /** Ends the work under way and starts no more; the vifs stay as they are. */
   async stop(): Promise<void> {
     for (const record of this.#records.values()) record.sleep();
@@ -162,6 +168,7 @@ export class Reconciler {
     const since = record.markedAt ?? performance.now();
     record.markedAt = undefined;
     record.sleep();
+    this.#looks++;
     this.#log.trace(fields(record), 'look');
     try {
       if (record.stale) {
@@ -390,8 +397,9 @@ export class Reconciler {
     this.#tellDetached(record);
     if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
     // An event that came meanwhile needs the record: the number may be in use again.
-    if (record.markedAt === undefined) this.#records.delete(record.name);
-    else Object.assign(record, new VifRecord(record.id), { markedAt: record.markedAt });
+    const inUse = record.markedAt !== undefined;
+    this.#records.delete(record.name);
+    if (inUse) this.#mark(record.id, { stale: true });
   }
 
   async #failed(record: VifRecord, error: OperationError): Promise<void> {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ConfigError, defaultConfigFile, parseConfig, readConfig } from '../../src/config.js';
+import { defaultConfigFile, parseConfig, readConfig } from '../../src/config.js';
+import { ConfigError } from '../../src/config-section.js';
 
 test('nothing configured is a configuration', () => {
   expect(parseConfig('', 'vifd.toml')).toMatchObject({ log: { level: 'info' }, netdevTimeoutMs: 10_000 });

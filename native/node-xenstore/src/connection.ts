@@ -18,6 +18,7 @@ export class Connection extends EventEmitter<{ event: [path: string, token: stri
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
   #lastId = OPENED;
+  #sent = 0;
   #ended: 'open' | 'lost' | 'closed' = 'open';
 
   private constructor(fd: number) {
@@ -54,8 +55,14 @@ export class Connection extends EventEmitter<{ event: [path: string, token: stri
       }
       this.#lastId = this.#lastId === 0xffffffff ? OPENED + 1 : this.#lastId + 1;
       this.#pending.set(this.#lastId, { calls, resolve, reject });
+      this.#sent++;
       this.#socket.write(encode(this.#lastId, calls, transaction, attempts));
     });
+  }
+
+  /** Requests sent so far. */
+  get requests(): number {
+    return this.#sent;
   }
 
   /** Waits for nothing but Node's own half of the socket: the thread sees its end when xenstored lets it. */

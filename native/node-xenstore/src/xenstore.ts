@@ -53,6 +53,11 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
     return new Xenstore(await Connection.open(options.path));
   }
 
+  /** Requests sent so far, each a hop to xenstored and back, whatever number of operations it carried. */
+  get requests(): number {
+    return this.connection.requests;
+  }
+
   /** Writes all values in one transaction. */
   async writeMany(entries: Iterable<readonly [path: string, value: string | Buffer]>): Promise<void> {
     await this.commit(Array.from(entries, ([path, value]) => ({ op: 'write', path, value })));
