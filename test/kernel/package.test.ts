@@ -107,8 +107,10 @@ test('the sandboxed unit serves vifs', async () => {
     printf '%s\\n' '[Unit]' ConditionVirtualization= '[Service]' Environment=XENSTORED_PATH=/run/xenstored/socket \
       WatchdogSec=2s >/run/systemd/system/vifd.service.d/test.conf
     systemctl daemon-reload && systemctl start vifd`);
-  const vif = await domnet.plug({ domid: 5 });
+  // With an address, so that it is filtered, or not connected.
+  const vif = await domnet.plug({ domid: 5, keys: { ip: '10.0.0.5' } });
   await vif.connected();
+  expect(await domnet.exec('nft', ['list', 'ruleset'])).toContain('vif5.0');
   await attachedTo(vif, 'xenbr0');
   expect(await machine.exec('vifd', ['status'])).toMatch(/vif5\.0 +attached/);
   const failed = await domnet.plug({ domid: 6, keys: { bridge: 'xenbr9' } });
