@@ -90,15 +90,16 @@ export class Daemon implements ControlSource {
     this.#metrics = await Metrics.listen(
       {
         follow: (follower) => this.follow(follower),
-        vifs: () => this.#reconciler?.status() ?? [],
+        phases: () => this.#reconciler?.phases() ?? [],
+        drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
         counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
       },
       listen,
     );
   }
 
-  status(vif?: string): unknown {
-    const vifs = this.#reconciler?.status() ?? [];
+  async status(vif?: string): Promise<unknown> {
+    const vifs = (await this.#reconciler?.status()) ?? [];
     if (vif !== undefined) return vifs.find((one) => one.vif === vif);
     return {
       version: version(),
@@ -155,7 +156,7 @@ export class Daemon implements ControlSource {
         this.#log.info({ domid: this.#domid }, 'ready');
         if (!this.#ready) notify('READY=1');
         this.#ready = true;
-        health = reportHealth({ check: () => backend.domid(), vifs: () => reconciler?.status() ?? [] });
+        health = reportHealth({ check: () => backend.domid(), phases: () => reconciler?.phases() ?? [] });
       }
       await Promise.race([followed, aborted(signal)]);
     } finally {

@@ -38,7 +38,7 @@ export async function statusCommand(
 
 function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatus): string {
   const where = domid === null ? '' : `, domain ${domid}`;
-  const head = `vifd ${version}, pid ${pid}${where}, up ${ago(since)}: ${summary(vifs)}`;
+  const head = `vifd ${version}, pid ${pid}${where}, up ${ago(since)}: ${summary(vifs.map(({ state }) => state))}`;
   const rows = vifs.map((vif) => [
     vif.vif,
     vif.state,
@@ -65,7 +65,15 @@ function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatu
 function printVif(vif: VifStatus): string {
   return table(
     Object.entries(vif)
-      .filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0))
-      .map(([name, value]) => [`${name}:`, Array.isArray(value) ? value.join(' ') : String(value)]),
+      .map(([name, value]) => [`${name}:`, value === null ? '' : printValue(value)])
+      .filter(([, text]) => text !== ''),
   );
+}
+
+function printValue(value: unknown): string {
+  if (Array.isArray(value)) return value.join(' ');
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Object.entries(value)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
 }

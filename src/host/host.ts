@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import { parseVifName, type VifId } from '../vif/id.js';
-import { type ObservedState, type Offload, vifOfLink } from '../vif/observed.js';
+import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
@@ -127,6 +128,22 @@ export class Host {
       if (error instanceof OperationError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       throw new OperationError('run', printAction(action), reason, { waits: false });
+    }
+  }
+
+  /** What a netdev has counted; undefined when it is gone. */
+  traffic(name: string): Traffic | undefined {
+    const read = (counter: string): number =>
+      Number(readFileSync(`/sys/class/net/${name}/statistics/${counter}`, 'utf8'));
+    try {
+      return {
+        rxBytes: read('rx_bytes'),
+        rxPackets: read('rx_packets'),
+        txBytes: read('tx_bytes'),
+        txPackets: read('tx_packets'),
+      };
+    } catch {
+      return undefined;
     }
   }
 

@@ -7,7 +7,7 @@ import { controlSocket } from './runtime-dir.js';
 
 /** What the daemon answers from. */
 export interface ControlSource {
-  status(vif?: string): unknown;
+  status(vif?: string): Promise<unknown>;
   events(vif?: string): VifEvent[];
   follow(follower: (event: VifEvent) => void): () => void;
 }
@@ -62,16 +62,24 @@ function respond(source: ControlSource, asked: IncomingMessage, answer: ServerRe
     follow(source, path.split('/')[2], answer);
     return;
   }
-  const [status, body] =
-    asked.method === 'GET' ? lookUp(source, path) : [405, { error: 'only GET: the socket changes nothing' }];
-  answer.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+  const reply = (status: number, body: unknown): void => {
+    answer.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+  };
+  if (asked.method !== 'GET') {
+    reply(405, { error: 'only GET: the socket changes nothing' });
+    return;
+  }
+  lookUp(source, path).then(
+    ([status, body]) => reply(status, body),
+    (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
+  );
 }
 
-function lookUp(source: ControlSource, path: string): [status: number, body: unknown] {
+async function lookUp(source: ControlSource, path: string): Promise<[status: number, body: unknown]> {
   const [, topic, vif, ...more] = path.split('/');
   if (more.length === 0 && topic === 'events') return [200, source.events(vif)];
   if (more.length === 0 && topic === 'status') {
-    const status = source.status(vif);
+    const status = await source.status(vif);
     return status === undefined ? [404, { error: `there is no ${vif}` }] : [200, status];
   }
   return [404, { error: 'known are /status[/VIF] and /events[/VIF][?follow]' }];

@@ -8,14 +8,14 @@ const statusMs = 10_000;
  * the event loop turns, since this runs at all, and that xenstore answered `check` since the last time. When it does
  * not, systemd's watchdog ends us and starts anew (sd_watchdog_enabled(3)).
  */
-export function reportHealth(source: { check(): Promise<unknown>; vifs(): readonly { state: string }[] }): {
+export function reportHealth(source: { check(): Promise<unknown>; phases(): readonly string[] }): {
   stop(): void;
 } {
   const watchdogMs = Number(process.env.WATCHDOG_USEC ?? 0) / 1000;
   let answered = true;
   let told = '';
   const beat = (): void => {
-    const status = summary(source.vifs());
+    const status = summary(source.phases());
     if (status !== told) notify(`STATUS=${status}`);
     told = status;
     if (answered) notify('WATCHDOG=1');
@@ -35,9 +35,9 @@ export function reportHealth(source: { check(): Promise<unknown>; vifs(): readon
 }
 
 /** `5 vifs: 4 attached, 1 failed`. */
-export function summary(vifs: readonly { state: string }[]): string {
+export function summary(phases: readonly string[]): string {
   const counts = new Map<string, number>();
-  for (const { state } of vifs) counts.set(state, (counts.get(state) ?? 0) + 1);
-  const parts = [...counts].map(([state, count]) => `${count} ${state}`);
-  return `${vifs.length} ${vifs.length === 1 ? 'vif' : 'vifs'}${parts.length > 0 ? `: ${parts.join(', ')}` : ''}`;
+  for (const phase of phases) counts.set(phase, (counts.get(phase) ?? 0) + 1);
+  const parts = [...counts].map(([phase, count]) => `${count} ${phase}`);
+  return `${phases.length} ${phases.length === 1 ? 'vif' : 'vifs'}${parts.length > 0 ? `: ${parts.join(', ')}` : ''}`;
 }

@@ -3,13 +3,15 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Listen } from '../config.js';
-import type { VifStatus } from '../reconcile/vif-record.js';
+import type { VifPhase } from '../reconcile/vif-record.js';
 import type { VifEvent } from './events.js';
 
 /** What the metrics are read from when they are asked for. */
 export interface MetricsSource {
   follow(follower: (event: VifEvent) => void): () => void;
-  vifs(): readonly VifStatus[];
+  phases(): readonly VifPhase[];
+  /** What anti-spoofing dropped, by vif and reason. */
+  drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
   /** Looks taken and requests made since the start. */
   counts(): { readonly looks: number; readonly xenstoreRequests: number };
 }
@@ -17,7 +19,7 @@ export interface MetricsSource {
 /** Upper bounds of the attach histogram, in seconds: around a millisecond in steps, then to libxl's patience of 10 s. */
 const attachBuckets = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 4, 10];
 
-const phases: readonly VifStatus['state'][] = ['new', 'waiting', 'attached', 'failed', 'closing'];
+const phases: readonly VifPhase[] = ['new', 'waiting', 'attached', 'failed', 'closing'];
 
 /** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. Off unless configured. */
 export class Metrics {
@@ -74,8 +76,8 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     labelNames: ['state'],
     registers,
     collect() {
-      const vifs = source.vifs();
-      for (const state of phases) this.set({ state }, vifs.filter((vif) => vif.state === state).length);
+      const now = source.phases();
+      for (const state of phases) this.set({ state }, now.filter((phase) => phase === state).length);
     },
   });
   counterOf('vifd_reconciles_total', 'Looks taken at a vif', () => source.counts().looks);
@@ -84,6 +86,18 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     'Round trips to xenstore',
     () => source.counts().xenstoreRequests,
   );
+  new Counter({
+    name: 'vifd_antispoof_drops_total',
+    help: 'Frames and packets of guests that anti-spoofing dropped, since the filter was made',
+    labelNames: ['vif', 'reason'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const [vif, drops] of await source.drops()) {
+        for (const [reason, count] of Object.entries(drops)) this.inc({ vif, reason }, count);
+      }
+    },
+  });
   const attach = new Histogram({
     name: 'vifd_attach_seconds',
     help: 'From the event that made attaching possible to the status written',

@@ -16,7 +16,7 @@ import { type DesiredScript, scriptFailure } from '../vif/script.js';
 import { type VifSnapshot, vifKeys } from '../vif/snapshot.js';
 import { type Outcome, status } from '../vif/status.js';
 import { WorkQueue } from './queue.js';
-import { VifRecord, type VifStatus } from './vif-record.js';
+import { type VifPhase, VifRecord, type VifStatus } from './vif-record.js';
 
 /** First and longest pause between tries at what may pass by itself. */
 const retryMs = { first: 500, longest: 60_000 };
@@ -114,12 +114,26 @@ export class Reconciler {
   }
 
   /** What is known of the vifs, for people and programs; in order of their numbers. */
-  status(): VifStatus[] {
+  async status(): Promise<VifStatus[]> {
+    const drops = await this.#host.drops();
     const { links } = this.#host.observe();
     return [...this.#records.values()]
       .filter(({ phase }) => phase !== 'new')
       .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
-      .map((record) => record.status(links.ofVif(record.id)));
+      .map((record) => {
+        const link = links.ofVif(record.id);
+        return record.status(link, link && this.#host.traffic(link.name), drops.get(record.name));
+      });
+  }
+
+  /** In which phase the vifs are, at no cost. */
+  phases(): VifPhase[] {
+    return [...this.#records.values()].map(({ phase }) => phase);
+  }
+
+  /** What anti-spoofing dropped since the filters were made, by vif and reason. */
+  drops(): Promise<ReadonlyMap<string, VifStatus['drops']>> {
+    return this.#host.drops();
   }
 
   /** Looks taken at vifs, and requests made to xenstore, since the connection began. */

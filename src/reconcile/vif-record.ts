@@ -2,7 +2,7 @@ import type { HookEvent } from '../host/hooks.js';
 import { formatNetwork } from '../vif/address.js';
 import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
-import type { Link } from '../vif/observed.js';
+import type { Link, Traffic } from '../vif/observed.js';
 import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
@@ -26,6 +26,10 @@ export interface VifStatus {
   readonly mtu: number | null;
   /** From the event that made attaching possible to the status written, in ms. */
   readonly attachMs: number | null;
+  /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when none were, or none is filtered. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** What the netdev counted: `rx` is what the guest sent. Null while there is none. */
+  readonly traffic: Traffic | null;
   readonly error: string | null;
 }
 
@@ -73,7 +77,7 @@ export class VifRecord {
     this.failures = 0;
   }
 
-  status(link: Link | undefined): VifStatus {
+  status(link: Link | undefined, traffic: Traffic | undefined, drops: VifStatus['drops'] = {}): VifStatus {
     return {
       vif: this.name,
       ...this.id,
@@ -87,6 +91,8 @@ export class VifRecord {
       ip: this.snapshot?.ip.map(formatNetwork) ?? [],
       mtu: link?.mtu ?? null,
       attachMs: this.attachMs ?? null,
+      drops,
+      traffic: traffic ?? null,
       error: this.problem?.message ?? null,
     };
   }

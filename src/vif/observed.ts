@@ -84,3 +84,11 @@ export function linkView(links: readonly Link[]): LinkView {
       }),
   };
 }
+
+/** A netdev's counters, in bytes and packets; `rx` is what came out of it, so what the guest sent. */
+export interface Traffic {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+}
