@@ -96,7 +96,7 @@ export class Section {
   refuseUnknown(): void {
     const unknown = this.keys().find((key) => !this.#known.has(key));
     if (unknown !== undefined) {
-      this.#refuse(unknown, `there is no such key; known are ${[...this.#known].join(', ')}`);
+      this.#refuse(unknown, `there is no such key; known are ${[...this.#known].sort().join(', ')}`);
     }
     for (const child of this.#children) child.refuseUnknown();
   }

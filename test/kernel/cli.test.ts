@@ -44,7 +44,7 @@ test.each([
 
 describe('a configuration that cannot be used: exit 78, file, key and reason on stderr', () => {
   test.each([
-    ['[log]\nlevel = "loud"\n', 'log.level: "loud" is none of trace, debug, info, warn, error'],
+    ['[log]\nlevel = "loud"\n', 'log.level: "loud" is not one of trace, debug, info, warn, error'],
     ['[netdev]\ntimeout = 0\n', 'netdev.timeout: 0 is not a number from 1 to 600'],
     ['[netdev]\ntimeuot = 5\n', 'netdev.timeuot: there is no such key; known are timeout'],
     ['[log\n', 'line 1: '],
