@@ -13,7 +13,7 @@ import {
   text,
 } from './config-section.js';
 import { topologyNames } from './topology/topology.js';
-import { parseMac } from './vif/address.js';
+import { formatNetwork, type Network, networkOf, parseIpv4, parseMac, parseNetwork } from './vif/address.js';
 import type { VifOptions } from './vif/options.js';
 
 export const defaultConfigFile = '/etc/vifd/vifd.toml';
@@ -56,6 +56,20 @@ export interface Config {
    * `strict` all, and one without is refused, with `off` none.
    */
   readonly antispoof: { readonly mode: (typeof antispoofModes)[number] };
+  readonly route: {
+    /** Whose address a routed vif has when its `gatewaydev` does not say; undefined: the default route's device. */
+    readonly gatewayDevice: string | undefined;
+  };
+  readonly nat: {
+    /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
+    readonly network: Network;
+    readonly prefix: number;
+    /** The device to masquerade out of; undefined: wherever the default route leads. */
+    readonly uplink: string | undefined;
+    readonly dhcp: 'off' | 'dnsmasq';
+    /** The resolvers guests are told of; none: those of this domain. */
+    readonly dns: readonly string[];
+  };
 }
 
 /**
@@ -86,6 +100,7 @@ export function parseConfig(source: string, file: string): Config {
   const log = root.section('log');
   const scripts = root.section('scripts');
   const scriptMap = scripts.section('map');
+  const nat = root.section('nat');
   const config: Config = {
     log: { level: log.get('level', oneOf(logLevels)) ?? 'info' },
     netdevTimeoutMs: 1000 * (root.section('netdev').get('timeout', numberFrom(1, 600)) ?? 10),
@@ -98,6 +113,13 @@ export function parseConfig(source: string, file: string): Config {
     scripts: {
       directories: scripts.get('directories', listOf(path)) ?? ['/etc/xen/scripts'],
       map: new Map(scriptMap.keys().map((key) => [key, scriptMap.get(key, oneOf(topologyNames)) ?? key])),
+    },
+    route: { gatewayDevice: root.section('route').get('gateway_device', deviceName) },
+    nat: {
+      ...natPlan(nat.get('network', natNetwork)),
+      uplink: nat.get('uplink', deviceName),
+      dhcp: nat.get('dhcp', oneOf(['off', 'dnsmasq'] as const)) ?? 'off',
+      dns: nat.get('dns', listOf(resolver)) ?? [],
     },
     hooks: { directory: root.section('hooks').get('directory', path) },
     metrics: { listen: root.section('metrics').get('listen', listenAddress) },
@@ -137,3 +159,22 @@ const listenAddress: Kind<Listen> = text('address:port, [address]:port or unix:/
   const port = Number(match?.[3]);
   return host !== undefined && port <= 65535 ? { host, port } : undefined;
 });
+
+const deviceName = matching("a network device's name", /^[^\s/:"]{1,15}$/);
+
+const resolver: Kind<string> = text('an IPv4 address', (value) =>
+  parseIpv4(value) === undefined ? undefined : value,
+);
+
+const natNetwork: Kind<Network> = text('an IPv4 network from /8 to /24', (value) => {
+  const network = parseNetwork(value);
+  const fits = network?.family === 4 && network.prefix >= 8 && network.prefix <= 24;
+  return fits && networkOf(network).address === network.address ? network : undefined;
+});
+
+/** The stock address plan takes all of 10/8, and tells its guests /16. */
+function natPlan(given: Network | undefined): { network: Network; prefix: number } {
+  const stock: Network = { family: 4, address: '10.0.0.0', prefix: 8 };
+  const network = given ?? stock;
+  return { network, prefix: formatNetwork(network) === formatNetwork(stock) ? 16 : network.prefix };
+}

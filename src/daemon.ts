@@ -132,6 +132,7 @@ export class Daemon implements ControlSource {
         ended: (id) => reconciler?.scriptEnded(id),
       },
       log: this.#log,
+      serves: true,
     });
     let health: { stop(): void } | undefined;
     try {

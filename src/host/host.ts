@@ -11,6 +11,7 @@ import { printAction } from '../vif/print.js';
 import { OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
 import { type Drops, Filters } from './filters.js';
+import { IpHost } from './ip.js';
 import { Links } from './links.js';
 import { OpenVswitch } from './openvswitch.js';
 import { type ScriptOptions, Scripts } from './scripts.js';
@@ -26,37 +27,45 @@ export interface HostOptions {
   /** How operators' scripts are run; without it none can be. */
   readonly scripts?: ScriptOptions;
   readonly log?: Logger;
+  /** Whether to run what serves the guests; who only looks does not. */
+  readonly serves?: boolean;
 }
 
 /** The machine: what is on it, and the only way to change it. */
 export class Host {
   readonly #links: Links;
+  readonly #filters: Filters;
+  readonly #ip: IpHost;
   readonly #openvswitch: OpenVswitch | undefined;
   readonly #scripts: Scripts | undefined;
   /** What this daemon has set: asking for offloads costs a process each time. */
   readonly #offloads = new Map<number, Offload>();
 
-  readonly #filters: Filters;
-
   private constructor(
     links: Links,
     filters: Filters,
+    ip: IpHost,
     openvswitch: OpenVswitch | undefined,
     scripts: Scripts | undefined,
   ) {
     this.#links = links;
     this.#filters = filters;
+    this.#ip = ip;
     this.#openvswitch = openvswitch;
     this.#scripts = scripts;
   }
 
   /** @param listener told of every change on the host, ours included */
-  static async open(listener: HostListener, { openvswitch, scripts, log }: HostOptions = {}): Promise<Host> {
+  static async open(
+    listener: HostListener,
+    { openvswitch, scripts, log, serves = false }: HostOptions = {},
+  ): Promise<Host> {
     const links = await Links.open((names) => listener(names, []));
     const filters = await Filters.open((vifs) => listener(vifs, vifs));
+    const ip = new IpHost(links, { changed: (vifs) => listener(vifs, vifs), serves, log });
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
-    return new Host(links, filters, database, scripts && new Scripts(scripts));
+    return new Host(links, filters, ip, database, scripts && new Scripts(scripts));
   }
 
   observe(): ObservedState {
@@ -65,6 +74,7 @@ export class Host {
     return {
       links: this.#links.view,
       filters: this.#filters.view,
+      ip: this.#ip.observe(),
       offloads: this.#offloads,
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts }),
@@ -77,7 +87,9 @@ export class Host {
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
     const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
     const ofFilters = [...this.#filters.owners()].map(parseVifName);
-    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofFilters].filter((id) => id !== undefined);
+    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofFilters, ...this.#ip.owned()].filter(
+      (id) => id !== undefined,
+    );
   }
 
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
@@ -105,8 +117,6 @@ export class Host {
         case 'ovs-set-port':
         case 'ovs-delete-port':
           return await this.#openvswitch?.perform(action);
-        case 'delete-address':
-          return await this.#links.deleteAddress(action.index, action.address);
         case 'set-port':
           return await this.#links.setPort(action.index, action.flags);
         case 'add-vlans':
@@ -123,6 +133,8 @@ export class Host {
           return await this.#scripts?.undo(action.id);
         case 'filter':
           return await this.#filters.run(action.commands);
+        default:
+          return await this.#ip.perform(action);
       }
     } catch (error) {
       if (error instanceof OperationError) throw error;
@@ -148,6 +160,7 @@ export class Host {
   }
 
   close(): void {
+    this.#ip.close();
     this.#openvswitch?.close();
     this.#scripts?.close();
     this.#links.close();

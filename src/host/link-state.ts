@@ -1,6 +1,7 @@
 import { type NetlinkMessage, parseAttributes } from 'netlink';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
 import { type VifId, vifName } from '../vif/id.js';
+import { routerLinkLocal } from '../vif/ip.js';
 import { type Link, type LinkView, portsOf, vifOfLink } from '../vif/observed.js';
 import type { BridgePort } from '../vif/port.js';
 import { decodePort, familyBridge } from './bridge-port.js';
@@ -33,6 +34,8 @@ const info = { kind: 1, data: 2 };
 /** Of a bridge's IFLA_INFO_DATA. */
 const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
 const scopeLink = 253;
+/** IFA_F_TEMPORARY (IPv6's privacy addresses) and IFA_F_TENTATIVE. */
+const passingFlags = 0x41;
 
 /** The network devices and addresses that a sequence of rtnetlink messages tells of. */
 export class LinkState implements LinkView {
@@ -174,8 +177,6 @@ export class LinkState implements LinkView {
   }
 
   #applyAddress(data: Buffer, added: boolean): string[] {
-    // The kernel makes link-local addresses by itself whenever a device comes up.
-    if (data.readUInt8(3) === scopeLink) return [];
     const index = data.readUInt32LE(4);
     const isV4 = data.readUInt8(0) === family.inet;
     let bytes: Buffer | undefined;
@@ -190,9 +191,13 @@ export class LinkState implements LinkView {
       address: isV4 ? formatIpv4(value) : formatIpv6(value),
       prefix: data.readUInt8(1),
     };
+    // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
+    if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) return [];
+    // What cannot be used yet, or changes by the hour, is nothing to build on.
+    const passing = !isV4 && (data.readUInt8(2) & passingFlags) !== 0;
     const of = this.#addresses.get(index) ?? new Map<string, Network>();
     this.#addresses.set(index, of);
-    if (added) of.set(formatNetwork(network), network);
+    if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
 
     const link = this.#byIndex.get(index);

@@ -1,5 +1,6 @@
 import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from 'netlink';
-import { type Network, parseIpv4, parseIpv6 } from '../vif/address.js';
+import { addressBytes, type Network } from '../vif/address.js';
+import type { RouteView } from '../vif/ip.js';
 import type { LinkView } from '../vif/observed.js';
 import type { LinkChanges } from '../vif/plan.js';
 import type { PortFlags } from '../vif/port.js';
@@ -7,12 +8,17 @@ import type { PortVlan } from '../vif/vlan.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
 import { RouteNetlink } from './netlink.js';
+import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
+import { Routes } from './routes.js';
 
 /** Told the names of the devices that came, changed or went; `*` means that any may have. */
 export type LinkListener = (names: readonly string[]) => void;
 
-/** RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR. */
-const groups = [1, 5, 9];
+/**
+ * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
+ * a guest that sends from ever new MAC addresses makes the bridge announce each there, and would keep us busy.
+ */
+const groups = [1, 5, 7, 9, 11, 24, 25];
 
 /**
  * All network devices and their addresses, kept current by rtnetlink: looking at the host costs nothing, and what a
@@ -21,9 +27,12 @@ const groups = [1, 5, 9];
 export class Links {
   readonly #netlink: RouteNetlink;
   readonly #listener: LinkListener;
+  /** Changes of what lies above the links, through the same socket. */
+  readonly ip: Routes;
   #current = new LinkState();
+  #currentRoutes = new RouteState(this.#current);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
-  #next: LinkState | undefined;
+  #next: { links: LinkState; routes: RouteState } | undefined;
   #stale = false;
   #syncing: Promise<void> | undefined;
 
@@ -33,6 +42,7 @@ export class Links {
       message: (message) => this.#apply(message),
       overflow: () => void this.#sync(),
     });
+    this.ip = new Routes(this.#netlink, () => this.#currentRoutes);
   }
 
   /** Opens the socket and reads everything once. */
@@ -45,6 +55,11 @@ export class Links {
   /** The devices as they are now. Look again after an await. */
   get view(): LinkView {
     return this.#current;
+  }
+
+  /** The routes as they are now. */
+  get routes(): RouteView {
+    return this.#currentRoutes;
   }
 
   /** One RTM_SETLINK carrying all changes. @throws NetlinkError */
@@ -99,9 +114,11 @@ export class Links {
   }
 
   #apply(message: NetlinkMessage): void {
-    this.#next?.apply(message);
+    this.#next?.links.apply(message);
+    this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;
-    const names = this.#current.apply(message);
+    // A device that goes takes its routes along, and is known by name only before.
+    const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
     if (names.length > 0) this.#listener(names);
   }
 
@@ -117,12 +134,19 @@ export class Links {
   async #readAll(): Promise<void> {
     while (this.#stale) {
       this.#stale = false;
-      this.#next = new LinkState();
+      const links = new LinkState();
+      this.#next = { links, routes: new RouteState(links) };
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
         await this.#netlink.dump(rtm.getLink, portDump());
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
-        this.#current = this.#next;
+        await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
+        await this.#netlink.dump(rtmNeigh.get, Buffer.alloc(12));
+        const proxies = Buffer.alloc(12);
+        proxies.writeUInt8(ntfProxy, 10);
+        await this.#netlink.dump(rtmNeigh.get, proxies);
+        this.#current = links;
+        this.#currentRoutes = this.#next.routes;
       } catch (error) {
         // The table changed under the dump, or there was more news than the socket holds: begin again.
         const code = (error as NodeJS.ErrnoException).code;
@@ -134,10 +158,4 @@ export class Links {
     }
     this.#listener(['*']);
   }
-}
-
-/** An address in network byte order. */
-function addressBytes({ family: version, address }: Network): Buffer {
-  const value = version === 4 ? parseIpv4(address) : parseIpv6(address);
-  return Buffer.from((value ?? 0n).toString(16).padStart(version === 4 ? 8 : 32, '0'), 'hex');
 }

@@ -4,7 +4,9 @@ import type { ObservedState } from '../vif/observed.js';
 import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { bridge } from './bridge.js';
+import { nat } from './nat.js';
 import { openvswitch } from './openvswitch.js';
+import { route } from './route.js';
 import { type OperatorScript, operatorScript } from './script.js';
 
 /** A way to join a vif to the network, under the name of the stock script that did it. */
@@ -15,6 +17,8 @@ export interface Topology {
 
 const topologies: ReadonlyMap<string, Topology> = new Map([
   ['vif-bridge', bridge],
+  ['vif-route', route],
+  ['vif-nat', nat],
   ['vif-openvswitch', openvswitch],
 ]);
 

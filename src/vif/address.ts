@@ -34,6 +34,39 @@ export function formatNetwork({ family, address, prefix }: Network): string {
   return prefix === (family === 6 ? 128 : 32) ? address : `${address}/${prefix}`;
 }
 
+/** The network an address lies in: the host bits cleared. */
+export function networkOf({ family, address, prefix }: Network): Network {
+  const bits = family === 6 ? 128 : 32;
+  const value = addressValue({ family, address }) & (((1n << BigInt(bits)) - 1n) << BigInt(bits - prefix));
+  return { family, address: formatAddress(family, value), prefix };
+}
+
+/** The address alone, as a network of one host. */
+export const hostOf = ({ family, address }: Pick<Network, 'family' | 'address'>): Network => ({
+  family,
+  address,
+  prefix: family === 6 ? 128 : 32,
+});
+
+export const isHost = ({ family, prefix }: Network): boolean => prefix === (family === 6 ? 128 : 32);
+
+/** An address as a number; 0 when its text is none. */
+export const addressValue = ({ family, address }: Pick<Network, 'family' | 'address'>): bigint =>
+  (family === 6 ? parseIpv6(address) : parseIpv4(address)) ?? 0n;
+
+export const formatAddress = (family: 4 | 6, value: bigint): string =>
+  family === 6 ? formatIpv6(value) : formatIpv4(value & 0xffffffffn);
+
+/** An address in network byte order, as netlink has it. */
+export function addressBytes(network: Pick<Network, 'family' | 'address'>): Buffer {
+  return Buffer.from(
+    addressValue(network)
+      .toString(16)
+      .padStart(network.family === 6 ? 32 : 8, '0'),
+    'hex',
+  );
+}
+
 /** An IPv4 address as a number of 32 bits. */
 export function parseIpv4(text: string): bigint | undefined {
   const octets = text.split('.');

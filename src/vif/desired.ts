@@ -1,7 +1,9 @@
 import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
+import type { Network } from './address.js';
 import { type FilterSpec, filterFor } from './filter.js';
 import { vifName } from './id.js';
+import type { DesiredIp } from './ip.js';
 import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
 import { withOptions } from './options.js';
@@ -16,7 +18,8 @@ export interface DesiredLink {
   readonly mtu: number | undefined;
   /** The bridge's name, null for none. */
   readonly master: string | null;
-  readonly addresses: readonly string[];
+  /** All addresses it has, but for the link-local ones the kernel makes. */
+  readonly addresses: readonly Network[];
   readonly port?: DesiredPort;
   readonly txqueuelen?: number;
   readonly offload?: Offload;
@@ -27,10 +30,12 @@ export interface DesiredState {
   /** The netdev's name: the vif's own, or the one dom0 chose. */
   readonly name: string;
   readonly link: DesiredLink;
-  /** Its port in Open vSwitch; absent for none. */
-  readonly ovsPort?: DesiredOvsPort;
   /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
   readonly filter?: FilterSpec | undefined;
+  /** What else a routed or NAT vif needs. */
+  readonly ip?: DesiredIp;
+  /** Its port in Open vSwitch; absent for none. */
+  readonly ovsPort?: DesiredOvsPort;
 }
 
 /** The bridge it is on, of whichever kind; undefined for none. */

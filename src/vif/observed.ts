@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
+import type { IpState } from './ip.js';
 import type { FilterView } from './nft.js';
 import type { OvsView } from './openvswitch.js';
 import type { BridgePort } from './port.js';
@@ -39,6 +40,8 @@ export interface ObservedState {
   readonly links: LinkView;
   /** Undefined is as good as none installed. */
   readonly filters?: FilterView;
+  /** Routes and what belongs to them. */
+  readonly ip?: IpState;
   /** Open vSwitch's database; absent means that nobody has asked for it. */
   readonly openvswitch?: OvsView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */

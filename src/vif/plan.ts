@@ -1,8 +1,9 @@
-import type { Network } from './address.js';
+import { formatNetwork, type Network } from './address.js';
 import type { DesiredState } from './desired.js';
 import { type FilterAction, planFilter } from './filter-plan.js';
 import { type VifId, vifName } from './id.js';
 import type { Link, ObservedState, Offload } from './observed.js';
+import { clearIp, type IpAction, planAfterLink, planBeforeLink, planSysctls } from './plan-ip.js';
 import { type OvsAction, planOvsPort, planOvsRemovals } from './plan-ovs.js';
 import { newPort, type PortFlags, planPort } from './port.js';
 import { type DesiredScript, runsAsWanted, undoScript } from './script.js';
@@ -30,12 +31,7 @@ export type Action =
       readonly name: string;
       readonly changes: LinkChanges;
     }
-  | {
-      readonly kind: 'delete-address';
-      readonly index: number;
-      readonly name: string;
-      readonly address: Network;
-    }
+  | IpAction
   | { readonly kind: 'set-port'; readonly index: number; readonly name: string; readonly flags: PortFlags }
   | {
       readonly kind: 'add-vlans' | 'delete-vlans';
@@ -60,19 +56,34 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const link = observed.links.ofVif(id);
   const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
   if (link === undefined || desired === undefined) {
-    const filter = planFilter(id, undefined, undefined, observed.filters);
-    return [...removals, ...(link === undefined ? [] : detachLink(link, observed)), ...optional(filter)];
+    return [
+      ...removals,
+      ...clearIp(id, link, observed),
+      ...(link === undefined ? [] : [...strayAddresses(link, []), ...detachLink(link, observed)]),
+      ...optional(planFilter(id, undefined, undefined, observed.filters)),
+    ];
   }
-  const filter = planFilter(id, { index: link.index, name: desired.name }, desired.filter, observed.filters);
+  const { name, ip } = desired;
+  const filter = planFilter(id, { index: link.index, name }, desired.filter, observed.filters);
   const install = desired.filter === undefined ? undefined : filter;
+  const attach =
+    install === undefined
+      ? attachLink(id, link, desired, observed)
+      : attachFiltered(id, link, desired, observed, install);
+  const strays = strayAddresses(link, desired.link.addresses);
+  const renamed = link.name !== name;
+  const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
     ...removals,
-    ...strayAddresses(link, desired),
-    ...(install === undefined
-      ? attachLink(id, link, desired, observed)
-      : attachFiltered(id, link, desired, observed, install)),
-    ...planOvsPort(id, desired, link, observed),
+    // What has a route must not be without an address in between, what is a bridge's port never have one.
+    ...(ip === undefined ? strays : []),
+    ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
+    ...attach,
     ...(install === undefined ? optional(filter) : []),
+    ...(renamed ? planSysctls(ip, observed) : []),
+    ...planOvsPort(id, desired, link, observed),
+    ...planAfterLink(id, link, name, desired, observed, flushed),
+    ...(ip === undefined ? [] : strays),
   ];
 }
 
@@ -204,8 +215,9 @@ function setLink({ index, name }: Link, changes: LinkChanges): Action {
   return { kind: 'set-link', index, name, changes };
 }
 
-function strayAddresses(link: Link, desired: DesiredState): Action[] {
+function strayAddresses(link: Link, wanted: readonly Network[]): Action[] {
+  const texts = wanted.map(formatNetwork);
   return link.addresses
-    .filter(({ address }) => !desired.link.addresses.includes(address))
+    .filter((address) => !texts.includes(formatNetwork(address)))
     .map((address) => ({ kind: 'delete-address', index: link.index, name: link.name, address }));
 }

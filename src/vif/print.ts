@@ -1,9 +1,9 @@
-import { formatNetwork } from './address.js';
 import type { FilterAction } from './filter-plan.js';
 import { backendPath, type VifId, vifName } from './id.js';
 import type { Action, LinkChanges } from './plan.js';
 import { printOvsAction } from './plan-ovs.js';
 import type { PortFlags } from './port.js';
+import { printIpAction } from './print-ip.js';
 import { type VlanRange, vlanRanges } from './vlan.js';
 
 /** An action as the command an administrator would type for it. */
@@ -15,8 +15,6 @@ export function printAction(action: Action): string {
     case 'ovs-set-port':
     case 'ovs-delete-port':
       return printOvsAction(action);
-    case 'delete-address':
-      return `ip address delete ${formatNetwork(action.address)} dev ${action.name}`;
     case 'set-port':
       return `bridge link set dev ${action.name}${printFlags(action.flags)}`;
     case 'add-vlans':
@@ -36,6 +34,8 @@ export function printAction(action: Action): string {
       return `${printEnvironment(action.id)} ${action.file} offline type_if=vif`;
     case 'filter':
       return printFilter(action);
+    default:
+      return printIpAction(action);
   }
 }
 

@@ -136,6 +136,22 @@ test('the sandbox lets sysctls of the network be written, and nothing else', asy
   expect(await machine.sh(`grep CapBnd /proc/${pid}/status`)).toMatch(/\b0000000000001000$/m);
 });
 
+test('the DHCP server is a unit of its own, which outlives the daemon', async () => {
+  await machine.sh(`sed -i 's/^#dhcp = .*/dhcp = "dnsmasq"/' /etc/vifd/vifd.toml && systemctl reload vifd`);
+  const vif = await domnet.plug({ domid: 9, keys: { script: 'vif-nat', bridge: undefined } });
+  await vif.connected();
+  await until('the unit', async () => (await machine.property('vifd-dnsmasq', 'ActiveState')) === 'active');
+  const client = ['udhcpc', '-i', 'eth0', '-f', '-q', '-n', '-t', '20', '-T', '1', '-s', '/bin/true'];
+  await vif.guestExec('busybox', client);
+  const server = await machine.property('vifd-dnsmasq', 'MainPID');
+  await machine.exec('systemctl', ['stop', 'vifd']);
+  expect(await machine.property('vifd-dnsmasq', 'MainPID')).toBe(server);
+  await machine.exec('systemctl', ['start', 'vifd']);
+  await vif.unplug();
+  await until('its end', async () => (await machine.property('vifd-dnsmasq', 'ActiveState')) === 'inactive');
+  await machine.sh(`sed -i 's/^dhcp = .*/#dhcp = "off"/' /etc/vifd/vifd.toml && systemctl reload vifd`);
+});
+
 test('reload, upgrade and a hanging daemon lose no packet', async () => {
   const vifs = [await domnet.plug({ domid: 7 }), await domnet.plug({ domid: 8 })] as const;
   for (const vif of vifs) await vif.connected();

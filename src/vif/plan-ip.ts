@@ -1,0 +1,210 @@
+import { formatNetwork, type Network } from './address.js';
+import { type VifId, vifName } from './id.js';
+import { type DesiredIp, type DesiredRoute, type IpState, type Masquerade, noIp, type Sysctl } from './ip.js';
+import type { Link, ObservedState } from './observed.js';
+
+/** Changes of what a routed or NAT vif has besides its link. `index` and `name` are a device's. */
+export type IpAction =
+  | On<'add-address' | 'delete-address', { readonly address: Network }>
+  | On<'set-route', { readonly route: DesiredRoute }>
+  | On<'delete-route', { readonly to: Network }>
+  | On<'set-neighbour', { readonly address: Network; readonly mac: string }>
+  | On<'delete-neighbour' | 'set-proxy' | 'delete-proxy', { readonly address: Network }>
+  | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
+  /** Ends what the kernel remembers of connections of these addresses. */
+  | { readonly kind: 'forget-connections'; readonly network: Network }
+  | {
+      readonly kind: 'set-masquerade';
+      readonly address: Network;
+      readonly before: Masquerade | undefined;
+      readonly after: Masquerade;
+    }
+  | { readonly kind: 'delete-masquerade'; readonly address: Network; readonly before: Masquerade }
+  | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
+  | { readonly kind: 'delete-dhcp'; readonly vif: string };
+
+type On<Kind, Detail> = Detail & { readonly kind: Kind; readonly index: number; readonly name: string };
+
+const nothing: DesiredIp = {
+  routes: [],
+  neighbours: [],
+  mac: undefined,
+  proxies: { device: 0, name: '', hosts: [] },
+  sysctls: [],
+  masquerades: [],
+  dhcp: undefined,
+};
+
+/** What a vif that is not to be on the network, or of another kind, leaves behind, with or without its link. */
+export function clearIp(id: VifId, link: Link | undefined, observed: ObservedState): IpAction[] {
+  const ip = observed.ip ?? noIp;
+  return [
+    ...(link === undefined ? [] : strays(link, nothing, ip)),
+    ...proxies(link, nothing, observed, ip),
+    ...accounts(id, nothing, ip),
+    ...leftAccounts(id, nothing, ip),
+  ];
+}
+
+/**
+ * What must be in place before the link goes up: that nothing leaves under a guest's own address, and nothing is
+ * believed that a guest says of the network.
+ */
+export function planBeforeLink(id: VifId, want: DesiredIp | undefined, observed: ObservedState): IpAction[] {
+  const ip = observed.ip ?? noIp;
+  return want === undefined ? [] : [...sysctls(want, ip), ...accounts(id, want, ip)];
+}
+
+/**
+ * What an attached vif needs besides its link.
+ * @param name the device's name by then
+ * @param flushed whether the link has been down by then, which empties the kernel's tables
+ */
+export function planAfterLink(
+  id: VifId,
+  link: Link,
+  name: string,
+  { link: { addresses }, ip: want = nothing }: { link: { addresses: readonly Network[] }; ip?: DesiredIp },
+  observed: ObservedState,
+  flushed: boolean,
+): IpAction[] {
+  const ip = observed.ip ?? noIp;
+  const on = { index: link.index, name };
+  const held = new Set(
+    link.addresses.filter(({ family }) => family === 4 || !flushed).map((address) => formatNetwork(address)),
+  );
+  const known = flushed ? new Map<string, string>() : ip.routes.neighbours(link.index);
+  const missing = want.routes.filter(({ to, source }) => {
+    const found = flushed ? undefined : ip.routes.to(to);
+    return found?.device !== link.index || found.source !== source;
+  });
+  return [
+    ...addresses
+      .filter((address) => !held.has(formatNetwork(address)))
+      .map((address): IpAction => ({ kind: 'add-address', ...on, address })),
+    ...missing.map((route): IpAction => ({ kind: 'set-route', ...on, route })),
+    ...neighbours(want, known).map(
+      ([address, mac]): IpAction => ({
+        kind: 'set-neighbour',
+        ...on,
+        address,
+        mac,
+      }),
+    ),
+    ...missing
+      // A route that was lost comes back to where its neighbour entry still is; else the address is new here.
+      .filter(({ to }) => !known.has(to.address) && ip.routes.to(to)?.device !== link.index)
+      .map(({ to }): IpAction => ({ kind: 'forget-connections', network: to })),
+    ...strays(link, want, ip),
+    ...proxies(link, want, observed, ip),
+    ...leftAccounts(id, want, ip),
+  ];
+}
+
+function sysctls(want: DesiredIp, ip: IpState): IpAction[] {
+  return want.sysctls
+    .filter(({ name, value }) => ip.sysctl(name) !== value)
+    .map((sysctl) => ({ kind: 'set-sysctl', sysctl }));
+}
+
+/** The sysctls of a device that is about to get its name can be set only afterwards. */
+export const planSysctls = (want: DesiredIp | undefined, observed: ObservedState): IpAction[] =>
+  want === undefined ? [] : sysctls(want, observed.ip ?? noIp);
+
+function neighbours(want: DesiredIp, known: ReadonlyMap<string, string>): [Network, string][] {
+  const { mac } = want;
+  if (mac === undefined) return [];
+  return want.neighbours
+    .filter(({ address }) => known.get(address) !== mac)
+    .map((address): [Network, string] => [address, mac]);
+}
+
+/** Routes and neighbour entries of ours on the device that are not wanted there. */
+function strays(link: Link, want: DesiredIp, { routes }: IpState): IpAction[] {
+  const on = { index: link.index, name: link.name };
+  const wanted = new Set(want.routes.map(({ to }) => formatNetwork(to)));
+  const hosts = new Set(want.mac === undefined ? [] : want.neighbours.map(({ address }) => address));
+  return [
+    ...routes
+      .onDevice(link.index)
+      .filter(({ to }) => !wanted.has(formatNetwork(to)))
+      .map(({ to }): IpAction => ({ kind: 'delete-route', ...on, to })),
+    ...[...routes.neighbours(link.index).keys()]
+      .filter((address) => !hosts.has(address))
+      .map((address): IpAction => ({ kind: 'delete-neighbour', ...on, address: networkOfHost(address) })),
+  ];
+}
+
+const networkOfHost = (address: string): Network =>
+  address.includes(':') ? { family: 6, address, prefix: 128 } : { family: 4, address, prefix: 32 };
+
+/**
+ * The proxy entries a vif wants, and those nobody does: an entry does not say whose it is, but one to whose address no
+ * route of ours leads is nobody's, for routes are made before proxy entries and go with their device.
+ */
+function proxies(link: Link | undefined, want: DesiredIp, { links }: ObservedState, ip: IpState): IpAction[] {
+  const { device, name, hosts } = want.proxies;
+  const observed = ip.routes.proxies();
+  const wanted = new Set(hosts.map(({ address }) => address));
+  const leaving = new Set(
+    link === undefined
+      ? []
+      : ip.routes
+          .onDevice(link.index)
+          .map(({ to }) => to.address)
+          .filter((address) => !want.routes.some(({ to }) => to.address === address)),
+  );
+  const mine = (proxy: { address: Network; device: number }): boolean =>
+    wanted.has(proxy.address.address)
+      ? proxy.device !== device
+      : leaving.has(proxy.address.address) || ip.routes.to(proxy.address) === undefined;
+  return [
+    ...hosts
+      .filter(
+        ({ address }) =>
+          !observed.some((proxy) => proxy.address.address === address && proxy.device === device),
+      )
+      .map((address): IpAction => ({ kind: 'set-proxy', index: device, name, address })),
+    ...observed.filter(mine).map(
+      (proxy): IpAction => ({
+        kind: 'delete-proxy',
+        index: proxy.device,
+        name: links.byIndex(proxy.device)?.name ?? `${proxy.device}`,
+        address: proxy.address,
+      }),
+    ),
+  ];
+}
+
+/** What is kept under the vif's name: masquerading, and what dnsmasq knows. */
+function accounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
+  const owner = vifName(id);
+  return [
+    ...want.masquerades.flatMap(({ address, uplink }): IpAction[] => {
+      const before = ip.masquerades.get(address.address);
+      return before?.owner === owner && before.uplink === uplink
+        ? []
+        : [{ kind: 'set-masquerade', address, before, after: { owner, uplink } }];
+    }),
+    ...(want.dhcp === undefined || ip.dhcp.get(owner) === want.dhcp
+      ? []
+      : [{ kind: 'set-dhcp', vif: owner, entry: want.dhcp } as const]),
+  ];
+}
+
+function leftAccounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
+  const owner = vifName(id);
+  const wanted = new Set(want.masquerades.map(({ address }) => address.address));
+  return [
+    ...[...ip.masquerades]
+      .filter(([address, masquerade]) => masquerade.owner === owner && !wanted.has(address))
+      .map(
+        ([address, before]): IpAction => ({
+          kind: 'delete-masquerade',
+          address: networkOfHost(address),
+          before,
+        }),
+      ),
+    ...(want.dhcp === undefined && ip.dhcp.has(owner) ? [{ kind: 'delete-dhcp', vif: owner } as const] : []),
+  ];
+}
