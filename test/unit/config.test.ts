@@ -69,7 +69,7 @@ test.each([
   ['[netdev]\ntimeout = "10"', 'netdev.timeout: "10" is not a number from 1 to 600'],
   [
     '[netdevs]\ntimeout = 10',
-    'netdevs: there is no such key; known are antispoof, bridge, hooks, log, metrics, netdev',
+    'netdevs: there is no such key; known are antispoof, bridge, hooks, log, metrics, nat, netdev',
   ],
   ['[bridge]\nmtu = 9000', 'bridge.mtu: 9000 is not one of bridge, uplink'],
   [
