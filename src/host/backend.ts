@@ -19,6 +19,11 @@ export class Backend {
     return this.#xenstore.requests;
   }
 
+  /** Whether something failed because xenstored is out of reach. */
+  isLoss(error: unknown): boolean {
+    return error instanceof XenstoreError && error.code === 'ENOTCONN';
+  }
+
   /** This domain's id; 0 on a xenstored's socket. */
   async domid(): Promise<number> {
     return Number((await this.#xenstore.read('domid').catch(absent)) ?? 0);

@@ -1,0 +1,77 @@
+import type { HookEvent, Hooks } from '../host/hooks.js';
+import type { EventDetail, Events } from '../observe/events.js';
+import { formatNetwork } from '../vif/address.js';
+import type { Link } from '../vif/observed.js';
+import type { Action } from '../vif/plan.js';
+import { printAction } from '../vif/print.js';
+import type { VifSnapshot } from '../vif/snapshot.js';
+import type { VifRecord } from './vif-record.js';
+
+/** Tells people and programs what became of a vif, and only what is news. */
+export class Announcer {
+  readonly #events: Events;
+  readonly #hooks: Hooks;
+
+  constructor(events: Events, hooks: Hooks) {
+    this.#events = events;
+    this.#hooks = hooks;
+  }
+
+  /**
+   * Tells that a vif is attached, or that it was and something had to be done for it: an update where dom0 rewrote a
+   * key, else a repair.
+   */
+  attached(
+    record: VifRecord,
+    how: 'new' | 'adopt' | 'attached',
+    detail: EventDetail,
+    actions: readonly Action[],
+  ): void {
+    const by = record.snapshot && decisive(record.snapshot);
+    const changed = by !== record.attachedBy;
+    record.attachedBy = by;
+    if (how !== 'attached') this.#events.tell(how === 'adopt' ? 'adopted' : 'attached', record.id, detail);
+    else if (actions.length > 0) {
+      const kind = changed ? 'updated' : 'repaired';
+      this.#events.tell(kind, record.id, { ...detail, actions: actions.map(printAction) });
+    }
+  }
+
+  /** Calls the hooks where they have not been told so yet. */
+  toHooks(
+    record: VifRecord,
+    link: Link,
+    topology: string,
+    bridge: string | undefined,
+    adopted: boolean,
+  ): void {
+    const told = record.told;
+    const now: HookEvent = {
+      event: told === undefined ? 'attach' : 'update',
+      vif: record.name,
+      ...record.id,
+      mac: record.snapshot?.mac ?? null,
+      ip: record.snapshot?.ip.map(formatNetwork) ?? [],
+      bridge: bridge ?? null,
+      topology,
+      netdev: link.name,
+      mtu: link.mtu,
+    };
+    record.told = now;
+    // Who attached it told of it then, or there were no hooks: the daemon's restart is no news.
+    if (adopted) return;
+    if (told === undefined || JSON.stringify({ ...told, event: now.event }) !== JSON.stringify(now)) {
+      this.#hooks.call(now);
+    }
+  }
+
+  /** Tells the hooks that it is off the network, if they have been told that it was on it. */
+  detached(record: VifRecord): void {
+    if (record.told !== undefined) this.#hooks.call({ ...record.told, event: 'detach' });
+    record.told = undefined;
+  }
+}
+
+/** The keys by which a vif is attached, to see whether dom0 has rewritten one. */
+const decisive = ({ script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans }: VifSnapshot): string =>
+  JSON.stringify([script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans]);
