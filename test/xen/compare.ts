@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent } from './agents.js';
+import type { Result } from './run.js';
+import { type Guest, World } from './world.js';
+
+/*
+ * What an agent costs, measured the same way for each: a vif's time from the kernel's announcement of its netdev in
+ * domnet to the moment dom0 sees `connected` in xenstore, both on the clock Xen gives all domains; xl's own time for a
+ * detach; processor and memory as the unit's control group counts them, with every script the agent starts.
+ */
+interface Measures {
+  readonly one: number[];
+  readonly eight: { readonly last: number; readonly connected: number }[];
+  readonly detach: number[];
+  readonly destroyEight: number[];
+  readonly cpuPerVif: number;
+  readonly cpuPerEight: number;
+  readonly cpuIdle: number;
+  readonly memoryIdle: number;
+  readonly memoryPeak: number;
+}
+
+const devids = [0, 1, 2, 3, 4, 5, 6, 7];
+const rounds = { one: 5, eight: 2 };
+
+async function measure(world: World, say: (text: string) => void): Promise<Measures> {
+  const unit = `/sys/fs/cgroup/system.slice/${world.agent.unit}`;
+  const cpu = async () => Number(await world.domnet(`sed -n 's/^usage_usec //p' ${unit}/cpu.stat`)) / 1e6;
+  const memory = async (what: string) => Number(await world.domnet(`cat ${unit}/memory.${what}`)) / 2 ** 20;
+  /** Milliseconds from the netdev to `connected`. */
+  const took = (guest: Guest, n: number) => {
+    const status = `${guest.backend(n)}/hotplug-status`;
+    const done = world.store.events.find(({ path, value }) => path === status && value === 'connected');
+    const born = world.netdevs.bornAt.get(guest.netdev(n));
+    return done === undefined || born === undefined ? Number.NaN : (done.at - born) * 1000;
+  };
+  const wall = async (command: string) => {
+    const script = `t=$EPOCHREALTIME; ${command} >/dev/null 2>&1; echo $(( (\${EPOCHREALTIME/./} - \${t/./}) / 1000 ))`;
+    return Number((await world.dom0(script)).trim());
+  };
+
+  await world.domnet(`systemctl restart ${world.agent.unit}; sleep 5`);
+  const memoryIdle = await memory('current');
+  const cpuBefore = await cpu();
+  await sleep(20_000);
+  const cpuIdle = ((await cpu()) - cpuBefore) * 3;
+
+  const one: number[] = [];
+  const detach: number[] = [];
+  const guest = await world.guest({ vifs: [] });
+  await guest.run('true');
+  const cpuOne = await cpu();
+  for (let round = 0; round < rounds.one; round++) {
+    const seen = world.store.events.length;
+    world.netdevs.bornAt.delete(guest.netdev(0));
+    await world.attach(guest);
+    await guest.connected();
+    world.store.events.splice(0, seen);
+    one.push(took(guest, 0));
+    detach.push(await wall(`xl network-detach ${guest.name} 0`));
+    await guest.gone();
+  }
+  await sleep(1000);
+  const cpuPerVif = ((await cpu()) - cpuOne) / rounds.one;
+  await world.clean();
+  say(
+    `${world.agent.name}: ${one.map(Math.round).join(', ')} ms to connected, ${detach.join(', ')} ms to detach`,
+  );
+
+  const eight: Measures['eight'][number][] = [];
+  const destroyEight: number[] = [];
+  const cpuEight = await cpu();
+  for (let round = 0; round < rounds.eight; round++) {
+    // The agent may be so busy that netback does not answer xl in time; then there is no guest.
+    const many = await world.guest({ vifs: devids.map(() => '') }).catch(() => undefined);
+    if (many === undefined) {
+      eight.push({ last: Number.NaN, connected: 0 });
+    } else {
+      await many.connected(devids, 75_000).catch(() => undefined);
+      const birth = (n: number) => world.netdevs.bornAt.get(many.netdev(n)) ?? Number.NaN;
+      const first = Math.min(...devids.map(birth).filter((at) => !Number.isNaN(at)));
+      const ends = devids
+        .map((n) => took(many, n) + (birth(n) - first) * 1000)
+        .filter((ms) => !Number.isNaN(ms));
+      eight.push({ last: Math.max(...ends), connected: ends.length });
+      destroyEight.push(await wall(`xl destroy ${many.name}`));
+      await sleep(2000);
+    }
+    await world.clean();
+  }
+  const cpuPerEight = ((await cpu()) - cpuEight) / rounds.eight;
+  const memoryPeak = await memory('peak');
+  say(`${world.agent.name}: 8 vifs in ${eight.map(({ last }) => Math.round(last)).join(', ')} ms`);
+  return { one, eight, detach, destroyEight, cpuPerVif, cpuPerEight, cpuIdle, memoryIdle, memoryPeak };
+}
+
+const median = (values: readonly number[]) =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+const ms = (value: number) => (value < 10_000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`);
+const eightText = (of: Measures['eight']) =>
+  of.map(({ last, connected }) => {
+    if (connected === 0) return '`xl create` fails';
+    return connected === devids.length ? ms(last) : `${connected} of 8 after ${ms(last)}`;
+  });
+
+/** Both agents measured on the machine that is up, and what the scenarios found, as Markdown. */
+export async function compare(
+  agents: readonly Agent[],
+  say: (text: string) => void,
+  results: readonly Result[],
+): Promise<string> {
+  const columns: Measures[] = [];
+  for (const agent of agents) {
+    say(`measuring ${agent.name}`);
+    const world = await World.open(agent);
+    columns.push(await measure(world, say));
+    world.close();
+  }
+  const row = (what: string, cell: (of: Measures) => string) =>
+    `| ${what} | ${columns.map(cell).join(' | ')} |`;
+  const names = agents.map(({ name }) => name);
+  const table = [
+    `| | ${names.join(' | ')} |`,
+    `|---|${names.map(() => '---|').join('')}`,
+    row('one vif, netdev to `connected`, median of 5', ({ one }) => ms(median(one))),
+    row('8 vifs at once, first netdev to last `connected`, twice', ({ eight }) =>
+      eightText(eight).join('; '),
+    ),
+    row('`xl network-detach`, median of 5', ({ detach }) => ms(median(detach))),
+    row(
+      '`xl destroy` of a guest with 8 vifs, twice',
+      ({ destroyEight }) => destroyEight.map(ms).join('; ') || '–',
+    ),
+    row('processor time, one vif attached and detached', ({ cpuPerVif }) => `${cpuPerVif.toFixed(2)} s`),
+    row('processor time, 8 vifs created and destroyed', ({ cpuPerEight }) => `${cpuPerEight.toFixed(1)} s`),
+    row('processor time, a minute of idling', ({ cpuIdle }) => `${cpuIdle.toFixed(2)} s`),
+    row('memory, idle', ({ memoryIdle }) => `${memoryIdle.toFixed(1)} MiB`),
+    row('memory, peak', ({ memoryPeak }) => `${memoryPeak.toFixed(1)} MiB`),
+  ];
+  const scenarios = [...new Set(results.map(({ scenario }) => scenario))].map((scenario) => {
+    const cells = agents.map((agent) => {
+      const result = results.find((one) => one.scenario === scenario && one.agent === agent);
+      if (result === undefined) return '–';
+      const text = (result.error ?? result.note).split('\n')[0]?.slice(0, 160).replaceAll('|', '\\|') ?? '';
+      return `${result.error === undefined ? 'yes' : '**no**'}${text === '' ? '' : `: ${text}`}`;
+    });
+    return `| ${scenario.name} | ${cells.join(' | ')} |`;
+  });
+  const header = [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---|').join('')}`];
+  return `${[...table, ...(scenarios.length > 0 ? ['', ...header, ...scenarios] : [])].join('\n')}\n`;
+}

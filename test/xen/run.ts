@@ -1,0 +1,168 @@
+import { parseArgs } from 'node:util';
+import { type Agent, vifd, xlDevd } from './agents.js';
+import { compare } from './compare.js';
+import { type Scenario, scenarios } from './scenarios.js';
+import { boot, rig, World } from './world.js';
+
+const help = `Usage: run [options]
+
+Boots Xen with a driver domain in QEMU, puts vifd into it and runs the scenarios.
+
+  --suite trixie|bookworm            Debian 13 (default) or Debian 12
+  --xenstored oxenstored|xenstored   only with this xenstored; by default all with Debian's choice, oxenstored,
+                                     and the short set with the other
+  --only PATTERN                     scenarios whose name matches
+  --short                            the short set
+  --agent vifd|xl-devd               only this one
+  --stock                            run the same with xl devd afterwards
+  --compare                          measure both agents, and print it as Markdown
+  --keep                             leave the machine up; the next run uses it
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    suite: { type: 'string', default: 'trixie' },
+    xenstored: { type: 'string' },
+    only: { type: 'string' },
+    short: { type: 'boolean', default: false },
+    agent: { type: 'string' },
+    stock: { type: 'boolean', default: false },
+    compare: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+process.env.SUITE = options.suite;
+
+export interface Result {
+  readonly agent: Agent;
+  readonly xenstored: string;
+  readonly scenario: Scenario;
+  readonly seconds: number;
+  readonly note: string;
+  readonly error: string | undefined;
+}
+
+const started = performance.now();
+const say = (text: string) =>
+  console.error(`[${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s] ${text}`);
+
+async function main(): Promise<number> {
+  if (options.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  const both = [vifd, xlDevd].filter(({ name }) =>
+    [undefined, name.replace(' ', '-')].includes(options.agent),
+  );
+  const agents = options.agent || options.stock || options.compare ? both : [vifd];
+  const chosen = scenarios.filter(
+    ({ name, short }) =>
+      (!options.short || short) && (!options.only || new RegExp(options.only, 'i').test(name)),
+  );
+  if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');
+  const results: Result[] = [];
+  const running = await rig(['dom0', 'cut -d= -f2 /etc/default/xen | xargs basename']).catch(() => undefined);
+  if (running !== undefined) {
+    say('using the machine that is up');
+    if (options.xenstored && options.xenstored !== running.trim()) throw new Error(`it runs ${running}`);
+    results.push(...(await runOn(running.trim(), agents, chosen)));
+    return report(results, agents);
+  }
+  // The C xenstored gets the short set: what differs is its own answers, not what happens to a vif.
+  const short = chosen.filter((scenario) => scenario.short || /quota/.test(scenario.name));
+  const machines: [string, readonly Scenario[]][] = options.xenstored
+    ? [[options.xenstored, chosen]]
+    : options.short || options.only || options.compare || options.stock
+      ? [['oxenstored', chosen]]
+      : [
+          ['oxenstored', chosen],
+          ['xenstored', short],
+        ];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void rig(['down']).finally(() => process.exit(1)));
+  }
+  for (const [index, [xenstored, set]] of machines.entries()) {
+    say(`booting Xen of Debian ${options.suite}, ${xenstored}`);
+    let keep = false;
+    try {
+      await boot(xenstored);
+      keep = options.keep && index === machines.length - 1;
+      results.push(...(await runOn(xenstored, agents, set)));
+    } finally {
+      if (!keep) await rig(['down']);
+    }
+  }
+  return report(results, agents);
+}
+
+/** Runs scenarios, agent after agent, on the machine that is up. */
+async function runOn(
+  xenstored: string,
+  agents: readonly Agent[],
+  set: readonly Scenario[],
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const agent of agents) {
+    say(`installing ${agent.name}`);
+    await agent.install();
+    const world = await World.open(agent);
+    try {
+      for (const scenario of set) {
+        if (scenario.only !== undefined && scenario.only !== agent.name) continue;
+        const result = await runOne(world, scenario);
+        results.push({ ...result, agent, xenstored, scenario });
+        const verdict = result.error === undefined ? 'ok' : 'FAILED';
+        say(`${agent.name}: ${scenario.name}: ${verdict} (${result.seconds.toFixed(0)} s)`);
+        if (result.error !== undefined) console.error(result.error.replace(/^/gm, '         '));
+      }
+    } finally {
+      world.close();
+    }
+  }
+  if (options.compare) process.stdout.write(await compare(agents, say, results));
+  return results;
+}
+
+async function runOne(world: World, scenario: Scenario): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
+  const start = performance.now();
+  const since = await world.now();
+  let note = '';
+  let error: string | undefined;
+  try {
+    note = (await scenario.run(world)) ?? '';
+    if (!scenario.fault) {
+      const complaints = await world.complaints(since);
+      if (complaints.length > 0) error = `the journal has: ${complaints.slice(0, 3).join('\n')}`;
+    }
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown.message : String(thrown);
+  }
+  const left = await world.clean();
+  if (left.length > 0) error ??= `left behind: ${left.join(', ')}`;
+  const kernel = await world.domnet("dmesg -c | grep -E 'BUG:|Oops|Call Trace|WARNING:' || :");
+  if (kernel !== '') error ??= `the kernel of domnet: ${kernel}`;
+  return { seconds: (performance.now() - start) / 1000, note, error };
+}
+
+function report(results: readonly Result[], agents: readonly Agent[]): number {
+  const lines = results.map(({ agent, xenstored, scenario, seconds, note, error }) => {
+    const verdict = error === undefined ? 'ok  ' : 'FAIL';
+    const why = (error ?? note).split('\n')[0] ?? '';
+    return `${verdict}  ${agent.name.padEnd(8)} ${xenstored.padEnd(10)} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}${why === '' ? '' : `: ${why}`}`;
+  });
+  if (lines.length > 0) console.log(`\n${lines.join('\n')}\n`);
+  if (options.keep) {
+    const command = `SUITE=${options.suite} test/xen/rig`;
+    console.log(
+      `The machine is up:\n  ${command} dom0\n  ${command} domnet\n  ${command} mkguest NAME bridge=xenbr0,backend=domnet\n  ${command} guest NAME\n  ${command} down\n`,
+    );
+  }
+  // The stock agent is here to be compared with; what it fails is no failure of ours.
+  const ours = results.filter(({ agent }) => agent === agents[0]);
+  const failed = ours.filter(({ error }) => error !== undefined).length;
+  console.log(`${ours.length - failed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,398 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Guest, World } from './world.js';
+
+/*
+ * What befalls a vif on a real Xen host. Each scenario begins with the agent running and no guest, says what happens
+ * and what must then be so, and leaves the tidying up to its caller. It throws what is not so; what it returns is
+ * worth a column in the table.
+ *
+ * They are the same for every agent; what only one can do is marked `vifd`.
+ */
+export interface Scenario {
+  readonly name: string;
+  /** Part of the short set, run for every change. */
+  readonly short?: true;
+  /** Asks for what the stock agent was never meant to do. */
+  readonly only?: 'vifd';
+  /** The agent may complain: something goes wrong on purpose. */
+  readonly fault?: true;
+  run(world: World): Promise<string | undefined>;
+}
+
+const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+
+/** Runs `what` and returns its milliseconds, of the outside's clock. */
+async function timed(what: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await what();
+  return performance.now() - start;
+}
+
+/** A guest with one working vif. */
+async function workingGuest(world: World, vif = ''): Promise<Guest> {
+  const guest = await world.guest({ vifs: [vif] });
+  await guest.works();
+  return guest;
+}
+
+/** `wanted`, or an error that says what is there instead. */
+function mustBe(what: string, found: unknown, wanted: unknown): void {
+  if (found !== wanted) throw new Error(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+}
+
+/** The kernel's number for a netdev of domnet: another one is another netdev, even under the same name. */
+const ifindex = async (world: World, name: string) =>
+  (await world.domnet(`cat /sys/class/net/${name}/ifindex`)).trim();
+
+/** Does something to the agent while a guest pings all the time: no ping may be lost, nothing may change. */
+async function underTraffic(world: World, disturb: () => Promise<unknown>): Promise<string> {
+  const guest = await workingGuest(world);
+  const before = await ifindex(world, guest.netdev(0));
+  const seen = world.store.events.length;
+  const stop = await guest.traffic();
+  await disturb();
+  const answered = await stop();
+  mustBe('ifindex', await ifindex(world, guest.netdev(0)), before);
+  const changed = world.store.events.slice(seen).filter(({ path }) => path.startsWith(guest.backend(0)));
+  const told = changed.filter(
+    ({ path, value }) => value !== 'connected' || !path.endsWith('/hotplug-status'),
+  );
+  if (told.length > 0) throw new Error(`xenstore changed: ${told.map(({ path }) => path).join(', ')}`);
+  await guest.works();
+  // And it still does its work, without help.
+  await world.attach(guest);
+  await guest.works([0, 1]);
+  return answered;
+}
+
+/** What netfront does on a reload: its driver lets go of the devices, and finds them anew. */
+const reloadNetfront =
+  'cd /sys/bus/xen/drivers/vif; for d in vif-*; do echo $d >unbind; done; cd /; rmmod xen-netfront && netfront';
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: "the wiki's example: model=e1000, backend=domnet",
+    short: true,
+    async run(world) {
+      const guest = await world.guest({
+        vifs: ['bridge=xenbr0, mac=00:16:3E:0d:13:00, model=e1000, backend=domnet'],
+      });
+      await guest.works();
+      const mac = (await guest.run('cat /sys/class/net/eth0/address')).trim();
+      mustBe("the guest's address", mac, '00:16:3e:0d:13:00');
+    },
+  },
+  {
+    name: 'network-attach, network-detach, again',
+    short: true,
+    async run(world) {
+      const guest = await world.guest({ vifs: [] });
+      await guest.run('true');
+      const took: number[] = [];
+      for (let round = 0; round < 3; round++) {
+        await world.attach(guest);
+        await guest.works();
+        took.push(await timed(() => world.dom0(`xl network-detach ${guest.name} 0`)));
+        await guest.gone();
+      }
+      return `detach ${took.map(seconds).join(', ')}`;
+    },
+  },
+  {
+    name: 'restarted under traffic',
+    short: true,
+    run: (world) => underTraffic(world, () => world.domnet(`systemctl restart ${world.agent.unit}`)),
+  },
+  {
+    name: 'a guest with 8 vifs, created and destroyed',
+    async run(world) {
+      const guest = await world.guest({ vifs: eight.map(() => '') });
+      await guest.works(eight);
+      const took = await timed(() => world.dom0(`xl destroy ${guest.name}`));
+      await guest.gone(eight);
+      return `destroy ${seconds(took)}`;
+    },
+  },
+  {
+    name: 'a guest shut down',
+    async run(world) {
+      const guest = await workingGuest(world);
+      await world.dom0(`timeout 60 xl shutdown -w ${guest.name}`);
+      await guest.gone();
+    },
+  },
+  {
+    name: 'a guest rebooted',
+    async run(world) {
+      const guest = await workingGuest(world);
+      const [domid, backend] = [guest.domid, guest.backend(0)];
+      await world.dom0(`xl reboot ${guest.name}`);
+      await world.until('the old vif to go', () => world.store.get(`${backend}/state`) === undefined);
+      await world.dom0(
+        `for i in {1..100}; do [ "$(xl domid ${guest.name} 2>/dev/null)" -gt ${domid} ] && exit; sleep 0.2; done; exit 1`,
+      );
+      await guest.findDomid();
+      await guest.works();
+    },
+  },
+  {
+    name: 'a guest crashed',
+    async run(world) {
+      const guest = await workingGuest(world);
+      await guest.run('(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &');
+      await guest.gone([0], 40_000);
+    },
+  },
+  {
+    name: 'a guest saved and restored',
+    async run(world) {
+      const guest = await workingGuest(world);
+      await world.dom0(`xl save ${guest.name} /root/saved`);
+      await guest.gone();
+      await world.dom0('xl restore /root/saved && rm /root/saved');
+      await guest.findDomid();
+      await guest.works();
+    },
+  },
+  {
+    name: 'a guest migrated to this very host',
+    async run(world) {
+      // PVH, because Debian builds its hypervisor without the shadow page tables a PV guest's migration needs.
+      const guest = await world.guest({ type: 'pvh' });
+      // QEMU's SVM now and then resets a guest that boots; xl starts it again under another id.
+      await guest.connected([0], 30_000).catch(() => guest.findDomid());
+      await guest.works();
+      // Without ssh in between: the "host" is the command that receives.
+      await world.dom0(`xl migrate -s '' ${guest.name} 'xl migrate-receive'`);
+      await guest.findDomid();
+      await guest.works();
+    },
+  },
+  {
+    name: 'netfront reloaded in the guest',
+    async run(world) {
+      const guest = await workingGuest(world);
+      const before = await ifindex(world, guest.netdev(0));
+      await guest.run(reloadNetfront);
+      await guest.works();
+      mustBe('ifindex', await ifindex(world, guest.netdev(0)), before);
+    },
+  },
+  {
+    name: 'netback reloaded in domnet',
+    async run(world) {
+      const guest = await workingGuest(world);
+      const before = await ifindex(world, guest.netdev(0));
+      await world.domnet(
+        'cd /sys/bus/xen-backend/drivers/vif; for d in vif-*; do echo $d >unbind; done; rmmod xen-netback && modprobe xen-netback',
+      );
+      await world.until('hotplug-status', () => guest.status(0) === 'connected');
+      // The guest's driver does not look for a back end that comes back; it has to be told.
+      await guest.run(reloadNetfront);
+      await guest.works();
+      if ((await ifindex(world, guest.netdev(0))) === before) throw new Error('the netdev is the old one');
+    },
+  },
+  {
+    name: 'killed under traffic',
+    fault: true,
+    run: (world) =>
+      underTraffic(world, async () => {
+        await world.domnet(`systemctl kill -s KILL ${world.agent.unit}`);
+        await sleep(8000);
+      }),
+  },
+  {
+    name: 'upgraded under traffic',
+    run: (world) => underTraffic(world, () => world.agent.install()),
+  },
+  {
+    name: 'hung: the watchdog starts it again',
+    only: 'vifd',
+    fault: true,
+    async run(world) {
+      const unit = `org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/${world.agent.unit.replace('.', '_2e')}`;
+      const property = await world.domnet(
+        `busctl get-property ${unit} org.freedesktop.systemd1.Service WatchdogUSec`,
+      );
+      const watchdog = Number(property.trim().split(' ')[1]) / 1e6;
+      if (!(watchdog > 0 && watchdog < 600)) throw new Error('the unit has no watchdog');
+      return underTraffic(world, async () => {
+        await world.domnet(`systemctl kill -s STOP ${world.agent.unit}`);
+        await sleep((watchdog + 8) * 1000);
+      });
+    },
+  },
+  {
+    name: 'started after the vifs',
+    async run(world) {
+      await world.domnet(world.agent.stop);
+      const guest = await world.guest({ vifs: ['', ''] });
+      await guest.run('true');
+      await world.domnet(world.agent.start);
+      await guest.works([0, 1]);
+    },
+  },
+  {
+    name: 'started after a vif was detached',
+    async run(world) {
+      const guest = await workingGuest(world);
+      await world.domnet(world.agent.stop);
+      const refused = await world
+        .dom0(`xl network-detach ${guest.name} 0`)
+        .catch((error: Error) => error.message);
+      if (!refused.includes('timed out')) throw new Error(`detached without an agent: ${refused}`);
+      await world.domnet(world.agent.start);
+      await world.until(
+        'the backend to be removed',
+        () => world.store.under(guest.backend(0)).length === 0,
+        15_000,
+      );
+    },
+  },
+  {
+    name: 'a bridge that is missing, then there',
+    fault: true,
+    async run(world) {
+      const guest = await world.guest({ vifs: [] });
+      await guest.run('true');
+      await world.attach(guest, 'bridge=xenbr7');
+      const error = await world.until('hotplug-error', () =>
+        world.store.get(`${guest.backend(0)}/hotplug-error`),
+      );
+      // From dom0 anyone can read what is wrong, in the words of the journal.
+      const read = await world.dom0(
+        `xenstore-read ${guest.backend(0)}/hotplug-status ${guest.backend(0)}/hotplug-error`,
+      );
+      mustBe('what dom0 reads', read.trim(), `error\n${error}`);
+      await world.domnet(
+        'ip link add xenbr7 type bridge; ip link set xenbr7 up; ip addr add 10.9.0.1/24 dev xenbr7; ip addr del 10.9.0.1/24 dev xenbr0',
+      );
+      try {
+        await guest.works([0], { bridge: 'xenbr7' });
+        mustBe('hotplug-error', world.store.get(`${guest.backend(0)}/hotplug-error`) || undefined, undefined);
+        await world.dom0(`xl network-detach ${guest.name} 0`);
+        await guest.gone();
+      } finally {
+        await world.domnet('ip link del xenbr7; ip addr add 10.9.0.1/24 dev xenbr0');
+      }
+      return error;
+    },
+  },
+  {
+    name: 'vifname',
+    async run(world) {
+      const guest = await world.guest({ vifs: ['vifname=web0'] });
+      await guest.works([0], { netdev: 'web0' });
+      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await guest.gone();
+      const left = await world.domnet('ip -br link show | grep -c web0 || :');
+      mustBe('netdevs named web0', left.trim(), '0');
+    },
+  },
+  {
+    name: 'mtu=9000',
+    async run(world) {
+      const guest = await world.guest({ vifs: ['mtu=9000'] });
+      await guest.works();
+      mustBe('the mtu key the guest reads', world.store.get(`${guest.frontend(0)}/mtu`), '9000');
+      mustBe(
+        'the mtu in domnet',
+        (await world.domnet(`cat /sys/class/net/${guest.netdev(0)}/mtu`)).trim(),
+        '9000',
+      );
+      await guest.run('ip link set eth0 mtu 9000');
+      await guest.reaches([0], 8900);
+    },
+  },
+  {
+    name: 'rate=1Mb/s',
+    async run(world) {
+      const guest = await workingGuest(world, 'rate=1Mb/s');
+      await world.domnet(
+        "systemd-run -q -p RuntimeMaxSec=90 bash -c 'sleep 80 | busybox nc -l -p 999 >/dev/null'",
+      );
+      const said = await guest.run(
+        'time sh -c "dd if=/dev/zero bs=1024 count=1024 2>/dev/null | nc 10.9.0.1 999"',
+      );
+      const [, min = '0', sec = '0'] = /real\s+(\d+)m\s*([\d.]+)s/.exec(said) ?? [];
+      const took = Number(min) * 60 + Number(sec);
+      if (took < 5) throw new Error(`a megabyte went through in ${took} s: ${said.trim()}`);
+      return `1 MiB in ${took} s`;
+    },
+  },
+  {
+    name: 'type=vif_ioemu, as an HVM guest has it',
+    async run(world) {
+      // xl gives this type to the vifs of HVM guests only, and those need VT-x or SVM. Its xenstore keys do not.
+      await world.domnet(world.agent.stop);
+      const guest = await world.guest({ vifs: ['model=e1000'] });
+      await guest.run('true');
+      await world.dom0(`xenstore-write ${guest.backend(0)}/type vif_ioemu`);
+      await world.domnet(world.agent.start);
+      await guest.works();
+      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await guest.gone();
+    },
+  },
+  {
+    name: "vifs until xenstore's quota ends",
+    only: 'vifd',
+    fault: true,
+    async run(world) {
+      // Guests that never run: xl and netback make their vifs all the same, and the agent attaches them.
+      let vifs = 0;
+      let refused: string | undefined;
+      let last: Guest | undefined;
+      while (refused === undefined && vifs < 50) {
+        const devids = vifs < 32 ? eight : [0];
+        try {
+          last = await world.guest({ vifs: devids.map(() => ''), paused: true });
+          await world.until(
+            `${last.name}`,
+            () => devids.every((n) => last?.status(n) === 'connected'),
+            30_000,
+          );
+          vifs += devids.length;
+        } catch (error) {
+          refused = (error as Error).message.split('\n')[0];
+        }
+      }
+      if (refused === undefined) throw new Error('50 vifs fit: there is no quota');
+      const complaints = await world.complaints((await world.now()) - 45);
+      // xl only sees that netback does not answer; which write xenstore refused, the kernel knows.
+      const said = await world.domnet("dmesg | grep -E 'vif-[0-9]+-[0-9]+: -?[0-9]+ ' || :");
+      const kernel = said.split('\n')[0];
+      if (!kernel) throw new Error(`after ${vifs} vifs, but not for xenstore's quota: ${refused}`);
+      // Room again, and all is well: with what was there, and with a new one.
+      await world.dom0("xl destroy $(xl list | awk '$1 ~ /^g/ { print $1; exit }')");
+      const guest = await world.guest();
+      await guest.works();
+      return `${vifs} fit. xl: ${refused} | journal: ${complaints[0] ?? 'nothing'} | kernel: ${kernel}`;
+    },
+  },
+  {
+    name: 'domnet rebooted',
+    async run(world) {
+      const guest = await workingGuest(world);
+      const old = world.domnetId;
+      await world.domnet('systemctl --no-block reboot').catch(() => undefined);
+      await world.dom0(
+        `for i in {1..300}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 0.2; done; exit 1`,
+      );
+      await world.domnetIsBack();
+      mustBe(
+        'the unit',
+        (await world.domnet(`systemctl is-active ${world.agent.unit} || :`)).trim(),
+        'active',
+      );
+      // The guest's vif belonged to a domain that is no more: it has to be made again.
+      await world
+        .dom0(`xl network-detach ${guest.name} 0 || xl network-detach -f ${guest.name} 0 || :`)
+        .catch(() => undefined);
+      await world.attach(guest);
+      await guest.works();
+    },
+  },
+];

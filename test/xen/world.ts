@@ -1,0 +1,353 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { Agent } from './agents.js';
+
+/*
+ * The machine the scenarios run on, seen from outside: commands in dom0, domnet and the guests, and two witnesses that
+ * tell what happens while it happens. Neither of them runs in the agent, and each serves every agent alike.
+ */
+
+export const rigFile = new URL('rig', import.meta.url).pathname;
+const commandMs = 240_000;
+const bootMs = 900_000;
+
+/** A `rig` command line: what it printed; an error carries what it wrote to stderr. */
+export async function rig(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+  try {
+    const options = { env: { ...process.env, ...env }, maxBuffer: 64 << 20, timeout: commandMs };
+    return (await promisify(execFile)(rigFile, args, options)).stdout;
+  } catch (error) {
+    const { stdout = '', stderr = '', code } = error as { stdout?: string; stderr?: string; code?: number };
+    const said = `${stdout}${stderr}`.trim() || `exit ${code ?? 'by timeout'}`;
+    throw new Error(`${args.slice(0, 2).join(' ').slice(0, 200)}: ${said}`, { cause: error });
+  }
+}
+
+/** `rig up`, which may first build images; it says itself what it is at. */
+export async function boot(xenstored: string): Promise<void> {
+  const options = {
+    env: { ...process.env, XENSTORED: xenstored },
+    stdio: 'inherit',
+    timeout: bootMs,
+  } as const;
+  const [code] = await once(spawn(rigFile, ['up'], options), 'exit');
+  if (code !== 0) throw new Error('the machine did not boot');
+}
+
+interface Follower {
+  stop(): void;
+}
+
+/** Lines of a command that runs on in a domain, until `stop`. */
+function follow(domain: 'dom0' | 'domnet', command: string, line: (text: string) => void): Follower {
+  // In a process group of its own, so that `rig` and its ssh end together.
+  const child = spawn(rigFile, [domain, command], { stdio: ['ignore', 'pipe', 'ignore'], detached: true });
+  createInterface(child.stdout).on('line', line);
+  return {
+    stop() {
+      const running = child.exitCode === null && child.signalCode === null;
+      if (running && child.pid !== undefined) process.kill(-child.pid);
+    },
+  };
+}
+
+/** One change of a path in xenstore; `value` is undefined when it went away. Times are seconds of Xen's clock. */
+export interface StoreEvent {
+  readonly at: number;
+  readonly path: string;
+  readonly value: string | undefined;
+}
+
+/** xenstore's vif directories, back ends and front ends of all domains, as dom0 sees them, with their history. */
+export class Store {
+  readonly events: StoreEvent[] = [];
+  readonly #values = new Map<string, string>();
+  readonly #watcher: Follower;
+
+  constructor() {
+    this.#watcher = follow('dom0', 'xenstore-events', (line) => {
+      const { at, path, value } = JSON.parse(line) as { at: number; path: string; value: string | null };
+      this.events.push({ at, path, value: value ?? undefined });
+      if (value !== null) this.#values.set(path, value);
+      else for (const key of this.under(path)) this.#values.delete(key);
+    });
+  }
+
+  get(path: string): string | undefined {
+    return this.#values.get(path);
+  }
+
+  /** The path and all below it. */
+  under(path: string): string[] {
+    return [...this.#values.keys()].filter((key) => key === path || key.startsWith(`${path}/`));
+  }
+
+  close(): void {
+    this.#watcher.stop();
+  }
+}
+
+/** When each netdev of domnet appeared, in seconds of Xen's clock, told by the kernel to `ip monitor`. */
+export class Netdevs {
+  readonly bornAt = new Map<string, number>();
+  readonly #monitor: Follower;
+
+  constructor() {
+    // In front of everything else in domnet, so that a busy agent does not make its own start look late.
+    this.#monitor = follow('domnet', 'TZ=UTC chrt -f 50 ip -ts -o monitor link', (line) => {
+      const [, time, deleted, name] = /^\[(\S+)\] (Deleted )?\d+: ([^:@]+)/.exec(line) ?? [];
+      if (time === undefined || name === undefined) return;
+      if (deleted) this.bornAt.delete(name);
+      else if (!this.bornAt.has(name)) this.bornAt.set(name, Date.parse(`${time.slice(0, 23)}Z`) / 1000);
+    });
+  }
+
+  close(): void {
+    this.#monitor.stop();
+  }
+}
+
+/** What `World.guest` takes. A vif is written as in xl.cfg, without the keys every vif here has (bridge and backend). */
+export interface GuestOptions {
+  readonly vifs?: readonly string[];
+  readonly memory?: number;
+  readonly type?: 'pv' | 'pvh';
+  /** Built, never run: its front ends stay as xl makes them. */
+  readonly paused?: boolean;
+}
+
+export class World {
+  readonly store = new Store();
+  netdevs = new Netdevs();
+  readonly agent: Agent;
+  domnetId = 0;
+  #guests = 0;
+
+  private constructor(agent: Agent) {
+    this.agent = agent;
+  }
+
+  /** A world with `agent` running in it, no other agent, and no guest. */
+  static async open(agent: Agent): Promise<World> {
+    const world = new World(agent);
+    await world.findDomnet();
+    await world.clean();
+    return world;
+  }
+
+  close(): void {
+    this.store.close();
+    this.netdevs.close();
+  }
+
+  dom0(command: string): Promise<string> {
+    return rig(['dom0', command]);
+  }
+
+  domnet(command: string): Promise<string> {
+    return rig(['domnet', command]);
+  }
+
+  async findDomnet(): Promise<void> {
+    this.domnetId = Number(await this.dom0('xl domid domnet'));
+  }
+
+  /** After domnet was rebooted: its id is another, and what watched it ended with it. */
+  async domnetIsBack(): Promise<void> {
+    await this.findDomnet();
+    this.netdevs.close();
+    for (const end = Date.now() + 180_000; ; ) {
+      const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
+      if (up !== undefined) break;
+      if (Date.now() > end) throw new Error('domnet did not come back');
+      await sleep(1000);
+    }
+    this.netdevs = new Netdevs();
+  }
+
+  /** Boots a guest, and returns when `xl create` does. Its vifs are on xenbr0 unless they say otherwise. */
+  async guest(options: GuestOptions = {}): Promise<Guest> {
+    const number = ++this.#guests;
+    const vifs = (options.vifs ?? ['']).map((vif) => this.#vifSpec(vif));
+    const name = `g${number}`;
+    await rig(['mkguest', name, ...vifs], {
+      GUEST_ADDRESS: `10.9.0.${10 + number}`,
+      GUEST_MEMORY: `${options.memory ?? 160}`,
+      GUEST_TYPE: options.type ?? 'pv',
+      GUEST_PAUSED: options.paused ? '-p' : '',
+    });
+    const guest = new Guest(this, name);
+    await guest.findDomid();
+    return guest;
+  }
+
+  /** `xl network-attach`; what it takes are words, where xl.cfg has commas. */
+  async attach(guest: Guest, vif = ''): Promise<void> {
+    await this.dom0(`xl network-attach ${guest.name} ${this.#vifSpec(vif).replaceAll(',', ' ')}`);
+  }
+
+  #vifSpec(vif: string): string {
+    const given = vif.split(/,\s*/).filter((part) => part !== '');
+    const has = (key: string) => given.some((part) => part.startsWith(`${key}=`));
+    if (!has('bridge')) given.push('bridge=xenbr0');
+    if (!has('backend')) given.push('backend=domnet');
+    return given.join(',');
+  }
+
+  /** Waits until `look` finds something in what the witnesses have seen; fails with `what` when it never does. */
+  async until<T>(what: string, look: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
+    for (const end = Date.now() + timeoutMs; ; ) {
+      const found = look();
+      if (found !== undefined && found !== false) return found;
+      if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
+      await sleep(20);
+    }
+  }
+
+  /** What nobody wants to see of what the agent's unit has written to the journal since `seconds`. */
+  async complaints(since: number): Promise<string[]> {
+    const command = `journalctl --no-pager -o json -u ${this.agent.unit} --since @${since.toFixed(3)}`;
+    const lines = (await this.domnet(command)).split('\n').filter((line) => line.startsWith('{'));
+    return lines.flatMap((line) => {
+      const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
+      return typeof MESSAGE === 'string' && this.agent.complains(MESSAGE, Number(PRIORITY)) ? [MESSAGE] : [];
+    });
+  }
+
+  /** Seconds of the clock all domains share. */
+  async now(): Promise<number> {
+    return Number(await this.domnet('date +%s.%N'));
+  }
+
+  /**
+   * Ends all guests, puts right what the last scenario left, and has the agent running.
+   * @returns what was left though nothing should be, in words
+   */
+  async clean(): Promise<string[]> {
+    const backends = `/local/domain/${this.domnetId}/backend`;
+    const nodes = await this.dom0(`
+      for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $2 }'); do xl destroy $id; done >/dev/null 2>&1
+      for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
+      echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`);
+    const links = await this.domnet(`
+      ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
+      ${this.agent.start}`);
+    return `${nodes}\n${links}`.split(/\s+/).filter((left) => left !== '');
+  }
+}
+
+/** A guest, and where its vifs are seen from the three sides. */
+export class Guest {
+  readonly #world: World;
+  readonly name: string;
+  domid = 0;
+
+  constructor(world: World, name: string) {
+    this.#world = world;
+    this.name = name;
+  }
+
+  /** Reboot, restore and migration give the guest another id. */
+  async findDomid(): Promise<void> {
+    this.domid = Number(await this.#world.dom0(`xl domid ${this.name}`));
+  }
+
+  /** A command line in the guest's shell, through its console. The first one waits for the guest to have booted. */
+  run(command: string): Promise<string> {
+    return rig(['guest', this.name, command]);
+  }
+
+  backend(devid: number): string {
+    return `/local/domain/${this.#world.domnetId}/backend/vif/${this.domid}/${devid}`;
+  }
+
+  frontend(devid: number): string {
+    return `/local/domain/${this.domid}/device/vif/${devid}`;
+  }
+
+  netdev(devid: number): string {
+    return `vif${this.domid}.${devid}`;
+  }
+
+  status(devid: number): string | undefined {
+    return this.#world.store.get(`${this.backend(devid)}/hotplug-status`);
+  }
+
+  /** Both ends are connected, as far as xenstore tells. */
+  async connected(devids: readonly number[] = [0], timeoutMs = 60_000): Promise<void> {
+    const { store } = this.#world;
+    const missing = () =>
+      devids.filter((n) => this.status(n) !== 'connected' || store.get(`${this.backend(n)}/state`) !== '4');
+    await this.#world
+      .until(this.name, () => missing().length === 0, timeoutMs)
+      .catch(() => {
+        const states = missing().map(
+          (n) =>
+            `${this.netdev(n)} (state ${store.get(`${this.backend(n)}/state`) ?? 'none'}, hotplug-status "${this.status(n) ?? ''}")`,
+        );
+        throw new Error(`not connected after ${timeoutMs / 1000} s: ${states.join(', ')}`);
+      });
+  }
+
+  /**
+   * The vifs work, from all three sides: xl in dom0 says so, in domnet the netdev is an active port of the bridge, and
+   * from the guest every interface reaches it.
+   */
+  async works(devids: readonly number[] = [0], at: { bridge?: string; netdev?: string } = {}): Promise<void> {
+    await this.connected(devids);
+    const listed = await this.#world.dom0(`xl network-list ${this.name}`);
+    const links = await this.#world.domnet('ip -o link show');
+    for (const n of devids) {
+      if (!new RegExp(`^${n}\\s+${this.#world.domnetId}\\s.*\\s4\\s`, 'm').test(listed)) {
+        throw new Error(`xl network-list does not have vif ${n} connected:\n${listed}`);
+      }
+      const name = at.netdev ?? this.netdev(n);
+      const link = links.split('\n').find((line) => line.includes(` ${name}: `)) ?? `no netdev ${name}`;
+      if (!/<.*\bUP,LOWER_UP>/.test(link) || !link.includes(` master ${at.bridge ?? 'xenbr0'} `))
+        throw new Error(link);
+    }
+    await this.reaches(devids);
+  }
+
+  /** Packets go from the guest to the bridge and back. */
+  async reaches(devids: readonly number[] = [0], size = 56): Promise<void> {
+    const pings = devids.map(
+      (n) => `{ ping -q -c 2 -i 0.2 -W 3 -s ${size} -I eth${n} 10.9.${n}.1 || echo eth${n} FAILS; }`,
+    );
+    const said = await this.run(`netfront; ${pings.join('; ')}`);
+    if (/FAILS|100% packet loss/.test(said))
+      throw new Error(`no packets: ${said.trim().split('\n').slice(-6).join(' | ')}`);
+  }
+
+  /** Nothing is left of a vif: not in xenstore, not in domnet. */
+  async gone(devids: readonly number[] = [0], timeoutMs = 20_000): Promise<void> {
+    const { store } = this.#world;
+    for (const n of devids) {
+      const left = () => [...store.under(this.backend(n)), ...store.under(this.frontend(n))];
+      await this.#world
+        .until(this.netdev(n), () => left().length === 0, timeoutMs)
+        .catch(() => Promise.reject(new Error(`still in xenstore: ${left().slice(0, 3).join(', ')}`)));
+    }
+    const links = await this.#world.domnet('ip -o link show');
+    const left = devids.filter((n) => links.includes(` ${this.netdev(n)}: `));
+    if (left.length > 0) throw new Error(`the netdevs of ${left.join(', ')} are still there`);
+  }
+
+  /** Pings all the time, every 50 ms, until the returned function is called: it fails when an answer is missing. */
+  async traffic(): Promise<() => Promise<string>> {
+    await this.run('ping -i 0.05 10.9.0.1 >/traffic 2>&1 & echo $! >/traffic.pid; sleep 1');
+    return async () => {
+      // Missing is what a later one has overtaken; those still on their way when ping ends are not.
+      const said = await this.run(
+        `sleep 2; kill $(cat /traffic.pid); sed -n 's/.*seq=\\([0-9]*\\) .*/\\1/p' /traffic | sort -n | awk '
+          $1 > n { print "lost " n " to " $1 - 1 } { n = $1 + 1 } END { print n + 0 " pings" }'`,
+      );
+      const [, sent] = /(\d+) pings/.exec(said) ?? [];
+      if (said.includes('lost') || !(Number(sent) > 20)) throw new Error(said.trim());
+      return `none of ${sent} pings lost`;
+    };
+  }
+}
