@@ -157,7 +157,7 @@ const listenAddress: Kind<Listen> = text('address:port, [address]:port or unix:/
   const match = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+)):(\d{1,5})$/i.exec(value);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  return host !== undefined && port <= 65535 ? { host, port } : undefined;
+  return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
 });
 
 const deviceName = matching("a network device's name", /^[^\s/:"]{1,15}$/);

@@ -49,7 +49,7 @@ export class Daemon implements ControlSource {
   async run(signal: AbortSignal): Promise<void> {
     const control = await ControlServer.listen(this);
     try {
-      await this.#serveMetrics(undefined);
+      await this.#serveMetrics(this.#config);
       while (!signal.aborted) {
         try {
           const xenstore = await orAborted(Xenstore.open(), signal);
@@ -68,34 +68,36 @@ export class Daemon implements ControlSource {
     }
   }
 
-  /** Takes another configuration: every vif is looked at again and only what it changes is touched. */
+  /**
+   * Takes another configuration: every vif is looked at again and only what it changes is touched.
+   * @throws when it cannot be used; then the old one stays
+   */
   async reload(config: Config): Promise<void> {
     const microseconds = process.hrtime.bigint() / 1000n;
     notify(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
-    const before = this.#config;
-    this.#config = config;
-    await this.#serveMetrics(before);
-    this.#log.level = config.log.level;
-    await this.#reconciler?.reconfigure(config);
-    if (this.#ready) notify('READY=1');
+    try {
+      await this.#serveMetrics(config);
+      this.#config = config;
+      this.#log.level = config.log.level;
+      await this.#reconciler?.reconfigure(config);
+    } finally {
+      // Also when it failed: until it is told, systemd takes us to be reloading.
+      if (this.#ready) notify('READY=1');
+    }
   }
 
-  /** Opens the metrics' listener, or another one where the configuration says so. */
-  async #serveMetrics(before: Config | undefined): Promise<void> {
-    const { listen } = this.#config.metrics;
-    if (JSON.stringify(listen) === JSON.stringify(before?.metrics.listen)) return;
-    this.#metrics?.close();
-    this.#metrics = undefined;
-    if (listen === undefined) return;
-    this.#metrics = await Metrics.listen(
-      {
-        follow: (follower) => this.follow(follower),
-        phases: () => this.#reconciler?.phases() ?? [],
-        drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
-        counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
-      },
-      listen,
-    );
+  /** Opens the metrics' listener, moves it, or closes it, as a configuration says. */
+  async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
+    if (this.#metrics === undefined && listen === undefined) return;
+    if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
+      return;
+    this.#metrics ??= new Metrics({
+      follow: (follower) => this.follow(follower),
+      phases: () => this.#reconciler?.phases() ?? [],
+      drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
+      counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
+    });
+    await this.#metrics.listen(listen);
   }
 
   async status(vif?: string): Promise<unknown> {

@@ -124,6 +124,12 @@ function print(text: string): number {
   return exit.ok;
 }
 
+// `vifd events --follow | head` is how one looks at a few.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exit.ok);
+  throw error;
+});
+
 main(process.argv.slice(2)).then(
   (status) => process.exit(status),
   (error: unknown) => {

@@ -54,7 +54,15 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
           ['/etc/systemd/network', '/run/systemd/network', '/usr/lib/systemd/network'],
           '.network',
         ),
-        networkManager: files(['/etc/NetworkManager/conf.d', '/usr/lib/NetworkManager/conf.d'], '.conf'),
+        networkManager: files(
+          [
+            '/etc/NetworkManager',
+            '/etc/NetworkManager/conf.d',
+            '/run/NetworkManager/conf.d',
+            '/usr/lib/NetworkManager/conf.d',
+          ],
+          '.conf',
+        ),
       },
       networkdRuns: exists('/run/systemd/netif/state'),
       networkManagerRuns:

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import type { VifEvent } from '../observe/events.js';
 import { ask, open } from './ask.js';
-import { exit } from './exit.js';
+import { CommandError, exit } from './exit.js';
 
 /** `vifd events [VIF] [--follow] [--json]`: what the running daemon remembers, oldest first, then what comes. */
 export async function eventsCommand(
@@ -14,10 +14,16 @@ export async function eventsCommand(
   };
   // Before asking for the past, so that nothing falls between; what comes meanwhile waits in the stream.
   const coming = options.follow ? await open(`${path}?follow`) : undefined;
-  for (const event of (await ask(path)) as VifEvent[]) print(event);
+  const past = ((await ask(path)) as VifEvent[]).map((event) => JSON.stringify(event));
+  for (const line of past) print(JSON.parse(line) as VifEvent);
   if (coming === undefined) return exit.ok;
-  for await (const line of createInterface({ input: coming })) print(JSON.parse(line) as VifEvent);
-  return exit.ok;
+  // A daemon that ends breaks the answer off, which is the same as its end here.
+  const lines = createInterface({ input: coming.on('error', () => lines.close()) });
+  for await (const line of lines) {
+    // What happened between the two questions is in both answers.
+    if (!past.includes(line)) print(JSON.parse(line) as VifEvent);
+  }
+  throw new CommandError('vifd has ended, and with it what there was to follow', exit.notRunning);
 }
 
 function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions }: VifEvent): string {

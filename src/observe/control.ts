@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { VifEvent } from './events.js';
 import { controlSocket } from './runtime-dir.js';
@@ -12,8 +13,16 @@ export interface ControlSource {
   follow(follower: (event: VifEvent) => void): () => void;
 }
 
-/** Someone asks too slowly, or for too long, or nothing at all: they are cut off. */
-const limits = { requestTimeout: 5000, headersTimeout: 5000, maxHeaderSize: 8192 };
+/**
+ * Someone asks too slowly, or for too long, or nothing at all: they are cut off, when Node looks, which by itself is
+ * every 30 s only.
+ */
+const limits = {
+  requestTimeout: 5000,
+  headersTimeout: 5000,
+  connectionsCheckingInterval: 2000,
+  maxHeaderSize: 8192,
+};
 
 /**
  * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
@@ -33,8 +42,8 @@ export class ControlServer {
   /** @throws when another vifd answers on the socket, or it cannot be made */
   static async listen(source: ControlSource): Promise<ControlServer> {
     const path = controlSocket();
-    const running = await askControl('/status').catch(() => undefined);
-    if (running !== undefined) throw new Error(`vifd runs already: it answers on ${path}`);
+    // One that is stopped or busy takes connections too: two would undo each other's work.
+    if (await takesConnections(path)) throw new Error(`vifd runs already: it listens on ${path}`);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     const control = new ControlServer(source);
@@ -58,8 +67,9 @@ export class ControlServer {
 
 function respond(source: ControlSource, asked: IncomingMessage, answer: ServerResponse): void {
   const [path = '', query = ''] = (asked.url ?? '').split('?');
-  if (asked.method === 'GET' && path.startsWith('/events') && query === 'follow') {
-    follow(source, path.split('/')[2], answer);
+  const [, topic, vif, ...more] = path.split('/');
+  if (asked.method === 'GET' && topic === 'events' && more.length === 0 && query === 'follow') {
+    follow(source, vif, answer);
     return;
   }
   const reply = (status: number, body: unknown): void => {
@@ -95,6 +105,19 @@ function follow(source: ControlSource, vif: string | undefined, answer: ServerRe
   answer.on('close', stop);
 }
 
+/** Whether a process listens on a Unix socket. */
+function takesConnections(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '') ? resolve(false) : reject(error),
+    );
+  });
+}
+
 /** The daemon's answer; rejects with ENOENT or ECONNREFUSED when none runs. */
 export async function askControl(path: string): Promise<unknown> {
   const answer = await openControl(path);
@@ -110,5 +133,7 @@ export async function openControl(path: string): Promise<IncomingMessage> {
   const asking = request({ socketPath: controlSocket(), path, timeout: 5000 }).end();
   asking.on('timeout', () => asking.destroy(new Error('the daemon does not answer')));
   const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+  // From here on silence is no fault: nothing may happen to any vif for days.
+  asking.setTimeout(0);
   return answer;
 }

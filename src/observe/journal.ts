@@ -70,7 +70,10 @@ function sentence(record: LogRecord): string {
       ? topology === undefined
         ? ''
         : `(${topology})`
-      : `to ${topology ?? 'bridge'} ${bridge}`,
+      : // A script is what attaches, not what is attached to.
+        topology === 'script'
+        ? `to bridge ${bridge} (script)`
+        : `to ${topology ?? 'bridge'} ${bridge}`,
     ms === undefined ? '' : `in ${ms} ms`,
   ].filter(Boolean);
   const tail = [

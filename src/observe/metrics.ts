@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { lstatSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Listen } from '../config.js';
 import type { VifPhase } from '../reconcile/vif-record.js';
@@ -21,48 +21,74 @@ const attachBuckets = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 
 
 const phases: readonly VifPhase[] = ['new', 'waiting', 'attached', 'failed', 'closing'];
 
-/** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. Off unless configured. */
-export class Metrics {
-  readonly #server: Server;
-  readonly #unfollow: () => void;
-  readonly #path: string | undefined;
+/** Connections at a time, and what cuts off who holds one without asking; Node looks every 30 s only by itself. */
+const limits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
+const maxConnections = 32;
 
-  private constructor(source: MetricsSource, listen: Listen) {
-    const registry = new Registry();
-    this.#path = 'path' in listen ? listen.path : undefined;
-    this.#unfollow = source.follow(instruments(registry, source));
-    this.#server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (asked, answer) => {
-      if (asked.method !== 'GET' || asked.url?.split('?')[0] !== '/metrics') {
-        answer.writeHead(404).end('the metrics are at /metrics\n');
-        return;
-      }
-      registry.metrics().then(
-        (text) => answer.writeHead(200, { 'content-type': registry.contentType }).end(text),
-        (error: unknown) => answer.writeHead(500).end(`${String(error)}\n`),
-      );
-    });
+/** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. They count from when this is made. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #unfollow: () => void;
+  #listener: { readonly server: Server; readonly listen: Listen } | undefined;
+
+  constructor(source: MetricsSource) {
+    this.#unfollow = source.follow(instruments(this.#registry, source));
   }
 
-  /** @throws when the address cannot be listened on */
-  static async listen(source: MetricsSource, listen: Listen): Promise<Metrics> {
-    const metrics = new Metrics(source, listen);
-    if ('path' in listen) rmSync(listen.path, { force: true });
-    metrics.#server.listen(listen);
+  /**
+   * Listens there and nowhere else; undefined: nowhere.
+   * @throws when the address cannot be listened on; then it listens where it did before
+   */
+  async listen(listen: Listen | undefined): Promise<void> {
+    const before = this.#listener?.listen;
+    // First: the new address may overlap the old one.
+    this.#closeListener();
     try {
-      await once(metrics.#server, 'listening');
+      if (listen !== undefined) await this.#open(listen);
     } catch (error) {
-      metrics.#unfollow();
+      if (before !== undefined) await this.#open(before).catch(() => undefined);
       throw error;
     }
-    return metrics;
   }
 
   close(): void {
     this.#unfollow();
-    this.#server.close();
-    this.#server.closeAllConnections();
-    if (this.#path !== undefined) rmSync(this.#path, { force: true });
+    this.#closeListener();
   }
+
+  async #open(listen: Listen): Promise<void> {
+    const server = createServer(limits, (asked, answer) => this.#respond(asked, answer));
+    server.maxConnections = maxConnections;
+    if ('path' in listen) removeSocket(listen.path);
+    server.listen(listen);
+    await once(server, 'listening');
+    this.#listener = { server, listen };
+  }
+
+  #respond(asked: IncomingMessage, answer: ServerResponse): void {
+    if (asked.method !== 'GET' || asked.url?.split('?')[0] !== '/metrics') {
+      answer.writeHead(404).end('the metrics are at /metrics\n');
+      return;
+    }
+    this.#registry.metrics().then(
+      (text) => answer.writeHead(200, { 'content-type': this.#registry.contentType }).end(text),
+      (error: unknown) => answer.writeHead(500).end(`${String(error)}\n`),
+    );
+  }
+
+  #closeListener(): void {
+    if (this.#listener === undefined) return;
+    const { server, listen } = this.#listener;
+    this.#listener = undefined;
+    server.close();
+    server.closeAllConnections();
+    if ('path' in listen) removeSocket(listen.path);
+  }
+}
+
+/** Removes the socket that an earlier run left; what else is at a path that was mistyped stays. */
+function removeSocket(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path, { force: true });
 }
 
 /** Makes the instruments. @returns what feeds those that count events */

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 export class Background {
   readonly lines: string[] = [];
   readonly #child: ChildProcess;
-  readonly #closed: Promise<unknown>;
+  readonly #closed: Promise<unknown[]>;
 
   constructor(file: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
     this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -14,6 +14,11 @@ export class Background {
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) =>
       this.lines.push(line),
     );
+  }
+
+  /** Resolves with its exit status, or the name of the signal that ended it. */
+  get ended(): Promise<unknown> {
+    return this.#closed.then(([code, signal]) => code ?? signal);
   }
 
   /** Ends it, by SIGINT as a terminal would, and resolves when it has ended. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -168,6 +168,17 @@ export class Domnet {
     return { ...process.env, XENSTORED_PATH: this.xenstored.socketPath, VIFD_RUNTIME_DIR: this.dir };
   }
 
+  /** Runs another of the program's commands in the driver domain, to its end. */
+  command(...args: string[]): Promise<Ended> {
+    return new Promise((resolve, reject) => {
+      const words = ['netns', 'exec', this.namespace, process.execPath, vifdMain, ...args];
+      const options = { env: this.vifdEnv, timeout: 30_000, maxBuffer: 64 << 20 };
+      const child = execFile('ip', words, options, (error, stdout, stderr) =>
+        child.exitCode === null ? reject(error) : resolve({ status: child.exitCode, stdout, stderr }),
+      );
+    });
+  }
+
   /** A namespace for a guest, or anything else that is not the driver domain; removed at the end. */
   async #addNamespace(name: string): Promise<void> {
     // Before: an `ip` that is interrupted may have made it.
@@ -181,6 +192,13 @@ export class Domnet {
     if (!this.#namespaces.has(name)) await this.#addNamespace(name);
     return name;
   }
+}
+
+/** How a program ended, and what it printed. */
+export interface Ended {
+  status: number;
+  stdout: string;
+  stderr: string;
 }
 
 /** What the tests look at in `ip -d -j address`. */
@@ -335,6 +353,11 @@ export class Vifd {
   /** Resolves with the exit status, or the name of the signal that ended it. */
   exited(): Promise<number | string> {
     return this.#exited;
+  }
+
+  /** SIGHUP: it reads its configuration again. */
+  hangUp(): void {
+    this.#child.kill('SIGHUP');
   }
 
   terminate(): Promise<number | string> {

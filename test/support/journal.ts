@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { exec, until } from './exec.js';
+
+/** One entry as `journalctl -o json` prints it. */
+export type Entry = Record<string, string>;
+
+/**
+ * The distribution's own systemd-journald with a /run and a /var/log of its own, in a mount namespace, so that it is
+ * nobody else's journal and nothing of it stays.
+ */
+export class Journal {
+  readonly #holder: ChildProcess;
+  readonly #journald: ChildProcess;
+
+  private constructor(holder: ChildProcess, journald: ChildProcess) {
+    this.#holder = holder;
+    this.#journald = journald;
+  }
+
+  static async start(): Promise<Journal> {
+    // Holds the namespace. What is mounted on the old /run is needed too: `ip netns` looks there.
+    const script = `mount --bind /run/netns /mnt && mount -t tmpfs tmpfs /run && mkdir /run/netns /run/systemd &&
+      mount --move /mnt /run/netns && mount -t tmpfs tmpfs /var/log && echo ready >/run/ready && exec sleep infinity`;
+    const holder = spawn('unshare', ['--mount', '--propagation=slave', 'sh', '-c', script], {
+      stdio: 'ignore',
+    });
+    await until('the mount namespace', () =>
+      exec('nsenter', ['-t', `${holder.pid}`, '-m', 'cat', '/run/ready']).catch(() => undefined),
+    );
+    // Not any output of it into this process: journald outlives who reads it.
+    const journald = spawn('nsenter', ['-t', `${holder.pid}`, '-m', '/lib/systemd/systemd-journald'], {
+      stdio: 'ignore',
+    });
+    const journal = new Journal(holder, journald);
+    try {
+      await until('journald', () =>
+        journal.exec('test', ['-S', '/run/systemd/journal/stdout']).then(
+          () => true,
+          () => false,
+        ),
+      );
+    } catch (error) {
+      await journal.stop();
+      throw error;
+    }
+    return journal;
+  }
+
+  /** The words that run a program with its stdout in this journal. */
+  command(words: readonly string[]): string[] {
+    return ['nsenter', '-t', `${this.#holder.pid}`, '-m', 'systemd-cat', '--identifier=vifd', ...words];
+  }
+
+  /** Any program that sees this journal. */
+  exec(file: string, args: readonly string[]): Promise<string> {
+    return exec('nsenter', ['-t', `${this.#holder.pid}`, '-m', file, ...args]);
+  }
+
+  /** What `journalctl` finds by these arguments, oldest first. */
+  async find(...matches: string[]): Promise<Entry[]> {
+    await this.exec('journalctl', ['--sync']).catch(() => undefined);
+    const text = await this.exec('journalctl', ['--quiet', '--output=json', '--all', ...matches]).catch(
+      // Exits 1 when there is none.
+      (error: { stdout?: string }) => error.stdout ?? '',
+    );
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Entry);
+  }
+
+  async stop(): Promise<void> {
+    for (const child of [this.#journald, this.#holder]) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    }
+  }
+}
