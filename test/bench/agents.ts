@@ -16,17 +16,27 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
+/** How to start an agent: vifd's configuration, and what the stock script finds in its environment. */
+export interface AgentOptions {
+  readonly config?: string;
+  readonly env?: Record<string, string>;
+}
+
 /** Starts an agent and resolves when it is ready for a vif. */
-export async function startAgent(name: AgentName, domnet: Domnet): Promise<Agent> {
+export async function startAgent(
+  name: AgentName,
+  domnet: Domnet,
+  { config, env }: AgentOptions = {},
+): Promise<Agent> {
   if (name === 'vifd') {
-    const daemon = await domnet.vifd();
+    const daemon = await domnet.vifd(config === undefined ? {} : { config });
     return { pid: daemon.pid, stop: async () => void (await daemon.terminate()) };
   }
   const program = await compile(name === 'stock' ? 'devd' : 'floor', domnet.dir);
   // The stock script appends to a file in /var/log/xen; in this mount namespace of its own that leaves nothing behind.
   const shell = `mount -t tmpfs tmpfs /var/log/xen && exec ${program}`;
   const child = spawn('ip', ['netns', 'exec', domnet.namespace, 'sh', '-c', shell], {
-    env: { ...process.env, XENSTORED_PATH: domnet.xenstored.socketPath },
+    env: { ...process.env, XENSTORED_PATH: domnet.xenstored.socketPath, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await ready(child);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <xenstore.h>
 
-static void run_script(const char *script, const char *backend, unsigned domid, unsigned devid)
+static void run_script(const char *script, const char *backend, const char *netdev, unsigned domid, unsigned devid)
 {
 	char vif[32];
 
@@ -23,7 +23,7 @@ static void run_script(const char *script, const char *backend, unsigned domid, 
 	setenv("XENBUS_TYPE", "vif", 1);
 	setenv("XENBUS_PATH", backend, 1);
 	setenv("XENBUS_BASE_PATH", "backend", 1);
-	setenv("netdev", "", 1);
+	setenv("netdev", netdev ? netdev : "", 1);
 	setenv("vif", vif, 1);
 	execl(script, script, "online", "type_if=vif", (char *)NULL);
 	perror(script);
@@ -44,7 +44,7 @@ int main(void)
 	fflush(stdout);
 	for (;;) {
 		unsigned count, size, domid, devid;
-		char **event = xs_read_watch(watches, &count), *state, *script, backend[64], path[128];
+		char **event = xs_read_watch(watches, &count), *state, *script, *netdev, backend[64], path[128];
 		int end = 0;
 
 		if (!event)
@@ -58,8 +58,11 @@ int main(void)
 		state = xs_read(requests, XBT_NULL, path, &size);
 		snprintf(path, sizeof path, "%s/script", backend);
 		script = xs_read(requests, XBT_NULL, path, &size);
+		snprintf(path, sizeof path, "%s/gatewaydev", backend);
+		netdev = xs_read(requests, XBT_NULL, path, &size);
 		if (state && script && !strcmp(state, "2"))
-			run_script(script, backend, domid, devid);
+			run_script(script, backend, netdev, domid, devid);
+		free(netdev);
 		free(state);
 		free(script);
 	}

@@ -1,0 +1,216 @@
+import type { Domnet, Vif } from './domnet.js';
+import type { OpenVswitch } from './openvswitch.js';
+
+/**
+ * What is on a host and in xenstore: things such as `link vif5.0`, each with its attributes, such as `mtu` → `1500`; a
+ * thing that has but one value has it under the empty name. Left out is what no two runs have in common (the kernel's
+ * numbers for things, timers, counters, uuids, addresses made up), and what only follows from something else here.
+ */
+export type HostState = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+type Row = { [key: string]: Json };
+type Things = [thing: string, attributes: Map<string, string>][];
+
+const omitted = {
+  link: new Set([
+    ...['ifindex', 'link', 'link_index', 'link_netnsid'],
+    // How a device is as a port is told by `bridge -d link`.
+    ...['info_slave_data', 'info_slave_kind'],
+    // These follow from whether it is up and has a master, those of a bridge from its ports.
+    ...['operstate', 'qdisc', 'promiscuity', 'allmulti', 'tso_max_size'],
+    ...['hello_timer', 'tcn_timer', 'topology_change_timer', 'gc_timer'],
+  ]),
+  /** What `ip link` tells, too. */
+  bridgePort: new Set(['ifindex', 'link', 'flags', 'mtu', 'master']),
+  port: new Set(['_uuid', 'interfaces', 'name', 'statistics', 'status', 'rstp_statistics', 'rstp_status']),
+  /** What ovs-vswitchd says of the netdev, and measures. */
+  interface: new Set([
+    ...['_uuid', 'name', 'ifindex', 'mac_in_use', 'mtu', 'admin_state', 'link_state'],
+    ...['link_resets', 'link_speed', 'duplex', 'statistics', 'status'],
+  ]),
+};
+
+/** Reads the host of a driver domain and all of its xenstore; Open vSwitch's database, too, where there is one. */
+export async function hostState(domnet: Domnet, vif: Vif, ovs?: OpenVswitch): Promise<HostState> {
+  const things = await Promise.all([
+    links(domnet),
+    addresses(domnet),
+    routes(domnet),
+    neighbours(domnet),
+    bridges(domnet),
+    sysctls(domnet),
+    nftables(domnet),
+    xenstore(domnet, vif),
+    ...(ovs === undefined ? [] : [openvswitch(ovs)]),
+  ]);
+  return new Map(things.flat());
+}
+
+const rows = async (domnet: Domnet, file: string, command: string): Promise<Row[]> =>
+  JSON.parse((await domnet.exec(file, command.split(' '))) || '[]') as Row[];
+
+const kindOf = ({ linkinfo }: Row): Json | undefined => (linkinfo as Row | undefined)?.info_kind;
+
+async function links(domnet: Domnet): Promise<Things> {
+  return (await rows(domnet, 'ip', '-d -j link show')).map((link) => {
+    const { ifname, address, flags, ...rest } = link;
+    // The carrier comes and goes with the other end. Devices of Open vSwitch's bridges have an address made up.
+    const own = (flags as string[]).filter((flag) => !['LOWER_UP', 'NO-CARRIER', 'PROMISC'].includes(flag));
+    const shown = { ...rest, flags: own, ...(kindOf(link) === 'tun' ? {} : { address }) };
+    return [`link ${ifname}`, attributes(shown as Row, omitted.link)];
+  });
+}
+
+/** The kernel gives each running device one of these; it is no one's choice. */
+const isMadeByKernel = (address: Json | undefined): boolean =>
+  /^(fe80::.*ff:fe|fe80::\/64|ff00::)/.test(String(address));
+
+async function addresses(domnet: Domnet): Promise<Things> {
+  return (await rows(domnet, 'ip', '-j address show')).flatMap(({ ifname, addr_info }) =>
+    (addr_info as Row[])
+      .filter(({ local }) => !isMadeByKernel(local))
+      .map(({ local, prefixlen, ...rest }) =>
+        thing(`address ${ifname} ${local}/${prefixlen}`, fields(rest, 'scope broadcast noprefixroute')),
+      ),
+  );
+}
+
+async function routes(domnet: Domnet): Promise<Things> {
+  const families = ['-4', '-6'].map((family) => rows(domnet, 'ip', `${family} -d -j route show table all`));
+  return (await Promise.all(families))
+    .flat()
+    .filter(({ dst }) => !isMadeByKernel(dst))
+    .map((route) =>
+      thing(
+        `route ${route.type === 'unicast' ? '' : `${route.type} `}${route.dst} dev ${route.dev}`,
+        fields(route, 'table protocol scope prefsrc metric gateway'),
+      ),
+    );
+}
+
+/** Those that somebody set; the others come and go with the packets. */
+async function neighbours(domnet: Domnet): Promise<Things> {
+  const set = await rows(domnet, 'ip', '-j neigh show nud permanent');
+  const proxies = await rows(domnet, 'ip', '-j neigh show proxy');
+  return [
+    ...set.map(({ dst, dev, lladdr }) => thing(`neighbour ${dst} dev ${dev}`, `${lladdr}`)),
+    ...proxies.map(({ dst, dev }) => thing(`neighbour proxy ${dst} dev ${dev}`, 'there')),
+  ];
+}
+
+async function bridges(domnet: Domnet): Promise<Things> {
+  const ports = await rows(domnet, 'bridge', '-d -j link show');
+  const vlans = await rows(domnet, 'bridge', '-j vlan show');
+  return [
+    ...ports.map(({ ifname, ...port }): Things[number] => [
+      `bridge port ${ifname}`,
+      attributes(port, omitted.bridgePort),
+    ]),
+    ...vlans.map((port) => thing(`VLANs of bridge port ${port.ifname}`, JSON.stringify(port.vlans))),
+  ];
+}
+
+/** Everything of IP that belongs to a device, and forwarding. */
+async function sysctls(domnet: Domnet): Promise<Things> {
+  const trees = 'ipv4/conf ipv6/conf ipv4/neigh ipv6/neigh ipv4/ip_forward';
+  // stable_secret can't be read where there is none, and grep says so by its status.
+  const output = await domnet.exec('sh', ['-c', `cd /proc/sys/net && grep -rs . ${trees} || :`]);
+  return output
+    .split('\n')
+    .filter((line) => line !== '' && !/^ipv6\/conf\/[^:]+\/mtu:/.test(line))
+    .map((line) => {
+      // A device's name may have a colon, no sysctl's value does that is not an address.
+      const [, name = '', value = ''] = /^(\S+?):(.*)$/.exec(line) ?? [];
+      return thing(`sysctl net/${name}`, value);
+    });
+}
+
+/** Which chains and sets there are; the netdev's number is a part of some names. */
+async function nftables(domnet: Domnet): Promise<Things> {
+  const { nftables: objects } = JSON.parse(await domnet.exec('nft', ['-j', 'list', 'ruleset'])) as {
+    nftables: Record<string, Row>[];
+  };
+  const named = ({ family, table, name }: Row): string =>
+    `${family} ${table} ${String(name).replace(/_\d+$/, '_<ifindex>')}`;
+  return objects.flatMap(({ chain, set, map }) => {
+    if (chain !== undefined) return [thing(`nft chain ${named(chain)}`, 'there')];
+    const elements = set ?? map;
+    if (elements === undefined) return [];
+    const count = ((elements.elem as Json[] | undefined) ?? []).length;
+    return [thing(`nft set ${named(elements)}`, `${count} elements`)];
+  });
+}
+
+async function openvswitch(ovs: OpenVswitch): Promise<Things> {
+  const tables = (['Port', 'Interface'] as const).map(async (table): Promise<Things> => {
+    const { headings, data } = JSON.parse(await ovs.vsctl(`--format=json list ${table}`)) as {
+      headings: string[];
+      data: Json[][];
+    };
+    return data.map((cells) => {
+      const row: Row = Object.fromEntries(headings.map((heading, i) => [heading, plain(cells[i] as Json)]));
+      const ids = row.external_ids as Row;
+      if (ids['vifd-ifindex'] !== undefined) ids['vifd-ifindex'] = '<ifindex>';
+      return [
+        `OVS ${table} ${row.name}`,
+        attributes(row, table === 'Port' ? omitted.port : omitted.interface),
+      ];
+    });
+  });
+  return (await Promise.all(tables)).flat();
+}
+
+/** The value of a cell of the database (RFC 7047, 5.1) without its tags. */
+function plain(cell: Json): Json {
+  if (!Array.isArray(cell)) return cell;
+  const [kind, content] = cell as [string, Json[]];
+  if (kind === 'map') return Object.fromEntries(content as [string, Json][]);
+  return kind === 'set' ? content.map(plain) : '<uuid>';
+}
+
+/** `backend …` and `frontend …` are the vif's directories; whatever else is in the store has its path. */
+async function xenstore(domnet: Domnet, vif: Vif): Promise<Things> {
+  const things: Things = [];
+  const walk = async (path: string): Promise<void> => {
+    for (const name of await domnet.xenstore.directory(path)) {
+      const child = `${path}/${name}`;
+      const value = await domnet.xenstore.read(child);
+      const shown = child
+        .replace(`/local/domain/0/${vif.backend}/`, 'backend ')
+        .replace(`${vif.frontend}/`, 'frontend ');
+      // Directories have empty values.
+      if (value !== '' || shown.includes(' ')) things.push(thing(`xenstore ${shown}`, value));
+      await walk(child);
+    }
+  };
+  await walk('/local');
+  return things;
+}
+
+const thing = (name: string, value: string): Things[number] => [name, new Map([['', value]])];
+
+/** A row's leaves, named by their paths; a list is one, and nothing when it is empty. */
+function attributes(row: Row, without: ReadonlySet<string>): Map<string, string> {
+  const found = new Map<string, string>();
+  const walk = (path: string[], value: Json): void => {
+    if (Array.isArray(value)) {
+      if (value.length > 0) found.set(path.join(' '), value.map(String).join(', '));
+    } else if (value !== null && typeof value === 'object') {
+      for (const [key, child] of Object.entries(value)) {
+        if (!without.has(key)) walk([...path, key], child);
+      }
+    } else {
+      found.set(path.join(' '), String(value));
+    }
+  };
+  walk([], row);
+  return found;
+}
+
+/** The fields of a row that say how something is, in this order. */
+const fields = (row: Row, names: string): string =>
+  names
+    .split(' ')
+    .flatMap((name) => (row[name] === undefined ? [] : [`${name} ${row[name]}`]))
+    .join(' ');
