@@ -61,8 +61,9 @@ async function outcome(name: AgentName, input: Input): Promise<HostState> {
     try {
       const vif = await domnet.plug({ domid, keys: input.keys });
       await done(name, agent.pid, vif);
-      await settled(vif, input.keys.vifname ?? vif.name);
-      return await hostState(domnet, vif, ovs);
+      const netdev = input.keys.vifname ?? vif.name;
+      await settled(vif, netdev);
+      return await hostState(domnet, vif, netdev, ovs);
     } finally {
       await agent.stop();
     }
@@ -89,7 +90,10 @@ async function done(name: AgentName, pid: number, vif: Vif): Promise<void> {
 /** The kernel takes a while to see the carrier of what is up. */
 async function settled({ domnet }: Vif, name: string): Promise<void> {
   await until(`the carrier of ${name}`, async () => {
-    const [link] = JSON.parse(await domnet.ip(`-j link show dev ${name}`)) as { flags: string[]; operstate: string }[];
+    const [link] = JSON.parse(await domnet.ip(`-j link show dev ${name}`)) as {
+      flags: string[];
+      operstate: string;
+    }[];
     return link !== undefined && (!link.flags.includes('UP') || link.operstate === 'UP');
   });
 }

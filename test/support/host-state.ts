@@ -31,8 +31,16 @@ const omitted = {
   ]),
 };
 
-/** Reads the host of a driver domain and all of its xenstore; Open vSwitch's database, too, where there is one. */
-export async function hostState(domnet: Domnet, vif: Vif, ovs?: OpenVswitch): Promise<HostState> {
+/**
+ * Reads the host of a driver domain and all of its xenstore; Open vSwitch's database, too, where there is one.
+ * @param netdev the name of the vif's netdev, which is `VIF` in the names of things
+ */
+export async function hostState(
+  domnet: Domnet,
+  vif: Vif,
+  netdev: string,
+  ovs?: OpenVswitch,
+): Promise<HostState> {
   const things = await Promise.all([
     links(domnet),
     addresses(domnet),
@@ -44,7 +52,14 @@ export async function hostState(domnet: Domnet, vif: Vif, ovs?: OpenVswitch): Pr
     xenstore(domnet, vif),
     ...(ovs === undefined ? [] : [openvswitch(ovs)]),
   ]);
-  return new Map(things.flat());
+  const named = (name: string): string => {
+    if (name.startsWith('xenstore ')) return name;
+    return name
+      .split(/([ /])/)
+      .map((word) => (word === netdev ? 'VIF' : word))
+      .join('');
+  };
+  return new Map(things.flat().map(([name, values]) => [named(name), values]));
 }
 
 const rows = async (domnet: Domnet, file: string, command: string): Promise<Row[]> =>
@@ -63,8 +78,7 @@ async function links(domnet: Domnet): Promise<Things> {
 }
 
 /** The kernel gives each running device one of these; it is no one's choice. */
-const isMadeByKernel = (address: Json | undefined): boolean =>
-  /^(fe80::.*ff:fe|fe80::\/64|ff00::)/.test(String(address));
+const isMadeByKernel = (address: Json | undefined): boolean => /^fe80::.*ff:fe/.test(String(address));
 
 async function addresses(domnet: Domnet): Promise<Things> {
   return (await rows(domnet, 'ip', '-j address show')).flatMap(({ ifname, addr_info }) =>
@@ -76,11 +90,12 @@ async function addresses(domnet: Domnet): Promise<Things> {
   );
 }
 
+/** But those the kernel makes for each address. */
 async function routes(domnet: Domnet): Promise<Things> {
   const families = ['-4', '-6'].map((family) => rows(domnet, 'ip', `${family} -d -j route show table all`));
   return (await Promise.all(families))
     .flat()
-    .filter(({ dst }) => !isMadeByKernel(dst))
+    .filter(({ protocol }) => protocol !== 'kernel')
     .map((route) =>
       thing(
         `route ${route.type === 'unicast' ? '' : `${route.type} `}${route.dst} dev ${route.dev}`,
@@ -116,29 +131,33 @@ async function sysctls(domnet: Domnet): Promise<Things> {
   const trees = 'ipv4/conf ipv6/conf ipv4/neigh ipv6/neigh ipv4/ip_forward';
   // stable_secret can't be read where there is none, and grep says so by its status.
   const output = await domnet.exec('sh', ['-c', `cd /proc/sys/net && grep -rs . ${trees} || :`]);
-  return output
-    .split('\n')
-    .filter((line) => line !== '' && !/^ipv6\/conf\/[^:]+\/mtu:/.test(line))
-    .map((line) => {
-      // A device's name may have a colon, no sysctl's value does that is not an address.
-      const [, name = '', value = ''] = /^(\S+?):(.*)$/.exec(line) ?? [];
-      return thing(`sysctl net/${name}`, value);
-    });
+  return (
+    output
+      .split('\n')
+      // These follow from the device's MTU, and from `all`.
+      .filter((line) => line !== '' && !/^ipv6\/conf\/([^:]+\/mtu|(default|lo)\/forwarding):/.test(line))
+      .map((line) => {
+        // A device's name may have a colon, no sysctl's value does that is not an address.
+        const [, name = '', value = ''] = /^(\S+?):(.*)$/.exec(line) ?? [];
+        return thing(`sysctl net/${name}`, value);
+      })
+  );
 }
 
-/** Which chains and sets there are; the netdev's number is a part of some names. */
+/** Each table with its chains, and those of its sets that have elements. The netdev's number is a part of some names. */
 async function nftables(domnet: Domnet): Promise<Things> {
   const { nftables: objects } = JSON.parse(await domnet.exec('nft', ['-j', 'list', 'ruleset'])) as {
     nftables: Record<string, Row>[];
   };
-  const named = ({ family, table, name }: Row): string =>
-    `${family} ${table} ${String(name).replace(/_\d+$/, '_<ifindex>')}`;
-  return objects.flatMap(({ chain, set, map }) => {
-    if (chain !== undefined) return [thing(`nft chain ${named(chain)}`, 'there')];
-    const elements = set ?? map;
-    if (elements === undefined) return [];
-    const count = ((elements.elem as Json[] | undefined) ?? []).length;
-    return [thing(`nft set ${named(elements)}`, `${count} elements`)];
+  return objects.flatMap(({ table }) => {
+    if (table === undefined) return [];
+    const content = objects.flatMap(({ table: _, ...object }) => {
+      const [[kind, row] = ['', {}]] = Object.entries(object);
+      const isEmpty = kind !== 'chain' && (row.elem as Json[] | undefined) === undefined;
+      if (row.family !== table.family || row.table !== table.name || kind === 'rule' || isEmpty) return [];
+      return [`${kind} ${String(row.name).replace(/_\d+$/, '_<ifindex>')}`];
+    });
+    return [thing(`nft table ${table.family} ${table.name}`, content.join(', '))];
   });
 }
 
