@@ -6,6 +6,7 @@ import { Ping } from '../support/background.js';
 import { differences, type Input, type Values } from '../support/both-agents.js';
 import { declared, table } from '../support/differences.js';
 import { Domnet } from '../support/domnet.js';
+import { until } from '../support/exec.js';
 import { inputs } from '../support/inputs.js';
 import { answers, pingBetween } from '../support/net.js';
 import { OpenVswitch } from '../support/openvswitch.js';
@@ -43,6 +44,7 @@ describe.each(scripts)('%s', (script) => {
     const input: Input = inputs[script].plain;
     const domnet = await Domnet.start();
     const ovs = input.openvswitch ? new OpenVswitch(domnet) : undefined;
+    let ping: Ping | undefined;
     try {
       await ovs?.start();
       await input.prepare(domnet, ovs);
@@ -50,7 +52,6 @@ describe.each(scripts)('%s', (script) => {
       const stock = await startAgent('stock', domnet, options);
       const one = await domnet.plug({ domid: 5, keys: input.keys });
       await one.connected();
-      let ping: Ping;
       if (script === 'vif-bridge' || script === 'vif-openvswitch') {
         const two = await domnet.plug({ domid: 6, keys: input.keys });
         await two.connected();
@@ -65,11 +66,16 @@ describe.each(scripts)('%s', (script) => {
       }
       await stock.stop();
       const vifd = await domnet.vifd(ovs && { config: ovs.config });
-      await vifd.logged('vif adopted', one.name);
+      // `attached` where something is added that the script does not do.
+      const taken = ['vif adopted', 'vif attached'];
+      await until('vifd to take it over', () =>
+        vifd.log.some(({ msg, vif }) => vif === one.name && taken.includes(msg)),
+      );
       await answers(ping, 20);
       expect((await ping.stop()).lost).toBe(0);
       await one.connected();
     } finally {
+      await ping?.stop();
       await ovs?.stop();
       await domnet.stop();
     }

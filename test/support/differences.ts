@@ -344,7 +344,7 @@ const nat: Difference[] = [
   ...each(natAll, [...routed(), ...held]),
   ...each(
     natAll.filter((name) => name !== 'IPv6'),
-    [['nft table inet vifd-nat', null, natTable('map guests4'), masqueraded]],
+    [['nft table inet vifd-nat', null, natTable('set guests4'), masqueraded]],
   ),
   ...each(
     natAll.filter((name) => name !== 'mtu'),
@@ -407,7 +407,7 @@ const nat: Difference[] = [
       [
         'nft table inet vifd-nat',
         null,
-        natTable('map guests4, map guests6'),
+        natTable('set guests4, set guests6'),
         `${masqueraded}; here for IPv6, too`,
       ],
       ['route 10.0.9.5 dev VIF', null, protocolOf('120', '10.0.9.132'), reasons.status],
