@@ -80,9 +80,10 @@ async function outcome(name: AgentName, input: Input): Promise<HostState> {
 async function done(name: AgentName, pid: number, vif: Vif): Promise<void> {
   let isSeen = false;
   await until(`${name} to be done`, async () => {
-    if (name === 'vifd') return ((await vif.read('hotplug-status')) ?? '') !== '';
+    const isTold = ((await vif.read('hotplug-status')) ?? '') !== '';
+    if (name === 'vifd') return isTold;
     const runs = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8') !== '';
-    isSeen ||= runs;
+    isSeen ||= runs || isTold;
     return isSeen && !runs;
   });
 }
