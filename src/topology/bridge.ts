@@ -49,8 +49,8 @@ export const bridge: Topology = {
 };
 
 /**
- * The bridge the key means, or why there is none. As the stock script has it: an empty key means the first bridge, and
- * a missing `xenbrX` means `ethX` where that is a bridge (the naming of Xen 3 hosts).
+ * The bridge the key means, or why there is none. An empty key means the oldest bridge, where the stock script takes
+ * whichever is listed first; a missing `xenbrX` means `ethX` where that is a bridge (the naming of Xen 3 hosts), as there.
  */
 function findBridge(key: string | undefined, links: LinkView): Link | string {
   if (key === undefined) {
