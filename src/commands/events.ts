@@ -17,11 +17,14 @@ export async function eventsCommand(
   const past = ((await ask(path)) as VifEvent[]).map((event) => JSON.stringify(event));
   for (const line of past) print(JSON.parse(line) as VifEvent);
   if (coming === undefined) return exit.ok;
-  // A daemon that ends breaks the answer off, which is the same as its end here.
-  const lines = createInterface({ input: coming.on('error', () => lines.close()) });
-  for await (const line of lines) {
-    // What happened between the two questions is in both answers.
-    if (!past.includes(line)) print(JSON.parse(line) as VifEvent);
+  try {
+    for await (const line of createInterface({ input: coming })) {
+      // What happened between the two questions is in both answers.
+      if (!past.includes(line)) print(JSON.parse(line) as VifEvent);
+    }
+  } catch (error) {
+    // A daemon that ends breaks the answer off.
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
   }
   throw new CommandError('vifd has ended, and with it what there was to follow', exit.notRunning);
 }

@@ -19,8 +19,8 @@ export class Journal {
   }
 
   static async start(): Promise<Journal> {
-    // Holds the namespace. What is mounted on the old /run is needed too: `ip netns` looks there.
-    const script = `mount --bind /run/netns /mnt && mount -t tmpfs tmpfs /run && mkdir /run/netns /run/systemd &&
+    // Holds the namespace. The namespaces of the old /run are needed in the new one: `ip netns` looks there.
+    const script = `mount --rbind /run/netns /mnt && mount -t tmpfs tmpfs /run && mkdir /run/netns /run/systemd &&
       mount --move /mnt /run/netns && mount -t tmpfs tmpfs /var/log && echo ready >/run/ready && exec sleep infinity`;
     const holder = spawn('unshare', ['--mount', '--propagation=slave', 'sh', '-c', script], {
       stdio: 'ignore',
@@ -28,7 +28,6 @@ export class Journal {
     await until('the mount namespace', () =>
       exec('nsenter', ['-t', `${holder.pid}`, '-m', 'cat', '/run/ready']).catch(() => undefined),
     );
-    // Not any output of it into this process: journald outlives who reads it.
     const journald = spawn('nsenter', ['-t', `${holder.pid}`, '-m', '/lib/systemd/systemd-journald'], {
       stdio: 'ignore',
     });
@@ -47,9 +46,12 @@ export class Journal {
     return journal;
   }
 
-  /** The words that run a program with its stdout in this journal. */
+  /** The words that run a program with its stdout in this journal, and told so as systemd tells a service. */
   command(words: readonly string[]): string[] {
-    return ['nsenter', '-t', `${this.#holder.pid}`, '-m', 'systemd-cat', '--identifier=vifd', ...words];
+    // systemd-cat of Debian 12 does not set it.
+    const script = 'export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/$$/fd/1); exec "$@"';
+    const cat = ['systemd-cat', '--identifier=vifd', 'sh', '-c', script, 'sh'];
+    return ['nsenter', '-t', `${this.#holder.pid}`, '-m', ...cat, ...words];
   }
 
   /** Any program that sees this journal. */
