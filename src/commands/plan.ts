@@ -25,7 +25,7 @@ export async function planCommand(name: string, config: Config, options: { json:
     const adopt = snapshot?.hotplugStatus === 'connected';
     const actions =
       verdict.kind === 'script'
-        ? planScript(id, verdict.script, observed, adopt)
+        ? planScript(id, verdict.script, verdict.filter, observed, adopt)
         : plan(id, verdict.kind === 'attach' ? verdict.desired : undefined, observed);
     const commands =
       verdict.kind === 'await-netdev' || verdict.kind === 'closing' ? [] : actions.map(printAction);

@@ -9,7 +9,7 @@ import { pending } from '../vif/pending.js';
 import { type Action, isolate, plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
-import { type DesiredScript, scriptFailure } from '../vif/script.js';
+import { scriptFailure } from '../vif/script.js';
 import { type Outcome, status } from '../vif/status.js';
 import type { Announcer } from './announcer.js';
 import type { VifRecord } from './vif-record.js';
@@ -89,7 +89,7 @@ export class Look {
       case 'attach':
         return await this.#attach(record, verdict, since);
       case 'script':
-        return await this.#script(record, verdict.script, since);
+        return await this.#script(record, verdict, since);
       case 'refuse':
         await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
@@ -127,7 +127,7 @@ export class Look {
       if (decide(record.snapshot, this.config, this.#host.observe()).kind !== 'attach')
         return this.#mark(record.id, { stale: true });
       // Fail closed: whoever could not be held to his addresses must not stay on the network.
-      await this.#perform(record, isolate(record.id, desired, this.#host.observe()));
+      await this.#perform(record, isolate(record.id, desired.filter, this.#host.observe(), desired.name));
       throw error;
     }
     const link = this.#host.observe().links.ofVif(record.id);
@@ -173,22 +173,36 @@ export class Look {
    * Lets an operator's script do it. The script tells dom0 and netback by itself, so nothing is written for it unless
    * it fails without a word.
    */
-  async #script(record: VifRecord, script: DesiredScript, since: number): Promise<void> {
+  async #script(
+    record: VifRecord,
+    { script, filter }: Verdict & { kind: 'script' },
+    since: number,
+  ): Promise<void> {
     const { phase: before, snapshot } = record;
     const found = before === 'new' && snapshot?.hotplugStatus === 'connected';
     const known = this.#host.observe().scripts?.has(record.name) === true;
     const actions = await this.#undoScript(record, () =>
-      planScript(record.id, script, this.#host.observe(), found && !known),
+      planScript(record.id, script, filter, this.#host.observe(), found && !known),
     );
-    const adopted = found && !actions.some(({ kind }) => kind === 'run-script');
-    if (actions.some(({ kind }) => kind === 'run-script')) {
-      // Before an error is cleared: the one this would raise again must not flicker.
-      await this.#host.checkScript(script);
+    const runs = actions.some(({ kind }) => kind === 'run-script');
+    const adopted = found && !runs;
+    // Before an error is cleared: the one this would raise again must not flicker.
+    if (runs) await this.#host.checkScript(script);
+    try {
+      await this.#perform(record, runs ? actions.slice(0, -1) : actions);
+    } catch (error) {
+      // Fail closed, and first by the link: nobody knows how long the script takes. It is run anew afterwards.
+      const isolation = isolate(record.id, filter, this.#host.observe());
+      await this.#perform(record, isolation);
+      if (isolation.length > 0) await this.#withdraw(record);
+      throw error;
+    }
+    if (runs) {
       if (!(await this.#report(record, { kind: 'script-starts' }))) return;
       record.problem = undefined;
       this.#announcer.detached(record);
+      await this.#perform(record, actions.slice(-1));
     }
-    await this.#perform(record, actions);
     const observed = this.#host.observe();
     const link = observed.links.ofVif(record.id);
     const run = observed.scripts?.get(record.name);

@@ -56,8 +56,13 @@ export type Verdict =
       readonly desired: DesiredState;
       readonly dependsOn: readonly string[];
     }
-  /** An operator's script attaches it; everything but running that is out of our hands. */
-  | { readonly kind: 'script'; readonly script: DesiredScript; readonly dependsOn: readonly string[] }
+  /** An operator's script attaches it; everything but running that, and the filter, is out of our hands. */
+  | {
+      readonly kind: 'script';
+      readonly script: DesiredScript;
+      readonly filter: FilterSpec | undefined;
+      readonly dependsOn: readonly string[];
+    }
   /** It cannot be attached: keep it off the network and say why. */
   | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly string[] }
   /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
@@ -91,30 +96,33 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
     const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
     return { kind: 'refuse', problem: problem(`rename ${own} to`, name, reason), dependsOn: [own, name] };
   }
+  const ofKeys = () =>
+    filterFor(snapshot, config, { tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false });
   if ('file' in topology) {
-    return netdev === undefined
-      ? { kind: 'await-netdev', dependsOn: [own, name] }
-      : {
-          kind: 'script',
-          script: desiredScript(snapshot, topology.file, netdev.index),
-          dependsOn: [own, name],
-        };
+    const dependsOn = [own, name];
+    const filtered = nameable(ofKeys(), own, name);
+    if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
+    if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+    const script = desiredScript(snapshot, topology.file, netdev.index);
+    return { kind: 'script', script, filter: filtered.filter, dependsOn };
   }
   const attachment = topology.attach(snapshot, config, observed);
   const dependsOn = [own, name, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
-  const filtered =
-    'filter' in attachment.desired
-      ? attachment.desired
-      : filterFor(snapshot, config, { tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false });
+  const { desired: attached } = attachment;
+  const filtered = nameable('filter' in attached ? { filter: attached.filter } : ofKeys(), own, name);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-  const { filter } = filtered;
-  if (filter !== undefined && !/^[\w.-]+$/.test(name)) {
-    const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
-    return { kind: 'refuse', problem: problem(`filter ${own} as`, name, reason), dependsOn };
-  }
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(attachment.desired.link, snapshot, config.vifs);
-  const desired = { ...attachment.desired, link, name, filter };
+  const link = withOptions(attached.link, snapshot, config.vifs);
+  const desired = { ...attached, link, name, filter: filtered.filter };
   return { kind: 'attach', topology: topology.name, desired, dependsOn };
+}
+
+type Filtered = ReturnType<typeof filterFor>;
+
+/** The same, or why there can be no filter for a netdev of this name. */
+function nameable(filtered: Filtered, own: string, name: string): Filtered {
+  if ('problem' in filtered || filtered.filter === undefined || /^[\w.-]+$/.test(name)) return filtered;
+  const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
+  return { problem: problem(`filter ${own} as`, name, reason) };
 }

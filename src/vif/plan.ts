@@ -1,5 +1,6 @@
 import { formatNetwork, type Network } from './address.js';
 import type { DesiredState } from './desired.js';
+import type { FilterSpec } from './filter.js';
 import { type FilterAction, planFilter } from './filter-plan.js';
 import { type VifId, vifName } from './id.js';
 import type { Link, ObservedState, Offload } from './observed.js';
@@ -58,8 +59,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   if (link === undefined || desired === undefined) {
     return [
       ...removals,
-      ...clearIp(id, link, observed),
-      ...(link === undefined ? [] : [...strayAddresses(link, []), ...detachLink(link, observed)]),
+      ...takeOff(id, link, observed),
       ...optional(planFilter(id, undefined, undefined, observed.filters)),
     ];
   }
@@ -87,27 +87,52 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   ];
 }
 
+/** Takes all of a vif off the host but a script, Open vSwitch's port, and the filter. */
+const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
+  ...clearIp(id, link, observed),
+  ...(link === undefined ? [] : [...strayAddresses(link, []), ...detachLink(link, observed)]),
+];
+
 /**
- * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running.
+ * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
+ * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
  * @param adopt whether the vif was found connected, so that a script nobody here knows of must have been run
  */
 export function planScript(
   id: VifId,
   script: DesiredScript,
+  filter: FilterSpec | undefined,
   observed: ObservedState,
   adopt: boolean,
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
-  if (runsAsWanted(run, script)) return [];
-  if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }];
-  return [...plan(id, undefined, observed), { kind: 'run-script', id, script }];
+  const link = observed.links.ofVif(id);
+  const held = optional(planFilter(id, link, filter, observed.filters));
+  if (runsAsWanted(run, script)) return held;
+  // Known first, so that it is undone when there can be no filter.
+  if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
+  return [
+    ...undoScript(id, observed),
+    ...planOvsRemovals(id, undefined, observed),
+    ...takeOff(id, link, observed),
+    ...held,
+    { kind: 'run-script', id, script },
+  ];
 }
 
-/** What keeps a vif from sending unfiltered when its filter could not be installed; nothing when the filter is there. */
-export function isolate(id: VifId, desired: DesiredState, observed: ObservedState): Action[] {
+/**
+ * What keeps a vif from sending unfiltered when its filter could not be installed; nothing when the filter is there.
+ * @param name what the netdev should be called
+ */
+export function isolate(
+  id: VifId,
+  filter: FilterSpec | undefined,
+  observed: ObservedState,
+  name = observed.links.ofVif(id)?.name,
+): Action[] {
   const link = observed.links.ofVif(id);
-  if (link === undefined || desired.filter === undefined) return [];
-  const missing = planFilter(id, { index: link.index, name: desired.name }, desired.filter, observed.filters);
+  if (link === undefined || name === undefined || filter === undefined) return [];
+  const missing = planFilter(id, { index: link.index, name }, filter, observed.filters);
   return missing === undefined ? [] : detachLink(link, observed);
 }
 

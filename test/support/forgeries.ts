@@ -27,15 +27,20 @@ export interface Attempt {
 export interface Parties {
   readonly from: string;
   readonly to: string;
+  /** Whom packets are for; without it the other guest of a bridge. */
+  readonly other?: string;
+  readonly other6?: string;
 }
 
 export const ipKey = '10.0.0.1 10.0.1.7/24 2001:db8::1 2001:db8:1::/64';
+/** The addresses it speaks from, for a topology that takes no networks. */
+export const hostsKey = '10.0.0.1 10.0.1.200 2001:db8::1 2001:db8:1::abcd';
 const own = '10.0.0.1';
 const inNetwork = '10.0.1.200';
 const own6 = '2001:db8::1';
 const inNetwork6 = '2001:db8:1::abcd';
-const other = '10.0.0.2';
-const other6 = '2001:db8::2';
+const otherGuest = '10.0.0.2';
+const otherGuest6 = '2001:db8::2';
 const forged = '10.0.0.66';
 const forged6 = '2001:db8::66';
 const forgedMac = '00:16:3e:66:66:66';
@@ -57,7 +62,7 @@ export function linkLocal(mac: string): string {
 }
 
 /** All that is tried, forged and honest mixed. Every frame differs from every other, so that an arrival tells which. */
-export function attempts({ from, to }: Parties): Attempt[] {
+export function attempts({ from, to, other = otherGuest, other6 = otherGuest6 }: Parties): Attempt[] {
   const rows: Attempt[] = [];
   const add = (honest: boolean, what: string, type: number, payload: Buffer, source = from): number =>
     rows.push({ what, honest, frame: ethernet(to, source, type, payload) });
@@ -352,5 +357,5 @@ export function attempts({ from, to }: Parties): Attempt[] {
 }
 
 /** The last to be sent, and to arrive: whatever has not come by then was dropped. */
-export const lastOne = ({ from, to }: Parties): Buffer =>
+export const lastOne = ({ from, to, other = otherGuest }: Parties): Buffer =>
   ethernet(to, from, ip, ipv4({ from: own, to: other, protocol: UDP, id: 65535 }, udp(9, 9)));

@@ -143,7 +143,13 @@ export function run({ id, snapshot, config }: Case, machine: Machine): Result {
 function planOf(id: VifId, verdict: Verdict, machine: Machine, snapshot: VifSnapshot | undefined): Action[] {
   switch (verdict.kind) {
     case 'script':
-      return planScript(id, verdict.script, machine.observe(), snapshot?.hotplugStatus === 'connected');
+      return planScript(
+        id,
+        verdict.script,
+        verdict.filter,
+        machine.observe(),
+        snapshot?.hotplugStatus === 'connected',
+      );
     case 'attach':
       return plan(id, verdict.desired, machine.observe());
     case 'refuse':

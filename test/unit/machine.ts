@@ -4,6 +4,7 @@ import type { Action } from '../../src/vif/plan.js';
 import { type BridgePort, newPort } from '../../src/vif/port.js';
 import type { ScriptRun } from '../../src/vif/script.js';
 import type { Case } from './case.js';
+import { FilterMachine } from './filter-machine.js';
 import { OvsMachine } from './openvswitch-machine.js';
 
 /** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
@@ -12,6 +13,7 @@ export class Machine {
   readonly openvswitch: OvsMachine | undefined;
   readonly scripts: Map<string, ScriptRun>;
   readonly offloads = new Map<number, Offload>();
+  readonly filters = new FilterMachine();
 
   constructor({ links, openvswitch, scripts }: Pick<Case, 'links' | 'openvswitch' | 'scripts'>) {
     this.links = [...links];
@@ -20,8 +22,8 @@ export class Machine {
   }
 
   observe(): ObservedState {
-    const { openvswitch, scripts, offloads } = this;
-    return { links: linkView(this.links), scripts, offloads, ...(openvswitch && { openvswitch }) };
+    const { openvswitch, scripts, offloads, filters } = this;
+    return { links: linkView(this.links), scripts, offloads, filters, ...(openvswitch && { openvswitch }) };
   }
 
   /** @throws when the kernel would refuse it */
@@ -73,6 +75,9 @@ export class Machine {
       }
       case 'set-offload':
         this.offloads.set(action.index, { ...this.offloads.get(action.index), ...action.offload });
+        return;
+      case 'filter':
+        this.filters.perform(action.commands);
         return;
       case 'run-script':
       case 'adopt-script':
