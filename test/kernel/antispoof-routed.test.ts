@@ -221,21 +221,22 @@ describe.each(['vif-route', 'vif-nat'] as const)('%s', (script) => {
     const off = await domnet.vifd({ config: '[antispoof]\nmode = "off"\n' });
     const [one, two] = await twoGuests(script);
     const listen = `
-import socket, threading
-def tcp(family, address):
-    server = socket.create_server((address, 8000), family=family)
+import os, socket, threading
+# One write a line: what two threads print may mingle.
+def say(line): os.write(1, (line + '\\n').encode())
+def tcp(server):
     while True: server.accept()[0].close()
-def udp(family, address):
+def udp(server):
+    while True: say('datagram ' + server.recv(99).decode())
+def bound(family, address):
     server = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6: server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     server.bind((address, 8000))
-    # Answers have to come from the address that was asked.
-    while True:
-        data, _, _, peer = server.recvmsg(99)
-        print('datagram', data.decode(), flush=True)
+    return server
 for family, address in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
-    for serve in (tcp, udp): threading.Thread(target=serve, args=(family, address)).start()
-print('listening', flush=True)`;
+    for serve, server in ((tcp, socket.create_server((address, 8000), family=family)), (udp, bound(family, address))):
+        threading.Thread(target=serve, args=(server,)).start()
+say('listening')`;
     const server = new Background('ip', ['netns', 'exec', domnet.namespace, 'python3', '-c', listen]);
     try {
       await until('the server', () => server.lines.includes('listening'));

@@ -24,9 +24,10 @@ const devids = [0, 1, 2, 3, 4, 5, 6, 7];
 const rounds = { one: 5, eight: 2 };
 
 async function measure(world: World, say: (text: string) => void): Promise<Measures> {
-  const unit = `/sys/fs/cgroup/system.slice/${world.agent.unit}`;
-  const cpu = async () => Number(await world.domnet(`sed -n 's/^usage_usec //p' ${unit}/cpu.stat`)) / 1e6;
-  const memory = async (what: string) => Number(await world.domnet(`cat ${unit}/memory.${what}`)) / 2 ** 20;
+  const cpu = async () =>
+    Number(await world.domnet(`sed -n 's/^usage_usec //p' ${world.cgroup}/cpu.stat`)) / 1e6;
+  const memory = async (what: string) =>
+    Number(await world.domnet(`cat ${world.cgroup}/memory.${what}`)) / 2 ** 20;
   /** Milliseconds from the netdev to `connected`. */
   const took = (guest: Guest, n: number) => {
     const status = `${guest.backend(n)}/hotplug-status`;

@@ -131,14 +131,13 @@ async function runOne(world: World, scenario: Scenario): Promise<Pick<Result, 's
   let error: string | undefined;
   try {
     note = (await scenario.run(world)) ?? '';
-    if (!scenario.fault) {
-      const complaints = await world.complaints(since);
-      if (complaints.length > 0) error = `the journal has: ${complaints.slice(0, 3).join('\n')}`;
-    }
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
   }
+  // The guests' end is part of it.
   const left = await world.clean();
+  const complaints = scenario.fault ? [] : await world.complaints(since);
+  if (complaints.length > 0) error ??= `the journal has: ${complaints.slice(0, 3).join('\n')}`;
   if (left.length > 0) error ??= `left behind: ${left.join(', ')}`;
   const kernel = await world.domnet("dmesg -c | grep -E 'BUG:|Oops|Call Trace|WARNING:' || :");
   if (kernel !== '') error ??= `the kernel of domnet: ${kernel}`;

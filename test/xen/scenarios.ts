@@ -311,7 +311,7 @@ export const scenarios: readonly Scenario[] = [
     async run(world) {
       const guest = await workingGuest(world, 'rate=1Mb/s');
       await world.domnet(
-        "systemd-run -q -p RuntimeMaxSec=90 bash -c 'sleep 80 | busybox nc -l -p 999 >/dev/null'",
+        "systemd-run -q -p RuntimeMaxSec=90 bash -c 'sleep 80 | busybox nc -l -p 999 >/dev/null'; until ss -ltn | grep -q ':999 '; do sleep 0.1; done",
       );
       const said = await guest.run(
         'time sh -c "dd if=/dev/zero bs=1024 count=1024 2>/dev/null | nc 10.9.0.1 999"',

@@ -207,6 +207,11 @@ export class World {
     }
   }
 
+  /** The control group of the agent's unit, in domnet. */
+  get cgroup(): string {
+    return `/sys/fs/cgroup/system.slice/${this.agent.unit}`;
+  }
+
   /** What nobody wants to see of what the agent's unit has written to the journal since `seconds`. */
   async complaints(since: number): Promise<string[]> {
     const command = `journalctl --no-pager -o json -u ${this.agent.unit} --since @${since.toFixed(3)}`;
@@ -234,6 +239,7 @@ export class World {
       echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`);
     const links = await this.domnet(`
       ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
+      for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done # scripts still at work
       ${this.agent.start}`);
     return `${nodes}\n${links}`.split(/\s+/).filter((left) => left !== '');
   }
