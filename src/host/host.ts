@@ -81,6 +81,11 @@ export class Host {
     };
   }
 
+  /** Waits until every change of the links that was under way has been observed. */
+  settled(): Promise<void> {
+    return this.#links.settled();
+  }
+
   /** The vifs that something on the host belongs to, known to xenstore or not. */
   owned(): VifId[] {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);

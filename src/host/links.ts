@@ -62,6 +62,16 @@ export class Links {
     return this.#currentRoutes;
   }
 
+  /**
+   * Resolves when the view has every change the kernel was at. A netdev that is unregistered loses its sysctls and
+   * addresses first and is announced as gone last, all under the lock that this request waits for.
+   */
+  async settled(): Promise<void> {
+    const loopback = Buffer.alloc(16);
+    loopback.writeInt32LE(1, 4);
+    await this.#netlink.request(rtm.getLink, 0, loopback);
+  }
+
   /** One RTM_SETLINK carrying all changes. @throws NetlinkError */
   async setLink(index: number, changes: LinkChanges): Promise<void> {
     const { name, alias, mac, mtu, txqueuelen, master, up } = changes;

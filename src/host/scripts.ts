@@ -123,7 +123,7 @@ export class Scripts {
         vif,
       },
       timeoutMs,
-      line: (line) => log.info({ vif, script: script.file, command, line }, 'script output'),
+      line: (line) => log.info({ vif, ...id, script: script.file, command, line }, 'script output'),
     });
   }
 

@@ -60,10 +60,11 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, bridge, topology, ms, error, err, actions, leftOut } = record;
+  const { msg, vif, bridge, topology, ms, error, err, actions, leftOut, script, line } = record;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // An error names its vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
+  if (typeof line === 'string') return `${vif}: ${script}: ${line}`;
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
     bridge === undefined

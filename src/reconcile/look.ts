@@ -111,7 +111,13 @@ export class Look {
     const actions = await this.#undoScript(record, look);
     try {
       await this.#perform(record, actions);
-      const left = look();
+      let left = look();
+      if (left.length > 0) {
+        // More was wanted by the time this was done: Open vSwitch's database came up, say. What we do in vain stays.
+        actions.push(...left);
+        await this.#perform(record, left);
+        left = look();
+      }
       if (left.length > 0) {
         throw new OperationError(
           'attach',
@@ -123,7 +129,9 @@ export class Look {
         );
       }
     } catch (error) {
-      // The netdev or its bridge went while we worked on it: whatever that broke is not worth a word.
+      // The netdev or its bridge went while we worked on it: whatever that broke is not worth a word. Some of a netdev
+      // goes before the kernel says that it does.
+      await this.#host.settled();
       if (decide(record.snapshot, this.config, this.#host.observe()).kind !== 'attach')
         return this.#mark(record.id, { stale: true });
       // Fail closed: whoever could not be held to his addresses must not stay on the network.

@@ -199,6 +199,17 @@ test('removal leaves nothing', async () => {
   await until('the proxy entries to go', async () => (await domnet.ip('neighbour show proxy')) === '');
 });
 
+test('a netdev that is on its way out is no error: its sysctls go before the kernel says that it does', async () => {
+  const daemon = await domnet.vifd();
+  for (let domid = 1; domid <= 20; domid++) {
+    const vif = await plug(domid, { ip: `192.0.2.${domid + 10}` });
+    await vif.connected();
+    await vif.removeNetdev();
+    await vif.unplug();
+  }
+  expect(daemon.log.filter(({ level }) => level !== 'info')).toEqual([]);
+});
+
 test('what a vif left that went while nobody looked is removed at the start', async () => {
   const first = await domnet.vifd();
   const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });

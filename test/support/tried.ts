@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 const page = readFileSync(fileURLToPath(new URL('../../docs/security.md', import.meta.url)), 'utf8');
 
 /** A column of the table of docs/security.md that tells what was tried and what came of it. */
-export function tried(column: 'on a bridge' | 'vif-route' | 'vif-nat'): Map<string, string> {
+export function tried(
+  column: 'on a bridge' | 'on Open vSwitch' | 'vif-route' | 'vif-nat',
+): Map<string, string> {
   const [, head = '', table = ''] = /<!-- tried -->\n\n([^\n]*)\n[^\n]*\n(.*?)\n\n/s.exec(page) ?? [];
   const cells = (row: string): string[] => row.split('|').map((cell) => cell.trim());
   const at = cells(head).indexOf(column);

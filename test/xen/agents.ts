@@ -1,5 +1,13 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -56,27 +64,55 @@ export const xlDevd: Agent = {
   },
 };
 
-/** What its users install: the package, of this working copy's build. */
+let built: Promise<string> | undefined;
+
+/** What its users install, and how: the package of this working copy's build, by apt. */
 async function installVifd(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
   try {
-    await run(join(root, 'systemd/deb/build'), [dir]);
-    const deb = readdirSync(dir).find((name) => name.endsWith('.deb'));
-    if (deb === undefined) throw new Error('systemd/deb/build made no package');
+    built ??= buildPackage();
+    // Newer than the one before, whatever that was, so that apt upgrades it.
+    await run('dpkg-deb', ['-R', await built, join(dir, 'vifd')]);
+    const control = join(dir, 'vifd/DEBIAN/control');
+    writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `$&+${Date.now()}`));
     // Debian 13 has a Node vifd runs on. Debian 12 has not: the one that runs this is brought along.
-    const brought = (await rig(['domnet', 'dpkg -s nodejs >/dev/null 2>&1 || echo no'])) !== '';
-    if (brought) await write('/usr/bin/node', readFileSync(process.execPath), 755);
-    await write('/root/vifd.deb', readFileSync(join(dir, deb)));
-    await rig(['domnet', `dpkg ${brought ? '--force-depends' : ''} -i /root/vifd.deb`]);
+    const packages = ['vifd'];
+    if ((await rig(['domnet', 'dpkg -s nodejs >/dev/null 2>&1 || echo no'])) !== '') packages.push('nodejs');
+    if (packages.includes('nodejs')) await packNode(join(dir, 'nodejs'));
+    for (const name of packages) {
+      await run('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '-b', join(dir, name)]);
+      await write(`/var/tmp/${name}.deb`, readFileSync(join(dir, `${name}.deb`)));
+    }
+    const files = packages.map((name) => `/var/tmp/${name}.deb`).join(' ');
+    await rig(['domnet', `apt-get -qq install --no-install-recommends ${files} && rm ${files}`]);
   } finally {
     rmSync(dir, { recursive: true });
   }
 }
 
-/** Writes a file in domnet, whole or not at all. */
-async function write(path: string, content: Buffer, mode = 644): Promise<void> {
-  const command = `cat >${path}.new && chmod ${mode} ${path}.new && mv ${path}.new ${path}`;
-  const writing = run(rigFile, ['domnet', command]);
+async function buildPackage(): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
+  process.once('exit', () => rmSync(dir, { recursive: true }));
+  await run(join(root, 'systemd/deb/build'), [dir]);
+  const deb = readdirSync(dir).find((name) => name.endsWith('.deb'));
+  if (deb === undefined) throw new Error('systemd/deb/build made no package');
+  return join(dir, deb);
+}
+
+/** The Node that runs this, as the package that others than Debian offer. */
+async function packNode(dir: string): Promise<void> {
+  mkdirSync(join(dir, 'DEBIAN'), { recursive: true });
+  mkdirSync(join(dir, 'usr/bin'), { recursive: true });
+  copyFileSync(process.execPath, join(dir, 'usr/bin/node'));
+  writeFileSync(
+    join(dir, 'DEBIAN/control'),
+    `Package: nodejs\nVersion: ${process.versions.node}\nArchitecture: ${(await run('dpkg', ['--print-architecture'])).stdout.trim()}\nMaintainer: nobody <nobody@localhost>\nDescription: Node.js, brought along\n`,
+  );
+}
+
+/** Writes a file in domnet. */
+async function write(path: string, content: Buffer): Promise<void> {
+  const writing = run(rigFile, ['domnet', `cat >${path}`]);
   writing.child.stdin?.end(content);
   await writing;
 }

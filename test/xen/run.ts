@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 import { type Agent, vifd, xlDevd } from './agents.js';
 import { compare } from './compare.js';
-import { type Scenario, scenarios } from './scenarios.js';
+import type { Scenario } from './scenario.js';
+import { scenarios } from './scenarios.js';
+import { topologies } from './topologies.js';
 import { boot, rig, World } from './world.js';
 
 const help = `Usage: run [options]
@@ -56,7 +58,7 @@ async function main(): Promise<number> {
     [undefined, name.replace(' ', '-')].includes(options.agent),
   );
   const agents = options.agent || options.stock || options.compare ? both : [vifd];
-  const chosen = scenarios.filter(
+  const chosen = [...scenarios, ...topologies].filter(
     ({ name, short }) =>
       (!options.short || short) && (!options.only || new RegExp(options.only, 'i').test(name)),
   );

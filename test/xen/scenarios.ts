@@ -1,24 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { xlDevd } from './agents.js';
+import { mustBe, type Scenario } from './scenario.js';
 import type { Guest, World } from './world.js';
 
 /*
- * What befalls a vif on a real Xen host. Each scenario begins with the agent running and no guest, says what happens
- * and what must then be so, and leaves the tidying up to its caller. It throws what is not so; what it returns is
- * worth a column in the table.
- *
- * They are the same for every agent; what only one can do is marked `vifd`.
+ * What befalls a vif on a real Xen host, and the agent that attached it.
  */
-export interface Scenario {
-  readonly name: string;
-  /** Part of the short set, run for every change. */
-  readonly short?: true;
-  /** Asks for what the stock agent was never meant to do. */
-  readonly only?: 'vifd';
-  /** The agent may complain: something goes wrong on purpose. */
-  readonly fault?: true;
-  run(world: World): Promise<string | undefined>;
-}
-
 const eight = [0, 1, 2, 3, 4, 5, 6, 7];
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
@@ -34,11 +21,6 @@ async function workingGuest(world: World, vif = ''): Promise<Guest> {
   const guest = await world.guest({ vifs: [vif] });
   await guest.works();
   return guest;
-}
-
-/** `wanted`, or an error that says what is there instead. */
-function mustBe(what: string, found: unknown, wanted: unknown): void {
-  if (found !== wanted) throw new Error(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
 }
 
 /** The kernel's number for a netdev of domnet: another one is another netdev, even under the same name. */
@@ -103,6 +85,15 @@ export const scenarios: readonly Scenario[] = [
     name: 'restarted under traffic',
     short: true,
     run: (world) => underTraffic(world, () => world.domnet(`systemctl restart ${world.agent.unit}`)),
+  },
+  {
+    name: 'reloaded under traffic',
+    only: 'vifd',
+    run: (world) =>
+      underTraffic(world, async () => {
+        await world.configure('[bridge]\nmtu = "uplink"');
+        await world.domnet('systemctl reload vifd');
+      }),
   },
   {
     name: 'a guest with 8 vifs, created and destroyed',
@@ -208,6 +199,18 @@ export const scenarios: readonly Scenario[] = [
     run: (world) => underTraffic(world, () => world.agent.install()),
   },
   {
+    name: 'taken over from xl devd, and back, under traffic',
+    only: 'vifd',
+    run: (world) =>
+      underTraffic(world, async () => {
+        // A working vif is no business of an agent that comes to it.
+        for (const agent of [xlDevd, world.agent]) {
+          await world.domnet(agent.start);
+          await sleep(3000);
+        }
+      }),
+  },
+  {
     name: 'hung: the watchdog starts it again',
     only: 'vifd',
     fault: true,
@@ -270,7 +273,7 @@ export const scenarios: readonly Scenario[] = [
         'ip link add xenbr7 type bridge; ip link set xenbr7 up; ip addr add 10.9.0.1/24 dev xenbr7; ip addr del 10.9.0.1/24 dev xenbr0',
       );
       try {
-        await guest.works([0], { bridge: 'xenbr7' });
+        await guest.works([0], { master: 'xenbr7' });
         mustBe('hotplug-error', world.store.get(`${guest.backend(0)}/hotplug-error`) || undefined, undefined);
         await world.dom0(`xl network-detach ${guest.name} 0`);
         await guest.gone();
@@ -303,7 +306,7 @@ export const scenarios: readonly Scenario[] = [
         '9000',
       );
       await guest.run('ip link set eth0 mtu 9000');
-      await guest.reaches([0], 8900);
+      await guest.reaches([0], { size: 8900 });
     },
   },
   {

@@ -1,5 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -110,6 +111,36 @@ export class Netdevs {
   }
 }
 
+const packets = readFileSync(new URL('../support/packets.py', import.meta.url), 'utf8');
+
+/** What arrives at a device in a network namespace of domnet, until `stop`; frames in hex. */
+export class Capture {
+  readonly frames: string[] = [];
+  readonly #follower: Follower;
+
+  private constructor(namespace: string, device: string) {
+    const command = `ip netns exec ${namespace} python3 /root/packets.py capture ${device}`;
+    this.#follower = follow('domnet', command, (line) => this.frames.push(line));
+  }
+
+  static async start(world: World, namespace: string, device: string): Promise<Capture> {
+    await world.domnet(`cat >/root/packets.py <<'END'\n${packets}\nEND`);
+    const capture = new Capture(namespace, device);
+    await world.until('the capture to be ready', () => capture.frames.includes('ready'));
+    return capture;
+  }
+
+  /** A short one may have been padded on its way. */
+  saw(frame: Buffer): boolean {
+    const hex = frame.toString('hex');
+    return this.frames.some((came) => came.startsWith(hex));
+  }
+
+  stop(): void {
+    this.#follower.stop();
+  }
+}
+
 /** What `World.guest` takes. A vif is written as in xl.cfg, without the keys every vif here has (bridge and backend). */
 export interface GuestOptions {
   readonly vifs?: readonly string[];
@@ -119,12 +150,22 @@ export interface GuestOptions {
   readonly paused?: boolean;
 }
 
+/** A vif for xl, with the keys all have here; one that is routed has no bridge. */
+function vifSpec(vif: string, address: string): string {
+  const given = vif.split(/,\s*/).filter((part) => part !== '');
+  const has = (key: string) => given.some((part) => part.startsWith(`${key}=`));
+  if (!has('bridge') && !/script=vif-(route|nat)/.test(vif)) given.push('bridge=xenbr0');
+  if (!has('backend')) given.push('backend=domnet');
+  return given.join(',').replace('@', address);
+}
+
 export class World {
   readonly store = new Store();
   netdevs = new Netdevs();
   readonly agent: Agent;
   domnetId = 0;
   #guests = 0;
+  #configured = false;
 
   private constructor(agent: Agent) {
     this.agent = agent;
@@ -168,33 +209,35 @@ export class World {
     this.netdevs = new Netdevs();
   }
 
-  /** Boots a guest, and returns when `xl create` does. Its vifs are on xenbr0 unless they say otherwise. */
+  /** vifd's configuration, until the end of the scenario, applied by a reload. */
+  async configure(toml: string): Promise<void> {
+    this.#configured = true;
+    await this.domnet(
+      `cd /etc/vifd; [ -e rig.orig ] || cp vifd.toml rig.orig; cat >vifd.toml <<'END'\n${toml}\nEND\nsystemctl reload vifd`,
+    );
+  }
+
+  /**
+   * Boots a guest, and returns when `xl create` does. Its vifs are on xenbr0 unless they say otherwise; an `@` in one is
+   * the guest's address on it.
+   */
   async guest(options: GuestOptions = {}): Promise<Guest> {
-    const number = ++this.#guests;
-    const vifs = (options.vifs ?? ['']).map((vif) => this.#vifSpec(vif));
-    const name = `g${number}`;
-    await rig(['mkguest', name, ...vifs], {
-      GUEST_ADDRESS: `10.9.0.${10 + number}`,
+    const guest = new Guest(this, ++this.#guests);
+    const vifs = (options.vifs ?? ['']).map((vif, devid) => vifSpec(vif, guest.address(devid)));
+    await rig(['mkguest', guest.name, ...vifs], {
+      GUEST_ADDRESS: guest.address(0),
       GUEST_MEMORY: `${options.memory ?? 160}`,
       GUEST_TYPE: options.type ?? 'pv',
       GUEST_PAUSED: options.paused ? '-p' : '',
     });
-    const guest = new Guest(this, name);
     await guest.findDomid();
     return guest;
   }
 
-  /** `xl network-attach`; what it takes are words, where xl.cfg has commas. */
-  async attach(guest: Guest, vif = ''): Promise<void> {
-    await this.dom0(`xl network-attach ${guest.name} ${this.#vifSpec(vif).replaceAll(',', ' ')}`);
-  }
-
-  #vifSpec(vif: string): string {
-    const given = vif.split(/,\s*/).filter((part) => part !== '');
-    const has = (key: string) => given.some((part) => part.startsWith(`${key}=`));
-    if (!has('bridge')) given.push('bridge=xenbr0');
-    if (!has('backend')) given.push('backend=domnet');
-    return given.join(',');
+  /** `xl network-attach` of the guest's vif `devid`; what it takes are words, where xl.cfg has commas. */
+  async attach(guest: Guest, vif = '', devid = 0): Promise<void> {
+    const words = vifSpec(vif, guest.address(devid)).split(',');
+    await this.dom0(`xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`);
   }
 
   /** Waits until `look` finds something in what the witnesses have seen; fails with `what` when it never does. */
@@ -232,28 +275,47 @@ export class World {
    * @returns what was left though nothing should be, in words
    */
   async clean(): Promise<string[]> {
-    const backends = `/local/domain/${this.domnetId}/backend`;
-    const nodes = await this.dom0(`
-      for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $2 }'); do xl destroy $id; done >/dev/null 2>&1
-      for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-      echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`);
+    const nodes = await this.endGuests();
+    if (this.#configured)
+      await this.domnet('cd /etc/vifd; mv rig.orig vifd.toml; systemctl reload vifd || systemctl start vifd');
+    this.#configured = false;
     const links = await this.domnet(`
-      ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
+      ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0|ovs-system)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
       for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done # scripts still at work
       ${this.agent.start}`);
-    return `${nodes}\n${links}`.split(/\s+/).filter((left) => left !== '');
+    return [...nodes, ...words(links)];
+  }
+
+  /** Ends all guests. @returns the vifs xenstore still has of them */
+  async endGuests(): Promise<string[]> {
+    const backends = `/local/domain/${this.domnetId}/backend`;
+    return words(
+      await this.dom0(`
+        for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $2 }'); do xl destroy $id; done >/dev/null 2>&1
+        for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
+        echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`),
+    );
   }
 }
+
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== '');
 
 /** A guest, and where its vifs are seen from the three sides. */
 export class Guest {
   readonly #world: World;
+  readonly #number: number;
   readonly name: string;
   domid = 0;
 
-  constructor(world: World, name: string) {
+  constructor(world: World, number: number) {
     this.#world = world;
-    this.name = name;
+    this.#number = number;
+    this.name = `g${number}`;
+  }
+
+  /** What `netfront` gives to the interface of vif `devid`. */
+  address(devid: number): string {
+    return `10.9.${devid}.${10 + this.#number}`;
   }
 
   /** Reboot, restore and migration give the guest another id. */
@@ -301,8 +363,13 @@ export class Guest {
   /**
    * The vifs work, from all three sides: xl in dom0 says so, in domnet the netdev is an active port of the bridge, and
    * from the guest every interface reaches it.
+   * @param at.master `null` when the netdev is to be no port
+   * @param at.peer who is to answer the guest
    */
-  async works(devids: readonly number[] = [0], at: { bridge?: string; netdev?: string } = {}): Promise<void> {
+  async works(
+    devids: readonly number[] = [0],
+    at: { master?: string | null; netdev?: string; peer?: string } = {},
+  ): Promise<void> {
     await this.connected(devids);
     const listed = await this.#world.dom0(`xl network-list ${this.name}`);
     const links = await this.#world.domnet('ip -o link show');
@@ -312,16 +379,21 @@ export class Guest {
       }
       const name = at.netdev ?? this.netdev(n);
       const link = links.split('\n').find((line) => line.includes(` ${name}: `)) ?? `no netdev ${name}`;
-      if (!/<.*\bUP,LOWER_UP>/.test(link) || !link.includes(` master ${at.bridge ?? 'xenbr0'} `))
-        throw new Error(link);
+      const master = / master (\S+)/.exec(link)?.[1] ?? null;
+      const wanted = at.master === undefined ? 'xenbr0' : at.master;
+      if (!/<.*\bUP,LOWER_UP>/.test(link) || master !== wanted) throw new Error(link);
     }
-    await this.reaches(devids);
+    await this.reaches(devids, at);
   }
 
-  /** Packets go from the guest to the bridge and back. */
-  async reaches(devids: readonly number[] = [0], size = 56): Promise<void> {
+  /** Packets go from the guest to `peer`, by default the bridge, and back. */
+  async reaches(
+    devids: readonly number[] = [0],
+    { peer, size = 56 }: { peer?: string; size?: number } = {},
+  ): Promise<void> {
     const pings = devids.map(
-      (n) => `{ ping -q -c 2 -i 0.2 -W 3 -s ${size} -I eth${n} 10.9.${n}.1 || echo eth${n} FAILS; }`,
+      (n) =>
+        `{ ping -q -c 2 -i 0.2 -W 3 -s ${size} -I eth${n} ${peer ?? `10.9.${n}.1`} || echo eth${n} FAILS; }`,
     );
     const said = await this.run(`netfront; ${pings.join('; ')}`);
     if (/FAILS|100% packet loss/.test(said))

@@ -42,6 +42,10 @@ test.each([
   ],
   [{ msg: 'vif removed', ...vif }, 'vif5.0 removed'],
   [
+    { msg: 'script output', ...vif, script: '/etc/xen/scripts/vif-ours', line: 'no cable' },
+    'vif5.0: /etc/xen/scripts/vif-ours: no cable',
+  ],
+  [
     { msg: 'vif adopted', ...vif, topology: 'openvswitch', bridge: 'ovs0' },
     'vif5.0 adopted to openvswitch ovs0',
   ],

@@ -1,0 +1,338 @@
+import { attempts, ipKey, lastOne, type Parties } from '../support/forgeries.js';
+import { ethernet, etherTypes, ipv4, udp } from '../support/frames.js';
+import { tried } from '../support/tried.js';
+import { mustBe, type Scenario } from './scenario.js';
+import { at, bridge, nat, openvswitch, routed, type Site } from './sites.js';
+import { Capture, type Guest, type World } from './world.js';
+
+/*
+ * What a vif is attached to, and who may speak on it: with packets, through the real netfront and netback, which is
+ * where Linux' bridge filters VLANs and where Open vSwitch has its datapath in the kernel.
+ */
+
+/** A guest whose first vif is at the site, as its administrator has set it up. */
+async function guestAt(world: World, site: Site, more = ''): Promise<Guest> {
+  const guest = await world.guest({ vifs: [[site.vif, more].filter((part) => part !== '').join(',')] });
+  await guest.run(`netfront; ${site.join(guest)}`);
+  return guest;
+}
+
+/** Attached, used, detached, and attached again: once around for every topology. */
+const around = (site: Site): Scenario => ({
+  name: `${site.name}: attached, detached, again`,
+  run: (world) =>
+    at(world, site, async () => {
+      const guest = await guestAt(world, site);
+      await guest.works([0], site);
+      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await guest.gone();
+      await world.attach(guest, site.vif);
+      await guest.connected();
+      await guest.run(`netfront; ${site.join(guest)}`);
+      await guest.works([0], site);
+      return undefined;
+    }),
+});
+
+/** It must not get through. */
+async function noPacket(guest: Guest, command: string): Promise<void> {
+  const said = await guest.run(`${command} && echo PASSES; true`);
+  if (said.includes('PASSES')) throw new Error(`it gets through: ${command}`);
+}
+
+const attacker = '00:16:3e:00:01:00';
+const listener = '00:16:3e:00:02:00';
+
+/** A host in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port. */
+const listening = (mac: string, plug: string) => `
+  ip netns add lis; ip link add lis0 type veth peer name eth0 address ${mac} netns lis
+  ip link set lis0 up; ip -n lis link set eth0 up; ${plug}`;
+
+/** Sends frames from the guest's eth0 as they are, one after the other. */
+const send = (guest: Guest, frames: readonly Buffer[]) =>
+  guest.run(
+    `ip link set eth0 up; sendframes eth0 <<END\n${frames.map((frame) => frame.toString('hex')).join('\n')}\nEND`,
+  );
+
+/** Everything docs/security.md says was tried, tried here: what the guest forges, and what is honest. */
+const forgeries = (site: Site, column: 'on a bridge' | 'on Open vSwitch', plug: string): Scenario => ({
+  name: `${site.name}: a guest that forges`,
+  only: 'vifd',
+  run: (world) =>
+    at(world, site, async () => {
+      const parties: Parties = { from: attacker, to: listener };
+      await world.domnet(listening(listener, plug));
+      const guest = await guestAt(world, site, `mac=${attacker},ip=${ipKey}`);
+      await guest.connected();
+      const capture = await Capture.start(world, 'lis', 'eth0');
+      const rows = attempts(parties);
+      try {
+        await send(guest, [...rows.map(({ frame }) => frame), lastOne(parties)]);
+        await world.until('the last frame', () => capture.saw(lastOne(parties)));
+      } finally {
+        capture.stop();
+        await world.domnet('ip link del lis0; ip netns del lis');
+      }
+      const said = tried(column);
+      const wrong = rows
+        .map(({ what, frame }) => ({ what, came: capture.saw(frame) ? 'arrived' : 'dropped' }))
+        .filter(({ what, came }) => came !== said.get(what));
+      if (wrong.length > 0) throw new Error(wrong.map(({ what, came }) => `${what}: ${came}`).join('; '));
+      return `${rows.length} kinds of frames`;
+    }),
+});
+
+/** One who is routed sends from its address, from another's, and from another MAC. */
+const routedForgeries = (site: Site): Scenario => ({
+  name: `${site.name}: a guest that forges`,
+  only: 'vifd',
+  run: (world) =>
+    at(world, site, async () => {
+      const guest = await guestAt(world, site, `mac=${attacker}`);
+      await guest.works([0], site);
+      const capture = await Capture.start(world, 'out', 'eth0');
+      const datagram = (port: number, from: string, source = attacker) =>
+        ethernet(
+          'fe:ff:ff:ff:ff:ff',
+          source,
+          etherTypes.ip,
+          ipv4({ from, to: site.peer, protocol: 17, id: port }, udp(port, port)),
+        );
+      // The destination port tells which it was: no router and no masquerade changes it.
+      const came = (port: number) =>
+        capture.frames.some((hex) => hex.slice(72, 76) === port.toString(16).padStart(4, '0'));
+      const own = guest.address(0);
+      await send(guest, [
+        datagram(4001, own),
+        datagram(4002, '10.9.0.200'),
+        datagram(4003, own, '00:16:3e:66:66:66'),
+        datagram(4004, own),
+      ]);
+      await world.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
+      mustBe('who passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
+      return undefined;
+    }),
+});
+
+export const topologies: readonly Scenario[] = [
+  around(openvswitch),
+  around(routed),
+  around(nat),
+  {
+    name: 'bridge: VLANs',
+    only: 'vifd',
+    fault: true,
+    run: (world) =>
+      at(
+        world,
+        {
+          ...bridge,
+          make: `ip link add xenbr9 type bridge; ip link set xenbr9 up
+            for n in 0 1; do vid=$((10 + 10 * n)); ip link add link xenbr9 name xenbr9.$vid type vlan id $vid; ip link set xenbr9.$vid up
+              ip addr del 10.9.$n.1/24 dev xenbr0; ip addr add 10.9.$n.1/24 dev xenbr9.$vid; bridge vlan add dev xenbr9 vid $vid self 2>/dev/null; done`,
+          unmake: 'ip link del xenbr9; for n in 0 1; do ip addr add 10.9.$n.1/24 dev xenbr0; done',
+        },
+        async () => {
+          const guest = await world.guest({
+            vifs: ['bridge=xenbr9,vlan=10', 'bridge=xenbr9,vlan=10p/20-30'],
+          });
+          // xl before 4.19 does not know the key: it is written as xl would.
+          for (const [n, vlan] of ['10', '10p/20-30'].entries()) {
+            const key = `${guest.backend(n)}/vlan`;
+            await world.dom0(
+              `[ "$(xenstore-read ${key} 2>/dev/null)" = ${vlan} ] || xenstore-write ${key} ${vlan}`,
+            );
+          }
+          const error = await world.until('hotplug-error', () =>
+            world.store.get(`${guest.backend(0)}/hotplug-error`),
+          );
+          const link = await world.domnet(`ip -o link show ${guest.netdev(0)}`);
+          if (link.includes(',UP')) throw new Error(`up without its VLAN: ${link}`);
+
+          await world.domnet(
+            'ip link set xenbr9 type bridge vlan_filtering 1; for v in 10 20; do bridge vlan add dev xenbr9 vid $v self; done',
+          );
+          await guest.connected([0, 1]);
+          const vlans = async (n: number) => {
+            const said = await world.domnet(`bridge -j -c vlan show dev ${guest.netdev(n)}`);
+            const [port] = JSON.parse(said) as [
+              { vlans: { vlan: number; vlanEnd?: number; flags?: string[] }[] },
+            ];
+            const words = port.vlans.map(({ vlan, vlanEnd, flags = [] }) =>
+              [vlanEnd === undefined ? vlan : `${vlan}-${vlanEnd}`, ...flags].join(' '),
+            );
+            return words.join(', ');
+          };
+          mustBe('VLANs of the first', await vlans(0), '10 PVID Egress Untagged');
+          const range = Array.from({ length: 11 }, (_, i) => 20 + i).join(', ');
+          mustBe('VLANs of the second', await vlans(1), `10 PVID Egress Untagged, ${range}`);
+          // Untagged, the guest is in VLAN 10; where it may tag, in 20 as well.
+          await guest.reaches([0]);
+          const tagged = (n: number) =>
+            `ip link add link eth${n} name eth${n}.20 type vlan id 20; ip link set eth${n}.20 up; ip addr flush dev eth1
+             ip addr add ${guest.address(1)}/24 dev eth${n}.20; ping -q -c 2 -W 3 -I eth${n}.20 10.9.1.1`;
+          await noPacket(guest, tagged(0));
+          await guest.run(`ip link del eth0.20; ${tagged(1)}`);
+          // Another VLAN, while it runs.
+          await guest.run('ip link del eth1.20; ip link set eth1 down');
+          await world.dom0(`xenstore-write ${guest.backend(0)}/vlan 20`);
+          await world.domnet('sleep 2');
+          mustBe('VLANs after the change', await vlans(0), '20 PVID Egress Untagged');
+          await noPacket(guest, 'ping -q -c 2 -W 2 -I eth0 10.9.0.1');
+          await guest.run(
+            `ip addr flush dev eth0; ip addr add ${guest.address(1)}/24 dev eth0; ping -q -c 2 -W 3 -I eth0 10.9.1.1`,
+          );
+          return error;
+        },
+      ),
+  },
+  {
+    name: 'Open vSwitch: tag and trunk',
+    run: (world) =>
+      at(world, openvswitch, async () => {
+        const guest = await world.guest({
+          vifs: ['', '.20'].map((tag) => `script=vif-openvswitch,bridge=ovsbr0${tag}`),
+        });
+        await guest.works([0, 1], { master: 'ovs-system' });
+        const port = await world.domnet(`ovs-vsctl get port ${guest.netdev(1)} tag`);
+        mustBe('the tag', port.trim(), '20');
+        // One in VLAN 20 alone does not hear the others.
+        await noPacket(
+          guest,
+          `ip addr flush dev eth0; ip addr add ${guest.address(0)}/24 dev eth1; ping -q -c 2 -W 2 -I eth1 10.9.0.1`,
+        );
+        return undefined;
+      }),
+  },
+  {
+    name: 'NAT: a guest leases its address',
+    only: 'vifd',
+    run: (world) =>
+      at(world, nat, async () => {
+        await world.configure('[nat]\ndhcp = "dnsmasq"\nnetwork = "172.20.0.0/14"');
+        const guest = await world.guest({ vifs: ['script=vif-nat'] });
+        await guest.connected();
+        const lease = await guest.run(
+          `ip addr flush dev eth0; ip link set eth0 up
+           printf '#!/bin/sh\\n[ "$1" = bound ] || exit 0\\nip addr add $ip/$mask dev $interface\\nip route add $router dev $interface\\nip route add default via $router\\necho $ip $router\\n' >/bin/lease
+           chmod +x /bin/lease; udhcpc -i eth0 -n -q -t 10 -s /bin/lease`,
+        );
+        await guest.run('ping -q -c 2 -W 3 192.0.2.9');
+        return lease.split('\n').find((line) => line.startsWith('172.')) ?? lease;
+      }),
+  },
+  forgeries(bridge, 'on a bridge', 'ip link set lis0 master xenbr0'),
+  forgeries(openvswitch, 'on Open vSwitch', 'ovs-vsctl add-port ovsbr0 lis0'),
+  routedForgeries(routed),
+  routedForgeries(nat),
+  {
+    name: 'the firewall reloaded: a guest that forges all the while',
+    only: 'vifd',
+    run: (world) =>
+      at(world, bridge, async () => {
+        await world.domnet(listening(listener, 'ip link set lis0 master xenbr0'));
+        const guest = await guestAt(world, bridge, `mac=${attacker},ip=@`);
+        await guest.works();
+        const forged = ethernet(
+          listener,
+          attacker,
+          etherTypes.ip,
+          ipv4({ from: '10.9.0.200', to: '10.9.0.201', protocol: 17 }, udp(1, 1)),
+        );
+        const capture = await Capture.start(world, 'lis', 'eth0');
+        try {
+          await guest.run(
+            `echo ${forged.toString('hex')} >/forged; (while :; do cat /forged; done | sendframes eth0) & echo $! >/forging; sleep 1`,
+          );
+          for (let i = 0; i < 5; i++) await world.domnet('nft flush ruleset; sleep 0.5');
+          await guest.run('kill $(cat /forging)');
+        } finally {
+          capture.stop();
+          await world.domnet('ip link del lis0; ip netns del lis');
+        }
+        const came = capture.frames.filter((hex) => hex.startsWith(forged.toString('hex'))).length;
+        mustBe('forged frames that came through', came, 0);
+        await guest.reaches();
+        return undefined;
+      }),
+  },
+  {
+    name: 'the sandbox denies nothing',
+    only: 'vifd',
+    run: (world) =>
+      at(world, nat, async () => {
+        // strace sees what seccomp, the device policy and the read-only mounts answer; it is not in the sandbox itself.
+        await world.domnet(
+          `systemd-run -q -u denials strace -f -q -Z -e signal=none -o /root/denials -p $(systemctl show -P MainPID vifd)
+           until [ "$(grep TracerPid: /proc/$(systemctl show -P MainPID vifd)/status | cut -f2)" != 0 ]; do sleep 0.2; done`,
+        );
+        try {
+          await world.configure('[nat]\ndhcp = "dnsmasq"');
+          const vifs = [`mac=${attacker},ip=@`, nat.vif, 'script=vif-route,gatewaydev=wan0,ip=@'];
+          const guest = await world.guest({ vifs });
+          await guest.connected([0, 1, 2]);
+          await world.domnet('vifd status; vifd check || :');
+          await world.dom0(`for n in 0 1 2; do xl network-detach ${guest.name} $n; done`);
+          await guest.gone([0, 1, 2]);
+        } finally {
+          await world.domnet('systemctl stop denials');
+        }
+        const denied = await world.domnet(
+          "grep -E ' (EPERM|EACCES|EROFS) ' /root/denials || :; dmesg | grep -E 'audit|seccomp' || :",
+        );
+        mustBe('what was denied', denied.trim(), '');
+        return undefined;
+      }),
+  },
+  {
+    name: "an operator's own script",
+    async run(world) {
+      const script = '/etc/xen/scripts/vif-ours';
+      const text = `#!/bin/bash
+        echo "$1 $vif"
+        [ "$1" = online ] || exit 0
+        ip link set "$vif" master xenbr0 up && xenstore-write "$XENBUS_PATH/hotplug-status" connected`;
+      await world.domnet(`cat >${script} <<'END'\n${text}\nEND\nchmod 755 ${script}`);
+      const since = await world.now();
+      const guest = await world.guest({ vifs: ['script=vif-ours'] });
+      await guest.works();
+      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await guest.gone();
+      const command = `journalctl -o cat -u ${world.agent.unit} --since @${since.toFixed(3)}; rm ${script}`;
+      const said = await world.domnet(command);
+      if (!said.includes(`offline ${guest.netdev(0)}`))
+        throw new Error(`the journal has no word of it: ${said}`);
+      return undefined;
+    },
+  },
+  {
+    name: 'bridge and ip rewritten by dom0, connected as it is',
+    only: 'vifd',
+    run: (world) =>
+      at(
+        world,
+        {
+          ...bridge,
+          make: 'ip link add xenbr9 type bridge; ip link set xenbr9 up',
+          unmake: 'ip link del xenbr9',
+        },
+        async () => {
+          const guest = await guestAt(world, bridge, 'ip=@');
+          await guest.works();
+          const before = await world.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
+          await world.dom0(`xenstore-write ${guest.backend(0)}/ip 10.9.0.250`);
+          await noPacket(guest, 'sleep 1; ping -q -c 2 -W 1 10.9.0.1');
+          await world.dom0(
+            `xenstore-write ${guest.backend(0)}/ip ${guest.address(0)} ${guest.backend(0)}/bridge xenbr9`,
+          );
+          await noPacket(guest, 'sleep 1; ping -q -c 2 -W 1 10.9.0.1');
+          await world.dom0(`xenstore-write ${guest.backend(0)}/bridge xenbr0`);
+          await guest.run('sleep 1');
+          await guest.works();
+          const after = await world.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
+          mustBe('ifindex', after, before);
+          return undefined;
+        },
+      ),
+  },
+];
