@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from './agents.js';
 import type { Result } from './run.js';
+import { at, type Site } from './sites.js';
 import { type Guest, World } from './world.js';
 
 /*
@@ -8,6 +9,8 @@ import { type Guest, World } from './world.js';
  * domnet to the moment dom0 sees `connected` in xenstore, both on the clock Xen gives all domains; xl's own time for a
  * detach; processor and memory as the unit's control group counts them, with every script the agent starts.
  */
+
+/** At one site. Times are in ms, processor time in seconds. */
 interface Measures {
   readonly one: number[];
   readonly eight: { readonly last: number; readonly connected: number }[];
@@ -15,6 +18,10 @@ interface Measures {
   readonly destroyEight: number[];
   readonly cpuPerVif: number;
   readonly cpuPerEight: number;
+}
+
+/** Of the agent by itself: seconds a minute, and MiB. The peak is that of all that was measured. */
+interface Cost {
   readonly cpuIdle: number;
   readonly memoryIdle: number;
   readonly memoryPeak: number;
@@ -23,11 +30,20 @@ interface Measures {
 const devids = [0, 1, 2, 3, 4, 5, 6, 7];
 const rounds = { one: 5, eight: 2 };
 
-async function measure(world: World, say: (text: string) => void): Promise<Measures> {
-  const cpu = async () =>
-    Number(await world.domnet(`sed -n 's/^usage_usec //p' ${world.cgroup}/cpu.stat`)) / 1e6;
-  const memory = async (what: string) =>
-    Number(await world.domnet(`cat ${world.cgroup}/memory.${what}`)) / 2 ** 20;
+const cpu = async (world: World) =>
+  Number(await world.domnet(`sed -n 's/^usage_usec //p' ${world.cgroup}/cpu.stat`)) / 1e6;
+const memory = async (world: World, what: string) =>
+  Number(await world.domnet(`cat ${world.cgroup}/memory.${what}`)) / 2 ** 20;
+
+async function idle(world: World): Promise<Omit<Cost, 'memoryPeak'>> {
+  await world.domnet(`systemctl restart ${world.agent.unit}; sleep 5`);
+  const memoryIdle = await memory(world, 'current');
+  const before = await cpu(world);
+  await sleep(20_000);
+  return { memoryIdle, cpuIdle: ((await cpu(world)) - before) * 3 };
+}
+
+async function measure(world: World, site: Site, say: (text: string) => void): Promise<Measures> {
   /** Milliseconds from the netdev to `connected`. */
   const took = (guest: Guest, n: number) => {
     const status = `${guest.backend(n)}/hotplug-status`;
@@ -40,21 +56,15 @@ async function measure(world: World, say: (text: string) => void): Promise<Measu
     return Number((await world.dom0(script)).trim());
   };
 
-  await world.domnet(`systemctl restart ${world.agent.unit}; sleep 5`);
-  const memoryIdle = await memory('current');
-  const cpuBefore = await cpu();
-  await sleep(20_000);
-  const cpuIdle = ((await cpu()) - cpuBefore) * 3;
-
   const one: number[] = [];
   const detach: number[] = [];
   const guest = await world.guest({ vifs: [] });
   await guest.run('true');
-  const cpuOne = await cpu();
+  const cpuOne = await cpu(world);
   for (let round = 0; round < rounds.one; round++) {
     const seen = world.store.events.length;
     world.netdevs.bornAt.delete(guest.netdev(0));
-    await world.attach(guest);
+    await world.attach(guest, site.vif);
     await guest.connected();
     world.store.events.splice(0, seen);
     one.push(took(guest, 0));
@@ -62,18 +72,17 @@ async function measure(world: World, say: (text: string) => void): Promise<Measu
     await guest.gone();
   }
   await sleep(1000);
-  const cpuPerVif = ((await cpu()) - cpuOne) / rounds.one;
-  await world.clean();
-  say(
-    `${world.agent.name}: ${one.map(Math.round).join(', ')} ms to connected, ${detach.join(', ')} ms to detach`,
-  );
+  const cpuPerVif = ((await cpu(world)) - cpuOne) / rounds.one;
+  await world.endGuests();
+  const who = `${world.agent.name}, ${site.name}`;
+  say(`${who}: ${one.map(Math.round).join(', ')} ms to connected, ${detach.join(', ')} ms to detach`);
 
   const eight: Measures['eight'][number][] = [];
   const destroyEight: number[] = [];
-  const cpuEight = await cpu();
+  const cpuEight = await cpu(world);
   for (let round = 0; round < rounds.eight; round++) {
     // The agent may be so busy that netback does not answer xl in time; then there is no guest.
-    const many = await world.guest({ vifs: devids.map(() => '') }).catch(() => undefined);
+    const many = await world.guest({ vifs: devids.map(() => site.vif) }).catch(() => undefined);
     if (many === undefined) {
       eight.push({ last: Number.NaN, connected: 0 });
     } else {
@@ -87,12 +96,12 @@ async function measure(world: World, say: (text: string) => void): Promise<Measu
       destroyEight.push(await wall(`xl destroy ${many.name}`));
       await sleep(2000);
     }
-    await world.clean();
+    await world.endGuests();
+    await world.scriptsEnded();
   }
-  const cpuPerEight = ((await cpu()) - cpuEight) / rounds.eight;
-  const memoryPeak = await memory('peak');
-  say(`${world.agent.name}: 8 vifs in ${eight.map(({ last }) => Math.round(last)).join(', ')} ms`);
-  return { one, eight, detach, destroyEight, cpuPerVif, cpuPerEight, cpuIdle, memoryIdle, memoryPeak };
+  const cpuPerEight = ((await cpu(world)) - cpuEight) / rounds.eight;
+  say(`${who}: 8 vifs in ${eight.map(({ last }) => Math.round(last)).join(', ')} ms`);
+  return { one, eight, detach, destroyEight, cpuPerVif, cpuPerEight };
 }
 
 const median = (values: readonly number[]) =>
@@ -104,39 +113,69 @@ const eightText = (of: Measures['eight']) =>
     return connected === devids.length ? ms(last) : `${connected} of 8 after ${ms(last)}`;
   });
 
-/** Both agents measured on the machine that is up, and what the scenarios found, as Markdown. */
+/** Both agents measured at every site on the machine that is up, and what the scenarios found, as Markdown. */
 export async function compare(
   agents: readonly Agent[],
+  sites: readonly Site[],
   say: (text: string) => void,
   results: readonly Result[],
 ): Promise<string> {
-  const columns: Measures[] = [];
+  const costs: Cost[] = [];
+  const measured = new Map<Site, Measures[]>(sites.map((site) => [site, []]));
   for (const agent of agents) {
     say(`measuring ${agent.name}`);
     const world = await World.open(agent);
-    columns.push(await measure(world, say));
+    const alone = await idle(world);
+    for (const [site, columns] of measured) {
+      columns.push(await at(world, site, () => measure(world, site, say)));
+      await world.clean();
+    }
+    costs.push({ ...alone, memoryPeak: await memory(world, 'peak') });
     world.close();
   }
-  const row = (what: string, cell: (of: Measures) => string) =>
-    `| ${what} | ${columns.map(cell).join(' | ')} |`;
   const names = agents.map(({ name }) => name);
+  const header = [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---:|').join('')}`];
+  const row = (what: string, cells: readonly string[]) => `| ${what} | ${cells.join(' | ')} |`;
   const table = [
-    `| | ${names.join(' | ')} |`,
-    `|---|${names.map(() => '---|').join('')}`,
-    row('one vif, netdev to `connected`, median of 5', ({ one }) => ms(median(one))),
-    row('8 vifs at once, first netdev to last `connected`, twice', ({ eight }) =>
-      eightText(eight).join('; '),
-    ),
-    row('`xl network-detach`, median of 5', ({ detach }) => ms(median(detach))),
+    ...header,
+    ...[...measured].flatMap(([{ name }, columns]) => [
+      row(
+        `**${name}**: one vif, netdev to \`connected\``,
+        columns.map(({ one }) => ms(median(one))),
+      ),
+      row(
+        '8 vifs at once, first netdev to last `connected`',
+        columns.map(({ eight }) => eightText(eight).join('; ')),
+      ),
+      row(
+        '`xl network-detach`',
+        columns.map(({ detach }) => ms(median(detach))),
+      ),
+      row(
+        '`xl destroy` of a guest with 8 vifs',
+        columns.map(({ destroyEight }) => destroyEight.map(ms).join('; ') || '–'),
+      ),
+      row(
+        'processor time, one vif attached and detached',
+        columns.map(({ cpuPerVif }) => `${cpuPerVif.toFixed(2)} s`),
+      ),
+      row(
+        'processor time, 8 vifs created and destroyed',
+        columns.map(({ cpuPerEight }) => `${cpuPerEight.toFixed(1)} s`),
+      ),
+    ]),
     row(
-      '`xl destroy` of a guest with 8 vifs, twice',
-      ({ destroyEight }) => destroyEight.map(ms).join('; ') || '–',
+      '**idle**: processor time a minute',
+      costs.map(({ cpuIdle }) => `${cpuIdle.toFixed(2)} s`),
     ),
-    row('processor time, one vif attached and detached', ({ cpuPerVif }) => `${cpuPerVif.toFixed(2)} s`),
-    row('processor time, 8 vifs created and destroyed', ({ cpuPerEight }) => `${cpuPerEight.toFixed(1)} s`),
-    row('processor time, a minute of idling', ({ cpuIdle }) => `${cpuIdle.toFixed(2)} s`),
-    row('memory, idle', ({ memoryIdle }) => `${memoryIdle.toFixed(1)} MiB`),
-    row('memory, peak', ({ memoryPeak }) => `${memoryPeak.toFixed(1)} MiB`),
+    row(
+      'memory, idle',
+      costs.map(({ memoryIdle }) => `${memoryIdle.toFixed(1)} MiB`),
+    ),
+    row(
+      'memory, peak of all the above',
+      costs.map(({ memoryPeak }) => `${memoryPeak.toFixed(1)} MiB`),
+    ),
   ];
   const scenarios = [...new Set(results.map(({ scenario }) => scenario))].map((scenario) => {
     const cells = agents.map((agent) => {
@@ -147,6 +186,5 @@ export async function compare(
     });
     return `| ${scenario.name} | ${cells.join(' | ')} |`;
   });
-  const header = [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---|').join('')}`];
   return `${[...table, ...(scenarios.length > 0 ? ['', ...header, ...scenarios] : [])].join('\n')}\n`;
 }

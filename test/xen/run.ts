@@ -3,6 +3,7 @@ import { type Agent, vifd, xlDevd } from './agents.js';
 import { compare } from './compare.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
+import { sites } from './sites.js';
 import { topologies } from './topologies.js';
 import { boot, rig, World } from './world.js';
 
@@ -13,7 +14,7 @@ Boots Xen with a driver domain in QEMU, puts vifd into it and runs the scenarios
   --suite trixie|bookworm            Debian 13 (default) or Debian 12
   --xenstored oxenstored|xenstored   only with this xenstored; by default all with Debian's choice, oxenstored,
                                      and the short set with the other
-  --only PATTERN                     scenarios whose name matches
+  --only PATTERN                     scenarios whose name matches; for --compare, topologies too
   --short                            the short set
   --agent vifd|xl-devd               only this one
   --stock                            run the same with xl devd afterwards
@@ -35,6 +36,8 @@ const { values: options } = parseArgs({
   },
 });
 process.env.SUITE = options.suite;
+
+const matches = (name: string) => !options.only || new RegExp(options.only, 'i').test(name);
 
 export interface Result {
   readonly agent: Agent;
@@ -59,8 +62,7 @@ async function main(): Promise<number> {
   );
   const agents = options.agent || options.stock || options.compare ? both : [vifd];
   const chosen = [...scenarios, ...topologies].filter(
-    ({ name, short }) =>
-      (!options.short || short) && (!options.only || new RegExp(options.only, 'i').test(name)),
+    ({ name, short }) => (!options.short || short) && matches(name),
   );
   if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');
   const results: Result[] = [];
@@ -122,7 +124,10 @@ async function runOn(
       world.close();
     }
   }
-  if (options.compare) process.stdout.write(await compare(agents, say, results));
+  if (options.compare) {
+    const chosen = sites.filter(({ name }) => matches(name));
+    process.stdout.write(await compare(agents, chosen.length > 0 ? chosen : sites, say, results));
+  }
   return results;
 }
 

@@ -281,9 +281,17 @@ export class World {
     this.#configured = false;
     const links = await this.domnet(`
       ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0|ovs-system)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
-      for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done # scripts still at work
-      ${this.agent.start}`);
+      ${this.#scriptsEnd}; ${this.agent.start}`);
     return [...nodes, ...words(links)];
+  }
+
+  /** Waits for the scripts the agent still has at work. */
+  async scriptsEnded(): Promise<void> {
+    await this.domnet(this.#scriptsEnd);
+  }
+
+  get #scriptsEnd(): string {
+    return `for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done`;
   }
 
   /** Ends all guests. @returns the vifs xenstore still has of them */
