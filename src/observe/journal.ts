@@ -65,6 +65,7 @@ function sentence(record: LogRecord): string {
   // An error names its vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
   if (typeof line === 'string') return `${vif}: ${script}: ${line}`;
+  const to = msg === 'vif adopted' ? 'on' : 'to';
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
     bridge === undefined
@@ -73,8 +74,8 @@ function sentence(record: LogRecord): string {
         : `(${topology})`
       : // A script is what attaches, not what is attached to.
         topology === 'script'
-        ? `to bridge ${bridge} (script)`
-        : `to ${topology ?? 'bridge'} ${bridge}`,
+        ? `${to} bridge ${bridge} (script)`
+        : `${to} ${topology ?? 'bridge'} ${bridge}`,
     ms === undefined ? '' : `in ${ms} ms`,
   ].filter(Boolean);
   const tail = [

@@ -47,7 +47,7 @@ test.each([
   ],
   [
     { msg: 'vif adopted', ...vif, topology: 'openvswitch', bridge: 'ovs0' },
-    'vif5.0 adopted to openvswitch ovs0',
+    'vif5.0 adopted on openvswitch ovs0',
   ],
   [{ msg: 'vif attached', ...vif, topology: 'route' }, 'vif5.0 attached (route)'],
   [
