@@ -161,7 +161,7 @@ function report(results: readonly Result[], agents: readonly Agent[]): number {
   if (options.keep) {
     const command = `SUITE=${options.suite} test/xen/rig`;
     console.log(
-      `The machine is up:\n  ${command} dom0\n  ${command} domnet\n  ${command} mkguest NAME bridge=xenbr0,backend=domnet\n  ${command} guest NAME\n  ${command} down\n`,
+      `The machine is up:\n  ${command} dom0\n  ${command} domnet\n  ${command} mkguest NAME bridge=xenbr0,backend=domnet\n  ${command} guest NAME    (npm run xen leaves you a g0, with 10.9.0.9)\n  ${command} down\n`,
     );
   }
   // The stock agent is here to be compared with; what it fails is no failure of ours.
