@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { type VifId, vifName } from '../vif/id.js';
+import type { ErrorKind } from '../vif/problem.js';
 
 /** What can happen to a vif, with the constant message of its log line and the level it is worth. */
 export const eventKinds = {
@@ -22,6 +23,7 @@ export interface EventDetail {
   /** From the event that made it possible to the status written, in ms. */
   readonly ms?: number | undefined;
   readonly error?: string | undefined;
+  readonly errorKind?: ErrorKind | undefined;
   /** The changes made, as commands. */
   readonly actions?: readonly string[] | undefined;
 }

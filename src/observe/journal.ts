@@ -26,7 +26,11 @@ const messageIds: Readonly<Record<string, string>> = {
 };
 
 /** What a log line's fields are called in the journal; any other is its own name in capitals. */
-const fieldNames: Readonly<Record<string, string>> = { domid: 'XEN_DOMID', devid: 'XEN_DEVID' };
+const fieldNames: Readonly<Record<string, string>> = {
+  domid: 'XEN_DOMID',
+  devid: 'XEN_DEVID',
+  errorKind: 'ERROR_KIND',
+};
 
 /** A line of our log, as pino wrote it. */
 export interface LogRecord {

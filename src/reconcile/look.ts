@@ -72,7 +72,10 @@ export class Look {
       record.stale = true;
       // Not this vif's trouble, and nobody can be told of it: the daemon looks for xenstore again.
       if (this.#backend.isLoss(error)) return;
-      await this.#failed(record, asOperationError(error, 'attach', record.name)).catch((reportError) =>
+      await this.#failed(
+        record,
+        asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)),
+      ).catch((reportError) =>
         this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
       );
     }
@@ -123,9 +126,7 @@ export class Look {
           'attach',
           record.name,
           `still to do afterwards: ${left.map(printAction).join('; ')}`,
-          {
-            waits: false,
-          },
+          { waits: false, kind: 'kernel' },
         );
       }
     } catch (error) {
@@ -221,7 +222,12 @@ export class Look {
       record.enter('waiting');
       if (run.state === 'online' && record.problem === undefined) {
         // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
-        record.problem = problem('run script', script.file, 'it ended well but wrote no hotplug-status');
+        record.problem = problem(
+          'run script',
+          script.file,
+          'it ended well but wrote no hotplug-status',
+          'script',
+        );
         this.#log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
       }
       return;
@@ -245,7 +251,7 @@ export class Look {
 
   #netdevMissing(record: VifRecord): OperationError {
     const reason = `it did not appear within ${this.config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
-    return problem('wait for netdev', record.name, reason);
+    return problem('wait for netdev', record.name, reason, 'timeout');
   }
 
   /** Waits for what others have to do, and reports it as this problem when that takes too long. */
@@ -271,7 +277,7 @@ export class Look {
 
   async #failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message });
+      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
     }
     record.enter('failed');
     record.problem = error;

@@ -3,7 +3,7 @@ import { formatNetwork } from '../vif/address.js';
 import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { Link, Traffic } from '../vif/observed.js';
-import type { OperationError } from '../vif/problem.js';
+import type { ErrorKind, OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
@@ -31,6 +31,8 @@ export interface VifStatus {
   /** What the netdev counted: `rx` is what the guest sent. Null while there is none. */
   readonly traffic: Traffic | null;
   readonly error: string | null;
+  /** What the error is about, one of a few words. */
+  readonly errorKind: ErrorKind | null;
 }
 
 /** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
@@ -94,6 +96,7 @@ export class VifRecord {
       drops,
       traffic: traffic ?? null,
       error: this.problem?.message ?? null,
+      errorKind: this.problem?.kind ?? null,
     };
   }
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.js';
 import { ConfigError } from '../../src/config-section.js';
+import { errorKinds } from '../../src/vif/problem.js';
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8');
 
@@ -39,6 +40,11 @@ describe('the configuration that is delivered', () => {
       expect(manual, key).toMatch(new RegExp(`^\\.It Ic ([a-z_]+ , )*${key}\\b`, 'm'));
     }
   });
+});
+
+test('the kinds of errors are told where the metrics are', () => {
+  const fleet = read('docs/fleet.md');
+  for (const kind of errorKinds) expect(fleet).toContain(`\`${kind}\``);
 });
 
 test('every message id has a help text, and every help text an id', () => {
