@@ -68,7 +68,7 @@ async function main(args: string[]): Promise<number> {
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))
         throw usage(`--format ${values.format}: mermaid or dot`);
-      return await graphCommand(values);
+      return await graphCommand(readConfig(values.config), values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
       return await planCommand(subject, readConfig(values.config), values);

@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../src/check/findings.js';
-import type { Edge } from '../../src/commands/graph.js';
 import type { VifEvent } from '../../src/observe/events.js';
+import type { Edge } from '../../src/vif/graph.js';
 import { Background } from '../support/background.js';
 import { Domnet, type Vif, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
@@ -301,6 +301,39 @@ describe('without a daemon', () => {
       );
       expect(status).toBe(0);
       expect(await ovs.bridgeOf('vif5.0')).toBeUndefined();
+    } finally {
+      await ovs.stop();
+    }
+  });
+
+  test('graph of Open vSwitch: the bridges and VLANs of its database, not those of the keys', async () => {
+    const ovs = new OpenVswitch(domnet);
+    await ovs.start();
+    try {
+      await ovs.addBridge('ovsbr0');
+      await ovs.addBridge('ovsbr1');
+      await domnet.ip('link add uplink0 type veth peer name wire0');
+      await ovs.vsctl('add-port ovsbr0 uplink0');
+      const daemon = await domnet.vifd({ config: ovs.config });
+      const keys = { script: '/etc/xen/scripts/vif-openvswitch', bridge: 'ovsbr0.10' };
+      const [stays, moves] = [await domnet.plug({ domid: 5, keys }), await domnet.plug({ domid: 6, keys })];
+      for (const vif of [stays, moves]) await vif.connected();
+      await daemon.terminate();
+      await ovs.vsctl('del-port vif6.0 -- add-port ovsbr1 vif6.0 trunks=20,30');
+      const config = join(domnet.dir, 'vifd.toml');
+      const graph = await domnet.command('graph', '--json', '--config', config);
+      expect(graph.stderr).toBe('');
+      const edges = JSON.parse(graph.stdout) as Edge[];
+      expect(edges.map(({ from, to, vlans }) => [from.name, to.name, vlans])).toEqual([
+        ['uplink0', 'ovsbr0', undefined],
+        ['ovsbr0', 'vif5.0', 'tag=10'],
+        ['vif5.0', 'domain 5', undefined],
+        ['ovsbr1', 'vif6.0', 'trunks=20,30'],
+        ['vif6.0', 'domain 6', undefined],
+      ]);
+      const drawn = (await domnet.command('graph', '--config', config)).stdout;
+      expect(drawn).toMatch(/^ {2}n\d+ ---\|"tag=10"\| n\d+$/m);
+      await domnet.ip('link delete uplink0');
     } finally {
       await ovs.stop();
     }
