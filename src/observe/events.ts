@@ -37,6 +37,18 @@ export interface VifEvent extends EventDetail {
   readonly devid: number;
 }
 
+/** What a vif was attached to (or adopted on), in words: `to bridge xenbr0`, `(nat)`; empty when that is not known. */
+export function where(
+  { topology, bridge }: Pick<EventDetail, 'topology' | 'bridge'>,
+  to: 'to' | 'on' = 'to',
+): string {
+  if (bridge === undefined) return topology === undefined ? '' : `(${topology})`;
+  // A script is what attaches, not what is attached to.
+  return topology === 'script'
+    ? `${to} bridge ${bridge} (script)`
+    : `${to} ${topology ?? 'bridge'} ${bridge}`;
+}
+
 /** How much is kept: events a vif, and vifs, the oldest going first. */
 const kept = { events: 32, vifs: 1024 };
 

@@ -1,4 +1,5 @@
 import { journalSend } from 'node-libsystemd';
+import { type EventDetail, where } from './events.js';
 
 /** Syslog priorities of pino's levels (sd-daemon(3)). */
 const priorities: Readonly<Record<string, number>> = {
@@ -64,7 +65,8 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, bridge, topology, ms, error, err, actions, leftOut, script, line } = record;
+  const { msg, vif, ms, error, err, actions, leftOut, script, line } = record;
+  const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // An error names its vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
@@ -72,14 +74,7 @@ function sentence(record: LogRecord): string {
   const to = msg === 'vif adopted' ? 'on' : 'to';
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
-    bridge === undefined
-      ? topology === undefined
-        ? ''
-        : `(${topology})`
-      : // A script is what attaches, not what is attached to.
-        topology === 'script'
-        ? `${to} bridge ${bridge} (script)`
-        : `${to} ${topology ?? 'bridge'} ${bridge}`,
+    where({ topology, bridge }, to),
     ms === undefined ? '' : `in ${ms} ms`,
   ].filter(Boolean);
   const tail = [
