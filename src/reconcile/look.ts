@@ -5,7 +5,7 @@ import type { Host } from '../host/host.js';
 import type { EventDetail, Events } from '../observe/events.js';
 import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import type { VifId } from '../vif/id.js';
-import { pending } from '../vif/pending.js';
+import { netdevMissing, pending } from '../vif/pending.js';
 import { type Action, isolate, plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
@@ -97,7 +97,7 @@ export class Look {
         await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
       case 'await-netdev':
-        return await this.#await(record, this.#netdevMissing(record));
+        return await this.#await(record, netdevMissing(record.id, this.config.netdevTimeoutMs));
       case 'closing':
         return record.enter('closing');
       case 'remove':
@@ -247,11 +247,6 @@ export class Look {
     if (actions[0]?.kind !== 'undo-script') return actions;
     await this.#perform(record, actions.slice(0, 1));
     return look();
-  }
-
-  #netdevMissing(record: VifRecord): OperationError {
-    const reason = `it did not appear within ${this.config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
-    return problem('wait for netdev', record.name, reason, 'timeout');
   }
 
   /** Waits for what others have to do, and reports it as this problem when that takes too long. */

@@ -50,3 +50,12 @@ export function pending(
   const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
   return because(true, late, 'timeout');
 }
+
+/** What is wrong when netback has made no netdev in the time it is given. */
+export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
+  problem(
+    'wait for netdev',
+    vifName(id),
+    `it did not appear within ${timeoutMs / 1000} s; is xen-netback loaded?`,
+    'timeout',
+  );
