@@ -66,6 +66,18 @@ test('the manual page and the completion know every command and option', () => {
     expect(manual).toMatch(new RegExp(`^\\.It Cm ${command}\\b`, 'm'));
     expect(completion).toMatch(new RegExp(`-W '[a-z ]*\\b${command}\\b`));
   }
+  const taken = [...main.matchAll(/^ {2}\['(\w+)', \[(.*)\]\],$/gm)];
+  expect(taken.map(([, command]) => command).sort()).toEqual([...commands].sort());
+  for (const [, command = '', list = ''] of taken) {
+    const words = list.replaceAll("'", '').split(', ').sort();
+    const offered = new RegExp(`^ {8}(?:\\w+ \\| )*${command}(?: \\| \\w+)*\\) word='(.*)'`, 'm').exec(
+      completion,
+    )?.[1];
+    expect(offered?.replaceAll('--', '').split(' ').sort(), command).toEqual(words);
+    const synopsis = new RegExp(`^\\.Cm ${command}\\n((?!\\.Nm|\\.Sh).*\\n)*`, 'm').exec(manual)?.[0] ?? '';
+    const shown = [...synopsis.matchAll(/Fl -(\w+)/g)].map(([, option]) => option as string);
+    expect(shown.sort(), command).toEqual(words);
+  }
   for (const option of options) {
     expect(manual).toMatch(new RegExp(`Fl -${option}\\b`));
     expect(completion).toContain(`--${option}`);
