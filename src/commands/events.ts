@@ -40,5 +40,5 @@ function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions
     error === undefined ? undefined : `- ${error}`,
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
   ];
-  return `${words.filter((word) => word !== undefined).join(' ')}\n`;
+  return `${words.filter((word) => word !== undefined && word !== '').join(' ')}\n`;
 }

@@ -92,7 +92,7 @@ function printVif(vif: VifStatus): string {
       'dropped',
       Object.keys(drops).length === 0
         ? 'it is not filtered'
-        : [dropped(drops), ...reasons.map(([reason, count]) => `${reason} ${count}`)].join(', '),
+        : `${dropped(drops)}${reasons.length === 0 ? '' : ` (${reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')})`}`,
     ],
     ['from guest', traffic && `${bytes(traffic.rxBytes)} in ${traffic.rxPackets} packets`],
     ['to guest', traffic && `${bytes(traffic.txBytes)} in ${traffic.txPackets} packets`],

@@ -140,6 +140,9 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     const { status, stdout } = await domnet.command('events', 'vif5.0');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^\S+Z vif5\.0 attached to bridge xenbr0 mtu 1500 in [\d.]+ ms\n$/);
+    expect((await domnet.command('events', 'vif6.0')).stdout).toMatch(
+      new RegExp(`^\\S+Z vif6\\.0 failed - ${error}\\n$`),
+    );
     const all = await domnet.command('events', '--json');
     const events = all.stdout
       .split('\n')
