@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Domnet, type Vifd } from '../support/domnet.js';
@@ -54,6 +55,18 @@ const asSent = (expression: string) =>
 test('the alert rules are rules, and each fires when it should and not otherwise', async () => {
   expect(await promtool(['check', 'rules', file('docs/alerts.yml')])).toContain('3 rules found');
   expect(await promtool(['test', 'rules', file('test/kernel/alerts.yml')])).toContain('SUCCESS');
+});
+
+test('the configuration for Prometheus in docs/fleet.md is one', async () => {
+  const fleet = readFileSync(file('docs/fleet.md'), 'utf8');
+  const [, text = ''] = /^((?: {4}rule_files:.*\n)(?: {4}.*\n)+)/m.exec(fleet) ?? [];
+  expect(text).toContain('/etc/prometheus/vifd-alerts.yml');
+  const config = join(domnet.dir, 'fleet.yml');
+  writeFileSync(
+    config,
+    text.replace('/etc/prometheus/vifd-alerts.yml', file('docs/alerts.yml')).replace(/^ {4}/gm, ''),
+  );
+  expect(await promtool(['check', 'config', config])).toContain('1 rule files found');
 });
 
 test('the metrics are named and described as Prometheus wants them', async () => {
