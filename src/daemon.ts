@@ -94,6 +94,7 @@ export class Daemon implements ControlSource {
     this.#metrics ??= new Metrics({
       follow: (follower) => this.follow(follower),
       phases: () => this.#reconciler?.phases() ?? [],
+      connected: () => this.#reconciler !== undefined,
       drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
       counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
     });

@@ -18,7 +18,7 @@ The network agent of a Xen driver domain: attaches guest interfaces and keeps th
 
 Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
-  status [VIF]     the vifs the running daemon serves; --watch to keep looking
+  status [VIF]     the vifs the running daemon serves, or all about one; --watch to keep looking
   plan VIF         what would be done for a vif, as the commands one would type; changes nothing
   check            whether this machine is fit, with a remedy for each thing that is not
   events [VIF]     what happened lately; --follow to see what happens
@@ -30,13 +30,15 @@ Options:
   --version        print the version
   -h, --help       print this
 
-Exit status: 0 done, 1 refused or failed, 3 the daemon does not run, 64 wrong usage, 78 wrong configuration.
+Exit status: 0 done and well, 1 refused or failed, also where a vif has failed (status, plan) or a check found an error,
+3 the daemon does not run, 64 wrong usage, 78 wrong configuration.
 `;
 
 const parse = (args: string[]) =>
   parseArgs({
     args,
     allowPositionals: true,
+    tokens: true,
     options: {
       config: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -48,12 +50,28 @@ const parse = (args: string[]) =>
     },
   });
 
+/** The options each command takes. */
+const optionsOf: ReadonlyMap<string, readonly string[]> = new Map([
+  ['run', ['config']],
+  ['status', ['json', 'watch']],
+  ['plan', ['config', 'json']],
+  ['check', ['config', 'json']],
+  ['events', ['json', 'follow']],
+  ['graph', ['config', 'json', 'format']],
+]);
+
 async function main(args: string[]): Promise<number> {
-  const { values, positionals } = parseOrExplain(args);
+  const { values, positionals, tokens } = parseOrExplain(args);
   const [command, subject, ...rest] = positionals;
   if (values.help) return print(help);
   if (values.version) return print(`vifd ${version()}\n`);
   if (rest.length > 0) throw usage(`"${rest[0]}" is too much`);
+  const known = command === undefined ? undefined : optionsOf.get(command);
+  const foreign = tokens.find((token) => token.kind === 'option' && known?.includes(token.name) === false);
+  if (foreign?.kind === 'option') throw usage(`"vifd ${command}" takes no --${foreign.name}`);
+  if (['plan', 'check', 'graph'].includes(command ?? '') && process.geteuid?.() !== 0) {
+    throw new CommandError(`"vifd ${command}" looks at what only root may see; run it as root`, exit.failed);
+  }
   switch (command) {
     case 'run':
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
@@ -68,7 +86,7 @@ async function main(args: string[]): Promise<number> {
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))
         throw usage(`--format ${values.format}: mermaid or dot`);
-      return await graphCommand(values);
+      return await graphCommand(readConfig(values.config), values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
       return await planCommand(subject, readConfig(values.config), values);
@@ -81,7 +99,8 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
   try {
     return parse(args);
   } catch (error) {
-    throw usage(messageOf(error));
+    // Node goes on with advice about what nobody meant.
+    throw usage(messageOf(error).split('. ')[0] ?? '');
   }
 }
 

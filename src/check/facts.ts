@@ -1,10 +1,12 @@
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { Nftables } from 'node-libnftables';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
+import { controlSocket } from '../observe/runtime-dir.js';
 import type { VifId } from '../vif/id.js';
 import type { LinkView } from '../vif/observed.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
@@ -28,12 +30,18 @@ export interface Facts {
   readonly files: { readonly udev: Files; readonly networkd: Files; readonly networkManager: Files };
   readonly networkdRuns: boolean;
   readonly networkManagerRuns: boolean;
+  /** Whether a vifd runs. */
+  readonly vifd: boolean;
+  /** Why filters cannot be made; undefined when they can. */
+  readonly nft: string | undefined;
+  /** Devices that do not forward IPv4, and the one the default route leads through. */
+  readonly forwarding: { readonly off: ReadonlySet<string>; readonly uplink: string | undefined };
   /** By name below /proc/sys, dots for slashes. */
   readonly sysctls: Readonly<Record<string, string | undefined>>;
   readonly programs: { readonly dnsmasq: boolean };
   readonly openvswitch: boolean;
-  /** Queues of netback in which the guest's packets wait and none was taken between two looks. */
-  readonly stalled: readonly string[];
+  /** Queues of netback in which the guest's packets wait and none was taken between two looks; undefined: not seen. */
+  readonly stalled: readonly string[] | undefined;
 }
 
 export type Files = readonly { readonly path: string; readonly text: string }[];
@@ -42,9 +50,21 @@ export type Files = readonly { readonly path: string; readonly text: string }[];
 export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
   const host = await Host.open(() => undefined, { openvswitch });
   try {
+    const { links, ip } = host.observe();
+    const uplink = ip?.routes.defaultDevice(4);
     return {
       xenstore: await askXenstore(),
-      links: host.observe().links,
+      links,
+      vifd: await answers(controlSocket()),
+      nft: whyNotNft(),
+      forwarding: {
+        off: new Set(
+          [...links.all()]
+            .map(({ name }) => name)
+            .filter((name) => read(`/proc/sys/net/ipv4/conf/${name}/forwarding`)?.trim() === '0'),
+        ),
+        uplink: uplink === undefined ? undefined : links.byIndex(uplink)?.name,
+      },
       owned: host.owned(),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),
@@ -71,7 +91,6 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
         'net.bridge.bridge-nf-call-iptables',
         'net.bridge.bridge-nf-call-ip6tables',
         'net.ipv6.conf.all.disable_ipv6',
-        'net.ipv4.ip_forward',
         'net.ipv6.conf.all.forwarding',
       ]),
       programs: { dnsmasq: inPath('dnsmasq') },
@@ -80,6 +99,19 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
     };
   } finally {
     host.close();
+  }
+}
+
+/** What a filter needs most: a table with a chain at a device's ingress. The kernel is asked, and makes none. */
+function whyNotNft(): string | undefined {
+  const chain = 'add chain netdev vifd-check ingress { type filter hook ingress device "lo" priority 0; }';
+  try {
+    const nft = new Nftables();
+    nft.check(`add table netdev vifd-check\n${chain}`);
+    nft.close();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
@@ -191,7 +223,8 @@ const rings = (): Map<string, { produced: number; consumed: number }> => {
   return found;
 };
 
-async function stalledQueues(): Promise<string[]> {
+async function stalledQueues(): Promise<string[] | undefined> {
+  if (!exists('/sys/kernel/debug/xen-netback')) return undefined;
   const before = rings();
   if (before.size === 0) return [];
   await new Promise((resolve) => setTimeout(resolve, patience.ring));

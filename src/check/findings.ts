@@ -1,16 +1,9 @@
-import { basename } from 'node:path';
 import type { Config } from '../config.js';
 import { vifName } from '../vif/id.js';
-import type { Facts, Files } from './facts.js';
-
-/** One thing looked at: `ok`, worth knowing, likely to bite, or in the way. */
-export interface Finding {
-  readonly check: string;
-  readonly severity: 'ok' | 'note' | 'warning' | 'error';
-  readonly message: string;
-  /** What to do about it; empty where there is nothing to do. */
-  readonly remedy: string;
-}
+import { vifOfLink } from '../vif/observed.js';
+import type { Facts } from './facts.js';
+import { error, type Finding, note, ok, warning } from './finding.js';
+import { aboutClaims, aboutRivals } from './rivals.js';
 
 /**
  * Backend nodes a vif takes of this domain's xenstore quota, and the quota xenstored and oxenstored start with. The
@@ -24,6 +17,13 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     'reason' in config
       ? error('configuration', config.reason, 'correct the file; vifd keeps to the old one until then')
       : ok('configuration', 'valid'),
+    facts.vifd
+      ? ok('vifd', 'runs')
+      : warning(
+          'vifd',
+          'it does not run: nothing is attached, repaired or taken away',
+          'systemctl enable --now vifd; journalctl -u vifd tells why it ended',
+        ),
     ...aboutXenstore(facts),
     facts.netback
       ? ok('netback', 'xen-netback is loaded')
@@ -36,43 +36,13 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutClaims(facts),
     ...aboutBridges(facts),
     ...aboutKernel(facts),
-    ...aboutTopologies(facts),
-    ...leftovers(facts).map((vif) =>
-      warning(
-        'leftovers',
-        `${vif} has something on this host but no backend in xenstore`,
-        'start vifd, which clears it away',
-      ),
-    ),
-    ...facts.stalled.map((queue) =>
-      warning(
-        'rings',
-        `the guest's packets wait in netback's ${queue}, and none was taken`,
-        `see dmesg for xen-netback's complaints; detach and attach the vif in dom0`,
-      ),
-    ),
+    ...aboutForwarding(facts),
+    ...aboutTopologies(facts, config),
+    ...aboutFilters(facts, config),
+    ...aboutLeftovers(facts),
+    ...aboutRings(facts),
   ];
 }
-
-const ok = (check: string, message: string): Finding => ({ check, severity: 'ok', message, remedy: '' });
-const note = (check: string, message: string, remedy: string): Finding => ({
-  check,
-  severity: 'note',
-  message,
-  remedy,
-});
-const warning = (check: string, message: string, remedy: string): Finding => ({
-  check,
-  severity: 'warning',
-  message,
-  remedy,
-});
-const error = (check: string, message: string, remedy: string): Finding => ({
-  check,
-  severity: 'error',
-  message,
-  remedy,
-});
 
 function aboutXenstore({ xenstore }: Facts): Finding[] {
   if ('reason' in xenstore) {
@@ -103,111 +73,26 @@ function aboutXenstore({ xenstore }: Facts): Finding[] {
   ];
 }
 
-/** Others that would attach the same vifs. */
-function aboutRivals({ processes, files }: Facts): Finding[] {
-  const devd = processes.some((line) => /(^|\/)xl( .*)? devd( |$)/.test(line));
-  const rules = files.udev.filter(({ text }) => text.split('\n').some(runsForVifs));
-  return [
-    devd
-      ? error(
-          'xl devd',
-          'it runs, and attaches and deletes the same vifs',
-          'systemctl disable --now xendriverdomain.service',
-        )
-      : ok('xl devd', 'does not run'),
-    ...rules.map(({ path }) =>
-      error(
-        'udev',
-        `${path} runs hotplug scripts for vifs`,
-        `remove it, or mask it with an empty file of that name in /etc/udev/rules.d`,
-      ),
-    ),
-  ];
-}
-
-/** Whether a line of udev rules runs something for vifs: those for other backends, like vbd, do not matter here. */
-const runsForVifs = (line: string): boolean =>
-  /^[^#]*xen-backend.*RUN/.test(line) && (/vif/.test(line) || !/(KERNEL|XENBUS_TYPE\})==/.test(line));
-
-/** Programs that configure every interface they see. */
-function aboutClaims({ files, networkdRuns, networkManagerRuns }: Facts): Finding[] {
-  const claiming = networkdRuns ? networkdClaim(files.networkd) : undefined;
-  const unmanaged = networkManagerKeepsOff(files.networkManager);
-  return [
-    ...(claiming === undefined
-      ? []
-      : [
-          warning(
-            'systemd-networkd',
-            `${claiming} matches vif*, so networkd configures them too`,
-            'match the uplink by its own name, or put a file before it that matches vif* with Unmanaged=yes',
-          ),
-        ]),
-    ...(networkManagerRuns && !unmanaged
-      ? [
-          warning(
-            'NetworkManager',
-            'it may configure vif*',
-            'in /etc/NetworkManager/conf.d: [keyfile] unmanaged-devices=interface-name:vif*',
-          ),
-        ]
-      : []),
-  ];
-}
-
-/** The .network file by which networkd configures vifs: of those that match, the first by name is the only one used. */
-function networkdClaim(files: Files): string | undefined {
-  const byName = [...files].sort((a, b) => (basename(a.path) < basename(b.path) ? -1 : 1));
-  const used = byName.find(({ text }) => matchesVif(text));
-  const released = /^\s*Unmanaged\s*=\s*(yes|true|y|t|1|on)\s*$/im.test(used?.text ?? '');
-  return released ? undefined : used?.path;
-}
-
-/** What [Match] may ask of the machine rather than of the interface (systemd.network(5)): taken as fulfilled. */
-const ofMachine = /^(Host|Virtualization|KernelCommandLine|KernelVersion|Credential|Architecture|Firmware)$/i;
-
-/** Whether a .network file's [Match] takes in a netback interface: vif1.0, of type ether and no kind. */
-function matchesVif(text: string): boolean {
-  const section = /^\s*\[Match\]\s*$([\s\S]*?)(?=^\s*\[|(?![\s\S]))/im.exec(text)?.[1] ?? '';
-  const asked = [...section.matchAll(/^\s*(\w+)\s*=\s*(.*?)\s*$/gm)]
-    .map(([, key = '', value = '']) => ({ key, patterns: value.split(/\s+/) }))
-    .filter(({ key }) => !ofMachine.test(key));
-  return (
-    asked.length > 0 &&
-    asked.every(({ key, patterns }) => {
-      const inverted = patterns[0]?.startsWith('!') === true;
-      // It has no kind, so no pattern fits that.
-      if (/^kind$/i.test(key)) return inverted;
-      const value = { name: 'vif1.0', type: 'ether' }[key.toLowerCase()];
-      // By its address, its path, its driver: meant for another.
-      if (value === undefined) return false;
-      return patterns.some((pattern) => glob(pattern.replace(/^!/, '')).test(value)) !== inverted;
-    })
-  );
-}
-
-/** Shell patterns as networkd has them: `*`, `?`, `[…]` and `[!…]`. */
-function glob(pattern: string): RegExp {
-  const escaped = pattern.replace(/[.+^${}()|\\]/g, '\\$&').replaceAll('[!', '[^');
-  try {
-    return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`);
-  } catch {
-    return /$^/;
-  }
-}
-
-const networkManagerKeepsOff = (conf: Files): boolean =>
-  conf.some(({ text }) => /^\s*unmanaged-devices\s*\+?=.*interface-name:vif/m.test(text));
-
 function aboutBridges({ links, xenstore }: Facts): Finding[] {
   const bridges = [...links.all()].filter(({ kind }) => kind === 'bridge').map(({ name }) => name);
   const wanted =
     'reason' in xenstore ? [] : xenstore.vifs.filter(({ script }) => script?.endsWith('/vif-bridge'));
+  const unfiltered = wanted.filter(({ bridge, vlans }) => {
+    const link = bridge === undefined ? undefined : links.byName(bridge);
+    return vlans !== undefined && link !== undefined && link.vlanFiltering !== true;
+  });
   const missing = wanted.filter(({ bridge }) => bridge !== undefined && links.byName(bridge) === undefined);
   return [
     bridges.length > 0
       ? ok('bridges', bridges.join(', '))
       : note('bridges', 'there is none', 'vifs with vif-bridge need one: ip link add xenbr0 up type bridge'),
+    ...unfiltered.map(({ id, bridge }) =>
+      error(
+        'vlan_filtering',
+        `${vifName(id)} has VLANs, but its bridge ${bridge} does not filter them`,
+        `ip link set dev ${bridge} type bridge vlan_filtering 1, or remove vlan= from the guest's configuration`,
+      ),
+    ),
     ...missing.map(({ id, bridge }) =>
       error(
         'bridges',
@@ -230,8 +115,8 @@ function aboutKernel({ sysctls, xenstore }: Facts): Finding[] {
       ? [
           warning(
             'br_netfilter',
-            `bridged frames pass ${filtered.join(' and ')}'s FORWARD chains too`,
-            'sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0, unless your rules mean it',
+            `bridged frames pass the FORWARD chains of ${filtered.join(' and ')} too`,
+            `sysctl -w ${filtered.map((one) => `net.bridge.bridge-nf-call-${one}=0`).join(' ')}, unless your rules mean it`,
           ),
         ]
       : []),
@@ -247,31 +132,105 @@ function aboutKernel({ sysctls, xenstore }: Facts): Finding[] {
   ];
 }
 
-function aboutTopologies({ xenstore, sysctls, programs, openvswitch }: Facts): Finding[] {
+/** That vifs can be held to their addresses. */
+function aboutFilters({ nft }: Facts, config: Config | { readonly reason: string }): Finding[] {
+  if (nft === undefined) return [ok('nft', 'takes filters')];
+  const off = !('reason' in config) && config.antispoof.mode === 'off';
+  const remedy = 'apt install libnftables1, and a kernel with CONFIG_NF_TABLES_NETDEV (modprobe nf_tables)';
+  return [
+    off
+      ? note('nft', `cannot be used (${nft}), and anti-spoofing is off`, remedy)
+      : error('nft', `cannot be used, so no vif with an ip key is attached: ${nft}`, remedy),
+  ];
+}
+
+/** vifd has the devices it routes between forward; somebody may have put an end to that. */
+function aboutForwarding({ xenstore, links, forwarding, sysctls }: Facts): Finding[] {
+  if ('reason' in xenstore) return [];
+  const routed = xenstore.vifs.filter(
+    ({ script, hotplugStatus }) => /\/vif-(route|nat)$/.test(script ?? '') && hotplugStatus === 'connected',
+  );
+  if (routed.length === 0) return [];
+  const devices = [...routed.map(({ id }) => links.ofVif(id)?.name), forwarding.uplink];
+  const names = [
+    ...devices.filter((name) => name !== undefined && forwarding.off.has(name)),
+    ...(routed.some(({ ip }) => ip.some(({ family }) => family === 6)) &&
+    sysctls['net.ipv6.conf.all.forwarding'] === '0'
+      ? ['IPv6']
+      : []),
+  ];
+  return names.length === 0
+    ? [ok('forwarding', 'on for routed vifs and their way out')]
+    : [
+        warning(
+          'forwarding',
+          `off for ${names.join(', ')}, though ${routed.map(({ id }) => vifName(id)).join(', ')} are routed`,
+          'start vifd, which turns it on again and keeps it so; look for ip_forward and forwarding in /etc/sysctl.d and /etc/systemd/network',
+        ),
+      ];
+}
+
+function aboutLeftovers(facts: Facts): Finding[] {
+  const found = leftovers(facts);
+  if (found.length === 0) return 'reason' in facts.xenstore ? [] : [ok('leftovers', 'none of earlier vifs')];
+  return found.map((vif) =>
+    warning(
+      'leftovers',
+      `${vif} has something on this host but no backend in xenstore`,
+      'start vifd, which clears it away',
+    ),
+  );
+}
+
+function aboutRings({ stalled, netback, links }: Facts): Finding[] {
+  const some = [...links.all()].some((link) => vifOfLink(link) !== undefined);
+  if (stalled === undefined) {
+    return netback && some
+      ? [
+          note(
+            'rings',
+            "netback's queues cannot be seen",
+            'mount -t debugfs none /sys/kernel/debug, and ask again',
+          ),
+        ]
+      : [];
+  }
+  if (stalled.length === 0) return [ok('rings', "none of netback's queues stands still")];
+  return stalled.map((queue) =>
+    warning(
+      'rings',
+      `the guest's packets wait in netback's ${queue}, and none was taken`,
+      `see dmesg for xen-netback's complaints; detach and attach the vif in dom0`,
+    ),
+  );
+}
+
+function aboutTopologies(
+  { xenstore, programs, openvswitch }: Facts,
+  config: Config | { readonly reason: string },
+): Finding[] {
   if ('reason' in xenstore) return [];
   const users = (script: string): string =>
     xenstore.vifs
       .filter((vif) => vif.script?.endsWith(`/${script}`))
       .map(({ id }) => vifName(id))
       .join(', ');
-  const [routed, nat, ovs] = [users('vif-route'), users('vif-nat'), users('vif-openvswitch')];
+  const [nat, ovs] = [users('vif-nat'), users('vif-openvswitch')];
+  const dhcp = !('reason' in config) && config.nat.dhcp === 'dnsmasq';
   return [
-    ...(routed !== '' && sysctls['net.ipv4.ip_forward'] !== '1'
-      ? [
-          warning(
-            'forwarding',
-            `${routed} are routed, but IPv4 forwarding is off`,
-            'sysctl -w net.ipv4.ip_forward=1, and set it in /etc/sysctl.d',
-          ),
-        ]
-      : []),
     ...(nat !== '' && !programs.dnsmasq
       ? [
-          note(
-            'dnsmasq',
-            `not installed, so ${nat} cannot get addresses by DHCP`,
-            'apt install dnsmasq-base, and set [nat] dhcp = "dnsmasq"',
-          ),
+          dhcp
+            ? error(
+                'dnsmasq',
+                `not installed, so ${nat} cannot get addresses by DHCP, which the configuration promises`,
+                'apt install dnsmasq-base',
+              )
+            : note(
+                'dnsmasq',
+                `not installed, so ${nat} cannot get addresses by DHCP`,
+                'apt install dnsmasq-base, and set [nat] dhcp = "dnsmasq"',
+              ),
         ]
       : []),
     ...(ovs !== '' && !openvswitch

@@ -12,7 +12,7 @@ export const open = (path: string): Promise<IncomingMessage> => openControl(path
 function explain(error: NodeJS.ErrnoException): never {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     throw new CommandError(
-      `vifd is not running: nobody answers on ${controlSocket()}; start it with "systemctl start vifd", or see "journalctl -u vifd" for why it ended`,
+      `the daemon is not running: nobody answers on ${controlSocket()}; start it with "systemctl start vifd", or see "journalctl -u vifd" for why it ended`,
       exit.notRunning,
     );
   }

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import type { VifEvent } from '../observe/events.js';
+import { type VifEvent, where } from '../observe/events.js';
 import { ask, open } from './ask.js';
 import { CommandError, exit } from './exit.js';
 
@@ -34,12 +34,11 @@ function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions
     time,
     vif,
     kind,
-    topology,
-    bridge === undefined ? undefined : `to ${bridge}`,
+    where({ topology, bridge }, kind === 'adopted' ? 'on' : 'to'),
     mtu === undefined ? undefined : `mtu ${mtu}`,
     ms === undefined ? undefined : `in ${ms} ms`,
     error === undefined ? undefined : `- ${error}`,
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
   ];
-  return `${words.filter((word) => word !== undefined).join(' ')}\n`;
+  return `${words.filter((word) => word !== undefined && word !== '').join(' ')}\n`;
 }

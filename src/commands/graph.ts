@@ -1,32 +1,23 @@
 import { Xenstore } from 'node-xenstore';
+import type { Config } from '../config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
-import { vifName } from '../vif/id.js';
-import { type LinkView, vifOfLink } from '../vif/observed.js';
-import type { VifSnapshot } from '../vif/snapshot.js';
+import { type Edge, graph, type Node } from '../vif/graph.js';
 import { exit } from './exit.js';
 
-/** Two things that are joined, from the outside in, each named and shaped by what it is. */
-export interface Edge {
-  readonly from: Node;
-  readonly to: Node;
-}
-
-export interface Node {
-  readonly kind: 'uplink' | 'bridge' | 'host' | 'vif' | 'guest';
-  readonly name: string;
-}
-
 /** `vifd graph [--format mermaid|dot] [--json]`: uplinks, bridges, vifs and guests as they are now. */
-export async function graphCommand(options: { json: boolean; format: string }): Promise<number> {
+export async function graphCommand(
+  { openvswitch }: Pick<Config, 'openvswitch'>,
+  options: { json: boolean; format: string },
+): Promise<number> {
   const xenstore = await Xenstore.open();
-  const host = await Host.open(() => undefined);
+  const host = await Host.open(() => undefined, { openvswitch });
   try {
     const backend = new Backend(xenstore);
     const snapshots = await Promise.all((await backend.list()).map((id) => backend.read(id)));
     const edges = graph(
       snapshots.filter((one) => one !== undefined),
-      host.observe().links,
+      host.observe(),
     );
     if (options.json) process.stdout.write(`${JSON.stringify(edges, undefined, 2)}\n`);
     else process.stdout.write(options.format === 'dot' ? printDot(edges) : printMermaid(edges));
@@ -35,29 +26,6 @@ export async function graphCommand(options: { json: boolean; format: string }): 
     host.close();
     await xenstore.close();
   }
-}
-
-/** What is joined to what. A vif that is on no bridge is joined to the host itself, which routes for it. */
-export function graph(vifs: readonly VifSnapshot[], links: LinkView): Edge[] {
-  const ports = [...links.all()].filter((link) => link.master !== undefined && vifOfLink(link) === undefined);
-  const uplinks = ports.map(({ name, master }) => ({
-    from: { kind: 'uplink', name } as const,
-    to: { kind: 'bridge', name: links.byIndex(master ?? 0)?.name ?? `interface ${master}` } as const,
-  }));
-  const attached = vifs.flatMap(({ id, bridge, script }): Edge[] => {
-    const vif: Node = { kind: 'vif', name: vifName(id) };
-    const guest: Node = { kind: 'guest', name: `domain ${id.domid}` };
-    const link = links.ofVif(id);
-    const master = links.byIndex(link?.master ?? 0);
-    // Open vSwitch's ports all have its datapath for master; the bridge is in its database, and in the key.
-    const onOpenvswitch = script?.endsWith('/vif-openvswitch') === true && master !== undefined;
-    const bridgeName = onOpenvswitch ? (bridge?.split(/[.:]/)[0] ?? master.name) : master?.name;
-    const joined = bridgeName !== undefined || link?.up === true;
-    const to: Node =
-      bridgeName === undefined ? { kind: 'host', name: 'this domain' } : { kind: 'bridge', name: bridgeName };
-    return [...(joined ? [{ from: to, to: vif }] : []), { from: vif, to: guest }];
-  });
-  return [...uplinks, ...attached];
 }
 
 /** How each kind is drawn: Mermaid's brackets and DOT's shape. */
@@ -70,7 +38,10 @@ const shapes = {
 } as const;
 
 /** The nodes in order of appearance with an id each, and the edges by those ids. */
-function numbered(edges: readonly Edge[]): { nodes: (Node & { id: string })[]; pairs: [string, string][] } {
+function numbered(edges: readonly Edge[]): {
+  nodes: (Node & { id: string })[];
+  lines: { from: string; to: string; vlans: string | undefined }[];
+} {
   const found = new Map<string, Node & { id: string }>();
   const idOf = (node: Node): string => {
     const key = `${node.kind} ${node.name}`;
@@ -78,19 +49,24 @@ function numbered(edges: readonly Edge[]): { nodes: (Node & { id: string })[]; p
     found.set(key, known);
     return known.id;
   };
-  const pairs = edges.map(({ from, to }): [string, string] => [idOf(from), idOf(to)]);
-  return { nodes: [...found.values()], pairs };
+  const lines = edges.map(({ from, to, vlans }) => ({ from: idOf(from), to: idOf(to), vlans }));
+  return { nodes: [...found.values()], lines };
 }
 
 export function printMermaid(edges: readonly Edge[]): string {
-  const { nodes, pairs } = numbered(edges);
+  const { nodes, lines } = numbered(edges);
   const drawn = nodes.map(({ id, kind, name }) => `  ${id}${shapes[kind].mermaid.join(`"${name}"`)}`);
-  return `${['flowchart LR', ...drawn, ...pairs.map((pair) => `  ${pair.join(' --- ')}`)].join('\n')}\n`;
+  const joined = lines.map(
+    ({ from, to, vlans }) => `  ${from} ---${vlans === undefined ? '' : `|"${vlans}"|`} ${to}`,
+  );
+  return `${['flowchart LR', ...drawn, ...joined].join('\n')}\n`;
 }
 
 export function printDot(edges: readonly Edge[]): string {
-  const { nodes, pairs } = numbered(edges);
+  const { nodes, lines } = numbered(edges);
   const drawn = nodes.map(({ id, kind, name }) => `  ${id} [label="${name}", shape=${shapes[kind].dot}];`);
-  const joined = pairs.map((pair) => `  ${pair.join(' -- ')};`);
+  const joined = lines.map(
+    ({ from, to, vlans }) => `  ${from} -- ${to}${vlans === undefined ? '' : ` [label="${vlans}"]`};`,
+  );
   return `${['graph vifd {', '  rankdir=LR;', ...drawn, ...joined, '}'].join('\n')}\n`;
 }

@@ -58,6 +58,8 @@ function explain(id: VifId, verdict: Verdict, commands: number): string {
     case 'remove':
       return verdict.directory
         ? `${name} is closed: undo what was done for it, then delete ${backendPath(id)}`
-        : `there is no ${backendPath(id)}: undo what is left of ${name}`;
+        : commands === 0
+          ? `there is no ${backendPath(id)}, and nothing on this host belongs to ${name}`
+          : `there is no ${backendPath(id)}: undo what is left of ${name}`;
   }
 }

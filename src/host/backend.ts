@@ -2,7 +2,7 @@ import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
 import { openvswitch } from '../topology/openvswitch.js';
 import { topologyNamed } from '../topology/topology.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../vif/id.js';
-import { OperationError } from '../vif/problem.js';
+import { type ErrorKind, OperationError } from '../vif/problem.js';
 import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../vif/snapshot.js';
 import type { StatusWrites } from '../vif/status.js';
 
@@ -22,6 +22,11 @@ export class Backend {
   /** Whether something failed because xenstored is out of reach. */
   isLoss(error: unknown): boolean {
     return error instanceof XenstoreError && error.code === 'ENOTCONN';
+  }
+
+  /** What an error from here is to be counted as. */
+  kindOf(error: unknown): ErrorKind {
+    return error instanceof XenstoreError ? 'xenstore' : 'other';
   }
 
   /** This domain's id; 0 on a xenstored's socket. */
@@ -110,6 +115,7 @@ export class Backend {
       if (error instanceof XenstoreError && (error.code === 'ENOENT' || error.code === 'ESTALE')) return;
       throw new OperationError(`delete the backend of ${vifName(id)}`, path, reasonOf(error), {
         waits: false,
+        kind: 'xenstore',
       });
     }
   }

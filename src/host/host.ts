@@ -8,7 +8,7 @@ import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vi
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import { OperationError } from '../vif/problem.js';
+import { type ErrorKind, OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
 import { type Drops, Filters } from './filters.js';
 import { IpHost } from './ip.js';
@@ -144,7 +144,7 @@ export class Host {
     } catch (error) {
       if (error instanceof OperationError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new OperationError('run', printAction(action), reason, { waits: false });
+      throw new OperationError('run', printAction(action), reason, { waits: false, kind: refuser(action) });
     }
   }
 
@@ -185,5 +185,28 @@ export class Host {
       if (this.#links.view.byIndex(known) === undefined) this.#offloads.delete(known);
     }
     this.#offloads.set(index, { ...this.#offloads.get(index), ...offload });
+  }
+}
+
+/** Whose refusal it is when an action fails. */
+function refuser({ kind }: Action): ErrorKind {
+  switch (kind) {
+    case 'filter':
+    case 'set-masquerade':
+    case 'delete-masquerade':
+      return 'filter';
+    case 'ovs-add-port':
+    case 'ovs-set-port':
+    case 'ovs-delete-port':
+      return 'openvswitch';
+    case 'run-script':
+    case 'adopt-script':
+    case 'undo-script':
+      return 'script';
+    case 'set-dhcp':
+    case 'delete-dhcp':
+      return 'dhcp';
+    default:
+      return 'kernel';
   }
 }

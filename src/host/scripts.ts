@@ -132,7 +132,10 @@ export class Scripts {
     try {
       return await trustedExecutable(file, this.#options.directories());
     } catch (error) {
-      throw new OperationError('run script', file, (error as Error).message, { waits: false });
+      throw new OperationError('run script', file, (error as Error).message, {
+        waits: false,
+        kind: 'script',
+      });
     }
   }
 

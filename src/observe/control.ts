@@ -90,7 +90,9 @@ async function lookUp(source: ControlSource, path: string): Promise<[status: num
   if (more.length === 0 && topic === 'events') return [200, source.events(vif)];
   if (more.length === 0 && topic === 'status') {
     const status = await source.status(vif);
-    return status === undefined ? [404, { error: `there is no ${vif}` }] : [200, status];
+    return status === undefined
+      ? [404, { error: `there is no vif "${vif}" that it serves; "vifd status" lists them` }]
+      : [200, status];
   }
   return [404, { error: 'known are /status[/VIF] and /events[/VIF][?follow]' }];
 }
@@ -118,11 +120,26 @@ function takesConnections(path: string): Promise<boolean> {
   });
 }
 
+/** How long the daemon may take, in ms. */
+const answerMs = 5000;
+
+const noAnswer = (): Error =>
+  new Error(
+    `the daemon does not answer within ${answerMs / 1000} s: "systemctl status vifd" tells what it does; ` +
+      '"systemctl restart vifd" starts it anew, which touches no vif that is attached',
+  );
+
 /** The daemon's answer; rejects with ENOENT or ECONNREFUSED when none runs. */
 export async function askControl(path: string): Promise<unknown> {
   const answer = await openControl(path);
+  // Also one that has begun to answer may stop.
+  const late = setTimeout(() => answer.destroy(noAnswer()), answerMs);
   let text = '';
-  for await (const chunk of answer.setEncoding('utf8')) text += chunk as string;
+  try {
+    for await (const chunk of answer.setEncoding('utf8')) text += chunk as string;
+  } finally {
+    clearTimeout(late);
+  }
   const body = JSON.parse(text) as { error?: string };
   if (answer.statusCode !== 200) throw new Error(body.error ?? `the daemon answered ${answer.statusCode}`);
   return body;
@@ -130,10 +147,12 @@ export async function askControl(path: string): Promise<unknown> {
 
 /** Opens an answer that is read as it comes. */
 export async function openControl(path: string): Promise<IncomingMessage> {
-  const asking = request({ socketPath: controlSocket(), path, timeout: 5000 }).end();
-  asking.on('timeout', () => asking.destroy(new Error('the daemon does not answer')));
+  const asking = request({ socketPath: controlSocket(), path, timeout: answerMs }).end();
+  asking.on('timeout', () => asking.destroy(noAnswer()));
   const [answer] = (await once(asking, 'response')) as [IncomingMessage];
   // From here on silence is no fault: nothing may happen to any vif for days.
   asking.setTimeout(0);
+  // Whoever reads the answer is told.
+  asking.on('error', () => undefined);
   return answer;
 }

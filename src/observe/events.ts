@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { type VifId, vifName } from '../vif/id.js';
+import type { ErrorKind } from '../vif/problem.js';
 
 /** What can happen to a vif, with the constant message of its log line and the level it is worth. */
 export const eventKinds = {
@@ -22,6 +23,7 @@ export interface EventDetail {
   /** From the event that made it possible to the status written, in ms. */
   readonly ms?: number | undefined;
   readonly error?: string | undefined;
+  readonly errorKind?: ErrorKind | undefined;
   /** The changes made, as commands. */
   readonly actions?: readonly string[] | undefined;
 }
@@ -33,6 +35,18 @@ export interface VifEvent extends EventDetail {
   readonly vif: string;
   readonly domid: number;
   readonly devid: number;
+}
+
+/** What a vif was attached to (or adopted on), in words: `to bridge xenbr0`, `(nat)`; empty when that is not known. */
+export function where(
+  { topology, bridge }: Pick<EventDetail, 'topology' | 'bridge'>,
+  to: 'to' | 'on' = 'to',
+): string {
+  if (bridge === undefined) return topology === undefined ? '' : `(${topology})`;
+  // A script is what attaches, not what is attached to.
+  return topology === 'script'
+    ? `${to} bridge ${bridge} (script)`
+    : `${to} ${topology ?? 'bridge'} ${bridge}`;
 }
 
 /** How much is kept: events a vif, and vifs, the oldest going first. */

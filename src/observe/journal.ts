@@ -1,4 +1,5 @@
 import { journalSend } from 'node-libsystemd';
+import { type EventDetail, where } from './events.js';
 
 /** Syslog priorities of pino's levels (sd-daemon(3)). */
 const priorities: Readonly<Record<string, number>> = {
@@ -26,7 +27,11 @@ const messageIds: Readonly<Record<string, string>> = {
 };
 
 /** What a log line's fields are called in the journal; any other is its own name in capitals. */
-const fieldNames: Readonly<Record<string, string>> = { domid: 'XEN_DOMID', devid: 'XEN_DEVID' };
+const fieldNames: Readonly<Record<string, string>> = {
+  domid: 'XEN_DOMID',
+  devid: 'XEN_DEVID',
+  errorKind: 'ERROR_KIND',
+};
 
 /** A line of our log, as pino wrote it. */
 export interface LogRecord {
@@ -60,7 +65,8 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, bridge, topology, ms, error, err, actions, leftOut, script, line } = record;
+  const { msg, vif, ms, error, err, actions, leftOut, script, line } = record;
+  const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // An error names its vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
@@ -68,14 +74,7 @@ function sentence(record: LogRecord): string {
   const to = msg === 'vif adopted' ? 'on' : 'to';
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
-    bridge === undefined
-      ? topology === undefined
-        ? ''
-        : `(${topology})`
-      : // A script is what attaches, not what is attached to.
-        topology === 'script'
-        ? `${to} bridge ${bridge} (script)`
-        : `${to} ${topology ?? 'bridge'} ${bridge}`,
+    where({ topology, bridge }, to),
     ms === undefined ? '' : `in ${ms} ms`,
   ].filter(Boolean);
   const tail = [

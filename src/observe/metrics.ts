@@ -4,12 +4,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Listen } from '../config.js';
 import type { VifPhase } from '../reconcile/vif-record.js';
+import { topologyNames } from '../topology/topology.js';
+import { errorKinds } from '../vif/problem.js';
 import type { VifEvent } from './events.js';
 
 /** What the metrics are read from when they are asked for. */
 export interface MetricsSource {
   follow(follower: (event: VifEvent) => void): () => void;
   phases(): readonly VifPhase[];
+  /** Whether xenstore can be reached. */
+  connected(): boolean;
   /** What anti-spoofing dropped, by vif and reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
   /** Looks taken and requests made since the start. */
@@ -96,6 +100,10 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
   const registers = [registry];
   // The event loop's lag, memory, CPU and garbage collection.
   collectDefaultMetrics({ register: registry });
+  // The same numbers as nodejs_active_handles and so on by kind, and no counters, which is what _total is for.
+  for (const what of ['handles', 'requests', 'resources']) {
+    registry.removeSingleMetric(`nodejs_active_${what}_total`);
+  }
   new Gauge({
     name: 'vifd_vifs',
     help: 'Vifs by state',
@@ -104,6 +112,14 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     collect() {
       const now = source.phases();
       for (const state of phases) this.set({ state }, now.filter((phase) => phase === state).length);
+    },
+  });
+  new Gauge({
+    name: 'vifd_xenstore_connected',
+    help: 'Whether xenstore can be reached; without it nothing new is attached, and no vif is counted',
+    registers,
+    collect() {
+      this.set(source.connected() ? 1 : 0);
     },
   });
   counterOf('vifd_reconciles_total', 'Looks taken at a vif', () => source.counts().looks);
@@ -137,8 +153,22 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     labelNames: ['kind', 'topology'],
     registers,
   });
-  return ({ kind, topology = 'none', ms }) => {
+  const errors = new Counter({
+    name: 'vifd_errors_total',
+    help: 'Errors that kept vifs from being attached, by what they are about',
+    labelNames: ['kind'],
+    registers,
+  });
+  // All series from the start: rate() and increase() see nothing in one that begins with a 1.
+  for (const kind of errorKinds) errors.inc({ kind }, 0);
+  for (const topology of [...topologyNames, 'script']) {
+    attach.zero({ topology });
+    for (const kind of ['attached', 'adopted', 'repaired', 'updated']) events.inc({ kind, topology }, 0);
+  }
+  for (const kind of ['failed', 'removed']) events.inc({ kind, topology: 'none' }, 0);
+  return ({ kind, topology = 'none', ms, errorKind }) => {
     events.inc({ kind, topology });
+    if (errorKind !== undefined) errors.inc({ kind: errorKind });
     if (kind === 'attached' && ms !== undefined) attach.observe({ topology }, ms / 1000);
   };
 

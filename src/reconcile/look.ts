@@ -5,7 +5,7 @@ import type { Host } from '../host/host.js';
 import type { EventDetail, Events } from '../observe/events.js';
 import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import type { VifId } from '../vif/id.js';
-import { pending } from '../vif/pending.js';
+import { netdevMissing, pending } from '../vif/pending.js';
 import { type Action, isolate, plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
@@ -72,7 +72,10 @@ export class Look {
       record.stale = true;
       // Not this vif's trouble, and nobody can be told of it: the daemon looks for xenstore again.
       if (this.#backend.isLoss(error)) return;
-      await this.#failed(record, asOperationError(error, 'attach', record.name)).catch((reportError) =>
+      await this.#failed(
+        record,
+        asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)),
+      ).catch((reportError) =>
         this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
       );
     }
@@ -94,7 +97,7 @@ export class Look {
         await this.#withdraw(record);
         return await this.#failed(record, verdict.problem);
       case 'await-netdev':
-        return await this.#await(record, this.#netdevMissing(record));
+        return await this.#await(record, netdevMissing(record.id, this.config.netdevTimeoutMs));
       case 'closing':
         return record.enter('closing');
       case 'remove':
@@ -123,9 +126,7 @@ export class Look {
           'attach',
           record.name,
           `still to do afterwards: ${left.map(printAction).join('; ')}`,
-          {
-            waits: false,
-          },
+          { waits: false, kind: 'kernel' },
         );
       }
     } catch (error) {
@@ -221,7 +222,12 @@ export class Look {
       record.enter('waiting');
       if (run.state === 'online' && record.problem === undefined) {
         // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
-        record.problem = problem('run script', script.file, 'it ended well but wrote no hotplug-status');
+        record.problem = problem(
+          'run script',
+          script.file,
+          'it ended well but wrote no hotplug-status',
+          'script',
+        );
         this.#log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
       }
       return;
@@ -241,11 +247,6 @@ export class Look {
     if (actions[0]?.kind !== 'undo-script') return actions;
     await this.#perform(record, actions.slice(0, 1));
     return look();
-  }
-
-  #netdevMissing(record: VifRecord): OperationError {
-    const reason = `it did not appear within ${this.config.netdevTimeoutMs / 1000} s; is xen-netback loaded?`;
-    return problem('wait for netdev', record.name, reason);
   }
 
   /** Waits for what others have to do, and reports it as this problem when that takes too long. */
@@ -271,7 +272,7 @@ export class Look {
 
   async #failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message });
+      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
     }
     record.enter('failed');
     record.problem = error;

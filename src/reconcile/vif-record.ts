@@ -1,9 +1,9 @@
 import type { HookEvent } from '../host/hooks.js';
-import { formatNetwork } from '../vif/address.js';
+import { formatNetwork, type Network } from '../vif/address.js';
 import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { Link, Traffic } from '../vif/observed.js';
-import type { OperationError } from '../vif/problem.js';
+import type { ErrorKind, OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
@@ -22,15 +22,18 @@ export interface VifStatus {
   readonly netdev: string | null;
   readonly ifindex: number | null;
   readonly mac: string | null;
+  /** The guest's addresses: of its `ip` key, or else those that were chosen for it. */
   readonly ip: readonly string[];
   readonly mtu: number | null;
   /** From the event that made attaching possible to the status written, in ms. */
   readonly attachMs: number | null;
-  /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when none were, or none is filtered. */
+  /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when nothing is filtered. */
   readonly drops: Readonly<Record<string, number>>;
   /** What the netdev counted: `rx` is what the guest sent. Null while there is none. */
   readonly traffic: Traffic | null;
   readonly error: string | null;
+  /** What the error is about, one of a few words. */
+  readonly errorKind: ErrorKind | null;
 }
 
 /** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
@@ -59,6 +62,8 @@ export class VifRecord {
   #since = new Date();
   #topology: string | undefined;
   #bridge: string | undefined;
+  /** Those that the topology chose, or routes. */
+  #addresses: readonly Network[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(id: VifId) {
@@ -70,9 +75,13 @@ export class VifRecord {
   enter(phase: VifPhase, desired?: DesiredState, topology?: string): void {
     if (this.phase !== phase) this.#since = new Date();
     this.phase = phase;
+    // On its way out, or waiting for its netdev to come back, it is still what it was.
+    if (phase === 'attached' || phase === 'failed') {
+      this.#topology = topology;
+      this.#bridge = desired && bridgeOf(desired);
+      this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
+    }
     if (phase !== 'attached') return;
-    this.#topology = topology;
-    this.#bridge = desired && bridgeOf(desired);
     this.problem = undefined;
     this.failures = 0;
   }
@@ -88,12 +97,13 @@ export class VifRecord {
       netdev: link?.name ?? null,
       ifindex: link?.index ?? null,
       mac: this.snapshot?.mac ?? null,
-      ip: this.snapshot?.ip.map(formatNetwork) ?? [],
+      ip: (this.snapshot?.ip.length ? this.snapshot.ip : this.#addresses).map(formatNetwork),
       mtu: link?.mtu ?? null,
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,
       error: this.problem?.message ?? null,
+      errorKind: this.problem?.kind ?? null,
     };
   }
 

@@ -21,14 +21,17 @@ export const bridge: Topology = {
     const master = findBridge(snapshot.bridge, links);
     if (typeof master === 'string') {
       const operation = snapshot.bridge === undefined ? `attach ${own} to` : `attach ${own} to bridge`;
-      return { problem: problem(operation, snapshot.bridge ?? 'the first bridge', master), dependsOn };
+      return {
+        problem: problem(operation, snapshot.bridge ?? 'the first bridge', master, 'bridge'),
+        dependsOn,
+      };
     }
     dependsOn.push(master.name);
     const { vlans } = snapshot;
     if (vlans !== undefined && master.vlanFiltering !== true) {
       // Never untagged instead: the guest would see, and be seen by, everybody on the bridge.
       const reason = `it does not filter VLANs, and the vif has the vlan key; run: ip link set dev ${master.name} type bridge vlan_filtering 1`;
-      return { problem: problem(`attach ${own} to bridge`, master.name, reason), dependsOn };
+      return { problem: problem(`attach ${own} to bridge`, master.name, reason, 'bridge'), dependsOn };
     }
     const netdev = links.ofVif(snapshot.id);
     const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);

@@ -107,7 +107,7 @@ export const nat: Topology = {
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
 function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
-    problem(`choose the address of ${vifName(id)}`, target, reason);
+    problem(`choose the address of ${vifName(id)}`, target, reason, 'address');
   const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
   if (network !== undefined) {
     return reject(formatNetwork(network), 'it is a network; give the address of the guest in it');
@@ -163,7 +163,7 @@ function conflictOf(
   const own = observed.links.ofVif(id);
   const device = own?.name ?? deviceName({ id, ...snapshot });
   const conflict = (address: string, holder: Link, what: string) => ({
-    problem: problem(`give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
+    problem: problem(`give ${vifName(id)} the address`, address, `${holder.name} ${what}`, 'address'),
     device: holder.name,
   });
   for (const guest of guests) {

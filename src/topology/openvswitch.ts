@@ -3,7 +3,7 @@ import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { ObservedState } from '../vif/observed.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge, ovsDatabase } from '../vif/openvswitch.js';
-import { type OperationError, problem } from '../vif/problem.js';
+import { type ErrorKind, type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
 import type { Topology } from './topology.js';
@@ -29,15 +29,15 @@ export const openvswitch: Topology = {
       return { problem: problem(operation, snapshot.bridge ?? '""', key), dependsOn: [ovsDatabase] };
     }
     const dependsOn = [ovsDatabase, key.bridge];
-    const refuse = (reason: string): Attachment => ({
-      problem: problem(operation, key.bridge, reason),
+    const refuse = (reason: string, kind?: ErrorKind): Attachment => ({
+      problem: problem(operation, key.bridge, reason, kind),
       dependsOn,
     });
     if (snapshot.mac === undefined) return refuse('the mac key is missing');
 
     const view = observed.openvswitch;
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
-    if (view?.state === 'known' && found === undefined) return refuse('no such bridge');
+    if (view?.state === 'known' && found === undefined) return refuse('no such bridge', 'bridge');
     const filtered = filterFor(snapshot, config, { tagged: key.trunks.length > 0 });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
@@ -48,7 +48,7 @@ export const openvswitch: Topology = {
       const holder =
         there.owner === undefined ? 'which vifd did not make' : `which belongs to ${there.owner}`;
       const remedy = `if nothing needs it: ovs-vsctl del-port ${there.bridge} ${name}`;
-      return refuse(`bridge ${there.bridge} has a port ${name}, ${holder}; ${remedy}`);
+      return refuse(`bridge ${there.bridge} has a port ${name}, ${holder}; ${remedy}`, 'openvswitch');
     }
     return {
       // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
@@ -90,6 +90,7 @@ export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): Oper
     name,
     'anti-spoofing does not work with its datapath_type=netdev; ' +
       'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
+    'filter',
   );
 }
 

@@ -112,7 +112,7 @@ const addressOf = ({ addresses }: Link, family: 4 | 6): Network | undefined =>
   addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
 const routing = ({ id }: VifSnapshot, target: string, reason: string): OperationError =>
-  problem(`route ${vifName(id)}`, target, reason);
+  problem(`route ${vifName(id)}`, target, reason, 'route');
 
 const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): OperationError =>
   wanted === undefined

@@ -1,7 +1,7 @@
 import type { DesiredState } from './desired.js';
 import { type VifId, vifName } from './id.js';
 import type { ObservedState } from './observed.js';
-import { type OperationError, problem } from './problem.js';
+import { type ErrorKind, type OperationError, problem } from './problem.js';
 import type { VifSnapshot } from './snapshot.js';
 
 /**
@@ -26,9 +26,14 @@ export function pending(
 ): Pending | undefined {
   if (desired.ovsPort === undefined) return undefined;
   const { openvswitch: view } = observed;
-  const because = (patient: boolean, reason: string): Pending => ({
+  const because = (patient: boolean, reason: string, kind: ErrorKind = 'openvswitch'): Pending => ({
     patient,
-    problem: problem(`attach ${vifName(id)} to Open vSwitch bridge`, desired.ovsPort?.bridge ?? '', reason),
+    problem: problem(
+      `attach ${vifName(id)} to Open vSwitch bridge`,
+      desired.ovsPort?.bridge ?? '',
+      reason,
+      kind,
+    ),
   });
   if (view?.state !== 'known') {
     // Open vSwitch goes on forwarding without its database: what was connected still is.
@@ -42,5 +47,15 @@ export function pending(
     return because(false, port.error ?? 'ovs-vswitchd could not take the port');
   }
   if ((port?.ofport ?? 0) > 0) return undefined;
-  return because(true, `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`);
+  const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
+  return because(true, late, 'timeout');
 }
+
+/** What is wrong when netback has made no netdev in the time it is given. */
+export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
+  problem(
+    'wait for netdev',
+    vifName(id),
+    `it did not appear within ${timeoutMs / 1000} s; is xen-netback loaded?`,
+    'timeout',
+  );

@@ -1,18 +1,20 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Finding } from '../../src/check/findings.js';
-import type { Edge } from '../../src/commands/graph.js';
+import type { Finding } from '../../src/check/finding.js';
 import type { VifEvent } from '../../src/observe/events.js';
+import type { Edge } from '../../src/vif/graph.js';
 import { Background } from '../support/background.js';
 import { Domnet, type Vif, type Vifd } from '../support/domnet.js';
-import { until } from '../support/exec.js';
+import { exec, until } from '../support/exec.js';
 import { attachedTo } from '../support/net.js';
 import { OpenVswitch } from '../support/openvswitch.js';
 
 let domnet: Domnet;
 
-const notRunning = /^vifd: vifd is not running: .*systemctl start vifd.*journalctl -u vifd.*\n$/;
+const notRunning = /^vifd: the daemon is not running: .*systemctl start vifd.*journalctl -u vifd.*\n$/;
 
 /** A command that goes on, in the driver domain. */
 function background(...args: string[]): Background {
@@ -39,12 +41,13 @@ describe('with a daemon and two vifs, one attached and one not', () => {
 
   test('status', async () => {
     const { status, stdout, stderr } = await domnet.command('status');
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    // One has failed.
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
     expect(stdout).toMatch(
       new RegExp(`^vifd \\S+, pid ${daemon.pid}, domain 0, up \\d+s: 2 vifs: 1 attached, 1 failed\\n`),
     );
     expect(stdout).toMatch(
-      /^vif5\.0 +attached +bridge +xenbr0 +00:16:3e:00:05:00 +10\.0\.0\.5 +1500 +\d+s +[\d.]+ ms$/m,
+      /^vif5\.0 +attached +bridge +xenbr0 +00:16:3e:00:05:00 +10\.0\.0\.5 +1500 +\d+s +[\d.]+ ms +\d+ +[\d.]+ k?B +[\d.]+ k?B$/m,
     );
     expect(stdout).toMatch(/^vif6\.0 +failed /m);
     expect(stdout).toContain(`vif6.0: ${error}\n`);
@@ -52,7 +55,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
 
   test('status --json', async () => {
     const { status, stdout } = await domnet.command('status', '--json');
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({
       pid: daemon.pid,
       domid: 0,
@@ -77,9 +80,26 @@ describe('with a daemon and two vifs, one attached and one not', () => {
 
   test('status of one', async () => {
     const { status, stdout } = await domnet.command('status', 'vif6.0');
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(stdout).toMatch(/^vif: +vif6\.0$/m);
     expect(stdout).toMatch(new RegExp(`^error: +${error}$`, 'm'));
+    const five = await domnet.command('status', 'vif5.0');
+    expect(five.status).toBe(0);
+    for (const line of [
+      'state: +attached',
+      'since: +\\S+Z \\(\\d+s\\)',
+      'topology: +bridge',
+      'bridge: +xenbr0',
+      'interface: +vif5\\.0, index \\d+',
+      'mac: +00:16:3e:00:05:00',
+      'ip: +10\\.0\\.0\\.5',
+      'mtu: +1500',
+      'attached in: +[\\d.]+ ms',
+      'dropped: +\\d+.*',
+      'from guest: +[\\d.]+ k?B in \\d+ packets',
+      'to guest: +[\\d.]+ k?B in \\d+ packets',
+    ])
+      expect(five.stdout).toMatch(new RegExp(`^${line}$`, 'm'));
     const one = await domnet.command('status', 'vif5.0', '--json');
     expect(JSON.parse(one.stdout)).toMatchObject({ vif: 'vif5.0', traffic: { rxBytes: expect.any(Number) } });
   });
@@ -88,7 +108,9 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     expect(await domnet.command('status', name)).toMatchObject({
       status: 1,
       stdout: '',
-      stderr: expect.stringMatching(/^vifd: there is no .*\n$/),
+      stderr: expect.stringMatching(
+        /^vifd: there is no vif ".*" that it serves; "vifd status" lists them\n$/,
+      ),
     });
   });
 
@@ -104,10 +126,23 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     }
   });
 
+  test('status --watch --json says one JSON text a line', async () => {
+    const watching = background('status', '--watch', '--json');
+    try {
+      await until('two looks', () => watching.lines.length >= 2);
+      for (const line of watching.lines) expect(JSON.parse(line)).toMatchObject({ pid: daemon.pid });
+    } finally {
+      await watching.stop();
+    }
+  });
+
   test('events', async () => {
     const { status, stdout } = await domnet.command('events', 'vif5.0');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^\S+Z vif5\.0 attached bridge to xenbr0 mtu 1500 in [\d.]+ ms\n$/);
+    expect(stdout).toMatch(/^\S+Z vif5\.0 attached to bridge xenbr0 mtu 1500 in [\d.]+ ms\n$/);
+    expect((await domnet.command('events', 'vif6.0')).stdout).toMatch(
+      new RegExp(`^\\S+Z vif6\\.0 failed - ${error}\\n$`),
+    );
     const all = await domnet.command('events', '--json');
     const events = all.stdout
       .split('\n')
@@ -180,6 +215,22 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     await domnet.ip('link delete uplink0');
   });
 
+  test.each([
+    [['status', '--format', 'dot'], '"vifd status" takes no --format'],
+    [['plan', 'vif5.0', '--watch'], '"vifd plan" takes no --watch'],
+    [['status', '--bogus'], "Unknown option '--bogus'"],
+    [['status', 'vif5.0', 'vif6.0'], '"vif6.0" is too much'],
+    [['plan'], 'which vif? vifd plan vif5.0'],
+    [['frobnicate'], 'there is no command "frobnicate"'],
+    [[], 'a command is missing'],
+  ])('%j is wrong usage', async (args, reason) => {
+    expect(await domnet.command(...args)).toEqual({
+      status: 64,
+      stdout: '',
+      stderr: `vifd: ${reason}; see vifd --help\n`,
+    });
+  });
+
   test('a second daemon is refused, and the first goes on', async () => {
     const second = await domnet.vifd({ wait: false });
     expect(await second.exited()).toBe(1);
@@ -188,7 +239,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
       msg: 'cannot run',
       error: expect.stringContaining('vifd runs already'),
     });
-    expect(await domnet.command('status')).toMatchObject({ status: 0 });
+    expect(await domnet.command('status', 'vif5.0')).toMatchObject({ status: 0 });
   });
 
   test('a second daemon is refused also while the first is stopped', async () => {
@@ -200,7 +251,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     } finally {
       process.kill(daemon.pid, 'SIGCONT');
     }
-    expect(await domnet.command('status')).toMatchObject({ status: 0 });
+    expect(await domnet.command('status', 'vif5.0')).toMatchObject({ status: 0 });
   });
 
   test('who follows is told when the daemon ends; then every question is answered with what to do', async () => {
@@ -278,7 +329,7 @@ describe('without a daemon', () => {
       '# vif7.0 waits for its netdev, which netback makes\n',
     );
     expect((await domnet.command('plan', 'vif8.0')).stdout).toBe(
-      '# there is no backend/vif/8/0: undo what is left of vif8.0\n',
+      '# there is no backend/vif/8/0, and nothing on this host belongs to vif8.0\n',
     );
     expect(await domnet.command('plan', 'eth0')).toMatchObject({
       status: 64,
@@ -306,6 +357,92 @@ describe('without a daemon', () => {
     }
   });
 
+  test.each([
+    ['says nothing', ''],
+    ['stops in the middle of its answer', 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{'],
+  ])('a daemon that %s is not waited for', async (_how, words) => {
+    const sockets = new Set<Socket>();
+    const hung = createServer((socket) => {
+      sockets.add(socket);
+      socket.write(words);
+    }).listen(join(domnet.dir, 'control.sock'));
+    await once(hung, 'listening');
+    try {
+      const began = performance.now();
+      expect(await domnet.command('status')).toEqual({
+        status: 1,
+        stdout: '',
+        stderr: expect.stringMatching(/^vifd: the daemon does not answer within 5 s: .*systemctl.*\n$/),
+      });
+      expect(performance.now() - began).toBeLessThan(10_000);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      hung.close();
+    }
+  });
+
+  test('of a NAT guest the address is shown that was chosen for it, and check sees whether it is routed', async () => {
+    await domnet.ip('address add 192.0.2.1/24 dev xenbr0');
+    await domnet.ip('route add default via 192.0.2.254');
+    const daemon = await domnet.vifd();
+    const vif = await domnet.plug({ domid: 7, keys: { script: '/etc/xen/scripts/vif-nat' } });
+    await vif.connected();
+    expect((await domnet.command('status')).stdout).toMatch(/^vif7\.0 +attached +nat +- +\S+ +10\.0\.7\.1 /m);
+    const check = async () => (await domnet.command('check')).stdout;
+    expect(await check()).toMatch(/^ok +forwarding /m);
+    await daemon.terminate();
+    // What a line in /etc/sysctl.d does, whoever applies it: every device stops, and vifd is not there to see it.
+    await domnet.exec('sysctl', ['-w', 'net.ipv4.ip_forward=1']);
+    await domnet.exec('sysctl', ['-w', 'net.ipv4.ip_forward=0']);
+    expect(await check()).toMatch(
+      /^WARNING +forwarding +off for vif7\.0, xenbr0, though vif7\.0 are routed/m,
+    );
+  });
+
+  test('graph of Open vSwitch: the bridges and VLANs of its database, not those of the keys', async () => {
+    const ovs = new OpenVswitch(domnet);
+    await ovs.start();
+    try {
+      await ovs.addBridge('ovsbr0');
+      await ovs.addBridge('ovsbr1');
+      await domnet.ip('link add uplink0 type veth peer name wire0');
+      await ovs.vsctl('add-port ovsbr0 uplink0');
+      const daemon = await domnet.vifd({ config: ovs.config });
+      const keys = { script: '/etc/xen/scripts/vif-openvswitch', bridge: 'ovsbr0.10' };
+      const [stays, moves] = [await domnet.plug({ domid: 5, keys }), await domnet.plug({ domid: 6, keys })];
+      for (const vif of [stays, moves]) await vif.connected();
+      await daemon.terminate();
+      await ovs.vsctl('del-port vif6.0 -- add-port ovsbr1 vif6.0 trunks=20,30');
+      const config = join(domnet.dir, 'vifd.toml');
+      const graph = await domnet.command('graph', '--json', '--config', config);
+      expect(graph.stderr).toBe('');
+      const edges = JSON.parse(graph.stdout) as Edge[];
+      expect(edges.map(({ from, to, vlans }) => [from.name, to.name, vlans])).toEqual([
+        ['uplink0', 'ovsbr0', undefined],
+        ['ovsbr0', 'vif5.0', 'tag=10'],
+        ['vif5.0', 'domain 5', undefined],
+        ['ovsbr1', 'vif6.0', 'trunks=20,30'],
+        ['vif6.0', 'domain 6', undefined],
+      ]);
+      const drawn = (await domnet.command('graph', '--config', config)).stdout;
+      expect(drawn).toMatch(/^ {2}n\d+ ---\|"tag=10"\| n\d+$/m);
+      await domnet.ip('link delete uplink0');
+    } finally {
+      await ovs.stop();
+    }
+  });
+
+  test.each(['check', 'graph', 'plan'])('%s is for root only', async (command) => {
+    const [main = ''] = domnet.vifdCommand().slice(-2);
+    const as = ['netns', 'exec', domnet.namespace, 'setpriv', '--reuid=65534', '--clear-groups'];
+    await expect(
+      exec('ip', [...as, process.execPath, main, command, ...(command === 'plan' ? ['vif5.0'] : [])]),
+    ).rejects.toMatchObject({
+      code: 1,
+      stderr: `vifd: "vifd ${command}" looks at what only root may see; run it as root\n`,
+    });
+  });
+
   test('check', async () => {
     await domnet.plug({ domid: 6, keys: { bridge: 'nowhere' } });
     const { status, stdout } = await domnet.command('check');
@@ -314,6 +451,9 @@ describe('without a daemon', () => {
     expect(stdout).toMatch(/^ +-> ip link add nowhere up type bridge, or correct bridge=/m);
     expect(stdout).toMatch(/^ok +xenstore +answers$/m);
     expect(stdout).toMatch(/^ok +bridges +xenbr0$/m);
+    expect(stdout).toMatch(/^ok +nft +takes filters$/m);
+    expect(stdout).toMatch(/^WARNING +vifd +it does not run/m);
+    expect(await domnet.exec('nft', ['list', 'ruleset'])).toBe('');
     const found = JSON.parse((await domnet.command('check', '--json')).stdout) as Finding[];
     expect(found).toContainEqual({
       check: 'netback',

@@ -47,7 +47,11 @@ test('a missing bridge is reported, in xenstore and in the log, and healed when 
   const vif = await domnet.plug({ domid, keys: { bridge: 'lan0' } });
   const message = `attach ${vif.name} to bridge lan0: no such bridge`;
   await refused(vif, message);
-  expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({ level: 'warn', error: message });
+  expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({
+    level: 'warn',
+    error: message,
+    errorKind: 'bridge',
+  });
   expect((await linkOf(vif)).flags).not.toContain('UP');
   await domnet.addBridge('lan0');
   await healed(vif);
@@ -84,6 +88,7 @@ test('a vifname that is taken is reported, and healed when it is free', async ()
   await domnet.ip('link add db0 type bridge');
   const vif = await domnet.plug({ domid, keys: { vifname: 'db0' } });
   await refused(vif, new RegExp(`^rename ${vif.name} to db0: interface \\d+ has that name`));
+  expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({ errorKind: 'configuration' });
   await domnet.ip('link delete db0');
   await healed(vif);
   await attachedTo(vif, 'xenbr0', 'db0');
@@ -104,6 +109,7 @@ test('of two vifs with one vifname the first keeps it, and the second gets it af
 test('a netdev that does not come is reported, and healed when it does', async () => {
   const vif = await domnet.writeDevice({ domid });
   await refused(vif, `wait for netdev ${vif.name}: it did not appear within 1 s; is xen-netback loaded?`);
+  expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({ errorKind: 'timeout' });
   await vif.addNetdev();
   await healed(vif);
 });

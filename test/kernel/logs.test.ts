@@ -32,7 +32,7 @@ test('a life in JSON: constant messages, what varies in fields, nothing but that
     { ...info, msg: 'starting', version: expect.any(String) },
     { ...info, msg: 'ready', domid: 0 },
     { ...info, ...one, ...attached, msg: 'vif attached' },
-    { level: 'warn', time, ...other, error, msg: 'vif not attached' },
+    { level: 'warn', time, ...other, error, errorKind: 'bridge', msg: 'vif not attached' },
     { ...info, ...one, msg: 'vif removed' },
     { ...info, ...other, msg: 'vif removed' },
     { ...info, msg: 'stopping', signal: 'SIGTERM' },

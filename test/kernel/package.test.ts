@@ -1,4 +1,4 @@
-import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,8 +52,8 @@ test('two builds are the same, byte by byte', async () => {
   await exec('cmp', [deb, await build('second')]);
 });
 
-test('lintian finds no error', async () => {
-  await exec('lintian', ['--allow-root', '--fail-on', 'error', deb]);
+test('lintian finds no error, and nothing to warn of', async () => {
+  await exec('lintian', ['--allow-root', '--fail-on', 'error,warning', deb]);
 });
 
 test('nothing in it is of no use at run time, and every licence is there', async () => {
@@ -79,6 +79,18 @@ test('nothing in it is of no use at run time, and every licence is there', async
   );
   for (const name of [...others, 'libffi'])
     expect(copyright).toMatch(new RegExp(`^=== (@[^/]+/)?${name}\\b`, 'm'));
+});
+
+test('it is as large as docs/install.md says', async () => {
+  const said = readFileSync(join(project, 'docs/install.md'), 'utf8');
+  const [, total, own] = /It takes ([\d.]+) MB[^:]*: [\s\S]*?([\d.]+) MB of its own/.exec(said) ?? [];
+  const list = (await exec('dpkg-deb', ['--contents', deb])).split('\n').map((line) => line.split(/ +/));
+  const megabytes = (below: string) =>
+    list
+      .filter(([, , , , , path]) => path?.startsWith(below))
+      .reduce((sum, [, , size]) => sum + Number(size), 0) / 1e6;
+  expect(Math.abs(megabytes('./') - Number(total))).toBeLessThan(0.1);
+  expect(Math.abs(megabytes('./usr/lib/vifd/dist') - Number(own))).toBeLessThan(0.1);
 });
 
 test('apt installs it, enabled, and outside of a domU it does not start', async () => {

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.js';
 import { ConfigError } from '../../src/config-section.js';
+import { errorKinds } from '../../src/vif/problem.js';
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8');
 
@@ -41,6 +42,11 @@ describe('the configuration that is delivered', () => {
   });
 });
 
+test('the kinds of errors are told where the metrics are', () => {
+  const fleet = read('docs/fleet.md');
+  for (const kind of errorKinds) expect(fleet).toContain(`\`${kind}\``);
+});
+
 test('every message id has a help text, and every help text an id', () => {
   const ids = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, id]) => id).sort();
   const used = ids(read('src/observe/journal.ts'), /'([0-9a-f]{32})'/g);
@@ -59,6 +65,18 @@ test('the manual page and the completion know every command and option', () => {
   for (const command of commands) {
     expect(manual).toMatch(new RegExp(`^\\.It Cm ${command}\\b`, 'm'));
     expect(completion).toMatch(new RegExp(`-W '[a-z ]*\\b${command}\\b`));
+  }
+  const taken = [...main.matchAll(/^ {2}\['(\w+)', \[(.*)\]\],$/gm)];
+  expect(taken.map(([, command]) => command).sort()).toEqual([...commands].sort());
+  for (const [, command = '', list = ''] of taken) {
+    const words = list.replaceAll("'", '').split(', ').sort();
+    const offered = new RegExp(`^ {8}(?:\\w+ \\| )*${command}(?: \\| \\w+)*\\) word='(.*)'`, 'm').exec(
+      completion,
+    )?.[1];
+    expect(offered?.replaceAll('--', '').split(' ').sort(), command).toEqual(words);
+    const synopsis = new RegExp(`^\\.Cm ${command}\\n((?!\\.Nm|\\.Sh).*\\n)*`, 'm').exec(manual)?.[0] ?? '';
+    const shown = [...synopsis.matchAll(/Fl -(\w+)/g)].map(([, option]) => option as string);
+    expect(shown.sort(), command).toEqual(words);
   }
   for (const option of options) {
     expect(manual).toMatch(new RegExp(`Fl -${option}\\b`));

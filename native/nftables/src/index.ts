@@ -8,6 +8,7 @@ const load = () =>
     nft_ctx_free: ['void', [context]],
     nft_ctx_buffer_output: ['int', [context]],
     nft_ctx_buffer_error: ['int', [context]],
+    nft_ctx_set_dry_run: ['void', [context, 'bool']],
     nft_ctx_output_set_flags: ['void', [context, 'uint']],
     nft_ctx_get_output_buffer: ['string', [context]],
     nft_ctx_get_error_buffer: ['string', [context]],
@@ -67,6 +68,17 @@ export class Nftables {
     const error = this.#lib.nft_ctx_get_error_buffer(at) ?? '';
     if (status !== 0) throw new NftError(error);
     return output;
+  }
+
+  /** Whether the kernel would take a text; changes nothing. @throws NftError when it would not */
+  check(text: string): void {
+    if (this.#context === undefined) throw new Error('the nftables context is closed');
+    this.#lib.nft_ctx_set_dry_run(this.#context, true);
+    try {
+      this.run(text);
+    } finally {
+      this.#lib.nft_ctx_set_dry_run(this.#context, false);
+    }
   }
 
   close(): void {

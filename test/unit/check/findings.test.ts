@@ -24,12 +24,14 @@ const fit: Facts = {
   links: linkView([bridge]),
   owned: [],
   netback: true,
+  vifd: true,
+  nft: undefined,
+  forwarding: { off: new Set(), uplink: 'xenbr0' },
   processes: ['/sbin/init', '/usr/bin/node /usr/bin/vifd run', 'xl list', 'vi xl-devd.txt'],
   files: { udev: [], networkd: [], networkManager: [] },
   networkdRuns: true,
   networkManagerRuns: false,
   sysctls: {
-    'net.ipv4.ip_forward': '0',
     'net.ipv6.conf.all.disable_ipv6': '0',
     'net.ipv6.conf.all.forwarding': '0',
   },
@@ -63,11 +65,15 @@ test('whatever is not ok has a remedy', () => {
     ...fit,
     ...withVifs(
       ...Array.from({ length: 40 }, (_, i) => vif(i + 1, { bridge: 'nowhere', ip: '2001:db8::5' })),
-      vif(50, { script: '/etc/xen/scripts/vif-route' }),
+      vif(50, { script: '/etc/xen/scripts/vif-route', 'hotplug-status': 'connected' }),
+      vif(53, { vlan: '10' }),
       vif(51, { script: '/etc/xen/scripts/vif-nat' }),
       vif(52, { script: '/etc/xen/scripts/vif-openvswitch' }),
     ),
-    links: linkView([]),
+    links: linkView([bridge]),
+    vifd: false,
+    nft: 'no such file',
+    forwarding: { off: new Set(['xenbr0']), uplink: 'xenbr0' },
     owned: [{ domid: 99, devid: 0 }],
     netback: false,
     processes: ['/usr/sbin/xl devd'],
@@ -86,7 +92,7 @@ test('whatever is not ok has a remedy', () => {
   expect([...new Set(all.map(({ check }) => check))].sort()).toEqual(
     [
       'configuration netback quota udev systemd-networkd NetworkManager bridges br_netfilter ipv6',
-      'forwarding dnsmasq openvswitch leftovers rings',
+      'forwarding dnsmasq openvswitch leftovers rings vifd nft vlan_filtering',
     ]
       .join(' ')
       .split(' ')
@@ -225,7 +231,7 @@ test('a bridge that is waited for, and none at all', () => {
 
 test('bridged frames in iptables', () => {
   expect(found({ sysctls: { ...fit.sysctls, 'net.bridge.bridge-nf-call-ip6tables': '1' } })).toEqual([
-    "warning br_netfilter: bridged frames pass ip6tables's FORWARD chains too",
+    'warning br_netfilter: bridged frames pass the FORWARD chains of ip6tables too',
   ]);
 });
 
@@ -238,17 +244,49 @@ test.each([{ 'net.ipv6.conf.all.disable_ipv6': '1' }, { 'net.ipv6.conf.all.disab
   },
 );
 
-test('forwarding that is off matters to a routed vif', () => {
-  const routed = withVifs(vif(5, { script: '/etc/xen/scripts/vif-route' }));
-  const message = 'warning forwarding: vif5.0 are routed, but IPv4 forwarding is off';
-  expect(found(routed)).toContain(message);
-  expect(found({ ...routed, sysctls: { 'net.ipv4.ip_forward': '1' } })).not.toContain(message);
+test('forwarding that was turned off matters to a routed vif that is attached', () => {
+  const routed = (script: string, keys: Record<string, string> = {}) =>
+    withVifs(vif(5, { script: `/etc/xen/scripts/${script}`, 'hotplug-status': 'connected', ...keys }));
+  const off = { forwarding: { off: new Set(['xenbr0', 'vif6.0']), uplink: 'xenbr0' } };
+  const says = (what: string) => `warning forwarding: off for ${what}, though vif5.0 are routed`;
+  for (const script of ['vif-route', 'vif-nat']) {
+    expect(found({ ...routed(script), ...off })).toContain(says('xenbr0'));
+    expect(found(routed(script))).toContain('ok forwarding: on for routed vifs and their way out');
+    expect(found({ ...routed(script, { 'hotplug-status': '' }), ...off }).join()).not.toContain('forwarding');
+  }
+  expect(found(routed('vif-route', { ip: '2001:db8::5' }))).toContain(says('IPv6'));
+  expect(found({ ...withVifs(vif(5)), ...off }).join()).not.toContain('forwarding');
+});
+
+test('VLANs on a bridge that does not keep them apart', () => {
+  const says = 'error vlan_filtering: vif5.0 has VLANs, but its bridge xenbr0 does not filter them';
+  expect(found(withVifs(vif(5, { vlan: '10' })))).toContain(says);
+  const filtering = linkView([{ ...bridge, vlanFiltering: true }]);
+  expect(found({ ...withVifs(vif(5, { vlan: '10' })), links: filtering })).not.toContain(says);
+  expect(found(withVifs(vif(5)))).not.toContain(says);
+});
+
+test('nft that cannot be used, which matters less where nothing is filtered', () => {
+  const nft = 'libnftables.so.1: no such file';
+  expect(found({ nft })).toEqual([`error nft: cannot be used, so no vif with an ip key is attached: ${nft}`]);
+  expect(found({ nft }, parseConfig('[antispoof]\nmode = "off"', 'x'))).toEqual([
+    `note nft: cannot be used (${nft}), and anti-spoofing is off`,
+  ]);
+});
+
+test('vifd that does not run', () => {
+  expect(found({ vifd: false })).toEqual([
+    'warning vifd: it does not run: nothing is attached, repaired or taken away',
+  ]);
 });
 
 test('dnsmasq and Open vSwitch are missed by those who need them', () => {
   const nat = withVifs(vif(5, { script: '/etc/xen/scripts/vif-nat' }));
   expect(found(nat)).toContain('note dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP');
   expect(found({ ...nat, programs: { dnsmasq: true } }).join()).not.toContain('dnsmasq');
+  expect(found(nat, parseConfig('[nat]\ndhcp = "dnsmasq"', 'x'))).toContain(
+    'error dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP, which the configuration promises',
+  );
   const ovs = withVifs(vif(5, { script: '/etc/xen/scripts/vif-openvswitch' }));
   expect(found(ovs)).toContain(
     'error openvswitch: vif5.0 waits for Open vSwitch, whose database does not answer',
@@ -261,6 +299,12 @@ test('leftovers are named once, and what has a backend is none', () => {
   expect(found({ ...withVifs(vif(5)), owned }).filter((line) => line.includes('leftovers'))).toEqual([
     'warning leftovers: vif6.0 has something on this host but no backend in xenstore',
   ]);
+});
+
+test('rings that cannot be seen are worth a note once there is a vif', () => {
+  expect(found({ stalled: undefined })).toEqual([]);
+  const links = linkView([bridge, { ...bridge, index: 3, name: 'vif5.0', kind: undefined }]);
+  expect(found({ stalled: undefined, links })).toEqual(["note rings: netback's queues cannot be seen"]);
 });
 
 test('a ring that stands still', () => {
