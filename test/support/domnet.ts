@@ -344,7 +344,8 @@ export class Vifd {
   logged(msg: string, vif?: string): Promise<LogLine> {
     return until(`the log line "${msg}"; stderr: ${this.noise.join('\n')}`, () => {
       if (this.#child.exitCode !== null && !this.log.some((line) => line.msg === msg)) {
-        throw new Error(`vifd ended with ${this.#child.exitCode}: ${this.noise.join('\n')}`);
+        const last = JSON.stringify(this.log.at(-1));
+        throw new Error(`vifd ended with ${this.#child.exitCode}: ${this.noise.join('\n')} ${last}`);
       }
       return this.log.find((line) => line.msg === msg && (vif === undefined || line.vif === vif));
     });
