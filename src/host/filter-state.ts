@@ -75,6 +75,18 @@ export class FilterState implements FilterView {
     return [...this.#router.values()];
   }
 
+  get hasChains(): boolean {
+    return this.#chains.size > 0;
+  }
+
+  get hasRouter(): boolean {
+    return this.#router.size > 0;
+  }
+
+  get hasElements(): boolean {
+    return this.#elements.size > 0;
+  }
+
   /** The names of the vifs that have something here. */
   owners(): Set<string> {
     return new Set([...[...this.#chains.values()].map(({ vif }) => vif), ...this.#elements.values()]);
@@ -86,7 +98,7 @@ export class FilterState implements FilterView {
     const inet = message.data.readUInt8(0) === family.inet;
     switch (message.type) {
       case nft.delTable:
-        return inet ? this.#clearRouter() : this.#clearChains();
+        return inet ? this.clearRouter() : this.#clearChains();
       case nft.newChain:
       case nft.delChain:
         return inet ? [] : this.#applyChain(message);
@@ -101,6 +113,13 @@ export class FilterState implements FilterView {
       default:
         return [];
     }
+  }
+
+  /** The inet table is gone. */
+  clearRouter(): string[] {
+    this.#router.clear();
+    this.#elements.clear();
+    return [everyRouted];
   }
 
   #applyChain(message: NetlinkMessage): string[] {
@@ -153,12 +172,6 @@ export class FilterState implements FilterView {
     for (const element of this.#elements.keys()) {
       if (element.startsWith(`${text(name)} `)) this.#elements.delete(element);
     }
-    return [everyRouted];
-  }
-
-  #clearRouter(): string[] {
-    this.#router.clear();
-    this.#elements.clear();
     return [everyRouted];
   }
 
@@ -227,6 +240,10 @@ function decodeRule(message: NetlinkMessage): {
     expressions: of.get(ruleAttribute.expressions),
   };
 }
+
+/** `<family> <name>` of the table of ours that a message is about; another's name is of no use. */
+export const tableOf = (message: NetlinkMessage): string =>
+  `${message.data.readUInt8(0) === family.inet ? 'inet' : 'netdev'} ${text(attributes(message).get(attribute.table))}`;
 
 const isOurs = (message: NetlinkMessage): boolean =>
   message.type >> 8 === subsystem >> 8 &&

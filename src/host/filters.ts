@@ -1,7 +1,13 @@
 import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from 'netlink';
-import { Nftables } from 'node-libnftables';
-import type { FilterView } from '../vif/nft.js';
-import { routerSets, tableName } from '../vif/nft.js';
+import type { Logger } from 'pino';
+import {
+  type FilterView,
+  netdevTable,
+  routerCommands,
+  routerSets,
+  routerTable,
+  tableName,
+} from '../vif/nft.js';
 import {
   attribute,
   decodeDrops,
@@ -10,8 +16,10 @@ import {
   FilterState,
   family,
   nft,
+  tableOf,
 } from './filter-state.js';
 import { NetlinkError, RouteNetlink } from './netlink.js';
+import { OwnTables } from './own-tables.js';
 
 /** NFNLGRP_NFTABLES. */
 const group = 7;
@@ -26,7 +34,9 @@ export type Drops = Readonly<Record<string, number>>;
 export class Filters {
   readonly #netlink: RouteNetlink;
   readonly #listener: (vifs: readonly string[]) => void;
-  #nft: Nftables | undefined;
+  readonly #tables: OwnTables;
+  /** Transactions that {@link view} does not show yet. */
+  #unseen = 0;
   #current = new FilterState();
   #next: FilterState | undefined;
   /** Gets the rows of a listing that is not for the state. */
@@ -35,8 +45,9 @@ export class Filters {
   #syncing: Promise<void> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
 
-  private constructor(listener: (vifs: readonly string[]) => void) {
+  private constructor(listener: (vifs: readonly string[]) => void, log: Logger | undefined) {
     this.#listener = listener;
+    this.#tables = new OwnTables(log);
     this.#netlink = new RouteNetlink(
       [group],
       { message: (message) => this.#apply(message), overflow: () => void this.#sync() },
@@ -44,10 +55,20 @@ export class Filters {
     );
   }
 
-  /** @param listener told the names of the vifs whose filter changed, `*` for any */
-  static async open(listener: (vifs: readonly string[]) => void): Promise<Filters> {
-    const filters = new Filters(listener);
+  /**
+   * @param listener told the names of the vifs whose filter changed, `*` for any
+   * @param options.serves whether to take over what an earlier daemon has left; who only looks does not
+   */
+  static async open(
+    listener: (vifs: readonly string[]) => void,
+    { serves, log }: { serves: boolean; log?: Logger | undefined },
+  ): Promise<Filters> {
+    const filters = new Filters(listener, log);
     await filters.#sync();
+    if (serves) {
+      if (filters.#current.hasChains) filters.#tables.claim(netdevTable);
+      if (filters.#current.hasRouter) filters.#tables.claim(routerTable);
+    }
     return filters;
   }
 
@@ -61,18 +82,49 @@ export class Filters {
     return this.#current.owners();
   }
 
-  /** Runs commands as one transaction, and resolves when {@link view} shows what they did. @throws NftError */
+  /**
+   * Runs commands as one transaction, and resolves when {@link view} shows what they did. A table goes with the last
+   * that was in it. @throws NftError
+   */
   async run(commands: readonly string[]): Promise<void> {
-    this.#nft ??= new Nftables();
+    // The router's part may have gone since this was planned.
+    const missing =
+      !this.#current.hasRouter &&
+      commands.some((command) => command.startsWith(`add element ${routerTable} `)) &&
+      !commands.includes(`add table ${routerTable}`);
+    await this.#run(missing ? [...routerCommands(), ...commands] : commands);
+    if (commands.some((command) => command.startsWith('delete '))) await this.#tidy(commands);
+  }
+
+  /** Deletes what is empty after these commands. */
+  async #tidy(after: readonly string[]): Promise<void> {
+    // What another transaction has added may not show yet; it will when the next vif goes.
+    if (this.#unseen > 0) return;
+    const unused = [
+      ...(after.includes(`add table ${netdevTable}`) && !this.#current.hasChains ? [netdevTable] : []),
+      ...(this.#current.hasRouter && !this.#current.hasElements ? [routerTable] : []),
+    ];
+    if (unused.length === 0) return;
+    const deleted = this.#run(unused.map((table) => `delete table ${table}`));
+    // Who plans or runs something before the notification comes must know.
+    if (unused.includes(routerTable)) this.#current.clearRouter();
+    // Somebody else has done it, or keeps us from it; it is not in the way.
+    await deleted.catch(() => undefined);
+  }
+
+  async #run(commands: readonly string[]): Promise<void> {
+    this.#unseen++;
     try {
-      this.#nft.run(commands.join('\n'));
+      this.#tables.run(commands);
+      // The notifications of the transaction are in the socket before the answer to this.
+      await this.#netlink.request(nft.getGeneration, 0, Buffer.alloc(4));
     } catch (error) {
       // Perhaps the world is not what we take it for.
       await this.#sync();
       throw error;
+    } finally {
+      this.#unseen--;
     }
-    // The notifications of the transaction are in the socket before the answer to this.
-    await this.#netlink.request(nft.getGeneration, 0, Buffer.alloc(4));
   }
 
   /** What was dropped of each vif since its filter was made, by reason. Reads every rule: not for every second. */
@@ -103,7 +155,7 @@ export class Filters {
 
   close(): void {
     this.#netlink.close();
-    this.#nft?.close();
+    this.#tables.close();
   }
 
   #apply(message: NetlinkMessage): void {
@@ -113,6 +165,7 @@ export class Filters {
       return;
     }
     this.#next?.apply(message);
+    if (message.type === nft.delTable) this.#tables.forget(tableOf(message));
     const vifs = this.#current.apply(message);
     if (vifs.length > 0) this.#listener(vifs);
   }

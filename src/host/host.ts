@@ -61,7 +61,7 @@ export class Host {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const links = await Links.open((names) => listener(names, []));
-    const filters = await Filters.open((vifs) => listener(vifs, vifs));
+    const filters = await Filters.open((vifs) => listener(vifs, vifs), { serves, log });
     const ip = new IpHost(links, { changed: (vifs) => listener(vifs, vifs), serves, log });
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();

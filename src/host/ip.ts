@@ -13,7 +13,7 @@ import { readSysctl, writeSysctl } from './sysctl.js';
 /** What routed and NAT vifs have on the host besides their links. */
 export class IpHost {
   readonly #links: Links;
-  readonly #masquerades = new Masquerades();
+  readonly #masquerades: Masquerades;
   readonly #dnsmasq: Dnsmasq;
   readonly #events: NftEvents;
 
@@ -30,6 +30,7 @@ export class IpHost {
     }: { changed: (vifs: readonly string[]) => void; serves: boolean; log?: Logger | undefined },
   ) {
     this.#links = links;
+    this.#masquerades = new Masquerades({ serves, log });
     this.#dnsmasq = new Dnsmasq(join(runtimeDir(), 'dhcp'), log);
     if (serves) this.#dnsmasq.serve();
     this.#events = new NftEvents('vifd-nat', () => {

@@ -1,7 +1,8 @@
-import { Nftables } from 'node-libnftables';
+import type { Logger } from 'pino';
 import type { Network } from '../vif/address.js';
 import type { Masquerade } from '../vif/ip.js';
 import { natTable, printElement } from '../vif/print-ip.js';
+import { OwnTables } from './own-tables.js';
 
 /** The kernel's own name for the place after routing where source NAT is done. */
 const chain = 'postrouting';
@@ -22,12 +23,15 @@ const frame = [
 
 /** The addresses that are masqueraded, in an nftables table of our own; an element's comment names its vif. */
 export class Masquerades {
-  #nft: Nftables | undefined;
+  readonly #tables: OwnTables;
   #elements = new Map<string, Masquerade>();
   #framed = false;
 
-  constructor() {
+  /** @param options.serves whether to take over what an earlier daemon has left; who only looks does not */
+  constructor({ serves, log }: { serves: boolean; log?: Logger | undefined }) {
+    this.#tables = new OwnTables(log);
     this.read();
+    if (serves && this.#framed) this.#tables.claim(natTable);
   }
 
   get elements(): ReadonlyMap<string, Masquerade> {
@@ -54,7 +58,7 @@ export class Masquerades {
 
   /** @throws NftError */
   set(address: Network, before: Masquerade | undefined, after: Masquerade): void {
-    this.#run([
+    this.#tables.run([
       ...(this.#framed ? [] : frame),
       ...(before === undefined ? [] : [printElement('delete', address, before)]),
       printElement('add', address, after),
@@ -65,35 +69,33 @@ export class Masquerades {
 
   /** @throws NftError */
   delete(address: Network, before: Masquerade): void {
-    this.#run([printElement('delete', address, before)]);
+    this.#tables.run([printElement('delete', address, before)]);
     this.#elements.delete(address.address);
     // The last one takes the table with it.
     if (this.#elements.size > 0) return;
-    this.#run([`delete table ${natTable}`]);
+    this.#tables.run([`delete table ${natTable}`]);
     this.#framed = false;
   }
 
   close(): void {
-    this.#nft?.close();
-  }
-
-  #run(commands: readonly string[]): void {
-    this.#nft ??= new Nftables();
-    this.#nft.run(commands.join('\n'));
+    this.#tables.close();
   }
 
   #list(): Item[] {
+    let nft: OwnTables['library'];
     try {
-      this.#nft ??= new Nftables();
+      nft = this.#tables.library;
     } catch {
       // No library, so nothing of ours in the kernel; who wants to be masqueraded is told why it cannot be.
       return [];
     }
     // Asking for a table that is not there would be an error like any other.
-    const tables = parse(this.#nft.run('list tables', { json: true }));
+    const tables = parse(nft.run('list tables', { json: true }));
     const [family, name] = natTable.split(' ');
-    if (!tables.some(({ table }) => table?.family === family && table?.name === name)) return [];
-    return parse(this.#nft.run(`list table ${natTable}`, { json: true }));
+    if (tables.some(({ table }) => table?.family === family && table?.name === name))
+      return parse(nft.run(`list table ${natTable}`, { json: true }));
+    this.#tables.forget(natTable);
+    return [];
   }
 }
 

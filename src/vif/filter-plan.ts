@@ -3,11 +3,12 @@ import { type VifId, vifName } from './id.js';
 import {
   type FilterView,
   type InstalledFilter,
+  netdevTable,
   type RenderedFilter,
   renderFilter,
   routerCommands,
   routerState,
-  tableName,
+  routerTable,
 } from './nft.js';
 
 /** A transaction of nft commands. */
@@ -60,13 +61,13 @@ const sameList = (a: readonly string[], b: readonly string[]): boolean =>
  * can be deleted in any case (`destroy` needs nft 1.0.8 and Linux 6.3).
  */
 function deleteChain({ chain }: InstalledFilter): string[] {
-  const path = `chain netdev ${tableName} ${chain}`;
-  return [`add table netdev ${tableName}`, `add ${path}`, `flush ${path}`, `delete ${path}`];
+  const path = `chain ${netdevTable} ${chain}`;
+  return [`add table ${netdevTable}`, `add ${path}`, `flush ${path}`, `delete ${path}`];
 }
 
 const deleteElement = (element: string): string[] => [`delete element ${elementIn(element)}`];
 
 function elementIn(element: string, owner?: string): string {
   const [set, index] = element.split(' ');
-  return `inet ${tableName} ${set} { ${index}${owner === undefined ? '' : ` comment "${owner}"`} }`;
+  return `${routerTable} ${set} { ${index}${owner === undefined ? '' : ` comment "${owner}"`} }`;
 }

@@ -4,6 +4,8 @@ import { type VifId, vifName } from './id.js';
 
 /** The name of our tables; one of family netdev, one of family inet for routed vifs. */
 export const tableName = 'vifd';
+export const netdevTable = `netdev ${tableName}`;
+export const routerTable = `inet ${tableName}`;
 
 /** The sets of the inet table, of interface indexes: what {@link FilterSpec} asks for beyond the netdev's ingress. */
 export const routerSets = ['reverse', 'protected', 'dhcp', 'dns'] as const;
@@ -55,17 +57,18 @@ export function renderFilter(
   const chain = `${vifName(id)}_${link.index}`;
   const rules = ingressRules(spec);
   const comments = marks(rules, link.name);
-  const path = `netdev ${tableName} ${chain}`;
+  const path = `${netdevTable} ${chain}`;
   return {
     chain,
     device: link.name,
     marks: comments,
     commands: [
-      `add table netdev ${tableName}`,
+      `add table ${netdevTable}`,
       `add chain ${path} { type filter hook ingress device "${link.name}" priority ${ingressPriority}; policy drop; }`,
       // The chain stays, so that no packet passes unseen or is lost while the rules change.
       `flush chain ${path}`,
-      ...rules.map((rule, i) => ruleCommand(path, rule, comments[i] as string)),
+      // Not `add rule`: before that libnftables reads a list of what all tables hold.
+      `add chain ${path} {\n${rules.map((rule, i) => printRule(rule, comments[i] as string)).join('\n')}\n}`,
     ],
     elements: [
       ...(spec.reverse ? ['reverse'] : []),
@@ -89,10 +92,14 @@ function marks(rules: readonly Rule[], salt: string): string[] {
 /** The reason in a rule's comment; undefined when it is none of ours. */
 export const reasonOfMark = (comment: string): string | undefined => /^(.*) #[0-9a-f]+$/.exec(comment)?.[1];
 
-function ruleCommand(path: string, { match, verdict }: Rule, comment: string): string {
+function printRule({ match, verdict }: Rule, comment: string): string {
   const counted = verdict === 'drop' ? 'counter drop' : verdict;
-  return `add rule ${path}${match === '' ? '' : ` ${match}`} ${counted} comment "${comment}"`;
+  return `${match === '' ? '' : `${match} `}${counted} comment "${comment}"`;
 }
+
+/** How many rules a command adds. */
+export const rulesIn = (command: string): number =>
+  command.startsWith('add rule ') ? 1 : Math.max(0, command.split('\n').length - 2);
 
 const routerRules: readonly (Rule & { readonly chain: 'prerouting' | 'input' })[] = [
   {
@@ -128,7 +135,7 @@ export const routerState: readonly string[] = routerRules.map((rule, i) => `${ru
 
 /** The inet table without any vif's elements. Sets keep theirs. */
 export function routerCommands(): string[] {
-  const path = `inet ${tableName}`;
+  const path = routerTable;
   return [
     `add table ${path}`,
     ...routerSets.map(
@@ -139,7 +146,9 @@ export function routerCommands(): string[] {
     `add chain ${path} input { type filter hook input priority filter; policy accept; }`,
     `flush chain ${path} prerouting`,
     `flush chain ${path} input`,
-    ...routerRules.map((rule, i) => ruleCommand(`${path} ${rule.chain}`, rule, routerMarks[i] as string)),
+    ...routerRules.map(
+      (rule, i) => `add rule ${path} ${rule.chain} ${printRule(rule, routerMarks[i] as string)}`,
+    ),
   ];
 }
 

@@ -1,5 +1,6 @@
 import type { FilterAction } from './filter-plan.js';
 import { backendPath, type VifId, vifName } from './id.js';
+import { rulesIn } from './nft.js';
 import type { Action, LinkChanges } from './plan.js';
 import { printOvsAction } from './plan-ovs.js';
 import type { PortFlags } from './port.js';
@@ -45,7 +46,7 @@ function printFilter({ commands }: FilterAction): string {
     commands.find((command) => command.startsWith('add chain') && command.includes(' hook ingress ')) ??
     commands.find((command) => /^(delete|add element)/.test(command)) ??
     commands[0];
-  const rules = commands.filter((command) => command.startsWith('add rule')).length;
+  const rules = commands.reduce((sum, command) => sum + rulesIn(command), 0);
   return `nft '${subject}'${rules === 0 ? '' : ` and ${rules} rules`}`;
 }
 

@@ -1,6 +1,7 @@
 /*
  * `xl devd` as far as its scripts go: a watch, and for each vif that reaches InitWait one fork and exec of the hotplug
- * script, with libxl's arguments and environment. As in libxl each vif is an asynchronous operation of its own, and
+ * script, with libxl's arguments and environment; the same once more for one that dom0 takes away and netback has closed,
+ * and then its directory is deleted. What is connected when it starts is let alone. As in libxl each vif is an asynchronous operation of its own, and
  * nothing bounds how many scripts run at once. Less than the original does (it reads more of xenstore, and kills a
  * script after 40 s), so that nothing but the scripts is measured.
  */
@@ -8,16 +9,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <xenstore.h>
 
-static void run_script(const char *script, const char *backend, const char *netdev, unsigned domid, unsigned devid)
+static void run_script(const char *command, const char *script, const char *backend, const char *netdev, unsigned domid,
+		       unsigned devid)
 {
 	char vif[32];
 
 	if (fork())
 		return;
 	signal(SIGCHLD, SIG_DFL);
+	if (!strcmp(command, "offline")) {
+		pid_t child = fork();
+
+		if (child) {
+			waitpid(child, NULL, 0);
+			_exit(!xs_rm(xs_open(0), XBT_NULL, backend));
+		}
+	}
 	snprintf(vif, sizeof vif, "vif%u.%u", domid, devid);
 	setenv("script", script, 1);
 	setenv("XENBUS_TYPE", "vif", 1);
@@ -25,10 +36,13 @@ static void run_script(const char *script, const char *backend, const char *netd
 	setenv("XENBUS_BASE_PATH", "backend", 1);
 	setenv("netdev", netdev ? netdev : "", 1);
 	setenv("vif", vif, 1);
-	execl(script, script, "online", "type_if=vif", (char *)NULL);
+	execl(script, script, command, "type_if=vif", (char *)NULL);
 	perror(script);
 	_exit(1);
 }
+
+/* Which vifs have been seen to their end, so that a second event of it is none; by domain and device. */
+static unsigned char gone[1 << 16];
 
 int main(void)
 {
@@ -44,8 +58,9 @@ int main(void)
 	fflush(stdout);
 	for (;;) {
 		unsigned count, size, domid, devid;
-		char **event = xs_read_watch(watches, &count), *state, *script, *netdev, backend[64], path[128];
-		int end = 0;
+		char **event = xs_read_watch(watches, &count), *state, *online, *script, *netdev, backend[64], path[128];
+		int end = 0, isClosed;
+		unsigned char *isGone;
 
 		if (!event)
 			return 1;
@@ -56,13 +71,21 @@ int main(void)
 		snprintf(backend, sizeof backend, "backend/vif/%u/%u", domid, devid);
 		snprintf(path, sizeof path, "%s/state", backend);
 		state = xs_read(requests, XBT_NULL, path, &size);
+		snprintf(path, sizeof path, "%s/online", backend);
+		online = xs_read(requests, XBT_NULL, path, &size);
 		snprintf(path, sizeof path, "%s/script", backend);
 		script = xs_read(requests, XBT_NULL, path, &size);
 		snprintf(path, sizeof path, "%s/gatewaydev", backend);
 		netdev = xs_read(requests, XBT_NULL, path, &size);
+		isGone = &gone[(domid << 4 | devid) & 0xffff];
+		isClosed = state && online && !strcmp(state, "6") && !strcmp(online, "0");
 		if (state && script && !strcmp(state, "2"))
-			run_script(script, backend, netdev, domid, devid);
+			run_script("online", script, backend, netdev, domid, devid);
+		else if (isClosed && script && !*isGone)
+			run_script("offline", script, backend, netdev, domid, devid);
+		*isGone = isClosed || (!state && *isGone);
 		free(netdev);
+		free(online);
 		free(state);
 		free(script);
 	}

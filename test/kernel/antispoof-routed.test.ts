@@ -5,6 +5,7 @@ import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
 import { attempts, hostsKey, ipKey, lastOne } from '../support/forgeries.js';
 import { ethernet, etherTypes, ipv4, ipv6, udp } from '../support/frames.js';
+import { openTables } from '../support/open-tables.js';
 import { Outside } from '../support/outside.js';
 import { Capture, send } from '../support/packets.js';
 import { tried } from '../support/tried.js';
@@ -287,12 +288,13 @@ for target in targets:
 it.each(['delete table inet vifd', 'flush set inet vifd reverse', 'flush chain inet vifd prerouting'])(
   'has what it needs of the router back after: nft %s',
   async (command) => {
+    await openTables(domnet, 'inet vifd');
     const daemon = await domnet.vifd();
     await plug('vif-route', 1, { ip: ipKey });
     // By element and by rule, in the order nft prints them.
     const router = async (): Promise<string> =>
       (await domnet.exec('nft', ['list', 'table', 'inet', 'vifd']).catch(() => '')).replace(
-        /packets \d+ bytes \d+/g,
+        /packets \d+ bytes \d+| # progname.*|\tflags.*\n\n?/g,
         '',
       );
     const before = await router();

@@ -6,6 +6,7 @@ import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
 import { Foreign } from '../support/foreign-table.js';
 import { attempts, ipKey, lastOne } from '../support/forgeries.js';
+import { openTables } from '../support/open-tables.js';
 import { Capture, send } from '../support/packets.js';
 import { TrustedDir } from '../support/trusted-dir.js';
 
@@ -55,6 +56,7 @@ async function wrong(): Promise<string[]> {
 }
 
 test('a vif is held before its script runs, while it is in force, and until it is undone', async () => {
+  await openTables(domnet, 'netdev vifd');
   const daemon = await start();
   const vif = await plug();
   const other = await domnet.plug({ domid: 2 });
@@ -117,6 +119,7 @@ test('no script is run while the rules cannot be had', async () => {
 });
 
 test('when they are lost and cannot be had again the link goes down, and the script is run anew later', async () => {
+  await openTables(domnet, 'netdev vifd');
   await start();
   const vif = await plug();
   await vif.connected();

@@ -3,6 +3,7 @@ import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
 import { Foreign } from '../support/foreign-table.js';
 import { attempts, ipKey, lastOne, type Parties } from '../support/forgeries.js';
+import { openTables } from '../support/open-tables.js';
 import { Capture, send } from '../support/packets.js';
 import { tried } from '../support/tried.js';
 
@@ -166,6 +167,7 @@ describe('what others do to the rules', () => {
   ];
 
   it.each(meddling)('%s: it is put back at once', async (_what, ...args) => {
+    await openTables(domnet, 'netdev vifd');
     const daemon = await domnet.vifd();
     await twoGuests();
     const { ifindex } = (await domnet.link('vif1.0')) ?? {};
@@ -188,7 +190,7 @@ describe('what others do to the rules', () => {
 function sameRules(one: string, other: string): boolean {
   const chains = (text: string): string[] =>
     text
-      .replace(/packets \d+ bytes \d+/g, '')
+      .replace(/packets \d+ bytes \d+|# progname.*|\tflags.*\n\n?/g, '')
       .split(/\n(?=\tchain )/)
       .map((chain) => chain.replace(/\s+|}/g, ' ').trim())
       .sort();
@@ -280,6 +282,7 @@ describe('a vif', () => {
   });
 
   it('is taken down when its rules are lost and cannot be had again', async () => {
+    await openTables(domnet, 'netdev vifd');
     await domnet.vifd();
     await twoGuests();
     const foreign = await Foreign.table(domnet, 'delete table netdev vifd; ');

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { startAgent } from '../bench/agents.js';
+import { type Agent, startAgent } from '../bench/agents.js';
 import { Ping } from '../support/background.js';
-import { differences, type Input, type Values } from '../support/both-agents.js';
+import { compare, type Differences, type Input } from '../support/both-agents.js';
 import { declared, table } from '../support/differences.js';
-import { Domnet } from '../support/domnet.js';
+import { Domnet, Vif, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
 import { inputs } from '../support/inputs.js';
+import { leftovers, leftTable } from '../support/leftovers.js';
 import { answers, pingBetween } from '../support/net.js';
 import { OpenVswitch } from '../support/openvswitch.js';
 
@@ -15,20 +16,33 @@ const page = readFileSync(fileURLToPath(new URL('../../docs/migrating.md', impor
 
 const scripts = Object.keys(inputs) as (keyof typeof inputs)[];
 
+test('what is left of a vif is in docs/migrating.md, and nothing else', () => {
+  for (const { script, inputs: of } of leftovers)
+    expect(Object.keys(inputs[script])).toEqual(expect.arrayContaining([...of]));
+  const [, section = ''] = page.split('## What is left after a vif has gone\n');
+  const [own = ''] = section.split(/^#/m);
+  expect(own.split('\n').filter((line) => line.startsWith('|'))).toEqual(leftTable());
+});
+
 describe.each(scripts)('%s', (script) => {
   const given: Record<string, Input> = inputs[script];
   const names = Object.keys(given);
 
   test.each(names)(
-    'with %s: the host is as the stock script makes it, but for what is declared',
+    'with %s: the host is as the stock script makes and leaves it, but for what is declared',
     async (name) => {
-      const expected: Record<string, Values> = {};
+      const expected: { attached: Differences; left: Differences } = { attached: {}, left: {} };
       for (const { inputs, what, stock, vifd } of declared[script]) {
         if (!inputs.includes(name)) continue;
-        expect(expected, 'declared twice').not.toHaveProperty([what]);
-        expected[what] = { stock, vifd };
+        expect(expected.attached, 'declared twice').not.toHaveProperty([what]);
+        expected.attached[what] = { stock, vifd };
       }
-      expect(await differences(given[name] as Input)).toEqual(expected);
+      for (const { script: of, inputs, what, stock, vifd } of leftovers) {
+        if (of !== script || !inputs.includes(name)) continue;
+        expect(expected.left, 'declared twice').not.toHaveProperty([what]);
+        expected.left[what] = { stock, vifd };
+      }
+      expect(await compare(given[name] as Input)).toEqual(expected);
     },
   );
 
@@ -40,44 +54,100 @@ describe.each(scripts)('%s', (script) => {
     expect(rows).toEqual(table(script, names));
   });
 
-  test('a guest of the stock script is taken over without losing a packet', async () => {
-    const input: Input = inputs[script].plain;
+  /** A driver domain with what this topology needs. */
+  async function domain(): Promise<Domain> {
     const domnet = await Domnet.start();
-    const ovs = input.openvswitch ? new OpenVswitch(domnet) : undefined;
+    const ovs = given.plain?.openvswitch ? new OpenVswitch(domnet) : undefined;
+    await ovs?.start();
+    await inputs[script].plain.prepare(domnet, ovs);
+    const config = ovs && { config: ovs.config };
+    return {
+      domnet,
+      keys: inputs[script].plain.keys,
+      stock: () => startAgent('stock', domnet, ovs && { ...config, env: { OVS_RUNDIR: ovs.dir } }),
+      vifd: () => domnet.vifd(config),
+      stop: async () => {
+        await ovs?.stop();
+        await domnet.stop();
+      },
+    };
+  }
+
+  /** Guest 5, pinged without a pause, by guest 6 or by the driver domain. */
+  async function pinged({ domnet, keys }: Domain): Promise<{ vif: Vif; ping: Ping }> {
+    const vif = await domnet.plug({ domid: 5, keys });
+    await vif.connected();
+    if (script === 'vif-bridge' || script === 'vif-openvswitch') {
+      const other = new Vif(domnet, 6, 0);
+      if (!(await other.exists())) await domnet.plug({ domid: 6, keys });
+      await other.connected();
+      return { vif, ping: await pingBetween(vif, other) };
+    }
+    // The script turns no forwarding on, so the driver domain itself it is.
+    const address = script === 'vif-route' ? '192.0.2.5' : '10.0.5.1';
+    await vif.guestIp(`address add ${address}/32 dev eth0`);
+    await vif.guestIp('route add default dev eth0');
+    const ping = new Ping(domnet.namespace, address);
+    await answers(ping, 5);
+    return { vif, ping };
+  }
+
+  test('a guest of the stock script is taken over without losing a packet', async () => {
+    const there = await domain();
     let ping: Ping | undefined;
     try {
-      await ovs?.start();
-      await input.prepare(domnet, ovs);
-      const options = ovs && { config: ovs.config, env: { OVS_RUNDIR: ovs.dir } };
-      const stock = await startAgent('stock', domnet, options);
-      const one = await domnet.plug({ domid: 5, keys: input.keys });
-      await one.connected();
-      if (script === 'vif-bridge' || script === 'vif-openvswitch') {
-        const two = await domnet.plug({ domid: 6, keys: input.keys });
-        await two.connected();
-        ping = await pingBetween(one, two);
-      } else {
-        // The script turns no forwarding on, so the driver domain itself it is.
-        const address = script === 'vif-route' ? '192.0.2.5' : '10.0.5.1';
-        await one.guestIp(`address add ${address}/32 dev eth0`);
-        await one.guestIp('route add default dev eth0');
-        ping = new Ping(domnet.namespace, address);
-        await answers(ping, 5);
-      }
+      const stock = await there.stock();
+      const guest = await pinged(there);
+      ({ ping } = guest);
       await stock.stop();
-      const vifd = await domnet.vifd(ovs && { config: ovs.config });
+      const vifd = await there.vifd();
       // `attached` where something is added that the script does not do.
       const taken = ['vif adopted', 'vif attached'];
       await until('vifd to take it over', () =>
-        vifd.log.some(({ msg, vif }) => vif === one.name && taken.includes(msg)),
+        vifd.log.some(({ msg, vif }) => vif === guest.vif.name && taken.includes(msg)),
       );
       await answers(ping, 20);
       expect((await ping.stop()).lost).toBe(0);
-      await one.connected();
+      await guest.vif.connected();
     } finally {
       await ping?.stop();
-      await ovs?.stop();
-      await domnet.stop();
+      await there.stop();
+    }
+  });
+
+  test('a guest of vifd works on under xl devd, which takes it away and serves the next', async () => {
+    const there = await domain();
+    const { domnet } = there;
+    const tables = async (): Promise<string[]> =>
+      (await domnet.exec('nft', ['list', 'tables'])).split('\n').filter(Boolean);
+    let ping: Ping | undefined;
+    try {
+      const vifd = await there.vifd();
+      const guest = await pinged(there);
+      ({ ping } = guest);
+      await vifd.terminate();
+      const stock = await there.stock();
+      // As docs/migrating.md says.
+      for (const table of await tables()) await domnet.exec('nft', [`delete ${table}`]);
+      await answers(ping, 20);
+      expect((await ping.stop()).lost).toBe(0);
+      await guest.vif.unplug();
+      const next = await pinged(there);
+      ping = next.ping;
+      await next.vif.connected();
+      expect(await tables()).toEqual([]);
+      await stock.stop();
+    } finally {
+      await ping?.stop();
+      await there.stop();
     }
   });
 });
+
+interface Domain {
+  readonly domnet: Domnet;
+  readonly keys: Input['keys'];
+  stock(): Promise<Agent>;
+  vifd(): Promise<Vifd>;
+  stop(): Promise<void>;
+}

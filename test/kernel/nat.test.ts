@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { openTables } from '../support/open-tables.js';
 import { Outside } from '../support/outside.js';
 
 let domnet: Domnet;
@@ -198,14 +199,15 @@ test('a change of ip takes effect without unplugging', async () => {
 });
 
 test('what is deleted by hand comes back, and a restart touches nothing', async () => {
+  await openTables(domnet, 'inet vifd-nat');
   const first = await domnet.vifd();
   const vif = await plug(5);
   await vif.connected();
   await configure(vif, '10.0.5.1/16', '10.0.5.128');
   for (const command of [
-    'delete table inet vifd-nat',
     'flush set inet vifd-nat guests4',
     'flush chain inet vifd-nat postrouting',
+    'delete table inet vifd-nat',
   ]) {
     await domnet.exec('nft', [command]);
     await answers(vif, '198.51.100.80');

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type AgentName, startAgent } from '../bench/agents.js';
-import { Domnet, type Vif, type VifSpec } from './domnet.js';
+import { Domnet, Vif, type VifSpec } from './domnet.js';
 import { until } from './exec.js';
 import { type HostState, hostState } from './host-state.js';
 import { OpenVswitch } from './openvswitch.js';
@@ -22,22 +22,50 @@ export interface Values {
   readonly vifd: string | null;
 }
 
-/** Gives the same vif to the stock script and to vifd, each in a driver domain of its own. @returns what differs then */
-export async function differences(input: Input): Promise<Record<string, Values>> {
+/** What differs, by thing and attribute. */
+export type Differences = Record<string, Values>;
+
+/** What two hosts have while they serve a vif, and what is on them that was not there before it came, when it is gone. */
+export interface Compared {
+  readonly attached: Differences;
+  readonly left: Differences;
+}
+
+/** Gives the same vif to the stock script and to vifd, each in a driver domain of its own, and takes it away again. */
+export async function compare(input: Input): Promise<Compared> {
   const [stock, vifd] = await Promise.all([outcome('stock', input), outcome('vifd', input)]);
-  const found: Record<string, Values> = {};
-  for (const thing of union(stock, vifd)) {
-    const [a, b] = [stock.get(thing), vifd.get(thing)];
+  const [ofStock, ofVifd] = [changes(stock), changes(vifd)];
+  const left: Differences = {};
+  for (const what of new Set([...ofStock.keys(), ...ofVifd.keys()]))
+    left[what] = { stock: ofStock.get(what) ?? null, vifd: ofVifd.get(what) ?? null };
+  const attached: Differences = {};
+  for (const [what, [a, b]] of diverging(stock.attached, vifd.attached))
+    attached[what] = { stock: a, vifd: b };
+  return { attached, left };
+}
+
+/** What is otherwise than before, and how it is now. */
+const changes = ({ before, after }: Outcome): Map<string, string> =>
+  new Map([...diverging(before, after)].map(([what, [, now]]) => [what, now ?? 'gone']));
+
+/** What is not the same in both, and how it is in each; null for nothing. */
+function diverging(a: HostState, b: HostState): Map<string, [string | null, string | null]> {
+  const found = new Map<string, [string | null, string | null]>();
+  for (const thing of union(a, b)) {
+    const [here, there] = [a.get(thing), b.get(thing)];
     // Of a thing that one of them has, its attributes are no news.
-    if (a === undefined || b === undefined) {
-      const whole = (attributes: typeof a): string | null =>
+    if (here === undefined || there === undefined) {
+      const whole = (attributes: typeof here): string | null =>
         attributes === undefined ? null : (attributes.get('') ?? 'there');
-      found[thing] = { stock: whole(a), vifd: whole(b) };
+      found.set(thing, [whole(here), whole(there)]);
       continue;
     }
-    for (const attribute of union(a, b)) {
-      const values = { stock: a.get(attribute) ?? null, vifd: b.get(attribute) ?? null };
-      if (values.stock !== values.vifd) found[`${thing} ${attribute}`.trim()] = values;
+    for (const attribute of union(here, there)) {
+      const values: [string | null, string | null] = [
+        here.get(attribute) ?? null,
+        there.get(attribute) ?? null,
+      ];
+      if (values[0] !== values[1]) found.set(`${thing} ${attribute}`.trim(), values);
     }
   }
   return found;
@@ -46,7 +74,9 @@ export async function differences(input: Input): Promise<Record<string, Values>>
 const union = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): string[] =>
   [...new Set([...a.keys(), ...b.keys()])].sort();
 
-async function outcome(name: AgentName, input: Input): Promise<HostState> {
+type Outcome = Readonly<Record<'before' | 'attached' | 'after', HostState>>;
+
+async function outcome(name: AgentName, input: Input): Promise<Outcome> {
   const domnet = await Domnet.start();
   let ovs: OpenVswitch | undefined;
   try {
@@ -59,11 +89,16 @@ async function outcome(name: AgentName, input: Input): Promise<HostState> {
     await input.prepare(domnet, ovs);
     const agent = await startAgent(name, domnet, ovs && { config: ovs.config, env: { OVS_RUNDIR: ovs.dir } });
     try {
-      const vif = await domnet.plug({ domid, keys: input.keys });
-      await done(name, agent.pid, vif);
+      const vif = new Vif(domnet, domid, 0);
       const netdev = input.keys.vifname ?? vif.name;
+      const state = (): Promise<HostState> => hostState(domnet, vif, netdev, ovs);
+      const before = await state();
+      await domnet.plug({ domid, keys: input.keys });
+      await done(name, agent.pid, vif);
       await settled(vif, netdev);
-      return await hostState(domnet, vif, netdev, ovs);
+      const attached = await state();
+      await vif.unplug();
+      return { before, attached, after: await state() };
     } finally {
       await agent.stop();
     }

@@ -432,15 +432,18 @@ export const declared = {
   'vif-nat': nat,
 } as const;
 
+/** A value in a cell of a table. */
+export const printValue = (text: string | null): string =>
+  text === null ? '' : text === '' ? 'empty' : `\`${text}\``;
+
 /** The rows of a script's table in docs/migrating.md. @param names all of its inputs */
 export function table(script: keyof typeof declared, names: readonly string[]): string[] {
-  const value = (text: string | null): string => (text === null ? '' : text === '' ? 'empty' : `\`${text}\``);
   return [
     '| vif | what | `xl devd` | vifd | why |',
     '|---|---|---|---|---|',
     ...declared[script].map(({ inputs, what, stock, vifd, reason }) => {
       const which = inputs.length === names.length ? 'every' : inputs.join('; ');
-      return `| ${which} | \`${what}\` | ${value(stock)} | ${value(vifd)} | ${reason} |`;
+      return `| ${which} | \`${what}\` | ${printValue(stock)} | ${printValue(vifd)} | ${reason} |`;
     }),
   ];
 }

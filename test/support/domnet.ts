@@ -293,9 +293,11 @@ export class Vif {
   /** Death, steps 1 to 3: dom0 asks, netback closes and unregisters, the agent deletes, dom0 removes what is above. */
   async unplug(): Promise<void> {
     const { xenstore } = this.domnet;
+    // Before the agent deletes it.
+    const netdev = (await this.read('vifname')) ?? this.name;
     await this.write({ online: '0', state: '5' });
     await this.setState(6);
-    await this.removeNetdev((await this.read('vifname')) ?? this.name).catch(() => undefined);
+    await this.removeNetdev(netdev).catch(() => undefined);
     await until(`the deletion of ${this.backend}`, async () => !(await this.exists()));
     await xenstore.rm(this.frontend);
     for (const path of [`backend/vif/${this.domid}`, 'backend/vif', 'backend']) {
@@ -344,7 +346,8 @@ export class Vifd {
   logged(msg: string, vif?: string): Promise<LogLine> {
     return until(`the log line "${msg}"; stderr: ${this.noise.join('\n')}`, () => {
       if (this.#child.exitCode !== null && !this.log.some((line) => line.msg === msg)) {
-        throw new Error(`vifd ended with ${this.#child.exitCode}: ${this.noise.join('\n')}`);
+        const last = JSON.stringify(this.log.at(-1));
+        throw new Error(`vifd ended with ${this.#child.exitCode}: ${this.noise.join('\n')} ${last}`);
       }
       return this.log.find((line) => line.msg === msg && (vif === undefined || line.vif === vif));
     });

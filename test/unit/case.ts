@@ -10,6 +10,7 @@ import { type Action, plan, planScript } from '../../src/vif/plan.js';
 import type { ScriptRun } from '../../src/vif/script.js';
 import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
 import { status } from '../../src/vif/status.js';
+import type { PlainIp } from './ip-machine.js';
 import type { Machine } from './machine.js';
 import type { PlainOvs } from './openvswitch-machine.js';
 
@@ -20,8 +21,8 @@ import type { PlainOvs } from './openvswitch-machine.js';
  * - `xenstore.json`: `{"id": [domid, devid], "backend": {key: value} or null, "frontend": {key: value}}`, null for a
  *   directory that does not exist; and `"guest": {"name", "uuid"}` where the guest's own may be read;
  * - `observed.json`: `{"links": […]}`, in the terms of `ip`: `master` is a name, `addresses` are strings; a field not
- *   given is that of an interface netback has just made; and `"openvswitch"`, see {@link PlainOvs}; and `"scripts"`,
- *   the runs by the vif's name;
+ *   given is that of an interface netback has just made; and `"openvswitch"`, see {@link PlainOvs}; and `"ip"`, see
+ *   {@link PlainIp}; and `"scripts"`, the runs by the vif's name;
  * - `config.toml`, where the default configuration will not do;
  * - `plan.txt`: the actions, a line each;
  * - `status.json`: the verdict, the problem's message, and what is written to xenstore, null for a key removed.
@@ -32,6 +33,7 @@ export interface Case {
   readonly snapshot: VifSnapshot | undefined;
   readonly links: readonly Link[];
   readonly openvswitch: PlainOvs | undefined;
+  readonly ip: PlainIp;
   readonly scripts: ReadonlyMap<string, ScriptRun>;
   readonly config: Config;
 }
@@ -71,6 +73,7 @@ export function readCase(name: string): Case {
           },
     links: plainLinks(json('observed.json').links),
     openvswitch: json('observed.json').openvswitch,
+    ip: json('observed.json').ip ?? {},
     scripts: new Map(Object.entries(json('observed.json').scripts ?? {})),
     config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
   };

@@ -26,7 +26,7 @@ export class FilterMachine implements FilterView {
   }
 
   #run(command: string): void {
-    const [verb, object, family, , name = '', brace, ...rest] = command.split(' ');
+    const [verb, object, family, , name = '', brace, ...rest] = command.split(/[ \n]/);
     const comment = /comment "([^"]*)"/.exec(command)?.[1] ?? '';
     if (object === 'element') {
       if (verb === 'add') this.#elements.set(`${name} ${rest[0]}`, comment);
@@ -34,11 +34,11 @@ export class FilterMachine implements FilterView {
     } else if (family === 'inet') {
       if (verb === 'flush') this.#router = this.#router.filter((rule) => !rule.startsWith(`${name} `));
       if (object === 'rule') this.#router.push(`${name} ${comment}`);
-    } else if (object === 'rule') {
-      this.#chains.get(name)?.marks.push(comment);
     } else if (object === 'chain' && verb === 'add') {
       const device = /device "([^"]*)"/.exec(command)?.[1] ?? '';
       if (!this.#chains.has(name) && brace !== undefined) this.#chains.set(name, { device, marks: [] });
+      for (const [, mark = ''] of command.matchAll(/ comment "([^"]*)"\n/g))
+        this.#chains.get(name)?.marks.push(mark);
     } else if (object === 'chain' && verb === 'delete') {
       this.#chains.delete(name);
     } else if (object === 'chain') {

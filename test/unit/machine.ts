@@ -5,6 +5,7 @@ import { type BridgePort, newPort } from '../../src/vif/port.js';
 import type { ScriptRun } from '../../src/vif/script.js';
 import type { Case } from './case.js';
 import { FilterMachine } from './filter-machine.js';
+import { IpMachine } from './ip-machine.js';
 import { OvsMachine } from './openvswitch-machine.js';
 
 /** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
@@ -14,16 +15,25 @@ export class Machine {
   readonly scripts: Map<string, ScriptRun>;
   readonly offloads = new Map<number, Offload>();
   readonly filters = new FilterMachine();
+  readonly ip: IpMachine;
 
-  constructor({ links, openvswitch, scripts }: Pick<Case, 'links' | 'openvswitch' | 'scripts'>) {
+  constructor({ links, openvswitch, scripts, ip }: Pick<Case, 'links' | 'openvswitch' | 'scripts' | 'ip'>) {
     this.links = [...links];
+    this.ip = new IpMachine(ip, links);
     this.openvswitch = openvswitch && new OvsMachine(openvswitch);
     this.scripts = new Map(scripts);
   }
 
   observe(): ObservedState {
-    const { openvswitch, scripts, offloads, filters } = this;
-    return { links: linkView(this.links), scripts, offloads, filters, ...(openvswitch && { openvswitch }) };
+    const { openvswitch, scripts, offloads, filters, ip } = this;
+    return {
+      links: linkView(this.links),
+      scripts,
+      offloads,
+      filters,
+      ip,
+      ...(openvswitch && { openvswitch }),
+    };
   }
 
   /** @throws when the kernel would refuse it */
@@ -31,6 +41,7 @@ export class Machine {
     switch (action.kind) {
       case 'set-link': {
         const { master, name, ...changes } = action.changes;
+        if (changes.up === false) this.ip.down(action.index);
         if (name !== undefined && this.links.some((link) => link.name === name)) {
           throw new Error(`the name ${name} is taken`);
         }
@@ -39,6 +50,8 @@ export class Machine {
           if (link.up && (name !== undefined || changes.mac !== undefined)) throw new Error('it is up');
           return {
             ...link,
+            // What is down has no IPv6 addresses.
+            ...(changes.up === false && { addresses: link.addresses.filter(({ family }) => family === 4) }),
             ...changes,
             ...(name === undefined ? {} : { name }),
             ...(master === undefined ? {} : this.#enslave(master.index)),
@@ -95,6 +108,11 @@ export class Machine {
           addresses: link.addresses.filter(({ address }) => address !== action.address.address),
         }));
         return;
+      case 'add-address':
+        this.#change(action.index, (link) => ({ ...link, addresses: [...link.addresses, action.address] }));
+        return;
+      default:
+        this.ip.perform(action);
     }
   }
 

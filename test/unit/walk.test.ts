@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { vifName } from '../../src/vif/id.js';
-import { type Link, vifOfLink } from '../../src/vif/observed.js';
+import { type Link, linkView, vifOfLink } from '../../src/vif/observed.js';
 import { type Case, caseNames, readCase, run } from './case.js';
 import { Machine } from './machine.js';
 
@@ -37,12 +37,15 @@ function moveOn(machine: Machine, next: Case): Machine {
       port: master ? left.port : undefined,
     };
   });
+  const device = moved.observe().links.ofVif(next.id);
+  if (left !== undefined && device !== undefined)
+    moved.ip.inherit(machine.ip, left.index, device.index, vifName(next.id));
   return moved;
 }
 
 test.each([1, 2, 3, 4])('however a vif came to a case, it ends as if it had begun there, seed %i', (seed) => {
   const next = random(seed);
-  let machine = new Machine({ links: [], openvswitch: undefined, scripts: new Map() });
+  let machine = new Machine({ links: [], openvswitch: undefined, scripts: new Map(), ip: {} });
   for (let step = 0; step < 500; step++) {
     const at = cases[Math.floor(next() * cases.length)] as Case;
     machine = moveOn(machine, at);
@@ -54,6 +57,7 @@ test.each([1, 2, 3, 4])('however a vif came to a case, it ends as if it had begu
     if (verdict.kind === 'attach') {
       expect(ends(machine, at)).toEqual(ends(fresh, at));
       expect(portsOf(machine), `${at.name}, step ${step}`).toEqual(portsOf(fresh));
+      expect(ipOf(machine, at), `${at.name}, step ${step}`).toEqual(ipOf(fresh, at));
     }
     // What is off the network may keep its name and address.
     if (verdict.kind === 'refuse' || verdict.kind === 'remove')
@@ -70,6 +74,18 @@ const portsOf = ({ openvswitch }: Machine): unknown[] =>
   [...(openvswitch?.ports() ?? [])]
     .map(({ uuid: _, interface: row, ...port }) => ({ ...port, mac: row?.externalIds['attached-mac'] }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+
+/** What is kept of a case's vif besides its interface, in no order. */
+function ipOf({ ip, links }: Machine, { id }: Case): unknown {
+  const index = linkView(links).ofVif(id)?.index ?? 0;
+  return {
+    routes: new Set(ip.routes.onDevice(index)),
+    neighbours: ip.routes.neighbours(index),
+    proxies: new Set(ip.routes.proxies()),
+    masquerades: ip.masquerades,
+    dhcp: ip.dhcp,
+  };
+}
 
 /** The interface of a case's vif, but for the MTU: a port keeps the one it had when its bridge's changes. */
 function ends(machine: Machine, { id, snapshot }: Case): Partial<Link> | undefined {

@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import ffi from 'ffi-napi';
 import ref from 'ref-napi';
 
@@ -16,6 +17,11 @@ const load = () =>
   });
 const context = ref.refType('void');
 let library: ReturnType<typeof load> | undefined;
+
+const libc = ffi.Library(null, { fcntl: ['int', ['int', 'int', 'int']] });
+/** F_SETFD and FD_CLOEXEC of fcntl(2). */
+const setDescriptorFlags = 2;
+const closeOnExec = 1;
 
 /** NFT_CTX_OUTPUT_JSON of nftables/libnftables.h. */
 const jsonOutput = 1 << 4;
@@ -45,7 +51,7 @@ export class Nftables {
   constructor() {
     library ??= load();
     this.#lib = library;
-    const created = library.nft_ctx_new(0);
+    const created = keepFromChildren(library.nft_ctx_new);
     if (ref.isNull(created)) throw new Error('nft_ctx_new failed');
     this.#context = created;
     // The texts live in buffers of the library's own, until the next command or nft_ctx_free.
@@ -85,4 +91,32 @@ export class Nftables {
     if (this.#context !== undefined) this.#lib.nft_ctx_free(this.#context);
     this.#context = undefined;
   }
+}
+
+/**
+ * libnftables opens its socket without SOCK_CLOEXEC, and does not tell its number. Whoever inherits it would keep the
+ * tables that it owns after our end, and could change them.
+ */
+function keepFromChildren<T>(open: (flags: number) => T): T {
+  const before = sockets();
+  const opened = open(0);
+  for (const [name, descriptor] of sockets()) {
+    // Whatever else came meanwhile is Node's, and has the flag.
+    if (!before.has(name)) libc.fcntl(descriptor, setDescriptorFlags, closeOnExec);
+  }
+  return opened;
+}
+
+/** The sockets of this process, by the kernel's names for them. */
+function sockets(): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const descriptor of readdirSync('/proc/self/fd')) {
+    try {
+      const name = readlinkSync(`/proc/self/fd/${descriptor}`);
+      if (name.startsWith('socket:')) found.set(name, Number(descriptor));
+    } catch {
+      // The descriptor by which the list was read, or one that another thread has closed.
+    }
+  }
+  return found;
 }
