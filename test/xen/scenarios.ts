@@ -211,6 +211,19 @@ export const scenarios: readonly Scenario[] = [
       }),
   },
   {
+    name: 'left to xl devd, which detaches what vifd attached',
+    only: 'vifd',
+    async run(world) {
+      const guest = await workingGuest(world);
+      await world.domnet(`${xlDevd.start}; sleep 5`);
+      const took = await timed(() => world.dom0(`xl network-detach ${guest.name} 0`));
+      await guest.gone();
+      await world.attach(guest);
+      await guest.works();
+      return `detach ${seconds(took)}`;
+    },
+  },
+  {
     name: 'hung: the watchdog starts it again',
     only: 'vifd',
     fault: true,

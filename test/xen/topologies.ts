@@ -228,6 +228,7 @@ export const topologies: readonly Scenario[] = [
   {
     name: 'the firewall reloaded: a guest that forges all the while',
     only: 'vifd',
+    fault: true,
     run: (world) =>
       at(world, bridge, async () => {
         await world.domnet(listening(listener, 'ip link set lis0 master xenbr0'));
@@ -240,20 +241,30 @@ export const topologies: readonly Scenario[] = [
           ipv4({ from: '10.9.0.200', to: '10.9.0.201', protocol: 17 }, udp(1, 1)),
         );
         const capture = await Capture.start(world, 'lis', 'eth0');
+        const came = () => capture.frames.filter((hex) => hex.startsWith(forged.toString('hex'))).length;
+        let [passed, dropped] = [0, 0];
         try {
           await guest.run(
             `echo ${forged.toString('hex')} >/forged; (while :; do cat /forged; done | sendframes eth0) & echo $! >/forging; sleep 1`,
           );
-          for (let i = 0; i < 5; i++) await world.domnet('nft flush ruleset; sleep 0.5');
+          for (let i = 0; i < 5; i++)
+            await world.domnet('nft flush ruleset; nft delete table netdev vifd 2>/dev/null; sleep 0.5');
+          passed = came();
+          await world.domnet('sleep 1');
+          mustBe('forged frames that come through afterwards', came() - passed, 0);
           await guest.run('kill $(cat /forging)');
+          const status = await world.domnet(`vifd status ${guest.netdev(0)} --json`);
+          dropped = Number(/"IPv4 source": *(\d+)/.exec(status)?.[1]);
+          if (!(dropped > 10)) throw new Error(`hardly anything was forged: ${status}`);
         } finally {
           capture.stop();
           await world.domnet('ip link del lis0; ip netns del lis');
         }
-        const came = capture.frames.filter((hex) => hex.startsWith(forged.toString('hex'))).length;
-        mustBe('forged frames that came through', came, 0);
+        // Debian 13's kernel and nft let vifd own the table; on Debian 12 it is put back as fast as may be.
+        const own = (await world.domnet('nft list ruleset')).includes('persist');
+        if (own) mustBe('forged frames that came through', passed, 0);
         await guest.reaches();
-        return undefined;
+        return `${passed} forged frames came through, ${dropped} were dropped since`;
       }),
   },
   {
