@@ -28,6 +28,8 @@ export interface LookParts {
   readonly mark: (id: VifId, options?: { stale: boolean }) => void;
   /** There is nothing left to know of the vif. */
   readonly forget: (record: VifRecord) => void;
+  /** xenstore is gone, or empty: nobody can be told anything, and nothing follows from what is missing. */
+  readonly lost: (error: unknown) => void;
 }
 
 /** A look at one vif: read, decide, plan, perform, verify, report. */
@@ -42,6 +44,7 @@ export class Look {
   readonly #announcer: Announcer;
   readonly #mark: LookParts['mark'];
   readonly #forget: LookParts['forget'];
+  readonly #lost: LookParts['lost'];
 
   constructor(config: Config, parts: LookParts) {
     this.config = config;
@@ -52,6 +55,7 @@ export class Look {
     this.#announcer = parts.announcer;
     this.#mark = parts.mark;
     this.#forget = parts.forget;
+    this.#lost = parts.lost;
   }
 
   /** Looks at one vif and makes it what it should be. Never rejects: what goes wrong is that vif's own trouble. */
@@ -70,8 +74,7 @@ export class Look {
       await this.#follow(record, since);
     } catch (error) {
       record.stale = true;
-      // Not this vif's trouble, and nobody can be told of it: the daemon looks for xenstore again.
-      if (this.#backend.isLoss(error)) return;
+      if (this.#backend.isLoss(error)) return this.#lost(error);
       await this.#failed(record, asOperationError(error, 'attach', record.name)).catch((reportError) =>
         this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
       );

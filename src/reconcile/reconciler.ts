@@ -33,10 +33,12 @@ export class Reconciler {
   readonly #backend: Backend;
   readonly #host: Host;
   readonly #log: Logger;
+  readonly #lost: (error: unknown) => void;
   readonly #look: Look;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue;
 
+  /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
   constructor(parts: {
     backend: Backend;
     host: Host;
@@ -44,10 +46,12 @@ export class Reconciler {
     log: Logger;
     events: Events;
     hooks: Hooks;
+    lost: (error: unknown) => void;
   }) {
     this.#backend = parts.backend;
     this.#host = parts.host;
     this.#log = parts.log;
+    this.#lost = parts.lost;
     this.#look = new Look(parts.config, {
       ...parts,
       announcer: new Announcer(parts.events, parts.hooks),
@@ -160,6 +164,7 @@ export class Reconciler {
     try {
       await this.#survey(key === everyVif ? undefined : Number(key.slice(vifsOf.length)));
     } catch (error) {
+      if (this.#backend.isLoss(error)) return this.#lost(error);
       this.#log.error({ err: error }, 'survey failed');
       setTimeout(() => this.#queue.add(key), surveyRetryMs).unref();
     }
