@@ -1,4 +1,4 @@
-import { Nftables } from 'node-libnftables';
+import { Nftables, NftError } from 'node-libnftables';
 import type { Network } from '../vif/address.js';
 import type { Masquerade } from '../vif/ip.js';
 import { natTable, printElement } from '../vif/print-ip.js';
@@ -93,7 +93,13 @@ export class Masquerades {
     const tables = parse(this.#nft.run('list tables', { json: true }));
     const [family, name] = natTable.split(' ');
     if (!tables.some(({ table }) => table?.family === family && table?.name === name)) return [];
-    return parse(this.#nft.run(`list table ${natTable}`, { json: true }));
+    try {
+      return parse(this.#nft.run(`list table ${natTable}`, { json: true }));
+    } catch (error) {
+      // Somebody has deleted it in between, which is announced; an event must not end the daemon.
+      if (error instanceof NftError) return [];
+      throw error;
+    }
   }
 }
 
