@@ -84,7 +84,7 @@ test('a network among the addresses is routed as a whole', async () => {
   await vif.connected();
   await configure(vif, '192.0.2.5');
   await vif.guestIp('address add 198.51.100.9/32 dev lo');
-  await domnet.exec('ping', ['-c', '1', '-W', '1', '198.51.100.9']);
+  await domnet.exec('ping', ['-c', '1', '-W', '5', '198.51.100.9']);
   expect(await routes()).toContain('198.51.100.0/28 dev vif5.0 scope link src 192.0.2.1 metric 2');
 });
 

@@ -11,11 +11,11 @@ beforeEach(async () => {
 });
 afterEach(() => domnet.stop());
 
-/** SIGTERM must end it in time, whatever xenstored does; systemd would wait longer, an administrator not. */
+/** SIGTERM must end it before systemd loses patience (TimeoutStopSec), whatever xenstored does. */
 async function endsInTime(daemon: Vifd): Promise<void> {
   const began = performance.now();
   expect(await daemon.terminate()).toBe(0);
-  expect(performance.now() - began).toBeLessThan(5000);
+  expect(performance.now() - began).toBeLessThan(10_000);
 }
 
 /** What the daemon has said of a xenstore that is gone. */

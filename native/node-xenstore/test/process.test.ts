@@ -59,7 +59,7 @@ test.each([
 ])('a process ends promptly %s', async (_, script) => {
   const { code, ms } = await run(script);
   expect(code).toBe(7);
-  expect(ms).toBeLessThan(2000);
+  expect(ms).toBeLessThan(5000);
 });
 
 test('a process ends by itself once the connection is closed, even while xenstored is stopped', async () => {
@@ -71,7 +71,7 @@ test('a process ends by itself once the connection is closed, even while xenstor
   `);
   expect(out).toContain('read a: the connection is closed (ENOTCONN)');
   expect(code).toBe(0);
-  expect(ms).toBeLessThan(2000);
+  expect(ms).toBeLessThan(5000);
 });
 
 test('the event loop goes on while xenstored is stopped, and requests are answered after', async () => {
@@ -90,7 +90,7 @@ test('the event loop goes on while xenstored is stopped, and requests are answer
   for (let tick = 0; tick < 20; tick++) {
     const start = performance.now();
     await sleep(5);
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(performance.now() - start).toBeLessThan(2000);
   }
   expect(settled).toBe(0);
   server.signal('SIGCONT');
