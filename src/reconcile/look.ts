@@ -119,6 +119,11 @@ export class Look {
     since: number,
   ): Promise<void> {
     const look = () => plan(record.id, desired, this.#host.observe());
+    const devices = () => {
+      const { links } = this.#host.observe();
+      return `${links.ofVif(record.id)?.index} ${links.byName(desired.link.master ?? '')?.index}`;
+    };
+    const before = devices();
     const actions = await this.#changes.undoScript(record, look);
     try {
       await this.#changes.perform(record, actions);
@@ -140,11 +145,11 @@ export class Look {
         );
       }
     } catch (error) {
-      // The netdev or its bridge went while we worked on it: whatever that broke is not worth a word. Some of a netdev
-      // goes before the kernel says that it does.
+      // The netdev or its bridge went while we worked on it, perhaps with another in its place already: whatever that
+      // broke is not worth a word. Some of a netdev goes before the kernel says that it does.
       await this.#host.settled().catch(() => undefined);
-      if (decide(record.snapshot, this.config, this.#host.observe()).kind !== 'attach')
-        return this.#mark(record.id, { stale: true });
+      const verdict = decide(record.snapshot, this.config, this.#host.observe());
+      if (verdict.kind !== 'attach' || devices() !== before) return this.#mark(record.id, { stale: true });
       // Fail closed: whoever could not be held to his addresses must not stay on the network.
       await this.#changes.perform(
         record,
@@ -167,13 +172,13 @@ export class Look {
     record.attachingSince = undefined;
     record.waitingFor = undefined;
 
-    const { phase: before, snapshot } = record;
+    const { phase, snapshot } = record;
     // Offloads cannot be seen, so they are set once more by each daemon.
     const adopted =
       actions.every(({ kind }) => kind === 'set-offload') && snapshot?.hotplugStatus === 'connected';
     if (!(await this.#outcomes.report(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((performance.now() - began) * 100) / 100;
-    if (before !== 'attached') record.attachMs = ms;
+    if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
     const detail: EventDetail = {
       topology,
@@ -184,7 +189,7 @@ export class Look {
     };
     this.#announcer.attached(
       record,
-      before === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
+      phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
       detail,
       actions,
     );
