@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
@@ -33,6 +32,8 @@ export class Daemon implements ControlSource {
   #reconciler: Reconciler | undefined;
   #metrics: Metrics | undefined;
   #ready = false;
+  /** Why there is no xenstore, as it was told last; undefined while there is one. */
+  #lost: string | undefined;
 
   constructor(config: Config, log: Logger) {
     this.#config = config;
@@ -56,7 +57,7 @@ export class Daemon implements ControlSource {
           if (xenstore !== undefined) await this.#serve(xenstore, signal);
         } catch (error) {
           if (!this.#ready) throw error;
-          this.#log.error({ err: error }, 'xenstore lost');
+          this.#outage(error);
           await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
         }
       }
@@ -122,25 +123,42 @@ export class Daemon implements ControlSource {
     return this.#events.follow(follower);
   }
 
+  /** There is no xenstore to serve: said once for each reason, however long it takes. */
+  #outage(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason !== this.#lost) this.#log.error({ err: error }, 'xenstore lost');
+    this.#lost = reason;
+    // To be started anew would not bring it back, and cost what is remembered of the vifs.
+    notify(`STATUS=looking for xenstore: ${reason}\nWATCHDOG=1`);
+  }
+
   /** Serves one connection until it ends, or `signal` aborts. */
   async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
-    const backend = new Backend(xenstore);
+    let host: Host | undefined;
     let reconciler: Reconciler | undefined;
-    const host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
-      openvswitch: this.#config.openvswitch,
-      scripts: {
-        directories: () => this.#config.scripts.directories,
-        stateDir: scriptStateDir(),
-        log: this.#log,
-        ended: (id) => reconciler?.scriptEnded(id),
-      },
-      log: this.#log,
-      serves: true,
-    });
     let health: { stop(): void } | undefined;
     try {
+      const backend = new Backend(xenstore);
       // No wait may outlast the signal: a xenstored that is stopped answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
+      if (this.#domid === undefined) return;
+      host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+        openvswitch: this.#config.openvswitch,
+        scripts: {
+          directories: () => this.#config.scripts.directories,
+          stateDir: scriptStateDir(),
+          log: this.#log,
+          ended: (id) => reconciler?.scriptEnded(id),
+        },
+        log: this.#log,
+        serves: true,
+      });
+      let lose: (error: unknown) => void = () => undefined;
+      const lost = new Promise<never>((_, reject) => {
+        lose = reject;
+      });
+      // It may come before anybody waits for it.
+      lost.catch(() => undefined);
       reconciler = new Reconciler({
         backend,
         host,
@@ -148,27 +166,29 @@ export class Daemon implements ControlSource {
         log: this.#log,
         events: this.#events,
         hooks: this.#hooks,
+        lost: lose,
       });
       this.#reconciler = reconciler;
       const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
       if (events === undefined) return;
       // A new watch fires once for itself: it is in place, and from here on nothing is missed.
       await orAborted(events.next(), signal);
-      const followed = follow(events, reconciler);
-      await Promise.race([reconciler.sweep(), followed, aborted(signal)]);
+      const followed = Promise.race([follow(events, reconciler), lost]);
+      await orAborted(Promise.race([reconciler.sweep(), followed]), signal);
       if (!signal.aborted) {
+        this.#lost = undefined;
         this.#log.info({ domid: this.#domid }, 'ready');
         if (!this.#ready) notify('READY=1');
         this.#ready = true;
         health = reportHealth({ check: () => backend.domid(), phases: () => reconciler?.phases() ?? [] });
       }
-      await Promise.race([followed, aborted(signal)]);
+      await orAborted(followed, signal);
     } finally {
       health?.stop();
       this.#reconciler = undefined;
       // A xenstored that does not answer must not keep us: what is under way then is finished by the next start.
       await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
-      host.close();
+      host?.close();
       await xenstore.close();
     }
   }
@@ -182,8 +202,12 @@ async function follow(events: AsyncIterator<WatchEvent>, reconciler: Reconciler)
 }
 
 /** What the promise resolves with, or undefined when the signal comes first: then it is nobody's any more. */
-const orAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> =>
-  Promise.race([promise, aborted(signal).then(() => undefined)]);
-
-const aborted = (signal: AbortSignal): Promise<unknown> =>
-  signal.aborted ? Promise.resolve() : once(signal, 'abort');
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => resolve(undefined);
+    if (signal.aborted) abort();
+    // Removed again: the signal outlives any number of connections.
+    signal.addEventListener('abort', abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -6,6 +6,17 @@ import { type ErrorKind, OperationError } from '../vif/problem.js';
 import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../vif/snapshot.js';
 import type { StatusWrites } from '../vif/status.js';
 
+/**
+ * xenstore does not know this domain: it has been started anew, empty. Nothing follows from what is missing in it, above
+ * all not that the guests are gone: netback goes on serving them until somebody tells it otherwise.
+ */
+class StoreLost extends Error {
+  constructor() {
+    super('read domid: no such path; xenstore has lost what it held, so the vifs are left as they are');
+    this.name = 'StoreLost';
+  }
+}
+
 /** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
 export class Backend {
   readonly #xenstore: Xenstore;
@@ -19,9 +30,9 @@ export class Backend {
     return this.#xenstore.requests;
   }
 
-  /** Whether something failed because xenstored is out of reach. */
+  /** Whether something failed because xenstored is out of reach, or was started anew and is empty. */
   isLoss(error: unknown): boolean {
-    return error instanceof XenstoreError && error.code === 'ENOTCONN';
+    return error instanceof StoreLost || (error instanceof XenstoreError && error.code === 'ENOTCONN');
   }
 
   /** What an error from here is to be counted as. */
@@ -29,9 +40,14 @@ export class Backend {
     return error instanceof XenstoreError ? 'xenstore' : 'other';
   }
 
-  /** This domain's id; 0 on a xenstored's socket. */
+  /**
+   * This domain's id; 0 on a xenstored's socket.
+   * @throws StoreLost when there is none: libxl writes it before anything else, and nobody removes it
+   */
   async domid(): Promise<number> {
-    return Number((await this.#xenstore.read('domid').catch(absent)) ?? 0);
+    const domid = await this.#xenstore.read('domid').catch(absent);
+    if (domid === undefined) throw new StoreLost();
+    return Number(domid);
   }
 
   /** One watch for all vifs, however many: a domain may have 128. It fires also for `backend` coming and going. */
@@ -39,12 +55,14 @@ export class Backend {
     return this.#xenstore.watch(backendRoot);
   }
 
-  /** The vifs that have a backend directory, of one domain or of all. */
+  /** The vifs that have a backend directory, of one domain or of all. @throws StoreLost */
   async list(domid?: number): Promise<VifId[]> {
     const domids =
-      domid === undefined
-        ? ((await this.#xenstore.directory(backendRoot).catch(absent)) ?? [])
-        : [String(domid)];
+      domid === undefined ? await this.#xenstore.directory(backendRoot).catch(absent) : [String(domid)];
+    if (domids === undefined) {
+      await this.domid();
+      return [];
+    }
     const devids = await Promise.all(
       domids.map((domid) => this.#xenstore.directory(`${backendRoot}/${domid}`).catch(absent)),
     );
@@ -53,14 +71,17 @@ export class Backend {
       .filter((id) => id !== undefined);
   }
 
-  /** What xenstore says of a vif; undefined when its directory does not exist. */
+  /** What xenstore says of a vif; undefined when its directory does not exist. @throws StoreLost */
   async read(id: VifId): Promise<VifSnapshot | undefined> {
     const [keys, frontend] = await Promise.all([
       this.#xenstore.readChildren(backendPath(id), vifKeys),
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
       this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
     ]);
-    if (keys === undefined || keys.size === 0) return undefined;
+    if (keys === undefined || keys.size === 0) {
+      await this.domid();
+      return undefined;
+    }
     const parsed = snapshot(id, keys, frontend);
     return topologyNamed(parsed.script) === openvswitch
       ? { ...parsed, guest: await this.#guest(id) }

@@ -238,7 +238,3 @@ function domainResolvers(): string[] {
   }
   return [];
 }
-
-/** Where the daemon's own files live while it runs. */
-export const runtimeDir = (): string =>
-  process.env.VIFD_RUNTIME_DIR ?? process.env.RUNTIME_DIRECTORY ?? '/run/vifd';

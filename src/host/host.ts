@@ -86,6 +86,11 @@ export class Host {
     return this.#links.settled();
   }
 
+  /** Reads again what is not announced, and has every vif looked at. */
+  refresh(): Promise<void> {
+    return this.#links.refresh();
+  }
+
   /** The vifs that something on the host belongs to, known to xenstore or not. */
   owned(): VifId[] {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { runtimeDir } from '../observe/runtime-dir.js';
 import { parseVifName, type VifId } from '../vif/id.js';
 import type { IpState } from '../vif/ip.js';
 import type { IpAction } from '../vif/plan-ip.js';
 import { forgetConnections } from './conntrack.js';
-import { Dnsmasq, runtimeDir } from './dnsmasq.js';
+import { Dnsmasq } from './dnsmasq.js';
 import type { Links } from './links.js';
 import { Masquerades } from './masquerades.js';
 import { NftEvents } from './nft-events.js';

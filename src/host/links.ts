@@ -34,15 +34,19 @@ export class Links {
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
   #stale = false;
+  #closed = false;
   #syncing: Promise<void> | undefined;
 
   private constructor(listener: LinkListener) {
     this.#listener = listener;
     this.#netlink = new RouteNetlink(groups, {
       message: (message) => this.#apply(message),
-      overflow: () => void this.#sync(),
+      overflow: () => this.#overflow(),
     });
-    this.ip = new Routes(this.#netlink, () => this.#currentRoutes);
+    this.ip = new Routes(this.#netlink, () => [
+      this.#currentRoutes,
+      ...(this.#next === undefined ? [] : [this.#next.routes]),
+    ]);
   }
 
   /** Opens the socket and reads everything once. */
@@ -119,7 +123,21 @@ export class Links {
     await this.#netlink.request(rtm.delLink, 0, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
+  /**
+   * Reads again what others can change without being announced to us, neighbour and proxy entries, and has everything
+   * looked at.
+   */
+  refresh(): Promise<void> {
+    this.#syncing ??= this.#readNeighbours()
+      .then(() => this.#readAll())
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+    return this.#syncing;
+  }
+
   close(): void {
+    this.#closed = true;
     this.#netlink.close();
   }
 
@@ -130,6 +148,13 @@ export class Links {
     // A device that goes takes its routes along, and is known by name only before.
     const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
     if (names.length > 0) this.#listener(names);
+  }
+
+  #overflow(): void {
+    this.#sync().catch((error: unknown) => {
+      // Closed meanwhile: nobody looks at it any more.
+      if (!this.#closed) throw error;
+    });
   }
 
   /** Reads everything again; a call while that is under way makes it start over. */
@@ -151,16 +176,11 @@ export class Links {
         await this.#netlink.dump(rtm.getLink, portDump());
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
-        await this.#netlink.dump(rtmNeigh.get, Buffer.alloc(12));
-        const proxies = Buffer.alloc(12);
-        proxies.writeUInt8(ntfProxy, 10);
-        await this.#netlink.dump(rtmNeigh.get, proxies);
+        await this.#dumpNeighbours();
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {
-        // The table changed under the dump, or there was more news than the socket holds: begin again.
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code !== 'EINTR' && code !== 'ENOBUFS') throw error;
+        if (!isDisturbed(error)) throw error;
         this.#stale = true;
       } finally {
         this.#next = undefined;
@@ -168,4 +188,31 @@ export class Links {
     }
     this.#listener(['*']);
   }
+
+  async #readNeighbours(): Promise<void> {
+    const routes = new RouteState(this.#current);
+    this.#next = { links: new LinkState(), routes };
+    try {
+      await this.#dumpNeighbours();
+      this.#currentRoutes.takeNeighbours(routes);
+    } catch (error) {
+      // The next time, or with everything else, when news were lost.
+      if (!isDisturbed(error)) throw error;
+    } finally {
+      this.#next = undefined;
+    }
+  }
+
+  async #dumpNeighbours(): Promise<void> {
+    await this.#netlink.dump(rtmNeigh.get, Buffer.alloc(12));
+    const proxies = Buffer.alloc(12);
+    proxies.writeUInt8(ntfProxy, 10);
+    await this.#netlink.dump(rtmNeigh.get, proxies);
+  }
+}
+
+/** Whether a table changed under its dump, or there was more news than the socket holds. */
+function isDisturbed(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EINTR' || code === 'ENOBUFS';
 }

@@ -1,3 +1,4 @@
+import { NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
 import type { Network } from '../vif/address.js';
 import type { Masquerade } from '../vif/ip.js';
@@ -92,10 +93,17 @@ export class Masquerades {
     // Asking for a table that is not there would be an error like any other.
     const tables = parse(nft.run('list tables', { json: true }));
     const [family, name] = natTable.split(' ');
-    if (tables.some(({ table }) => table?.family === family && table?.name === name))
+    if (!tables.some(({ table }) => table?.family === family && table?.name === name)) {
+      this.#tables.forget(natTable);
+      return [];
+    }
+    try {
       return parse(nft.run(`list table ${natTable}`, { json: true }));
-    this.#tables.forget(natTable);
-    return [];
+    } catch (error) {
+      // Somebody has deleted it in between, which is announced; an event must not end the daemon.
+      if (error instanceof NftError) return [];
+      throw error;
+    }
   }
 }
 

@@ -32,8 +32,8 @@ export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #macs = new Map<number, string>();
-  readonly #neighbours = new Map<number, Map<string, string>>();
-  readonly #proxies = new Map<string, ProxyEntry>();
+  #neighbours = new Map<number, Map<string, string>>();
+  #proxies = new Map<string, ProxyEntry>();
 
   /** @param links names the devices */
   constructor(links: LinkView) {
@@ -96,6 +96,12 @@ export class RouteState implements RouteView {
     else this.#proxies.delete(key);
   }
 
+  /** Takes over what another sequence of messages, a newer one, told of neighbour and proxy entries. */
+  takeNeighbours(other: RouteState): void {
+    this.#neighbours = other.#neighbours;
+    this.#proxies = other.#proxies;
+  }
+
   #where(test: (route: KnownRoute) => boolean): KnownRoute[] {
     return [...this.#routes.values()].flatMap((routes) => routes.filter(test));
   }
@@ -130,12 +136,18 @@ export class RouteState implements RouteView {
       const going = routes.filter(test);
       if (going.length === 0) continue;
       names.push(...going.flatMap((route) => this.#namesOf(route)));
-      this.#routes.set(
+      this.#keep(
         key,
         routes.filter((route) => !going.includes(route)),
       );
     }
     return names;
+  }
+
+  /** No network stays without a route: every guest that ever was would have one. */
+  #keep(key: string, routes: KnownRoute[]): void {
+    if (routes.length > 0) this.#routes.set(key, routes);
+    else this.#routes.delete(key);
   }
 
   #applyRoute(data: Buffer, added: boolean, replaced: boolean): string[] {
@@ -148,8 +160,7 @@ export class RouteState implements RouteView {
     );
     const left = known.filter((other) => !going.includes(other));
     if (added) left.push(route);
-    if (left.length > 0) this.#routes.set(key, left);
-    else this.#routes.delete(key);
+    this.#keep(key, left);
     return [route, ...going].flatMap((one) => this.#namesOf(one));
   }
 

@@ -2,7 +2,7 @@ import { AttrStream, putU32 } from 'netlink';
 import { addressBytes, type Network } from '../vif/address.js';
 import { type DesiredRoute, ourMetric, ourProtocol } from '../vif/ip.js';
 import { family, ifa, rtm } from './link-state.js';
-import type { RouteNetlink } from './netlink.js';
+import { NetlinkError, type RouteNetlink } from './netlink.js';
 import {
   nda,
   ntfProxy,
@@ -25,12 +25,12 @@ const noDad = 0x02;
 /** Changes of addresses, routes and neighbour entries: everything under our protocol number. */
 export class Routes {
   readonly #netlink: RouteNetlink;
-  readonly #state: () => RouteState;
+  readonly #states: () => readonly RouteState[];
 
-  /** @param state where changes are noted of which the kernel does not tell */
-  constructor(netlink: RouteNetlink, state: () => RouteState) {
+  /** @param states where changes are noted of which the kernel does not tell */
+  constructor(netlink: RouteNetlink, states: () => readonly RouteState[]) {
     this.#netlink = netlink;
-    this.#state = state;
+    this.#states = states;
   }
 
   /** @throws NetlinkError */
@@ -63,18 +63,24 @@ export class Routes {
     const attributes = neighbourAttributes(address);
     if (mac !== undefined) attributes.push(nda.lladdr, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     const header = neighbourHeader(index, address, 0);
-    if (mac === undefined) await this.#netlink.request(rtmNeigh.delete, 0, header, attributes);
+    if (mac === undefined) await this.#netlink.request(rtmNeigh.delete, 0, header, attributes).catch(absent);
     else await this.#netlink.request(rtmNeigh.add, create | replace, header, attributes);
-    this.#state().setNeighbour(index, address, mac);
+    for (const state of this.#states()) state.setNeighbour(index, address, mac);
   }
 
   /** @throws NetlinkError */
   async setProxy(index: number, address: Network, there: boolean): Promise<void> {
     const header = neighbourHeader(index, address, ntfProxy);
-    const [type, flags] = there ? [rtmNeigh.add, create | replace] : [rtmNeigh.delete, 0];
-    await this.#netlink.request(type, flags, header, neighbourAttributes(address));
-    this.#state().setProxy({ address, device: index }, there);
+    const attributes = neighbourAttributes(address);
+    if (there) await this.#netlink.request(rtmNeigh.add, create | replace, header, attributes);
+    else await this.#netlink.request(rtmNeigh.delete, 0, header, attributes).catch(absent);
+    for (const state of this.#states()) state.setProxy({ address, device: index }, there);
   }
+}
+
+/** For `catch`: what is to be deleted may be gone, of which the kernel tells nobody. */
+function absent(error: unknown): void {
+  if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
 }
 
 const familyOf = ({ family: version }: Network): number => (version === 4 ? family.inet : family.inet6);

@@ -6,16 +6,14 @@ import type { EventDetail, Events } from '../observe/events.js';
 import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import type { VifId } from '../vif/id.js';
 import { netdevMissing, pending } from '../vif/pending.js';
-import { type Action, isolate, plan, planScript } from '../vif/plan.js';
+import { isolate, plan } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import { asOperationError, OperationError, problem } from '../vif/problem.js';
-import { scriptFailure } from '../vif/script.js';
-import { type Outcome, status } from '../vif/status.js';
+import { asOperationError, OperationError } from '../vif/problem.js';
 import type { Announcer } from './announcer.js';
-import type { VifRecord } from './vif-record.js';
-
-/** First and longest pause between tries at what may pass by itself. */
-const retryMs = { first: 500, longest: 60_000 };
+import { Changes } from './changes.js';
+import { Outcomes } from './outcomes.js';
+import { ScriptLook } from './script-look.js';
+import { fields, type VifRecord } from './vif-record.js';
 
 /** What a look needs of the machine and of those who keep the records. */
 export interface LookParts {
@@ -28,6 +26,8 @@ export interface LookParts {
   readonly mark: (id: VifId, options?: { stale: boolean }) => void;
   /** There is nothing left to know of the vif. */
   readonly forget: (record: VifRecord) => void;
+  /** xenstore is gone, or empty: nobody can be told anything, and nothing follows from what is missing. */
+  readonly lost: (error: unknown) => void;
 }
 
 /** A look at one vif: read, decide, plan, perform, verify, report. */
@@ -42,6 +42,10 @@ export class Look {
   readonly #announcer: Announcer;
   readonly #mark: LookParts['mark'];
   readonly #forget: LookParts['forget'];
+  readonly #lost: LookParts['lost'];
+  readonly #changes: Changes;
+  readonly #outcomes: Outcomes;
+  readonly #scripts: ScriptLook;
 
   constructor(config: Config, parts: LookParts) {
     this.config = config;
@@ -52,6 +56,12 @@ export class Look {
     this.#announcer = parts.announcer;
     this.#mark = parts.mark;
     this.#forget = parts.forget;
+    this.#lost = parts.lost;
+    const changes = new Changes(parts.host, parts.log);
+    const outcomes = new Outcomes(parts);
+    this.#changes = changes;
+    this.#outcomes = outcomes;
+    this.#scripts = new ScriptLook({ ...parts, changes, outcomes });
   }
 
   /** Looks at one vif and makes it what it should be. Never rejects: what goes wrong is that vif's own trouble. */
@@ -70,14 +80,12 @@ export class Look {
       await this.#follow(record, since);
     } catch (error) {
       record.stale = true;
-      // Not this vif's trouble, and nobody can be told of it: the daemon looks for xenstore again.
-      if (this.#backend.isLoss(error)) return;
-      await this.#failed(
-        record,
-        asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)),
-      ).catch((reportError) =>
-        this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
-      );
+      if (this.#backend.isLoss(error)) return this.#lost(error);
+      await this.#outcomes
+        .failed(record, asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)))
+        .catch((reportError) =>
+          this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
+        );
     }
   }
 
@@ -92,12 +100,16 @@ export class Look {
       case 'attach':
         return await this.#attach(record, verdict, since);
       case 'script':
-        return await this.#script(record, verdict, since);
+        return await this.#scripts.attach(record, verdict, since);
       case 'refuse':
-        await this.#withdraw(record);
-        return await this.#failed(record, verdict.problem);
+        await this.#changes.withdraw(record);
+        return await this.#outcomes.failed(record, verdict.problem);
       case 'await-netdev':
-        return await this.#await(record, netdevMissing(record.id, this.config.netdevTimeoutMs));
+        return await this.#outcomes.await(
+          record,
+          netdevMissing(record.id, this.config.netdevTimeoutMs),
+          this.config.netdevTimeoutMs,
+        );
       case 'closing':
         return record.enter('closing');
       case 'remove':
@@ -111,14 +123,19 @@ export class Look {
     since: number,
   ): Promise<void> {
     const look = () => plan(record.id, desired, this.#host.observe());
-    const actions = await this.#undoScript(record, look);
+    const devices = () => {
+      const { links } = this.#host.observe();
+      return `${links.ofVif(record.id)?.index} ${links.byName(desired.link.master ?? '')?.index}`;
+    };
+    const before = devices();
+    const actions = await this.#changes.undoScript(record, look);
     try {
-      await this.#perform(record, actions);
+      await this.#changes.perform(record, actions);
       let left = look();
       if (left.length > 0) {
         // More was wanted by the time this was done: Open vSwitch's database came up, say. What we do in vain stays.
         actions.push(...left);
-        await this.#perform(record, left);
+        await this.#changes.perform(record, left);
         left = look();
       }
       if (left.length > 0) {
@@ -130,13 +147,16 @@ export class Look {
         );
       }
     } catch (error) {
-      // The netdev or its bridge went while we worked on it: whatever that broke is not worth a word. Some of a netdev
-      // goes before the kernel says that it does.
-      await this.#host.settled();
-      if (decide(record.snapshot, this.config, this.#host.observe()).kind !== 'attach')
-        return this.#mark(record.id, { stale: true });
+      // The netdev or its bridge went while we worked on it, perhaps with another in its place already: whatever that
+      // broke is not worth a word. Some of a netdev goes before the kernel says that it does.
+      await this.#host.settled().catch(() => undefined);
+      const verdict = decide(record.snapshot, this.config, this.#host.observe());
+      if (verdict.kind !== 'attach' || devices() !== before) return this.#mark(record.id, { stale: true });
       // Fail closed: whoever could not be held to his addresses must not stay on the network.
-      await this.#perform(record, isolate(record.id, desired.filter, this.#host.observe(), desired.name));
+      await this.#changes.perform(
+        record,
+        isolate(record.id, desired.filter, this.#host.observe(), desired.name),
+      );
       throw error;
     }
     const link = this.#host.observe().links.ofVif(record.id);
@@ -147,20 +167,20 @@ export class Look {
     if (missing !== undefined) {
       record.attachingSince ??= since;
       return missing.patient
-        ? await this.#await(record, missing.problem)
-        : await this.#failed(record, missing.problem);
+        ? await this.#outcomes.await(record, missing.problem, timeout)
+        : await this.#outcomes.failed(record, missing.problem);
     }
     const began = record.attachingSince ?? since;
     record.attachingSince = undefined;
     record.waitingFor = undefined;
 
-    const { phase: before, snapshot } = record;
+    const { phase, snapshot } = record;
     // Offloads cannot be seen, so they are set once more by each daemon.
     const adopted =
       actions.every(({ kind }) => kind === 'set-offload') && snapshot?.hotplugStatus === 'connected';
-    if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
+    if (!(await this.#outcomes.report(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((performance.now() - began) * 100) / 100;
-    if (before !== 'attached') record.attachMs = ms;
+    if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
     const detail: EventDetail = {
       topology,
@@ -171,96 +191,15 @@ export class Look {
     };
     this.#announcer.attached(
       record,
-      before === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
+      phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
       detail,
       actions,
     );
     this.#announcer.toHooks(record, link, topology, detail.bridge, adopted);
   }
 
-  /**
-   * Lets an operator's script do it. The script tells dom0 and netback by itself, so nothing is written for it unless
-   * it fails without a word.
-   */
-  async #script(
-    record: VifRecord,
-    { script, filter }: Verdict & { kind: 'script' },
-    since: number,
-  ): Promise<void> {
-    const { phase: before, snapshot } = record;
-    const found = before === 'new' && snapshot?.hotplugStatus === 'connected';
-    const known = this.#host.observe().scripts?.has(record.name) === true;
-    const actions = await this.#undoScript(record, () =>
-      planScript(record.id, script, filter, this.#host.observe(), found && !known),
-    );
-    const runs = actions.some(({ kind }) => kind === 'run-script');
-    const adopted = found && !runs;
-    // Before an error is cleared: the one this would raise again must not flicker.
-    if (runs) await this.#host.checkScript(script);
-    try {
-      await this.#perform(record, runs ? actions.slice(0, -1) : actions);
-    } catch (error) {
-      // Fail closed, and first by the link: nobody knows how long the script takes. It is run anew afterwards.
-      const isolation = isolate(record.id, filter, this.#host.observe());
-      await this.#perform(record, isolation);
-      if (isolation.length > 0) await this.#withdraw(record);
-      throw error;
-    }
-    if (runs) {
-      if (!(await this.#report(record, { kind: 'script-starts' }))) return;
-      record.problem = undefined;
-      this.#announcer.detached(record);
-      await this.#perform(record, actions.slice(-1));
-    }
-    const observed = this.#host.observe();
-    const link = observed.links.ofVif(record.id);
-    const run = observed.scripts?.get(record.name);
-    if (link === undefined || run === undefined) return;
-    const failure = scriptFailure(script.file, run, record.snapshot);
-    if (failure !== undefined) return await this.#failed(record, failure);
-    if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
-      record.enter('waiting');
-      if (run.state === 'online' && record.problem === undefined) {
-        // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
-        record.problem = problem(
-          'run script',
-          script.file,
-          'it ended well but wrote no hotplug-status',
-          'script',
-        );
-        this.#log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
-      }
-      return;
-    }
-    const bridge = link.master === undefined ? undefined : observed.links.byIndex(link.master)?.name;
-    const ms = Math.round((performance.now() - since) * 100) / 100;
-    if (record.phase !== 'attached') record.attachMs = ms;
-    const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
-    record.enter('attached', undefined, 'script');
-    this.#announcer.attached(record, how, { topology: 'script', bridge, mtu: link.mtu, ms }, actions);
-    this.#announcer.toHooks(record, link, 'script', bridge, adopted);
-  }
-
-  /** What a plan says once the script before it has been undone, which nobody can know the doings of. */
-  async #undoScript(record: VifRecord, look: () => Action[]): Promise<Action[]> {
-    const actions = look();
-    if (actions[0]?.kind !== 'undo-script') return actions;
-    await this.#perform(record, actions.slice(0, 1));
-    return look();
-  }
-
-  /** Waits for what others have to do, and reports it as this problem when that takes too long. */
-  async #await(record: VifRecord, late: OperationError): Promise<void> {
-    const now = performance.now();
-    if (record.waitingFor?.what !== late.operation) record.waitingFor = { what: late.operation, since: now };
-    const left = record.waitingFor.since + this.config.netdevTimeoutMs - now;
-    if (left <= 0) return await this.#failed(record, late);
-    if (record.phase !== 'failed') record.enter('waiting');
-    record.wakeIn(left, () => this.#mark(record.id));
-  }
-
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
-    await this.#withdraw(record);
+    await this.#changes.withdraw(record);
     if (directory) await this.#backend.remove(record.id);
     this.#announcer.detached(record);
     if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
@@ -269,63 +208,4 @@ export class Look {
     this.#forget(record);
     if (inUse) this.#mark(record.id, { stale: true });
   }
-
-  async #failed(record: VifRecord, error: OperationError): Promise<void> {
-    if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
-    }
-    record.enter('failed');
-    record.problem = error;
-    this.#announcer.detached(record);
-    if (error.waits) {
-      record.failures = 0;
-    } else {
-      const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
-      record.failures++;
-      record.wakeIn(pause, () => this.#mark(record.id, { stale: true }));
-    }
-    await this.#report(record, { kind: 'failed', problem: error });
-  }
-
-  /** @returns false when the directory went meanwhile; then the vif is looked at again */
-  async #report(record: VifRecord, outcome: Outcome): Promise<boolean> {
-    if (record.snapshot === undefined) return true;
-    const writes = status(record.snapshot, outcome);
-    if (Object.keys(writes.backend).length === 0 && writes.frontendMtu === undefined) return true;
-    const written = await this.#backend.report(record.id, writes);
-    if (!written) {
-      this.#mark(record.id, { stale: true });
-      return false;
-    }
-    const told = writes.backend;
-    record.snapshot = {
-      ...record.snapshot,
-      ...('hotplug-status' in told ? { hotplugStatus: told['hotplug-status'] } : {}),
-      ...('hotplug-error' in told ? { hotplugError: told['hotplug-error'] } : {}),
-      ...(writes.frontendMtu === undefined ? {} : { frontendMtu: writes.frontendMtu }),
-    };
-    return true;
-  }
-
-  /** Takes off the host what is there for a vif. netback may take the netdev away meanwhile, and then less is left. */
-  async #withdraw(record: VifRecord): Promise<void> {
-    try {
-      await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
-    } catch (error) {
-      if (this.#host.observe().links.ofVif(record.id) !== undefined) throw error;
-      await this.#perform(record, plan(record.id, undefined, this.#host.observe()));
-    }
-  }
-
-  async #perform(record: VifRecord, actions: readonly Action[]): Promise<void> {
-    for (const action of actions) {
-      this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
-      await this.#host.perform(action);
-    }
-  }
 }
-
-const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({
-  vif: name,
-  ...id,
-});

@@ -10,6 +10,7 @@ import { vifKeys } from '../vif/snapshot.js';
 import { Announcer } from './announcer.js';
 import { Look } from './look.js';
 import { WorkQueue } from './queue.js';
+import { Rounds } from './rounds.js';
 import { type VifPhase, VifRecord, type VifStatus } from './vif-record.js';
 
 /** Keys which nobody but us writes. A look at their events is not urgent: mostly they are our own. */
@@ -33,10 +34,13 @@ export class Reconciler {
   readonly #backend: Backend;
   readonly #host: Host;
   readonly #log: Logger;
+  readonly #lost: (error: unknown) => void;
   readonly #look: Look;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue;
+  readonly #rounds: Rounds;
 
+  /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
   constructor(parts: {
     backend: Backend;
     host: Host;
@@ -44,10 +48,12 @@ export class Reconciler {
     log: Logger;
     events: Events;
     hooks: Hooks;
+    lost: (error: unknown) => void;
   }) {
     this.#backend = parts.backend;
     this.#host = parts.host;
     this.#log = parts.log;
+    this.#lost = parts.lost;
     this.#look = new Look(parts.config, {
       ...parts,
       announcer: new Announcer(parts.events, parts.hooks),
@@ -55,6 +61,7 @@ export class Reconciler {
       forget: ({ name }) => this.#records.delete(name),
     });
     this.#queue = new WorkQueue((key) => this.#run(key));
+    this.#rounds = new Rounds(() => this.#round());
   }
 
   /** Looks at every vif there is in xenstore, on the host or in memory, and resolves when all have been seen to. */
@@ -137,6 +144,7 @@ export class Reconciler {
 
   /** Ends the work under way and starts no more; the vifs stay as they are. */
   async stop(): Promise<void> {
+    this.#rounds.stop();
     for (const record of this.#records.values()) record.sleep();
     await this.#queue.close();
   }
@@ -160,9 +168,17 @@ export class Reconciler {
     try {
       await this.#survey(key === everyVif ? undefined : Number(key.slice(vifsOf.length)));
     } catch (error) {
+      if (this.#backend.isLoss(error)) return this.#lost(error);
       this.#log.error({ err: error }, 'survey failed');
       setTimeout(() => this.#queue.add(key), surveyRetryMs).unref();
     }
+  }
+
+  /** Xenstore announces everything, so that only the host is looked at. Never rejects. */
+  async #round(): Promise<void> {
+    await this.#host
+      .refresh()
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
   }
 
   /** Marks the vifs of one domain, or of all: those in xenstore, on the host and in memory. */

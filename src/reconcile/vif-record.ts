@@ -118,3 +118,9 @@ export class VifRecord {
     this.#timer = undefined;
   }
 }
+
+/** What log lines about a vif carry. */
+export const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({
+  vif: name,
+  ...id,
+});

@@ -57,7 +57,7 @@ test('another bridge is moved to in one message, the link staying up', async () 
   const vif = await guest();
   await vif.write({ bridge: 'xenbr1' });
   await until('the move', async () => (await domnet.link('vif5.0'))?.master === 'xenbr1');
-  await vif.guestExec('ping', ['-c', '1', '-W', '2', '10.7.1.1']);
+  await vif.guestExec('ping', ['-c', '1', '-W', '5', '10.7.1.1']);
   const line = await daemon.logged('vif updated', 'vif5.0');
   expect(line).toMatchObject({ bridge: 'xenbr1', actions: ['ip link set dev vif5.0 master xenbr1'] });
   expect(await vif.read('hotplug-status')).toBe('connected');

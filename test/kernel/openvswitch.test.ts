@@ -69,7 +69,7 @@ describe('a port', () => {
     expect((await domnet.link('vif5.0'))?.flags).toContain('UP');
     await one.guestIp('address add 10.0.0.5/24 dev eth0');
     await two.guestIp('address add 10.0.0.6/24 dev eth0');
-    await one.guestExec('ping', ['-c', '1', '-W', '2', '10.0.0.6']);
+    await one.guestExec('ping', ['-c', '1', '-W', '5', '10.0.0.6']);
   });
 
   test('is named as dom0 names the netdev, and says the name and uuid of the guest where they can be read', async () => {
@@ -175,8 +175,8 @@ describe('live changes', () => {
     const [one, two] = await Promise.all([connected(5, 'ovsbr0.10'), connected(6, 'ovsbr0.10')]);
     await one.guestIp('address add 10.0.0.5/24 dev eth0');
     await two.guestIp('address add 10.0.0.6/24 dev eth0');
-    await one.guestExec('ping', ['-c', '1', '-W', '2', '10.0.0.6']);
-    const pinging = one.guestExec('ping', ['-q', '-c', '200', '-i', '0.002', '-W', '1', '10.0.0.6']);
+    await one.guestExec('ping', ['-c', '1', '-W', '5', '10.0.0.6']);
+    const pinging = one.guestExec('ping', ['-q', '-c', '200', '-i', '0.002', '-W', '5', '10.0.0.6']);
     await one.write({ bridge: 'ovsbr0.10:20' });
     await portIs(one, 'trunks', '[20]');
     expect(await pinging).toContain(' 0% packet loss');

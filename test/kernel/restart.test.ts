@@ -108,3 +108,9 @@ while True:
   }
   await receiver.stop('SIGTERM');
 });
+
+test('a service manager that does not listen is no reason not to run', async () => {
+  await daemon.terminate();
+  daemon = await domnet.vifd({ env: { NOTIFY_SOCKET: `${domnet.dir}/nobody` } });
+  expect(daemon.noise).toEqual([]);
+});

@@ -84,7 +84,7 @@ test('a network among the addresses is routed as a whole', async () => {
   await vif.connected();
   await configure(vif, '192.0.2.5');
   await vif.guestIp('address add 198.51.100.9/32 dev lo');
-  await domnet.exec('ping', ['-c', '1', '-W', '1', '198.51.100.9']);
+  await domnet.exec('ping', ['-c', '1', '-W', '5', '198.51.100.9']);
   expect(await routes()).toContain('198.51.100.0/28 dev vif5.0 scope link src 192.0.2.1 metric 2');
 });
 
@@ -177,6 +177,41 @@ test('what is deleted by hand comes back', async () => {
     await domnet.ip('address replace 2001:db8::1/64 dev eth0 nodad');
     return (await domnet.ip('neighbour show proxy')).includes('2001:db8::5 dev eth0');
   });
+});
+
+test('what is deleted by hand without the kernel saying so comes back within a minute', async () => {
+  const vifd = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  const entries = async () => [
+    await domnet.ip('neighbour show dev vif5.0 nud permanent'),
+    await domnet.ip('neighbour show proxy'),
+    await domnet.exec('sysctl', ['-n', 'net/ipv4/conf/vif5.0/accept_redirects']),
+  ];
+  const before = await entries();
+  await domnet.ip('neighbour delete 192.0.2.5 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 2001:db8::5 dev eth0');
+  await domnet.exec('sysctl', ['-qw', 'net/ipv4/conf/vif5.0/accept_redirects=1']);
+  const same = async () => JSON.stringify(await entries()) === JSON.stringify(before);
+  expect(await same()).toBe(false);
+  await until('all of it', same, 61_000);
+  await vifd.logged('vif repaired', 'vif5.0');
+}, 90_000);
+
+test('what should be deleted and has been already is no error', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
+  await vif.connected();
+  await domnet.ip('neighbour delete 192.0.2.5 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 192.0.2.5 dev eth0');
+  await vif.write({ ip: '192.0.2.6' });
+  await until('the other address', async () => (await routes()).length === 1);
+  await domnet.ip('neighbour delete 192.0.2.6 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 192.0.2.6 dev eth0');
+  // Without netback's netdev going first.
+  await vif.write({ online: '0', state: '6' });
+  await until('the deletion of the backend', async () => !(await vif.exists()));
+  expect(await vif.read('hotplug-error')).toBeUndefined();
 });
 
 test('a restart touches nothing', async () => {

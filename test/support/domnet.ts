@@ -49,7 +49,7 @@ export class Domnet {
     const xenstore = await Xenstore.open({ path: xenstored.socketPath });
     const domnet = new Domnet(`vifd-${process.pid}-${++Domnet.#count}`, xenstored, xenstore);
     try {
-      await xenstore.write('domid', '0');
+      await domnet.introduce();
       await domnet.#addNamespace(domnet.namespace);
       return domnet;
     } catch (error) {
@@ -74,6 +74,10 @@ export class Domnet {
     await this.xenstore.close();
     this.xenstored = await Xenstored.start({ dir: this.xenstored.dir });
     this.xenstore = await Xenstore.open({ path: this.xenstored.socketPath });
+  }
+
+  /** What dom0 writes of the domain itself before anything else. */
+  async introduce(): Promise<void> {
     await this.xenstore.write('domid', '0');
   }
 

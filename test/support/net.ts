@@ -1,6 +1,6 @@
 import { Background, Ping } from './background.js';
 import type { Domnet, IpLink, Vif } from './domnet.js';
-import { until } from './exec.js';
+import { exec, until } from './exec.js';
 
 /** The interface of a vif, which must be there. */
 export async function linkOf(vif: Vif, name = vif.name): Promise<IpLink> {
@@ -25,16 +25,36 @@ export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
   const address = (vif: Vif) => `10.${vif.devid}.${vif.domid >> 8}.${vif.domid & 255}`;
   for (const vif of [from, to]) await vif.guestIp(`address replace ${address(vif)}/8 dev eth${vif.devid}`);
   const ping = new Ping(await from.domnet.guestNamespace(from.domid), address(to));
+  circumstances.set(ping, () => pathBetween(from, to));
   await answers(ping, 5);
   return ping;
+}
+
+/** What to tell of a ping that stays away. */
+const circumstances = new WeakMap<Ping, () => Promise<string>>();
+
+/** All that a frame between two guests depends on. */
+async function pathBetween(from: Vif, to: Vif): Promise<string> {
+  const { domnet } = from;
+  const bridge = (what: string) => exec('bridge', ['-n', domnet.namespace, ...what.split(' ')]);
+  const parts = await Promise.all([
+    domnet.ip('-o link show'),
+    bridge('-d link show'),
+    bridge('fdb show'),
+    ...[from, to].flatMap((vif) => [vif.guestIp('-o address show'), vif.guestIp('neighbour show')]),
+  ]);
+  return parts.join('\n');
 }
 
 /** Waits for so many more answers. */
 export async function answers(ping: Ping, count: number): Promise<void> {
   const before = ping.answered.length;
-  await until(`${count} answers to a ping`, () => ping.answered.length >= before + count).catch((error) => {
-    throw new Error(`${error.message}; it says: ${ping.output.slice(-3).join('; ')}`);
-  });
+  await until(`${count} answers to a ping`, () => ping.answered.length >= before + count).catch(
+    async (error) => {
+      const path = await circumstances.get(ping)?.();
+      throw new Error(`${error.message}; it says: ${ping.output.slice(-3).join('; ')}\n${path ?? ''}`);
+    },
+  );
 }
 
 /** `ip monitor link address` in the driver domain: what changes there, whoever does it. */

@@ -12,15 +12,14 @@ const load = () =>
 let library: ReturnType<typeof load> | undefined;
 
 /**
- * Tells the service manager a new state, e.g. `READY=1\nSTATUS=3 vifs` (sd_notify(3)).
- * @returns false when nobody asked: the process was not started with a notification socket
+ * Tells the service manager a new state, e.g. `READY=1\nSTATUS=3 vifs` (sd_notify(3), which says why a failure is no
+ * error: the service runs as well without a manager that listens).
+ * @returns whether it was told; not where the process was started without a notification socket
  */
 export function notify(state: string): boolean {
   if (process.env.NOTIFY_SOCKET === undefined) return false;
   library ??= load();
-  const result = library.sd_notify(0, state);
-  if (result < 0) throw new Error(`sd_notify: ${getSystemErrorName(result)}`);
-  return result > 0;
+  return library.sd_notify(0, state) > 0;
 }
 
 /** Whether a file descriptor leads to the journal, as systemd says in JOURNAL_STREAM (systemd.exec(5)). */

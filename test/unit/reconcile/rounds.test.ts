@@ -1,0 +1,27 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Rounds } from '../../../src/reconcile/rounds.js';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test('a round a minute at the latest, never two at a time, and none after the stop', async () => {
+  const ends: (() => void)[] = [];
+  const rounds = new Rounds(() => new Promise((resolve) => ends.push(resolve)));
+  await vi.advanceTimersByTimeAsync(44_000);
+  expect(ends).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(16_000);
+  expect(ends).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(ends).toHaveLength(1);
+  ends[0]?.();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(ends).toHaveLength(2);
+  rounds.stop();
+  ends[1]?.();
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(ends).toHaveLength(2);
+});
