@@ -154,9 +154,11 @@ export class Look {
     record.waitingFor = undefined;
 
     const { phase: before, snapshot } = record;
-    // Offloads cannot be seen, so they are set once more by each daemon.
+    // Filters, marks and routes that are added to what another agent has attached interrupt nothing.
     const adopted =
-      actions.every(({ kind }) => kind === 'set-offload') && snapshot?.hotplugStatus === 'connected';
+      snapshot?.hotplugStatus === 'connected' && !actions.some(({ kind }) => attaching.has(kind));
+    // Offloads cannot be seen, so they are set once more by each daemon.
+    const untouched = adopted && actions.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#report(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((performance.now() - began) * 100) / 100;
     if (before !== 'attached') record.attachMs = ms;
@@ -174,7 +176,7 @@ export class Look {
       detail,
       actions,
     );
-    this.#announcer.toHooks(record, link, topology, detail.bridge, adopted);
+    this.#announcer.toHooks(record, link, topology, detail.bridge, untouched);
   }
 
   /**
@@ -323,6 +325,9 @@ export class Look {
     }
   }
 }
+
+/** What makes a vif part of a network; a vif for which none of it was done had been attached before. */
+const attaching: ReadonlySet<Action['kind']> = new Set(['set-link', 'ovs-add-port', 'ovs-delete-port']);
 
 const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({
   vif: name,
