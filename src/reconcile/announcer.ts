@@ -30,8 +30,11 @@ export class Announcer {
     const by = record.snapshot && decisive(record.snapshot);
     const changed = by !== record.attachedBy;
     record.attachedBy = by;
-    if (how !== 'attached') this.#events.tell(how === 'adopt' ? 'adopted' : 'attached', record.id, detail);
-    else if (actions.length > 0) {
+    if (how === 'new') this.#events.tell('attached', record.id, detail);
+    else if (how === 'adopt') {
+      const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
+      this.#events.tell('adopted', record.id, { ...detail, ...added });
+    } else if (actions.length > 0) {
       const kind = changed ? 'updated' : 'repaired';
       this.#events.tell(kind, record.id, { ...detail, actions: actions.map(printAction) });
     }

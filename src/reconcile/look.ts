@@ -6,7 +6,7 @@ import type { EventDetail, Events } from '../observe/events.js';
 import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
 import type { VifId } from '../vif/id.js';
 import { netdevMissing, pending } from '../vif/pending.js';
-import { isolate, plan } from '../vif/plan.js';
+import { type Action, isolate, plan } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError } from '../vif/problem.js';
 import type { Announcer } from './announcer.js';
@@ -175,9 +175,11 @@ export class Look {
     record.waitingFor = undefined;
 
     const { phase, snapshot } = record;
-    // Offloads cannot be seen, so they are set once more by each daemon.
+    // Filters, marks and routes that are added to what another agent has attached interrupt nothing.
     const adopted =
-      actions.every(({ kind }) => kind === 'set-offload') && snapshot?.hotplugStatus === 'connected';
+      snapshot?.hotplugStatus === 'connected' && !actions.some(({ kind }) => attaching.has(kind));
+    // Offloads cannot be seen, so they are set once more by each daemon.
+    const untouched = adopted && actions.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#outcomes.report(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((performance.now() - began) * 100) / 100;
     if (phase !== 'attached') record.attachMs = ms;
@@ -195,7 +197,7 @@ export class Look {
       detail,
       actions,
     );
-    this.#announcer.toHooks(record, link, topology, detail.bridge, adopted);
+    this.#announcer.toHooks(record, link, topology, detail.bridge, untouched);
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
@@ -209,3 +211,6 @@ export class Look {
     if (inUse) this.#mark(record.id, { stale: true });
   }
 }
+
+/** What makes a vif part of a network; a vif for which none of it was done had been attached before. */
+const attaching: ReadonlySet<Action['kind']> = new Set(['set-link', 'ovs-add-port', 'ovs-delete-port']);

@@ -6,7 +6,6 @@ import { Ping } from '../support/background.js';
 import { compare, type Differences, type Input } from '../support/both-agents.js';
 import { declared, table } from '../support/differences.js';
 import { Domnet, Vif, type Vifd } from '../support/domnet.js';
-import { until } from '../support/exec.js';
 import { inputs } from '../support/inputs.js';
 import { leftovers, leftTable } from '../support/leftovers.js';
 import { answers, pingBetween } from '../support/net.js';
@@ -101,11 +100,7 @@ describe.each(scripts)('%s', (script) => {
       ({ ping } = guest);
       await stock.stop();
       const vifd = await there.vifd();
-      // `attached` where something is added that the script does not do.
-      const taken = ['vif adopted', 'vif attached'];
-      await until('vifd to take it over', () =>
-        vifd.log.some(({ msg, vif }) => vif === guest.vif.name && taken.includes(msg)),
-      );
+      await vifd.logged('vif adopted', guest.vif.name);
       await answers(ping, 20);
       expect((await ping.stop()).lost).toBe(0);
       await guest.vif.connected();
