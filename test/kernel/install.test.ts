@@ -58,6 +58,9 @@ const setup = async (name: string): Promise<string | undefined> =>
     JSON.parse(await machine.exec('networkctl', ['--json=short', 'list'])) as { Interfaces: Interface[] }
   ).Interfaces.find(({ Name }) => Name === name)?.AdministrativeState;
 
+const configured = (name: string) =>
+  until(`networkd to be done with ${name}`, async () => (await setup(name)) === 'configured');
+
 interface Interface {
   readonly Name: string;
   readonly AdministrativeState: string;
@@ -75,8 +78,9 @@ test('a bridge with systemd-networkd: the guest reaches what is outside, and net
   await until('the uplink to be a port', async () => (await domnet.link('enp0s0'))?.master === 'xenbr0');
   await domnet.vifd();
   await reachesOut();
-  expect(await setup('enp0s0')).toBe('configured');
+  await configured('enp0s0');
   expect(await setup('vif5.0')).toBe('unmanaged');
+  expect(await check()).toMatch(/^OK .*xenstore/m);
   expect(await check()).not.toContain('systemd-networkd');
   // What the guide warns of.
   await configure(new Map([...files, ['90-all.network', '[Match]\nName=*\n[Network]\nDHCP=yes\n']]));
@@ -96,7 +100,7 @@ test('Open vSwitch with systemd-networkd: the card and the bridge are brought up
     await configure(new Map([...networkd('Open vSwitch'), ['30-xenbr0.network', bridge]]));
     for (const name of ['enp0s0', 'xenbr0'])
       await until(`${name} to be up`, async () => (await domnet.link(name))?.flags.includes('UP'));
-    expect(await setup('enp0s0')).toBe('configured');
+    await configured('enp0s0');
   } finally {
     await ovs.stop();
   }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Domnet } from './domnet.js';
 import { exec, until } from './exec.js';
 
@@ -53,6 +54,8 @@ export class Container {
         `--network-namespace-path=/run/netns/${domnet.namespace}`,
         '--capability=CAP_NET_ADMIN',
         `--bind=${domnet.xenstored.dir}:/run/xenstored`,
+        // It has a /tmp of its own, and the project may be in ours.
+        `--bind-ro=${project}`,
         '--console=pipe',
         '--boot',
         '--',
@@ -111,6 +114,8 @@ export class Container {
     if (existsSync(this.#scratch)) rmdirSync(this.#scratch);
   }
 }
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
 
 /** systemd-nspawn's only child is the container's first process; 0 when there is none yet. */
 function childOf(pid: number): number {
