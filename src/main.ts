@@ -1,15 +1,8 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { checkCommand } from './commands/check.js';
-import { eventsCommand } from './commands/events.js';
 import { CommandError, exit } from './commands/exit.js';
-import { graphCommand } from './commands/graph.js';
-import { planCommand } from './commands/plan.js';
-import { statusCommand } from './commands/status.js';
 import { defaultConfigFile, readConfig } from './config.js';
 import { ConfigError } from './config-section.js';
-import { Daemon } from './daemon.js';
-import { createLog } from './observe/log.js';
 import { version } from './version.js';
 
 const help = `Usage: vifd <command> [options]
@@ -72,24 +65,29 @@ async function main(args: string[]): Promise<number> {
   if (['plan', 'check', 'graph'].includes(command ?? '') && process.geteuid?.() !== 0) {
     throw new CommandError(`"vifd ${command}" looks at what only root may see; run it as root`, exit.failed);
   }
+  // Each command loads what it needs when it is known: most need little.
   switch (command) {
     case 'run':
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
       return await run(values.config);
     case 'status':
-      return await statusCommand(subject, values);
+      return await (await import('./commands/status.js')).statusCommand(subject, values);
     case 'events':
-      return await eventsCommand(subject, values);
+      return await (await import('./commands/events.js')).eventsCommand(subject, values);
     case 'check':
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
-      return await checkCommand(values.config, values);
+      return await (await import('./commands/check.js')).checkCommand(values.config, values);
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))
         throw usage(`--format ${values.format}: mermaid or dot`);
-      return await graphCommand(readConfig(values.config), values);
+      return await (await import('./commands/graph.js')).graphCommand(readConfig(values.config), values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
-      return await planCommand(subject, readConfig(values.config), values);
+      return await (await import('./commands/plan.js')).planCommand(
+        subject,
+        readConfig(values.config),
+        values,
+      );
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
   }
@@ -106,6 +104,7 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
 
 async function run(configFile: string | undefined): Promise<number> {
   const config = readConfig(configFile);
+  const [{ createLog }, { Daemon }] = await Promise.all([import('./observe/log.js'), import('./daemon.js')]);
   const log = createLog(config.log);
   const daemon = new Daemon(config, log);
   const stopping = new AbortController();

@@ -1,6 +1,6 @@
-import { type NetlinkMessage, parseAttributes, putU32 } from 'netlink';
 import type { BridgePort, PortFlags } from '../vif/port.js';
 import { type PortVlan, vlanRanges } from '../vif/vlan.js';
+import { type NetlinkMessage, parseAttributes, putU32 } from './netlink-format.js';
 
 // Numbers of linux/if_link.h, linux/if_bridge.h and linux/rtnetlink.h, as far as a bridge's ports go; what the kernel
 // makes of them is in its net/bridge/br_netlink.c.

@@ -1,7 +1,14 @@
-import { AttrStream, formatAttribute, type NetlinkMessage, Protocol, parseAttributes, putU32 } from 'netlink';
 import { addressBytes, isHost, type Network, networkOf } from '../vif/address.js';
 import { family } from './link-state.js';
 import { NetlinkError, RouteNetlink } from './netlink.js';
+import {
+  AttrStream,
+  formatAttribute,
+  type NetlinkMessage,
+  Protocol,
+  parseAttributes,
+  putU32,
+} from './netlink-format.js';
 import { readSysctl } from './sysctl.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.

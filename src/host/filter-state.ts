@@ -1,4 +1,3 @@
-import { type NetlinkMessage, parseAttributes } from 'netlink';
 import {
   type FilterView,
   type InstalledFilter,
@@ -7,6 +6,7 @@ import {
   routerSets,
   tableName,
 } from '../vif/nft.js';
+import { type NetlinkMessage, parseAttributes } from './netlink-format.js';
 
 // Numbers of linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h and libnftnl/udata.h. Netlink's own integers are
 // in the host's byte order, nf_tables' in the network's.

@@ -1,4 +1,3 @@
-import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from 'netlink';
 import type { Logger } from 'pino';
 import {
   type FilterView,
@@ -19,6 +18,7 @@ import {
   tableOf,
 } from './filter-state.js';
 import { NetlinkError, RouteNetlink } from './netlink.js';
+import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from './netlink-format.js';
 import { OwnTables } from './own-tables.js';
 
 /** NFNLGRP_NFTABLES. */

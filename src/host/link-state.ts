@@ -1,10 +1,10 @@
-import { type NetlinkMessage, parseAttributes } from 'netlink';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
 import { type VifId, vifName } from '../vif/id.js';
 import { routerLinkLocal } from '../vif/ip.js';
 import { type Link, type LinkView, portsOf, vifOfLink } from '../vif/observed.js';
 import type { BridgePort } from '../vif/port.js';
 import { decodePort, familyBridge } from './bridge-port.js';
+import { type NetlinkMessage, parseAttributes } from './netlink-format.js';
 
 // Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
 // the host's byte order, which is little-endian wherever Xen runs.

@@ -1,4 +1,3 @@
-import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from 'netlink';
 import { addressBytes, type Network } from '../vif/address.js';
 import type { RouteView } from '../vif/ip.js';
 import type { LinkView } from '../vif/observed.js';
@@ -8,6 +7,7 @@ import type { PortVlan } from '../vif/vlan.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
 import { RouteNetlink } from './netlink.js';
+import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from './netlink-format.js';
 import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
 import { Routes } from './routes.js';
 

@@ -1,4 +1,5 @@
 import { getSystemErrorMap } from 'node:util';
+import { NetlinkSocket } from 'netlink-thread';
 import {
   type AttrStream,
   Flags,
@@ -8,8 +9,7 @@ import {
   Protocol,
   parseError,
   parseMessages,
-} from 'netlink';
-import { NetlinkSocket } from 'netlink-thread';
+} from './netlink-format.js';
 
 /** A request the kernel refused; `code` is the errno's name. */
 export class NetlinkError extends Error {

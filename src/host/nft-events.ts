@@ -1,5 +1,5 @@
-import { type NetlinkMessage, Protocol, parseAttributes } from 'netlink';
 import { RouteNetlink } from './netlink.js';
+import { type NetlinkMessage, Protocol, parseAttributes } from './netlink-format.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nf_tables.h.
 const groupNftables = 7;

@@ -1,8 +1,8 @@
-import { type NetlinkMessage, parseAttributes } from 'netlink';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
 import { defaultRoute, ourProtocol, type ProxyEntry, type Route, type RouteView } from '../vif/ip.js';
 import type { LinkView } from '../vif/observed.js';
 import { family, ifa, iffUp, ifla, rtm } from './link-state.js';
+import { type NetlinkMessage, parseAttributes } from './netlink-format.js';
 
 // Numbers of linux/rtnetlink.h, linux/neighbour.h and linux/netconf.h.
 export const rtmRoute = { add: 24, delete: 25, get: 26 };

@@ -1,8 +1,8 @@
-import { AttrStream, putU32 } from 'netlink';
 import { addressBytes, type Network } from '../vif/address.js';
 import { type DesiredRoute, ourMetric, ourProtocol } from '../vif/ip.js';
 import { family, ifa, rtm } from './link-state.js';
 import { NetlinkError, type RouteNetlink } from './netlink.js';
+import { AttrStream, putU32 } from './netlink-format.js';
 import {
   nda,
   ntfProxy,

@@ -21,12 +21,15 @@ export interface Agent {
   readonly name: 'vifd' | 'xl devd';
   /** The systemd unit; its control group is what the agent and all its children cost. */
   readonly unit: string;
-  /** Command lines for domnet. Starting stops the other agent, and leaves this one to start at boot. */
+  /** Command lines for domnet. Starting stops the other agent. */
   readonly start: string;
   readonly stop: string;
   /** A line of its journal that nobody wants to see; `priority` is syslog's. */
   readonly complains: (message: string, priority: number) => boolean;
-  /** Puts the agent into domnet. Where it is already, this is an upgrade: the running one is replaced. */
+  /**
+   * Puts the agent into domnet, to be started at boot. Where it is already, this is an upgrade: the running one is
+   * replaced.
+   */
   install(): Promise<void>;
 }
 
@@ -35,18 +38,21 @@ const run = promisify(execFile);
 
 const [ours, stock] = ['vifd.service', 'xendriverdomain.service'];
 
-/** `systemctl start` returns when the unit is active: with Type=notify, when vifd says it is ready. */
-const starting = (unit: string, other: string) =>
-  [
-    `! systemctl is-enabled -q ${other} 2>/dev/null || systemctl -q disable --now ${other}`,
-    `systemctl is-enabled -q ${unit} || systemctl -q enable ${unit}`,
-    `systemctl is-active -q ${unit} || { systemctl reset-failed ${unit} 2>/dev/null; systemctl start ${unit}; }`,
-  ].join('; ');
+/**
+ * `systemctl start` returns when the unit is active: with Type=notify, when vifd says it is ready. It stops the other
+ * agent, with which vifd's unit conflicts.
+ */
+const starting = (unit: string) =>
+  `systemctl is-active -q ${unit} || { systemctl reset-failed ${unit} 2>/dev/null; systemctl start ${unit}; }`;
+
+/** Which one a booting domnet starts. */
+const chosen = (unit: string, other: string) =>
+  `systemctl -q disable --now ${other} 2>/dev/null; systemctl is-enabled -q ${unit} || systemctl -q enable ${unit}`;
 
 export const vifd: Agent = {
   name: 'vifd',
   unit: ours,
-  start: starting(ours, stock),
+  start: starting(ours),
   stop: `systemctl stop ${ours}`,
   complains: (_, priority) => priority <= 4,
   install: installVifd,
@@ -55,12 +61,12 @@ export const vifd: Agent = {
 export const xlDevd: Agent = {
   name: 'xl devd',
   unit: stock,
-  start: starting(stock, ours),
+  start: starting(stock),
   stop: `systemctl stop ${stock}`,
   // It says everything at the same priority, and complains of its own start.
   complains: (message) => /libxl_(aoutils|device|linux|exec)/.test(message),
   async install() {
-    await rig(['domnet', `systemctl try-restart ${stock}`]);
+    await rig(['domnet', `${chosen(stock, ours)}; systemctl try-restart ${stock}`]);
   },
 };
 
@@ -84,7 +90,8 @@ async function installVifd(): Promise<void> {
       await write(`/var/tmp/${name}.deb`, readFileSync(join(dir, `${name}.deb`)));
     }
     const files = packages.map((name) => `/var/tmp/${name}.deb`).join(' ');
-    await rig(['domnet', `apt-get -qq install --no-install-recommends ${files} && rm ${files}`]);
+    const install = `apt-get -qq install --no-install-recommends ${files} && rm ${files}`;
+    await rig(['domnet', `${install} && { ${chosen(ours, stock)}; }`]);
   } finally {
     rmSync(dir, { recursive: true });
   }

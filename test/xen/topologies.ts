@@ -17,23 +17,6 @@ async function guestAt(world: World, site: Site, more = ''): Promise<Guest> {
   return guest;
 }
 
-/** Attached, used, detached, and attached again: once around for every topology. */
-const around = (site: Site): Scenario => ({
-  name: `${site.name}: attached, detached, again`,
-  run: (world) =>
-    at(world, site, async () => {
-      const guest = await guestAt(world, site);
-      await guest.works([0], site);
-      await world.dom0(`xl network-detach ${guest.name} 0`);
-      await guest.gone();
-      await world.attach(guest, site.vif);
-      await guest.connected();
-      await guest.run(`netfront; ${site.join(guest)}`);
-      await guest.works([0], site);
-      return undefined;
-    }),
-});
-
 /** It must not get through. */
 async function noPacket(guest: Guest, command: string): Promise<void> {
   const said = await guest.run(`${command} && echo PASSES; true`);
@@ -82,40 +65,50 @@ const forgeries = (site: Site, column: 'on a bridge' | 'on Open vSwitch', plug: 
     }),
 });
 
-/** One who is routed sends from its address, from another's, and from another MAC. */
-const routedForgeries = (site: Site): Scenario => ({
-  name: `${site.name}: a guest that forges`,
-  only: 'vifd',
+/** Sends from its address, from another's, and from another MAC, to a host beyond domnet. */
+async function forgeOutwards(world: World, site: Site, guest: Guest): Promise<void> {
+  const capture = await Capture.start(world, 'out', 'eth0');
+  const datagram = (port: number, from: string, source = attacker) =>
+    ethernet(
+      'fe:ff:ff:ff:ff:ff',
+      source,
+      etherTypes.ip,
+      ipv4({ from, to: site.peer, protocol: 17, id: port }, udp(port, port)),
+    );
+  // The destination port tells which it was: no router and no masquerade changes it.
+  const came = (port: number) =>
+    capture.frames.some((hex) => hex.slice(72, 76) === port.toString(16).padStart(4, '0'));
+  const own = guest.address(0);
+  await send(guest, [
+    datagram(4001, own),
+    datagram(4002, '10.9.0.200'),
+    datagram(4003, own, '00:16:3e:66:66:66'),
+    datagram(4004, own),
+  ]);
+  await world.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
+  mustBe('who passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
+}
+
+/** Attached, used, forging, detached, and attached again: once around for every topology that routes. */
+const around = (site: Site): Scenario => ({
+  name: `${site.name}: attached, nobody's address but its own, detached, again`,
   run: (world) =>
     at(world, site, async () => {
       const guest = await guestAt(world, site, `mac=${attacker}`);
       await guest.works([0], site);
-      const capture = await Capture.start(world, 'out', 'eth0');
-      const datagram = (port: number, from: string, source = attacker) =>
-        ethernet(
-          'fe:ff:ff:ff:ff:ff',
-          source,
-          etherTypes.ip,
-          ipv4({ from, to: site.peer, protocol: 17, id: port }, udp(port, port)),
-        );
-      // The destination port tells which it was: no router and no masquerade changes it.
-      const came = (port: number) =>
-        capture.frames.some((hex) => hex.slice(72, 76) === port.toString(16).padStart(4, '0'));
-      const own = guest.address(0);
-      await send(guest, [
-        datagram(4001, own),
-        datagram(4002, '10.9.0.200'),
-        datagram(4003, own, '00:16:3e:66:66:66'),
-        datagram(4004, own),
-      ]);
-      await world.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
-      mustBe('who passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
+      // The stock scripts hold nobody to anything.
+      if (world.agent.name === 'vifd') await forgeOutwards(world, site, guest);
+      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await guest.gone();
+      await world.attach(guest, site.vif);
+      await guest.connected();
+      await guest.run(`netfront; ${site.join(guest)}`);
+      await guest.works([0], site);
       return undefined;
     }),
 });
 
 export const topologies: readonly Scenario[] = [
-  around(openvswitch),
   around(routed),
   around(nat),
   {
@@ -187,7 +180,7 @@ export const topologies: readonly Scenario[] = [
       ),
   },
   {
-    name: 'Open vSwitch: tag and trunk',
+    name: 'Open vSwitch: attached, in a VLAN, detached, again',
     run: (world) =>
       at(world, openvswitch, async () => {
         const guest = await world.guest({
@@ -201,6 +194,16 @@ export const topologies: readonly Scenario[] = [
           guest,
           `ip addr flush dev eth0; ip addr add ${guest.address(0)}/24 dev eth1; ping -q -c 2 -W 2 -I eth1 10.9.0.1`,
         );
+        await world.dom0(`xl network-detach ${guest.name} 0`);
+        await guest.gone();
+        mustBe(
+          'the ports',
+          (await world.domnet('ovs-vsctl list-ports ovsbr0')).trim(),
+          `${guest.netdev(1)}\nvlan20`,
+        );
+        await world.attach(guest, openvswitch.vif);
+        await guest.run('ip addr flush dev eth1');
+        await guest.works([0], openvswitch);
         return undefined;
       }),
   },
@@ -223,8 +226,6 @@ export const topologies: readonly Scenario[] = [
   },
   forgeries(bridge, 'on a bridge', 'ip link set lis0 master xenbr0'),
   forgeries(openvswitch, 'on Open vSwitch', 'ovs-vsctl add-port ovsbr0 lis0'),
-  routedForgeries(routed),
-  routedForgeries(nat),
   {
     name: 'the firewall reloaded: a guest that forges all the while',
     only: 'vifd',
