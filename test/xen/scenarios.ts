@@ -335,7 +335,7 @@ export const scenarios: readonly Scenario[] = [
         }
       }
       if (refused === undefined) throw new Error('50 vifs fit: there is no quota');
-      const complaints = await world.complaints((await world.now()) - 45);
+      const { complaints } = await world.heard();
       // xl only sees that netback does not answer; which write xenstore refused, the kernel knows.
       const said = await world.domnet("dmesg | grep -E 'vif-[0-9]+-[0-9]+: -?[0-9]+ ' || :");
       const kernel = said.split('\n')[0];

@@ -166,6 +166,7 @@ export class World {
   domnetId = 0;
   #guests = 0;
   #configured = false;
+  #heardUntil = '0';
 
   private constructor(agent: Agent) {
     this.agent = agent;
@@ -176,6 +177,7 @@ export class World {
     const world = new World(agent);
     await world.findDomnet();
     await world.clean();
+    await world.heard();
     return world;
   }
 
@@ -255,14 +257,19 @@ export class World {
     return `/sys/fs/cgroup/system.slice/${this.agent.unit}`;
   }
 
-  /** What nobody wants to see of what the agent's unit has written to the journal since `seconds`. */
-  async complaints(since: number): Promise<string[]> {
-    const command = `journalctl --no-pager -o json -u ${this.agent.unit} --since @${since.toFixed(3)}`;
-    const lines = (await this.domnet(command)).split('\n').filter((line) => line.startsWith('{'));
-    return lines.flatMap((line) => {
+  /** What nobody wants to see of what the agent's unit has written to the journal, and the kernel, since this was asked last. */
+  async heard(): Promise<{ complaints: string[]; kernel: string }> {
+    const said = await this.domnet(`date +%s.%N
+      journalctl --no-pager -o json -u ${this.agent.unit} --since @${this.#heardUntil}
+      dmesg -c | grep -E 'BUG:|Oops|Call Trace|WARNING:' || :`);
+    const [now = '', ...lines] = said.trim().split('\n');
+    this.#heardUntil = now.slice(0, -6);
+    const complaints = lines.flatMap((line) => {
+      if (!line.startsWith('{')) return [];
       const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
       return typeof MESSAGE === 'string' && this.agent.complains(MESSAGE, Number(PRIORITY)) ? [MESSAGE] : [];
     });
+    return { complaints, kernel: lines.filter((line) => !/^(\{|-- )/.test(line)).join('\n') };
   }
 
   /** Seconds of the clock all domains share. */
