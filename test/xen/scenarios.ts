@@ -335,10 +335,10 @@ export const scenarios: readonly Scenario[] = [
         }
       }
       if (refused === undefined) throw new Error('50 vifs fit: there is no quota');
-      const { complaints } = await world.heard();
       // xl only sees that netback does not answer; which write xenstore refused, the kernel knows.
       const said = await world.domnet("dmesg | grep -E 'vif-[0-9]+-[0-9]+: -?[0-9]+ ' || :");
       const kernel = said.split('\n')[0];
+      const { complaints } = await world.heard();
       if (!kernel) throw new Error(`after ${vifs} vifs, but not for xenstore's quota: ${refused}`);
       // Room again, and all is well: with what was there, and with a new one.
       await world.dom0("xl destroy $(xl list | awk '$1 ~ /^g/ { print $1; exit }')");
