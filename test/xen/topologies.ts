@@ -318,6 +318,43 @@ export const topologies: readonly Scenario[] = [
     },
   },
   {
+    name: "options of a port, the uplink's MTU, a hook",
+    only: 'vifd',
+    run: (world) =>
+      at(
+        world,
+        {
+          ...bridge,
+          make: `ip link add up0 type dummy; ip link set up0 mtu 1400 master xenbr0 up; mkdir -p /etc/vifd/hooks
+            printf '#!/bin/sh\ncat >>/run/vifd/hooked\n' >/etc/vifd/hooks/10-tell; chmod 755 /etc/vifd/hooks/10-tell`,
+          unmake: 'ip link del up0; rm -r /etc/vifd/hooks /run/vifd/hooked',
+        },
+        async () => {
+          await world.configure(
+            '[bridge]\nmtu = "uplink"\n[hooks]\ndirectory = "/etc/vifd/hooks"\n[[vif]]\nbridge = "xenbr0"\nisolated = true\nmulticast_flood = false\ntxqueuelen = 1234',
+          );
+          const guest = await world.guest();
+          await guest.works();
+          const netdev = guest.netdev(0);
+          const found = await world.domnet(
+            `cd /sys/class/net/${netdev}; cat brport/isolated brport/multicast_flood tx_queue_len mtu`,
+          );
+          mustBe(
+            'isolated, multicast_flood, tx_queue_len, mtu',
+            found.trim().split('\n').join(),
+            '1,0,1234,1400',
+          );
+          await world.domnet('ip link set up0 mtu 1300; sleep 1');
+          mustBe('mtu', (await world.domnet(`cat /sys/class/net/${netdev}/mtu`)).trim(), '1300');
+          await guest.reaches();
+          const hooked = await world.domnet('cat /run/vifd/hooked');
+          if (!hooked.includes(`"event":"attach","vif":"${netdev}"`))
+            throw new Error(`the hook heard: ${hooked}`);
+          return undefined;
+        },
+      ),
+  },
+  {
     name: 'bridge and ip rewritten by dom0, connected as it is',
     only: 'vifd',
     run: (world) =>
