@@ -77,11 +77,13 @@ async function main(): Promise<number> {
   }
   const xenstored = options.xenstored ?? (options.suite === 'bookworm' ? 'xenstored' : 'oxenstored');
   say(`booting Xen of Debian ${options.suite}, ${xenstored}`);
+  let keep = false;
   try {
     await boot(xenstored);
+    keep = options.keep;
     results.push(...(await runOn(xenstored, agents, chosen)));
   } finally {
-    if (!options.keep || results.length === 0) await rig(['down']);
+    if (!keep) await rig(['down']);
   }
   return report(results, agents);
 }
