@@ -320,6 +320,7 @@ export const topologies: readonly Scenario[] = [
   {
     name: "options of a port, the uplink's MTU, a hook",
     only: 'vifd',
+    fault: true, // following the uplink is told as a repair, which is a warning
     run: (world) =>
       at(
         world,
