@@ -89,6 +89,7 @@ export const scenarios: readonly Scenario[] = [
       underTraffic(world, async () => {
         const { unit, start } = world.agent;
         await world.domnet(`systemctl restart ${unit}`);
+        mustBe('what the journal has of it', (await world.complaints()).join('\n'), '');
         // What systemd does about it is the unit's affair; an agent whose unit does nothing is started here.
         await world.domnet(
           `systemctl kill -s KILL ${unit}; for i in {1..9}; do [ "$(systemctl show -P NRestarts ${unit})" -gt 0 ] && break; sleep 1; done; ${start}`,
@@ -186,6 +187,7 @@ export const scenarios: readonly Scenario[] = [
           await world.domnet(agent.start);
           await sleep(3000);
         }
+        mustBe('what the journal has of it', (await world.complaints()).join('\n'), '');
         const unit = world.agent.unit;
         const watchdog = await world.domnet(`systemctl show -P WatchdogUSec ${unit}`);
         const since = await world.now();
@@ -320,7 +322,7 @@ export const scenarios: readonly Scenario[] = [
       // xl only sees that netback does not answer; which write xenstore refused, the kernel knows.
       const said = await world.domnet("dmesg | grep -E 'vif-[0-9]+-[0-9]+: -?[0-9]+ ' || :");
       const kernel = said.split('\n')[0];
-      const { complaints } = await world.heard();
+      const complaints = await world.complaints();
       if (!kernel) throw new Error(`after ${vifs} vifs, but not for xenstore's quota: ${refused}`);
       // Room again, and all is well: with what was there, and with a new one.
       await world.dom0("xl destroy $(xl list | awk '$1 ~ /^g/ { print $1; exit }')");

@@ -167,6 +167,7 @@ export class World {
   #guests = 0;
   #configured = false;
   #heardUntil = '0';
+  readonly #left: string[] = [];
 
   private constructor(agent: Agent) {
     this.agent = agent;
@@ -177,7 +178,7 @@ export class World {
     const world = new World(agent);
     await world.findDomnet();
     await world.clean();
-    await world.heard();
+    await world.complaints();
     return world;
   }
 
@@ -257,19 +258,16 @@ export class World {
     return `/sys/fs/cgroup/system.slice/${this.agent.unit}`;
   }
 
-  /** What nobody wants to see of what the agent's unit has written to the journal, and the kernel, since this was asked last. */
-  async heard(): Promise<{ complaints: string[]; kernel: string }> {
-    const said = await this.domnet(`date +%s.%N
-      journalctl --no-pager -o json -u ${this.agent.unit} --since @${this.#heardUntil}
-      dmesg -c | grep -E 'BUG:|Oops|Call Trace|WARNING:' || :`);
-    const [now = '', ...lines] = said.trim().split('\n');
+  /** What nobody wants to see of what the agent's unit has written to the journal since this was asked last. */
+  async complaints(): Promise<string[]> {
+    const command = `date +%s.%N; journalctl --no-pager -o json -u ${this.agent.unit} --since @${this.#heardUntil}`;
+    const [now = '', ...lines] = (await this.domnet(command)).trim().split('\n');
     this.#heardUntil = now.slice(0, -6);
-    const complaints = lines.flatMap((line) => {
+    return lines.flatMap((line) => {
       if (!line.startsWith('{')) return [];
       const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
       return typeof MESSAGE === 'string' && this.agent.complains(MESSAGE, Number(PRIORITY)) ? [MESSAGE] : [];
     });
-    return { complaints, kernel: lines.filter((line) => !/^(\{|-- )/.test(line)).join('\n') };
   }
 
   /** Seconds of the clock all domains share. */
@@ -282,14 +280,14 @@ export class World {
    * @returns what was left though nothing should be, in words
    */
   async clean(): Promise<string[]> {
-    const nodes = await this.endGuests();
+    await this.endGuests();
     if (this.#configured)
       await this.domnet('cd /etc/vifd; mv rig.orig vifd.toml; systemctl reload vifd || systemctl start vifd');
     this.#configured = false;
     const links = await this.domnet(`
       ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0|ovs-system)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
       ${this.#scriptsEnd}; ${this.agent.start}`);
-    return [...nodes, ...words(links)];
+    return [...this.#left.splice(0), ...words(links)];
   }
 
   /** Waits for the scripts the agent still has at work. */
@@ -301,15 +299,14 @@ export class World {
     return `for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done`;
   }
 
-  /** Ends all guests. @returns the vifs xenstore still has of them */
-  async endGuests(): Promise<string[]> {
+  /** Ends all guests. The vifs that xenstore still has of them are told by the next `clean`. */
+  async endGuests(): Promise<void> {
     const backends = `/local/domain/${this.domnetId}/backend`;
-    return words(
-      await this.dom0(`
+    const left = await this.dom0(`
         for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $2 }'); do xl destroy $id; done >/dev/null 2>&1
         for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-        echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`),
-    );
+        echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`);
+    this.#left.push(...words(left));
   }
 }
 
