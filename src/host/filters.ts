@@ -43,7 +43,6 @@ export class Filters {
   #reader: ((message: NetlinkMessage) => void) | undefined;
   #stale = false;
   #syncing: Promise<void> | undefined;
-  #closed = false;
   #reading: Promise<unknown> = Promise.resolve();
 
   private constructor(listener: (vifs: readonly string[]) => void, log: Logger | undefined) {
@@ -51,7 +50,7 @@ export class Filters {
     this.#tables = new OwnTables(log);
     this.#netlink = new RouteNetlink(
       [group],
-      { message: (message) => this.#apply(message), overflow: () => this.#overflow() },
+      { message: (message) => this.#apply(message), overflow: () => this.#sync() },
       Protocol.NETFILTER,
     );
   }
@@ -155,7 +154,6 @@ export class Filters {
   }
 
   close(): void {
-    this.#closed = true;
     this.#netlink.close();
     this.#tables.close();
   }
@@ -170,13 +168,6 @@ export class Filters {
     if (message.type === nft.delTable) this.#tables.forget(tableOf(message));
     const vifs = this.#current.apply(message);
     if (vifs.length > 0) this.#listener(vifs);
-  }
-
-  #overflow(): void {
-    this.#sync().catch((error: unknown) => {
-      // Closed meanwhile: nobody looks at it any more.
-      if (!this.#closed) throw error;
-    });
   }
 
   /** Reads everything again; a call while that is under way makes it start over. */

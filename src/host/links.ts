@@ -34,14 +34,13 @@ export class Links {
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
   #stale = false;
-  #closed = false;
   #syncing: Promise<void> | undefined;
 
   private constructor(listener: LinkListener) {
     this.#listener = listener;
     this.#netlink = new RouteNetlink(groups, {
       message: (message) => this.#apply(message),
-      overflow: () => this.#overflow(),
+      overflow: () => this.#sync(),
     });
     this.ip = new Routes(this.#netlink, () => [
       this.#currentRoutes,
@@ -137,7 +136,6 @@ export class Links {
   }
 
   close(): void {
-    this.#closed = true;
     this.#netlink.close();
   }
 
@@ -148,13 +146,6 @@ export class Links {
     // A device that goes takes its routes along, and is known by name only before.
     const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
     if (names.length > 0) this.#listener(names);
-  }
-
-  #overflow(): void {
-    this.#sync().catch((error: unknown) => {
-      // Closed meanwhile: nobody looks at it any more.
-      if (!this.#closed) throw error;
-    });
   }
 
   /** Reads everything again; a call while that is under way makes it start over. */

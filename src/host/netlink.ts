@@ -37,7 +37,7 @@ interface Request {
  */
 export class RouteNetlink {
   readonly #socket: NetlinkSocket;
-  readonly #listener: { message(message: NetlinkMessage): void; overflow(): void };
+  readonly #listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> };
   #seq = 0;
   #pending: Request | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -51,7 +51,7 @@ export class RouteNetlink {
    */
   constructor(
     groups: readonly number[],
-    listener: { message(message: NetlinkMessage): void; overflow(): void },
+    listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> },
     protocol: Protocol = Protocol.ROUTE,
   ) {
     this.#listener = listener;
@@ -123,7 +123,10 @@ export class RouteNetlink {
   /** The kernel dropped messages for this socket, an acknowledgement perhaps among them. */
   #overflow(): void {
     if (this.#pending) this.#settle(this.#pending.seq, new NetlinkError(enobufs));
-    this.#listener.overflow();
+    Promise.resolve(this.#listener.overflow()).catch((error: unknown) => {
+      // Closed meanwhile: nobody looks at it any more.
+      if (!this.#closed) throw error;
+    });
   }
 }
 
