@@ -71,7 +71,7 @@ function sentence(record: LogRecord): string {
   // An error names its vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
   if (typeof line === 'string') return `${vif}: ${script}: ${line}`;
-  const to = msg === 'vif adopted' ? 'on' : 'to';
+  const to = msg === 'vif attached' ? 'to' : 'on';
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
     where({ topology, bridge }, to),

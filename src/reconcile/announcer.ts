@@ -4,7 +4,6 @@ import { formatNetwork } from '../vif/address.js';
 import type { Link } from '../vif/observed.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import type { VifSnapshot } from '../vif/snapshot.js';
 import type { VifRecord } from './vif-record.js';
 
 /** Tells people and programs what became of a vif, and only what is news. */
@@ -18,18 +17,21 @@ export class Announcer {
   }
 
   /**
-   * Tells that a vif is attached, or that it was and something had to be done for it: an update where dom0 rewrote a
-   * key, else a repair.
+   * Tells that a vif is attached, or that it was and something had to be done for it: an update where something else is
+   * wanted of it than before, be it by a key, the configuration or what it follows (the uplink's MTU, a default route);
+   * a repair where the host had changed under it.
+   * @param wanted all that is wanted of it, as data
    */
   attached(
     record: VifRecord,
     how: 'new' | 'adopt' | 'attached',
+    wanted: object,
     detail: EventDetail,
     actions: readonly Action[],
   ): void {
-    const by = record.snapshot && decisive(record.snapshot);
-    const changed = by !== record.attachedBy;
-    record.attachedBy = by;
+    const now = JSON.stringify(wanted);
+    const changed = now !== record.wanted;
+    record.wanted = now;
     if (how === 'new') this.#events.tell('attached', record.id, detail);
     else if (how === 'adopt') {
       const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
@@ -74,7 +76,3 @@ export class Announcer {
     record.told = undefined;
   }
 }
-
-/** The keys by which a vif is attached, to see whether dom0 has rewritten one. */
-const decisive = ({ script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans }: VifSnapshot): string =>
-  JSON.stringify([script, bridge, mac, ip, gatewaydev, vifname, mtu, vlans]);

@@ -194,6 +194,8 @@ export class Look {
     this.#announcer.attached(
       record,
       phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
+      // Where any MTU will do, the one it has.
+      { ...desired, link: { ...desired.link, mtu: link.mtu } },
       detail,
       actions,
     );

@@ -90,7 +90,13 @@ export class ScriptLook {
     if (record.phase !== 'attached') record.attachMs = ms;
     const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
     record.enter('attached', undefined, 'script');
-    this.#announcer.attached(record, how, { topology: 'script', bridge, mtu: link.mtu, ms }, actions);
+    this.#announcer.attached(
+      record,
+      how,
+      { script, filter },
+      { topology: 'script', bridge, mtu: link.mtu, ms },
+      actions,
+    );
     this.#announcer.toHooks(record, link, 'script', bridge, adopted);
   }
 }

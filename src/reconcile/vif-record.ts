@@ -48,8 +48,8 @@ export class VifRecord {
   problem: OperationError | undefined;
   /** What hooks were told of it, while it is attached. */
   told: HookEvent | undefined;
-  /** What of xenstore it was attached by: where that is another, a change is dom0's and no repair. */
-  attachedBy: string | undefined;
+  /** What it was made when it was last attached, as JSON: where that is another now, a change is no repair. */
+  wanted: string | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (performance.now(), ms). */
   markedAt: number | undefined;

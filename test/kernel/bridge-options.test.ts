@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
@@ -138,4 +140,24 @@ test('a vif with vlan on a bridge that does not filter stays off the network, wi
   await vif.write({ vlan: '10' });
   await vif.status('error');
   expect((await domnet.link('vif5.0'))?.flags).not.toContain('UP');
+});
+
+test('what follows the uplink or a new configuration is an update, not a repair', async () => {
+  await domnet.ip('link add up0 type veth peer name up1');
+  await domnet.ip('link set up0 mtu 1400 master xenbr0 up');
+  const daemon = await domnet.vifd({ config: '[bridge]\nmtu = "uplink"\n' });
+  await guest(5);
+  await domnet.ip('link set up0 mtu 1300');
+  const followed = await daemon.logged('vif updated', 'vif5.0');
+  expect(followed).toMatchObject({ level: 'info', actions: ['ip link set dev vif5.0 mtu 1300'] });
+
+  writeFileSync(join(domnet.dir, 'vifd.toml'), '[[vif]]\nisolated = true\n');
+  daemon.hangUp();
+  const actions = ['bridge link set dev vif5.0 isolated on'];
+  await until('the update', () =>
+    daemon.log.some(
+      (line) => line.msg === 'vif updated' && JSON.stringify(line.actions) === JSON.stringify(actions),
+    ),
+  );
+  expect(daemon.log.filter(({ msg }) => msg === 'vif repaired')).toEqual([]);
 });

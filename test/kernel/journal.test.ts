@@ -83,7 +83,7 @@ test('a repair is a warning with the commands', async () => {
   const [entry] = await entries('VIF=vif5.0', '-p', 'warning');
   expect(entry).toMatchObject({
     MESSAGE: expect.stringMatching(
-      /^vif5\.0 repaired to bridge xenbr0 in [\d.]+ ms: ip link set dev vif5\.0 master xenbr0$/,
+      /^vif5\.0 repaired on bridge xenbr0 in [\d.]+ ms: ip link set dev vif5\.0 master xenbr0$/,
     ),
     ACTIONS: 'ip link set dev vif5.0 master xenbr0',
   });
@@ -95,7 +95,7 @@ test('one line a thing that happened: a whole life reads as it went', async () =
   const story = await entries('VIF=vif5.0');
   expect(story.map(({ MESSAGE }) => MESSAGE?.replace(/ in .*/, '').replace(/:.*/, ''))).toEqual([
     'vif5.0 attached to bridge xenbr0',
-    'vif5.0 repaired to bridge xenbr0',
+    'vif5.0 repaired on bridge xenbr0',
     'vif5.0 removed',
   ]);
 });

@@ -63,7 +63,7 @@ test.each([
       actions: ['ip link set a', 'ip link set b'],
       leftOut: 7,
     },
-    'vif5.0 repaired to bridge b: ip link set a; ip link set b (7 lines about it left out before)',
+    'vif5.0 repaired on bridge b: ip link set a; ip link set b (7 lines about it left out before)',
   ],
   [
     { msg: 'xenstore lost', err: { type: 'Error', message: 'gone', stack: 'Error: gone\n at x' } },
