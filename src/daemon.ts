@@ -10,7 +10,7 @@ import { scriptStateDir } from './host/scripts.js';
 import { ControlServer, type ControlSource } from './observe/control.js';
 import { Events } from './observe/events.js';
 import { reportHealth } from './observe/health.js';
-import { Metrics } from './observe/metrics.js';
+import type { Metrics } from './observe/metrics.js';
 import { Reconciler } from './reconcile/reconciler.js';
 import { version } from './version.js';
 
@@ -92,6 +92,8 @@ export class Daemon implements ControlSource {
     if (this.#metrics === undefined && listen === undefined) return;
     if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
       return;
+    // Loaded when they are wanted: the library would be a fifth of the daemon's start.
+    const { Metrics } = await import('./observe/metrics.js');
     this.#metrics ??= new Metrics({
       follow: (follower) => this.follow(follower),
       phases: () => this.#reconciler?.phases() ?? [],

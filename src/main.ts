@@ -105,7 +105,7 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
 async function run(configFile: string | undefined): Promise<number> {
   const config = readConfig(configFile);
   const [{ createLog }, { Daemon }] = await Promise.all([import('./observe/log.js'), import('./daemon.js')]);
-  const log = createLog(config.log);
+  const log = await createLog(config.log);
   const daemon = new Daemon(config, log);
   const stopping = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

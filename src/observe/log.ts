@@ -1,6 +1,5 @@
 import { isJournal } from 'node-libsystemd';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import pretty from 'pino-pretty';
 import type { Config } from '../config.js';
 import { journalStream } from './journal.js';
 
@@ -9,18 +8,22 @@ import { journalStream } from './journal.js';
  * line of JSON an event. A message is constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`,
  * `error`).
  */
-export function createLog({ level }: Config['log']): Logger {
+export async function createLog({ level }: Config['log']): Promise<Logger> {
   const options = {
     level,
     base: null,
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
   };
-  return pino(options, destination());
+  return pino(options, await destination());
 }
 
-function destination(): DestinationStream {
+async function destination(): Promise<DestinationStream> {
   if (isJournal(1)) return journalStream;
-  if (process.stdout.isTTY) return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  if (process.stdout.isTTY) {
+    // Loaded for people only: it would be a tenth of the daemon's start.
+    const { default: pretty } = await import('pino-pretty');
+    return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  }
   return pino.destination({ fd: 1, sync: true });
 }
