@@ -100,24 +100,29 @@ export class Backend {
    * @returns false when it was gone
    */
   async report(id: VifId, { backend, frontendMtu }: StatusWrites): Promise<boolean> {
-    const path = backendPath(id);
-    const writes = Object.entries(backend);
+    const { 'hotplug-error': _, ...rest } = backend;
     const [, written] = await Promise.all([
       frontendMtu === undefined ? undefined : this.#tellFrontend(id, frontendMtu),
-      writes.length === 0
-        ? true
-        : this.#xenstore
-            .commit([
-              { op: 'expect', path: `${path}/online` },
-              ...writes.map(([key, value]) =>
-                value === undefined
-                  ? ({ op: 'rm', path: `${path}/${key}` } as const)
-                  : ({ op: 'write', path: `${path}/${key}`, value } as const),
-              ),
-            ])
-            .then(() => true, absent),
+      this.#write(id, backend).catch((error: unknown) => {
+        // The words need a node of their own, the status has one: where the quota is exhausted, say at least that.
+        if (error instanceof XenstoreError && error.quota) return this.#write(id, rest);
+        throw error;
+      }),
     ]);
-    return written ?? false;
+    return written;
+  }
+
+  /** @returns false when the directory is gone */
+  async #write(id: VifId, keys: StatusWrites['backend']): Promise<boolean> {
+    const path = backendPath(id);
+    const operations = Object.entries(keys).map(([key, value]) =>
+      value === undefined
+        ? ({ op: 'rm', path: `${path}/${key}` } as const)
+        : ({ op: 'write', path: `${path}/${key}`, value } as const),
+    );
+    if (operations.length === 0) return true;
+    const committed = this.#xenstore.commit([{ op: 'expect', path: `${path}/online` }, ...operations]);
+    return (await committed.then(() => true, absent)) ?? false;
   }
 
   /**

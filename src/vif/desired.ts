@@ -7,6 +7,7 @@ import type { DesiredIp } from './ip.js';
 import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
 import { withOptions } from './options.js';
+import { netbackGaveUp } from './pending.js';
 import type { DesiredPort } from './port.js';
 import { type OperationError, problem } from './problem.js';
 import { type DesiredScript, desiredScript } from './script.js';
@@ -91,6 +92,9 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [own] };
 
   const netdev = observed.links.ofVif(snapshot.id);
+  if (netdev === undefined && snapshot.state === xenbusState.closing) {
+    return { kind: 'refuse', problem: netbackGaveUp(snapshot.id), dependsOn: [own] };
+  }
   const holder = observed.links.byName(name);
   if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
     const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;

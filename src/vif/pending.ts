@@ -59,3 +59,15 @@ export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
     `it did not appear within ${timeoutMs / 1000} s; is xen-netback loaded?`,
     'timeout',
   );
+
+/**
+ * What is wrong when netback fails at a device before it has made the netdev: it goes to state 5 on its own
+ * (xenbus_switch_fatal in Linux's xenbus_client.c), writes why into the kernel's log, and `xl` takes the device away.
+ */
+export const netbackGaveUp = (id: VifId): OperationError =>
+  problem(
+    'wait for netdev',
+    vifName(id),
+    `netback has given it up; "journalctl -k -g vif-${id.domid}-${id.devid}" says why, where 22 or 28 is xenstore's quota for this domain`,
+    'kernel',
+  );
