@@ -72,13 +72,18 @@ export const xlDevd: Agent = {
 
 let built: Promise<string> | undefined;
 
+/** The package of this working copy's build, made once. */
+export const vifdPackage = (): Promise<string> => {
+  built ??= buildPackage();
+  return built;
+};
+
 /** What its users install, and how: the package of this working copy's build, by apt. */
 async function installVifd(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
   try {
-    built ??= buildPackage();
     // Newer than the one before, whatever that was, so that apt upgrades it.
-    await run('dpkg-deb', ['-R', await built, join(dir, 'vifd')]);
+    await run('dpkg-deb', ['-R', await vifdPackage(), join(dir, 'vifd')]);
     const control = join(dir, 'vifd/DEBIAN/control');
     writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `$&+${Date.now()}`));
     // Debian 13 has a Node vifd runs on. Debian 12 has not: the one that runs this is brought along.

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from './agents.js';
 import type { Result } from './run.js';
 import { at, type Site } from './sites.js';
-import { type Guest, World } from './world.js';
+import { type Guest, Netdevs, World } from './world.js';
 
 /*
  * What an agent costs, measured the same way for each: a vif's time from the kernel's announcement of its netdev in
@@ -43,12 +43,17 @@ async function idle(world: World): Promise<Omit<Cost, 'memoryPeak'>> {
   return { memoryIdle, cpuIdle: ((await cpu(world)) - before) * 3 };
 }
 
-async function measure(world: World, site: Site, say: (text: string) => void): Promise<Measures> {
+async function measure(
+  world: World,
+  netdevs: Netdevs,
+  site: Site,
+  say: (text: string) => void,
+): Promise<Measures> {
   /** Milliseconds from the netdev to `connected`. */
   const took = (guest: Guest, n: number) => {
     const status = `${guest.backend(n)}/hotplug-status`;
     const done = world.store.events.find(({ path, value }) => path === status && value === 'connected');
-    const born = world.netdevs.bornAt.get(guest.netdev(n));
+    const born = netdevs.bornAt.get(guest.netdev(n));
     return done === undefined || born === undefined ? Number.NaN : (done.at - born) * 1000;
   };
   const wall = async (command: string) => {
@@ -63,7 +68,7 @@ async function measure(world: World, site: Site, say: (text: string) => void): P
   const cpuOne = await cpu(world);
   for (let round = 0; round < rounds.one; round++) {
     const seen = world.store.events.length;
-    world.netdevs.bornAt.delete(guest.netdev(0));
+    netdevs.bornAt.delete(guest.netdev(0));
     await world.attach(guest, site.vif);
     await guest.connected();
     world.store.events.splice(0, seen);
@@ -87,7 +92,7 @@ async function measure(world: World, site: Site, say: (text: string) => void): P
       eight.push({ last: Number.NaN, connected: 0 });
     } else {
       await many.connected(devids, 75_000).catch(() => undefined);
-      const birth = (n: number) => world.netdevs.bornAt.get(many.netdev(n)) ?? Number.NaN;
+      const birth = (n: number) => netdevs.bornAt.get(many.netdev(n)) ?? Number.NaN;
       const first = Math.min(...devids.map(birth).filter((at) => !Number.isNaN(at)));
       const ends = devids
         .map((n) => took(many, n) + (birth(n) - first) * 1000)
@@ -126,11 +131,13 @@ export async function compare(
     say(`measuring ${agent.name}`);
     const world = await World.open(agent);
     const alone = await idle(world);
+    const netdevs = new Netdevs();
     for (const [site, columns] of measured) {
-      columns.push(await at(world, site, () => measure(world, site, say)));
+      columns.push(await at(world, site, () => measure(world, netdevs, site, say)));
       await world.clean();
     }
     costs.push({ ...alone, memoryPeak: await memory(world, 'peak') });
+    netdevs.close();
     world.close();
   }
   const names = agents.map(({ name }) => name);

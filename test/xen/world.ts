@@ -55,14 +55,20 @@ function follow(domain: 'dom0' | 'domnet', command: string, line: (text: string)
   };
 }
 
-/** One change of a path in xenstore; `value` is undefined when it went away. Times are seconds of Xen's clock. */
+/**
+ * One change of a path in xenstore; `value` is undefined when it went away, or was not asked for. Times are seconds of
+ * Xen's clock.
+ */
 export interface StoreEvent {
   readonly at: number;
   readonly path: string;
   readonly value: string | undefined;
 }
 
-/** xenstore's vif directories, back ends and front ends of all domains, as dom0 sees them, with their history. */
+/**
+ * xenstore's vif directories, back ends and front ends of all domains, as dom0 sees them, with their history. Of the
+ * keys only those that `xenstore-events` reads.
+ */
 export class Store {
   readonly events: StoreEvent[] = [];
   readonly #values = new Map<string, string>();
@@ -70,10 +76,10 @@ export class Store {
 
   constructor() {
     this.#watcher = follow('dom0', 'xenstore-events', (line) => {
-      const { at, path, value } = JSON.parse(line) as { at: number; path: string; value: string | null };
+      const { at, path, value } = JSON.parse(line) as { at: number; path: string; value?: string | null };
       this.events.push({ at, path, value: value ?? undefined });
-      if (value !== null) this.#values.set(path, value);
-      else for (const key of this.under(path)) this.#values.delete(key);
+      if (typeof value === 'string') this.#values.set(path, value);
+      else if (value === null) for (const key of this.under(path)) this.#values.delete(key);
     });
   }
 
@@ -108,6 +114,39 @@ export class Netdevs {
 
   close(): void {
     this.#monitor.stop();
+  }
+}
+
+/** An entry of domnet's journal; the kernel's have no unit. `priority` is syslog's. */
+export interface JournalEntry {
+  readonly unit: string | undefined;
+  readonly priority: number;
+  readonly message: string;
+}
+
+/** domnet's journal as it is written, its kernel's log among it. */
+class Journal {
+  readonly entries: JournalEntry[] = [];
+  readonly #follower: Follower;
+
+  constructor() {
+    const fields = 'MESSAGE,PRIORITY,UNIT,_SYSTEMD_UNIT';
+    const command = `journalctl -f --no-tail -o json --output-fields=${fields}`;
+    this.#follower = follow('domnet', command, (line) => {
+      const { MESSAGE, PRIORITY, UNIT, _SYSTEMD_UNIT } = JSON.parse(line) as Record<string, unknown>;
+      // What systemd says of a unit counts as the unit's own.
+      const unit = (UNIT ?? _SYSTEMD_UNIT) as string | undefined;
+      // Bytes that are no text come as an array.
+      if (typeof MESSAGE === 'string')
+        this.entries.push({ unit, priority: Number(PRIORITY), message: MESSAGE });
+    });
+  }
+
+  /** A command line for domnet which ends when all that was written before has been put into the journal, and then `mark`. */
+  static sync = (mark: string): string => `journalctl --sync; logger ${mark}`;
+
+  close(): void {
+    this.#follower.stop();
   }
 }
 
@@ -161,30 +200,41 @@ function vifSpec(vif: string, address: string): string {
 
 export class World {
   readonly store = new Store();
-  netdevs = new Netdevs();
+  #journal = new Journal();
   readonly agent: Agent;
   domnetId = 0;
   #guests = 0;
+  #resident: Guest | undefined;
+  /** There may be guests or vifs to end. */
+  #inUse = true;
   #configured = false;
-  #heardUntil = '0';
+  #marks = 0;
+  /** How much of the journal has been looked at: for complaints of the agent, and of the kernel. */
+  #heard = 0;
+  #kernelHeard = 0;
   readonly #left: string[] = [];
 
   private constructor(agent: Agent) {
     this.agent = agent;
   }
 
-  /** A world with `agent` running in it, no other agent, and no guest. */
-  static async open(agent: Agent): Promise<World> {
+  /**
+   * A world with `agent` running in it, no other agent, and no guest but the resident.
+   * @param prepare puts the agent there; the resident boots meanwhile
+   */
+  static async open(agent: Agent, prepare?: () => Promise<void>): Promise<World> {
     const world = new World(agent);
     await world.findDomnet();
+    await world.endGuests();
+    if (prepare !== undefined) await Promise.all([prepare(), world.resident([])]);
     await world.clean();
-    await world.complaints();
+    world.kernelTrouble();
     return world;
   }
 
   close(): void {
     this.store.close();
-    this.netdevs.close();
+    this.#journal.close();
   }
 
   dom0(command: string): Promise<string> {
@@ -202,14 +252,16 @@ export class World {
   /** After domnet was rebooted: its id is another, and what watched it ended with it. */
   async domnetIsBack(): Promise<void> {
     await this.findDomnet();
-    this.netdevs.close();
+    this.#journal.close();
     for (const end = Date.now() + 180_000; ; ) {
       const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
       if (up !== undefined) break;
       if (Date.now() > end) throw new Error('domnet did not come back');
       await sleep(1000);
     }
-    this.netdevs = new Netdevs();
+    this.#journal = new Journal();
+    this.#heard = 0;
+    this.#kernelHeard = 0;
   }
 
   /** vifd's configuration, until the end of the scenario, applied by a reload. */
@@ -225,20 +277,35 @@ export class World {
    * the guest's address on it.
    */
   async guest(options: GuestOptions = {}): Promise<Guest> {
+    this.#inUse = true;
     const guest = new Guest(this, ++this.#guests);
     const vifs = (options.vifs ?? ['']).map((vif, devid) => vifSpec(vif, guest.address(devid)));
-    await rig(['mkguest', guest.name, ...vifs], {
+    const domid = await rig(['mkguest', guest.name, ...vifs], {
       GUEST_ADDRESS: guest.address(0),
       GUEST_MEMORY: `${options.memory ?? 160}`,
       GUEST_TYPE: options.type ?? 'pv',
       GUEST_PAUSED: options.paused ? '-p' : '',
     });
-    await guest.findDomid();
+    guest.domid = Number(domid);
     return guest;
+  }
+
+  /**
+   * The guest that outlives its scenario, for those to whom it does not matter how it began: hot-plugging vifs takes a
+   * fifth of the time of a boot.
+   */
+  async resident(vifs: readonly string[] = ['']): Promise<Guest> {
+    if (this.#resident === undefined) {
+      this.#resident = await this.guest({ vifs: [] });
+      await this.#resident.run('true');
+    }
+    for (const [devid, vif] of vifs.entries()) await this.attach(this.#resident, vif, devid);
+    return this.#resident;
   }
 
   /** `xl network-attach` of the guest's vif `devid`; what it takes are words, where xl.cfg has commas. */
   async attach(guest: Guest, vif = '', devid = 0): Promise<void> {
+    this.#inUse = true;
     const words = vifSpec(vif, guest.address(devid)).split(',');
     await this.dom0(`xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`);
   }
@@ -260,14 +327,38 @@ export class World {
 
   /** What nobody wants to see of what the agent's unit has written to the journal since this was asked last. */
   async complaints(): Promise<string[]> {
-    const command = `date +%s.%N; journalctl --no-pager -o json -u ${this.agent.unit} --since @${this.#heardUntil}`;
-    const [now = '', ...lines] = (await this.domnet(command)).trim().split('\n');
-    this.#heardUntil = now.slice(0, -6);
-    return lines.flatMap((line) => {
-      if (!line.startsWith('{')) return [];
-      const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
-      return typeof MESSAGE === 'string' && this.agent.complains(MESSAGE, Number(PRIORITY)) ? [MESSAGE] : [];
-    });
+    const mark = this.#mark();
+    await this.domnet(Journal.sync(mark));
+    return await this.#complaintsUntil(mark);
+  }
+
+  async #complaintsUntil(mark: string): Promise<string[]> {
+    const { entries } = this.#journal;
+    await this.until('the journal', () => entries.some(({ message }) => message === mark));
+    const { unit, complains } = this.agent;
+    const heard = entries.slice(this.#heard).filter((entry) => entry.unit === unit);
+    this.#heard = entries.length;
+    return heard.filter((entry) => complains(entry.message, entry.priority)).map(({ message }) => message);
+  }
+
+  #mark = () => `mark-${process.pid}-${++this.#marks}`;
+
+  /** What domnet's kernel has to say of itself that it never should; of what `complaints` has seen. */
+  kernelTrouble(): string[] {
+    const heard = this.#journal.entries.slice(this.#kernelHeard, this.#heard);
+    this.#kernelHeard = this.#heard;
+    return heard.map(({ message }) => message).filter((text) => /BUG:|Oops|Call Trace|WARNING:/.test(text));
+  }
+
+  /** What domnet's journal says like this, the kernel's log included, since the last look for complaints. */
+  heard(pattern: RegExp): string[] {
+    const since = this.#journal.entries.slice(this.#heard);
+    return since.map(({ message }) => message).filter((message) => pattern.test(message));
+  }
+
+  /** Waits for domnet's journal to say this, if it has not since the last look for complaints. */
+  told(pattern: RegExp): Promise<string> {
+    return this.until(`the journal to say ${pattern}`, () => this.heard(pattern)[0]);
   }
 
   /** Seconds of the clock all domains share. */
@@ -277,17 +368,27 @@ export class World {
 
   /**
    * Ends all guests, puts right what the last scenario left, and has the agent running.
-   * @returns what was left though nothing should be, in words
+   * @param spoilt nor is the resident fit for another scenario
+   * @returns what was left though nothing should be, and what the agent has complained of, in words
    */
-  async clean(): Promise<string[]> {
+  async clean(spoilt = false): Promise<{ left: string[]; complaints: string[] }> {
+    if (spoilt) {
+      this.#resident = undefined;
+      this.#inUse = true;
+    }
     await this.endGuests();
-    if (this.#configured)
-      await this.domnet('cd /etc/vifd; mv rig.orig vifd.toml; systemctl reload vifd || systemctl start vifd');
+    const restore = this.#configured
+      ? 'cd /etc/vifd; mv rig.orig vifd.toml; systemctl reload vifd || systemctl start vifd'
+      : ':';
     this.#configured = false;
-    const links = await this.domnet(`
+    const mark = this.#mark();
+    const links = await this.domnet(`${restore}
       ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0|ovs-system)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
-      ${this.#scriptsEnd}; ${this.agent.start}`);
-    return [...this.#left.splice(0), ...words(links)];
+      ${this.#scriptsEnd}; ${this.agent.start}; ${Journal.sync(mark)}`);
+    return {
+      left: [...this.#left.splice(0), ...words(links)],
+      complaints: await this.#complaintsUntil(mark),
+    };
   }
 
   /** Waits for the scripts the agent still has at work. */
@@ -299,14 +400,26 @@ export class World {
     return `for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done`;
   }
 
-  /** Ends all guests. The vifs that xenstore still has of them are told by the next `clean`. */
+  /**
+   * Ends all guests but the resident, which loses its vifs. Those that xenstore still has afterwards are told by the
+   * next `clean`.
+   */
   async endGuests(): Promise<void> {
+    if (!this.#inUse) return;
+    this.#inUse = false;
     const backends = `/local/domain/${this.domnetId}/backend`;
-    const left = await this.dom0(`
-        for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $2 }'); do xl destroy $id; done >/dev/null 2>&1
+    const stays = this.#resident?.name ?? 'none';
+    const said = await this.dom0(`
+        for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" && $1 != "${stays}" { print $2 }'); do xl destroy $id >/dev/null 2>&1 & done; wait
+        for n in $(xl network-list ${stays} 2>/dev/null | awk 'NR > 1 { print $1 }'); do xl network-detach ${stays} $n; done >/dev/null 2>&1 || xl destroy ${stays}
         for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-        echo "$left"; xenstore-rm ${backends} 2>/dev/null; true`);
-    this.#left.push(...words(left));
+        echo "$left"; xenstore-rm ${backends} 2>/dev/null; xl domid ${stays} >/dev/null 2>&1 || echo gone`);
+    const left = words(said);
+    if (left.at(-1) === 'gone') {
+      left.pop();
+      this.#resident = undefined;
+    }
+    this.#left.push(...left);
   }
 }
 
@@ -383,8 +496,11 @@ export class Guest {
     at: { master?: string | null; netdev?: string; peer?: string } = {},
   ): Promise<void> {
     await this.connected(devids);
-    const listed = await this.#world.dom0(`xl network-list ${this.name}`);
-    const links = await this.#world.domnet('ip -o link show');
+    const [listed, links] = await Promise.all([
+      this.#world.dom0(`xl network-list ${this.name}`),
+      this.#world.domnet('ip -o link show'),
+      this.reaches(devids, at),
+    ]);
     for (const n of devids) {
       if (!new RegExp(`^${n}\\s+${this.#world.domnetId}\\s.*\\s4\\s`, 'm').test(listed)) {
         throw new Error(`xl network-list does not have vif ${n} connected:\n${listed}`);
@@ -395,7 +511,6 @@ export class Guest {
       const wanted = at.master === undefined ? 'xenbr0' : at.master;
       if (!/<.*\bUP,LOWER_UP>/.test(link) || master !== wanted) throw new Error(link);
     }
-    await this.reaches(devids, at);
   }
 
   /** Packets go from the guest to `peer`, by default the bridge, and back. */
