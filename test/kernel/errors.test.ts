@@ -117,7 +117,10 @@ test('a netdev that does not come is reported, and healed when it does', async (
 test('netback that gives a device up is reported at once, and healed when it comes after all', async () => {
   const vif = await domnet.writeDevice({ domid });
   await vif.setState(5);
-  await refused(vif, `wait for netdev ${vif.name}: netback has given it up; "journalctl -k -g vif-${domid}-0"`);
+  await refused(
+    vif,
+    `wait for netdev ${vif.name}: netback has given it up; "journalctl -k -g vif-${domid}-0"`,
+  );
   expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({ errorKind: 'kernel' });
   await vif.addNetdev();
   await vif.setState(2);
