@@ -101,14 +101,13 @@ async function runOn(
     say(`installing ${agent.name}`);
     const world = await World.open(agent, () => agent.install());
     try {
-      const mine = set.filter(({ only }) => only === undefined || only === agent.name);
-      for (const group of sideBySide(mine)) {
-        for (const { scenario, ...result } of await runGroup(world, group)) {
-          results.push({ ...result, agent, xenstored, scenario });
-          const verdict = result.error === undefined ? 'ok' : 'FAILED';
-          say(`${agent.name}: ${scenario.name}: ${verdict} (${result.seconds.toFixed(0)} s)`);
-          if (result.error !== undefined) console.error(result.error.replace(/^/gm, '         '));
-        }
+      for (const scenario of set) {
+        if (scenario.only !== undefined && scenario.only !== agent.name) continue;
+        const result = await runOne(world, scenario);
+        results.push({ ...result, agent, xenstored, scenario });
+        const verdict = result.error === undefined ? 'ok' : 'FAILED';
+        say(`${agent.name}: ${scenario.name}: ${verdict} (${result.seconds.toFixed(0)} s)`);
+        if (result.error !== undefined) console.error(result.error.replace(/^/gm, '         '));
       }
     } finally {
       world.close();
@@ -121,45 +120,23 @@ async function runOn(
   return results;
 }
 
-/** Scenarios that may run at the same time, when they stand next to each other; every other one by itself. */
-function sideBySide(set: readonly Scenario[]): Scenario[][] {
-  const groups: Scenario[][] = [];
-  for (const scenario of set) {
-    const last = groups.at(-1);
-    if (scenario.beside && last?.every(({ beside }) => beside)) last.push(scenario);
-    else groups.push([scenario]);
-  }
-  return groups;
-}
-
-type Outcome = Pick<Result, 'scenario' | 'seconds' | 'note' | 'error'>;
-
-/** Runs scenarios side by side. What is found when their guests have ended is the fault of each. */
-async function runGroup(world: World, group: readonly Scenario[]): Promise<Outcome[]> {
+async function runOne(world: World, scenario: Scenario): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
   const start = performance.now();
-  const outcomes = await Promise.all(
-    group.map(async (scenario) => {
-      try {
-        return { scenario, note: (await scenario.run(world)) ?? '', error: undefined };
-      } catch (thrown) {
-        return { scenario, note: '', error: thrown instanceof Error ? thrown.message : String(thrown) };
-      }
-    }),
-  );
+  let note = '';
+  let error: string | undefined;
+  try {
+    note = (await scenario.run(world)) ?? '';
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown.message : String(thrown);
+  }
   // The guests' end is part of it.
-  const { left, complaints } = await world.clean(outcomes.some(({ error }) => error !== undefined));
+  const { left, complaints } = await world.clean(error !== undefined);
+  if (complaints.length > 0 && !scenario.fault)
+    error ??= `the journal has: ${complaints.slice(0, 3).join('\n')}`;
+  if (left.length > 0) error ??= `left behind: ${left.join(', ')}`;
   const kernel = world.kernelTrouble();
-  const seconds = (performance.now() - start) / 1000;
-  return outcomes.map(({ scenario, note, error }) => {
-    const found = [
-      ...(complaints.length > 0 && !scenario.fault
-        ? [`the journal has: ${complaints.slice(0, 3).join('\n')}`]
-        : []),
-      ...(left.length > 0 ? [`left behind: ${left.join(', ')}`] : []),
-      ...(kernel.length > 0 ? [`the kernel of domnet: ${kernel.join('\n')}`] : []),
-    ];
-    return { scenario, note, seconds, error: error ?? found[0] };
-  });
+  if (kernel.length > 0) error ??= `the kernel of domnet: ${kernel.join('\n')}`;
+  return { seconds: (performance.now() - start) / 1000, note, error };
 }
 
 function report(results: readonly Result[], agents: readonly Agent[]): number {

@@ -11,8 +11,6 @@ export interface Scenario {
   readonly short?: true;
   /** Asks for what the stock agent was never meant to do. */
   readonly only?: 'vifd';
-  /** Touches nothing but guests of its own, so that the next may run at the same time where it says the same. */
-  readonly beside?: true;
   /** The agent may complain: something goes wrong on purpose. */
   readonly fault?: true;
   run(world: World): Promise<string | undefined>;

@@ -106,7 +106,6 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a guest saved and restored, rebooted, then crashed',
-    beside: true,
     async run(world) {
       const guest = await world.guest();
       await guest.works();
@@ -131,7 +130,6 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a guest migrated to this very host, then shut down',
-    beside: true,
     async run(world) {
       // PVH, because Debian builds its hypervisor without the shadow page tables a PV guest's migration needs.
       const guest = await world.guest({ type: 'pvh' });
