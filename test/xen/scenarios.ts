@@ -205,7 +205,11 @@ export const scenarios: readonly Scenario[] = [
           .catch((error: Error) => error.message);
         if (!refused.includes('timed out')) throw new Error(`detached without an agent: ${refused}`);
         await world.domnet(world.agent.start);
-        await world.until('the backend to go', () => world.store.under(guest.backend(1)).length === 0);
+        await world.until(
+          'the backend to go',
+          () => world.store.under(guest.backend(1)).length === 0,
+          15_000,
+        );
         await guest.works([2]);
         // What xl leaves behind when it gives up.
         await world.dom0(`xenstore-rm ${guest.frontend(1)} /libxl/${guest.domid}/device/vif/1`);
