@@ -47,7 +47,7 @@ const starting = (unit: string) =>
 
 /** Which one a booting domnet starts. */
 const chosen = (unit: string, other: string) =>
-  `systemctl -q disable --now ${other} 2>/dev/null; systemctl is-enabled -q ${unit} || systemctl -q enable ${unit}`;
+  `! systemctl -q is-enabled ${other} || systemctl -q disable --now ${other}; systemctl -q is-enabled ${unit} || systemctl -q enable ${unit}`;
 
 export const vifd: Agent = {
   name: 'vifd',
