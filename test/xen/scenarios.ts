@@ -290,7 +290,8 @@ export const scenarios: readonly Scenario[] = [
           vifs += devids.length;
           last = guest;
         } catch (error) {
-          refused = (error as Error).message.split('\n')[0];
+          const { message } = error as Error;
+          refused = message.split('\n').find((line) => line.includes('error')) ?? message;
         }
       }
       if (refused === undefined || last === undefined) throw new Error('50 vifs fit: there is no quota');
