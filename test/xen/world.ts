@@ -410,10 +410,14 @@ export class World {
     const backends = `/local/domain/${this.domnetId}/backend`;
     const stays = this.#resident?.name ?? 'none';
     const said = await this.dom0(`
-        for id in $(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" && $1 != "${stays}" { print $2 }'); do xl destroy $id >/dev/null 2>&1 & done; wait
-        for n in $(xl network-list ${stays} 2>/dev/null | awk 'NR > 1 { print $1 }'); do xl network-detach ${stays} $n; done >/dev/null 2>&1 || xl destroy ${stays}
+        guests=$(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $1, $2 }')
+        for id in $(awk '$1 != "${stays}" { print $2 }' <<<"$guests"); do xl destroy $id >/dev/null 2>&1 & done; wait
+        grep -q '^${stays} ' <<<"$guests" || gone=gone
+        for n in $(xl network-list ${stays} 2>/dev/null | awk 'NR > 1 { print $1 }'); do
+          xl network-detach ${stays} $n >/dev/null 2>&1 || { xl destroy ${stays}; gone=gone; break; }
+        done
         for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-        echo "$left"; xenstore-rm ${backends} 2>/dev/null; xl domid ${stays} >/dev/null 2>&1 || echo gone`);
+        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null`);
     const left = words(said);
     if (left.at(-1) === 'gone') {
       left.pop();
@@ -450,7 +454,7 @@ export class Guest {
 
   /** A command line in the guest's shell, through its console. The first one waits for the guest to have booted. */
   run(command: string): Promise<string> {
-    return rig(['guest', this.name, command]);
+    return rig(['guest', `${this.domid}`, command]);
   }
 
   backend(devid: number): string {
