@@ -119,7 +119,7 @@ export const scenarios: readonly Scenario[] = [
       await world.dom0(`xl reboot ${guest.name}`);
       await guest.gone();
       await world.dom0(
-        `for i in {1..100}; do [ "$(xl domid ${guest.name} 2>/dev/null || echo 0)" -gt ${domid} ] && exit; sleep 0.2; done; exit 1`,
+        `for i in {1..40}; do [ "$(xl domid ${guest.name} 2>/dev/null || echo 0)" -gt ${domid} ] && exit; sleep 0.5; done; exit 1`,
       );
       await guest.findDomid();
       await guest.works();
@@ -320,7 +320,7 @@ export const scenarios: readonly Scenario[] = [
       const old = world.domnetId;
       await world.domnet('systemctl --no-block reboot').catch(() => undefined);
       await world.dom0(
-        `for i in {1..300}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 0.2; done; exit 1`,
+        `for i in {1..90}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 1; done; exit 1`,
       );
       await world.domnetIsBack();
       mustBe(
