@@ -33,6 +33,7 @@ const fieldNames: Readonly<Record<string, string>> = {
   domid: 'XEN_DOMID',
   devid: 'XEN_DEVID',
   errorKind: 'ERROR_KIND',
+  errorCode: 'ERROR_CODE',
 };
 
 /** A line of our log, as pino wrote it. */

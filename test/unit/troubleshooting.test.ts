@@ -68,7 +68,7 @@ function ofOthers(): string[] {
     scriptFailure(run.file, run, undefined)?.message ?? '',
     unfilterable(id, { name: 'xenbr0', parent: 'xenbr0', vlan: undefined, datapathType: 'netdev' })
       ?.message ?? '',
-    new OperationError('run', 'nft add rule …', 'no such file', { waits: false }).message,
+    new OperationError('filter-refused', 'run', 'nft add rule …', 'no such file', { waits: false }).message,
     journalFields({ level: 'warn', msg: 'vif repaired', vif: 'vif5.0', actions: ['ip link …'] }).MESSAGE ??
       '',
     journalFields({
