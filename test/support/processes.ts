@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
-/** The processes that have this word on their command line, or words that begin with it up to an `=`. */
+/** The processes that have this word on their command line. */
 export const processesWith = (word: string): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
