@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Background } from './background.js';
 import type { Domnet } from './domnet.js';
 import { exec, until } from './exec.js';
 
@@ -99,17 +98,8 @@ export class Container {
 
   /** Any program in it, as root. */
   exec(file: string, args: readonly string[]): Promise<string> {
-    return exec('nsenter', [...this.#entered, file, ...args]);
-  }
-
-  /** One that goes on, and is no service; it ends by SIGKILL too, which nsenter would not pass on. */
-  start(words: readonly string[]): Background {
-    return new Background('nsenter', ['--no-fork', ...this.#entered, ...words]);
-  }
-
-  get #entered(): string[] {
     const env = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive'];
-    return ['-t', `${this.#leader}`, '-a', 'env', '-i', ...env];
+    return exec('nsenter', ['-t', `${this.#leader}`, '-a', 'env', '-i', ...env, file, ...args]);
   }
 
   sh(script: string): Promise<string> {
