@@ -58,6 +58,7 @@ export class Look {
     const { backend, clock, log } = this.#parts;
     const since = record.markedAt ?? clock.now();
     record.sleep();
+    record.retryAt = 0;
     this.taken++;
     log.trace(fields(record), 'look');
     try {

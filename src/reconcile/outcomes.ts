@@ -46,6 +46,7 @@ export class Outcomes {
       record.failures++;
       // What has failed and what was tried in vain cause events of their own, which are no reason to try again at once.
       record.notBefore = this.#clock.now() + Math.min(pause, retryMs.event);
+      record.retryAt = this.#clock.now() + pause;
       record.wakeIn(pause, () => this.#mark(record, { stale: true }));
     }
     await this.report(record, { kind: 'failed', problem: error });

@@ -36,11 +36,14 @@ export class FakeClock implements Clock {
     const end = this.#now + ms;
     await this.#settled();
     for (;;) {
-      const [next] = this.#timers;
-      if (next === undefined || next.at > end) break;
-      this.#timers.shift();
-      this.#now = next.at;
-      next.run();
+      const at = this.#timers[0]?.at;
+      if (at === undefined || at > end) break;
+      this.#now = at;
+      // Those of one moment run together, as Node's do, before anything that they set off.
+      for (let next = this.#timers[0]; next?.at === at; next = this.#timers[0]) {
+        this.#timers.shift();
+        next.run();
+      }
       await this.#settled();
     }
     this.#now = end;
