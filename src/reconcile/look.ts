@@ -62,6 +62,18 @@ export class Look {
     this.taken++;
     log.trace(fields(record), 'look');
     try {
+      await this.#tryAt(record, since);
+    } catch (error) {
+      record.mustReread = true;
+      if (backend.isLoss(error)) this.#parts.lost(error);
+      else log.error({ ...fields(record), err: error }, 'vif not looked at');
+    }
+  }
+
+  /** @throws when xenstore is lost */
+  async #tryAt(record: VifRecord, since: number): Promise<void> {
+    const { backend } = this.#parts;
+    try {
       if (record.mustReread) {
         // Before reading: what happens during the read makes it stale again.
         record.mustReread = false;
@@ -69,16 +81,12 @@ export class Look {
       }
       await this.#follow(record, since);
     } catch (error) {
-      if (backend.isLoss(error)) {
-        record.mustReread = true;
-        return this.#parts.lost(error);
-      }
+      if (backend.isLoss(error)) throw error;
       // Events that came up to here are of what was tried in vain; those of xenstore are not.
       if (!record.mustReread) this.#parts.answered(record);
       record.mustReread = true;
-      await this.#outcomes
-        .failed(record, asOperationError(error, 'attach', record.name, backend.kindOf(error)))
-        .catch((reportError) => log.error({ ...fields(record), err: reportError }, 'vif status not written'));
+      const failure = asOperationError(error, 'attach', record.name, backend.kindOf(error));
+      await this.#outcomes.failed(record, failure);
     }
   }
 

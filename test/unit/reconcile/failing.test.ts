@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { Refused } from '../../fake/backend.js';
 import { DriverDomain } from '../../fake/driver-domain.js';
 
 const id = { domid: 5, devid: 0 };
@@ -207,8 +208,28 @@ test('one that hangs keeps no other waiting', async () => {
   expect(domain.told(id).status).toBe('connected');
 });
 
+test('a status that cannot be written is tried again by the back-off, and the reason stays the one it was', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.backend.fail('report', new Refused('write backend/vif/5/0/hotplug-error: EQUOTA'));
+  await domain.birth(id, { bridge: 'xenbr1' });
+  const looks = await domain.looksDuring(() => domain.pass(600_000));
+  expect(looks).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
+  expect(domain.events.of('vif5.0')).toEqual(['failed']);
+  expect((await domain.status(id))?.error).toBe('attach vif5.0 to bridge xenbr1: no such bridge');
+  expect(domain.journal.filter(({ msg }) => msg === 'vif status not written')).not.toEqual([]);
+});
+
+test('xenstore that is lost while a failure is told is told to be lost', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.host.fail('set-link', 'Device or resource busy');
+  domain.backend.lose('report');
+  await domain.birth(id);
+  expect(domain.losses).toHaveLength(1);
+});
+
 test('a vif whose status cannot be written is not told to be attached until it is', async () => {
-  const { Refused } = await import('../../fake/backend.js');
   const domain = new DriverDomain();
   await domain.start();
   domain.backend.fail('report', new Refused('commit: EQUOTA'), { times: 2 });
