@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { defaultConfigFile, parseConfig, readConfig } from '../../src/config.js';
-import { ConfigError } from '../../src/config-section.js';
+import { defaultConfigFile, parseConfig, readConfig } from '../../../src/config/config.js';
+import { ConfigError } from '../../../src/config/error.js';
 
 test('nothing configured is a configuration', () => {
   expect(parseConfig('', 'vifd.toml')).toMatchObject({ log: { level: 'info' }, netdevTimeoutMs: 10_000 });
