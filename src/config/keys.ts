@@ -68,8 +68,8 @@ export const sections = {
     network: key(ipv4Network, {
       default: '10.0.0.0/8',
       sentence:
-        'The network that guests without an IPv4 address in their ip key get one of, its start plus 256 * domid + ' +
-        "devid + 1, and whose prefix length they are told, except that 10.0.0.0/8 is told as /16, as by Xen's script.",
+        'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
+        "256 * domid + devid + 1; they are told its prefix length, or 16 with 10.0.0.0/8, as Xen's script does.",
     }),
     uplink: key(deviceName, {
       otherwise: 'the device of the default route, followed when that changes',
@@ -102,11 +102,11 @@ export const sections = {
   }),
   hooks: section({
     directory: key(absolutePath, {
-      otherwise: 'none are called',
+      otherwise: 'none is called',
       example: '/etc/vifd/hooks',
       sentence:
-        'The directory whose executables are called after a vif was attached, changed or detached; it and they must ' +
-        'belong to root, as with scripts.',
+        'The directory of the executables that are called after a vif was attached, changed or detached; as with ' +
+        'scripts, only root may own or write to them.',
     }),
   }),
   metrics: section({
@@ -123,12 +123,12 @@ export const sections = {
       'later one wins, key by key.',
     {
       bridge: key(bridgeName, {
-        otherwise: 'any',
+        otherwise: 'vifs on any bridge',
         example: 'xenbr0',
         sentence: 'Matches the vifs on this bridge, with mac as well those that match both.',
       }),
       mac: key(macAddress, {
-        otherwise: 'any',
+        otherwise: 'vifs of any guest',
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
       }),
