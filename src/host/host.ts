@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
 import type { HostPort } from '../reconcile/ports.js';
 import type { ErrorCode } from '../vif/error-codes.js';
 import { parseVifName, type VifId } from '../vif/id.js';
@@ -25,7 +24,7 @@ export type HostListener = (names: readonly string[], owners: readonly string[])
 
 export interface HostOptions {
   /** Where Open vSwitch's database is; without it nothing is known of Open vSwitch. */
-  readonly openvswitch?: Config['openvswitch'];
+  readonly openvswitch?: { readonly database: string };
   /** How operators' scripts are run; without it none can be. */
   readonly scripts?: ScriptOptions;
   readonly log?: Logger;

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Listen } from '../config.js';
-import { topologyNames } from '../topology/topology.js';
+import type { Listen } from '../config/network-kinds.js';
 import { type ErrorCode, errorCodes } from '../vif/error-codes.js';
+import { topologyNames } from '../vif/policy.js';
 import type { VifPhase } from '../vif/vif-status.js';
 import type { VifEvent } from './events.js';
 

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
 import { bridgeOf } from '../vif/desired.js';
 import type { ObservedState } from '../vif/observed.js';
 import { type Action, plan } from '../vif/plan.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, OperationError, problem } from '../vif/problem.js';
 import type { EventDetail } from '../vif/vif-event.js';
@@ -39,14 +39,14 @@ const mostRounds = 4;
 
 /** A look at one vif: read, then step by step until nothing is left to change, then report. */
 export class Look {
-  config: Config;
+  config: VifPolicy;
   /** Looks taken so far. */
   taken = 0;
   readonly #parts: LookParts;
   readonly #changes: Changes;
   readonly #outcomes: Outcomes;
 
-  constructor(config: Config, parts: LookParts) {
+  constructor(config: VifPolicy, parts: LookParts) {
     this.config = config;
     this.#parts = parts;
     this.#changes = new Changes(parts.host, parts.log);

@@ -1,10 +1,10 @@
-import type { Config } from '../config.js';
 import { decide, type Verdict } from '../vif/desired.js';
 import type { VifId } from '../vif/id.js';
 import { vifName } from '../vif/id.js';
 import type { Link, ObservedState } from '../vif/observed.js';
 import { netdevMissing, type Pending, pending } from '../vif/pending.js';
 import { type Action, plan, planScript } from '../vif/plan.js';
+import type { VifPolicy } from '../vif/policy.js';
 import type { OperationError } from '../vif/problem.js';
 import { type DesiredScript, type ScriptRun, scriptFailure } from '../vif/script.js';
 import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
@@ -62,7 +62,7 @@ export type Step =
  * The next step for a vif: the one decision that the daemon performs, that `vifd plan` prints, and that the golden cases
  * compare.
  */
-export function next(known: Known, config: Config, observed: ObservedState): Step {
+export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
   const verdict = decide(known.snapshot, config, observed);
   const { id } = known;
   switch (verdict.kind) {
@@ -105,7 +105,7 @@ export function actionsOf(step: Step): readonly Action[] {
 function attached(
   { id, snapshot }: Known,
   verdict: Verdict & { kind: 'attach' },
-  config: Config,
+  config: VifPolicy,
   observed: ObservedState,
 ): Step {
   const link = observed.links.ofVif(id);
@@ -122,7 +122,7 @@ function attached(
 function script(
   { id, snapshot, isNew }: Known,
   verdict: Verdict & { kind: 'script' },
-  config: Config,
+  config: VifPolicy,
   observed: ObservedState,
 ): Step {
   const isFound = isNew && snapshot !== undefined && isConnected(snapshot);

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
 import { vifOfLink } from '../vif/observed.js';
 import { planOrphans } from '../vif/plan-ip.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { printAction } from '../vif/print.js';
 import { vifKeys } from '../vif/snapshot.js';
 import type { VifPhase, VifStatus } from '../vif/vif-status.js';
@@ -53,7 +53,7 @@ export class Reconciler {
   constructor(parts: {
     backend: BackendPort;
     host: HostPort;
-    config: Config;
+    config: VifPolicy;
     log: Logger;
     events: EventsPort;
     hooks: HooksPort;
@@ -126,7 +126,7 @@ export class Reconciler {
   }
 
   /** From now on decides by this configuration; every vif is looked at again. */
-  async reconfigure(config: Config): Promise<void> {
+  async reconfigure(config: VifPolicy): Promise<void> {
     this.#look.config = config;
     await this.sweep();
   }

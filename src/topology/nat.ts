@@ -1,4 +1,3 @@
-import type { Config } from '../config.js';
 import {
   addressValue,
   formatAddress,
@@ -13,6 +12,7 @@ import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
@@ -36,7 +36,7 @@ const bareLength = 24;
 /** `vif-nat`: the guest has an address nobody outside sees; the domain routes, and masquerades what leaves it. */
 export const nat: Topology = {
   name: 'nat',
-  attach(snapshot: VifSnapshot, config: Config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
     const dependsOn = [config.nat.uplink ?? defaultRoute];
     const all = guestAddresses(snapshot, config);
@@ -121,7 +121,7 @@ export const nat: Topology = {
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(
   { id }: VifSnapshot,
-  { nat: { uplink } }: Config,
+  { nat: { uplink } }: VifPolicy,
   guests: readonly Network[],
   way: Link | undefined,
 ): OperationError[] {
@@ -133,7 +133,7 @@ function missingWayOut(
 }
 
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
-function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | OperationError {
+function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
@@ -151,7 +151,7 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | O
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
-function planned({ domid, devid }: VifId, { network, prefix }: Config['nat']): Network {
+function planned({ domid, devid }: VifId, { network, prefix }: VifPolicy['nat']): Network {
   const size = 1n << BigInt(32 - network.prefix);
   const host = (BigInt(domid) * 256n + BigInt(devid) + 1n) % size;
   return { family: 4, address: formatAddress(4, addressValue(network) + host), prefix };

@@ -1,4 +1,3 @@
-import type { Config } from '../config.js';
 import { formatNetwork, hostOf, type Network, networkOf } from '../vif/address.js';
 import type { Attachment } from '../vif/desired.js';
 import type { ErrorCode } from '../vif/error-codes.js';
@@ -6,6 +5,7 @@ import { filterFor } from '../vif/filter.js';
 import { vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
 import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
@@ -34,7 +34,7 @@ const protectHost = { dhcp: false, dns: false };
  */
 export const route: Topology = {
   name: 'route',
-  attach(snapshot: VifSnapshot, config: Config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
     const dependsOn = [wanted ?? defaultRoute];

@@ -1,4 +1,3 @@
-import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
 import type { Network } from './address.js';
 import { type FilterSpec, filterFor } from './filter.js';
@@ -8,6 +7,7 @@ import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
 import { withOptions } from './options.js';
 import { netbackGaveUp } from './pending.js';
+import type { VifPolicy } from './policy.js';
 import type { DesiredPort } from './port.js';
 import { type OperationError, problem } from './problem.js';
 import { type DesiredScript, desiredScript } from './script.js';
@@ -88,7 +88,11 @@ export type Verdict =
  *
  * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
  */
-export function decide(snapshot: VifSnapshot | undefined, config: Config, observed: ObservedState): Verdict {
+export function decide(
+  snapshot: VifSnapshot | undefined,
+  config: VifPolicy,
+  observed: ObservedState,
+): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
     return snapshot.state === xenbusState.closed ? { kind: 'remove', directory: true } : { kind: 'closing' };

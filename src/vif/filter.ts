@@ -1,6 +1,6 @@
-import type { Config } from '../config.js';
 import { type Network, parseIpv4, parseIpv6 } from './address.js';
 import { vifName } from './id.js';
+import type { VifPolicy } from './policy.js';
 import { type OperationError, problem } from './problem.js';
 import type { VifSnapshot } from './snapshot.js';
 
@@ -47,7 +47,7 @@ export interface FilterOptions {
  */
 export function filterFor(
   snapshot: VifSnapshot,
-  config: Pick<Config, 'antispoof'>,
+  config: Pick<VifPolicy, 'antispoof'>,
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const { mode } = config.antispoof;

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Config, parseConfig } from '../../src/config.js';
+import { type Config, parseConfig } from '../../src/config/config.js';
 import { type Known, next, type Step } from '../../src/reconcile/next.js';
 import type { Verdict } from '../../src/vif/desired.js';
 import type { VifId } from '../../src/vif/id.js';

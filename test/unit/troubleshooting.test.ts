@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import { journalFields } from '../../src/observe/journal.js';
 import { nat } from '../../src/topology/nat.js';
 import { unfilterable } from '../../src/topology/openvswitch.js';

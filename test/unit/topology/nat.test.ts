@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseConfig } from '../../../src/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { nat } from '../../../src/topology/nat.js';
 import { formatNetwork } from '../../../src/vif/address.js';
 import { noIp } from '../../../src/vif/ip.js';

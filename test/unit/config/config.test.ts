@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { defaultConfigFile, parseConfig, readConfig } from '../../src/config.js';
-import { ConfigError } from '../../src/config-section.js';
+import { defaultConfigFile, parseConfig, readConfig } from '../../../src/config/config.js';
+import { ConfigError } from '../../../src/config/error.js';
 
 test('nothing configured is a configuration', () => {
   expect(parseConfig('', 'vifd.toml')).toMatchObject({ log: { level: 'info' }, netdevTimeoutMs: 10_000 });
@@ -93,6 +93,12 @@ test.each([
   ['[[vif]]\nbridge = "a/b"', 'vif[0].bridge: "a/b" is not a bridge name'],
   ['[[vif]]\nisolate = true', 'vif[0].isolate: there is no such key; known are'],
   ['[[vif]]\noffload = { tso = "off" }', 'vif[0].offload.tso: "off" is not true or false'],
+  ['[scripts]\nmap = ["bridge"]', 'scripts.map: must be a table'],
+  ['[scripts.mop]\nmine = "bridge"', 'scripts.mop: there is no such key; known are directories, map'],
+  // How the program spells a key is no name of it, nor is what every object has.
+  ['[route]\ngatewayDevice = "eth0"', 'route.gatewayDevice: there is no such key; known are gateway_device'],
+  ['[log]\nconstructor = "info"', 'log.constructor: there is no such key; known are level'],
+  ['[__proto__]\nlevel = "info"', '__proto__: there is no such key; known are antispoof'],
 ])('%j is refused with file, key and reason', (text, reason) => {
   const refused = expect(() => parseConfig(text, '/etc/vifd/x.toml'));
   refused.toThrow(ConfigError);
