@@ -1,4 +1,5 @@
 import { exampleFile, manualList, referenceTables } from './configuration.js';
+import { errorTable } from './errors.js';
 
 /** A file of this repository that is made, in whole or in part, from the sources. */
 export interface GeneratedFile {
@@ -8,16 +9,23 @@ export interface GeneratedFile {
   readonly make: (current: string) => string;
 }
 
+const keys = 'src/config/keys.ts';
+
 /** All that `npm run generate` writes, and that a unit test compares. */
 export const generatedFiles: readonly GeneratedFile[] = [
   { file: 'systemd/vifd.toml', make: exampleFile },
-  { file: 'docs/man/vifd.toml.5', make: between('.\\" {}', manualList) },
-  { file: 'docs/reference/configuration.md', make: between('<!-- {} -->', referenceTables) },
+  { file: 'docs/man/vifd.toml.5', make: between('.\\" {}', keys, manualList) },
+  { file: 'docs/reference/configuration.md', make: between('<!-- {} -->', keys, referenceTables) },
+  { file: 'docs/reference/errors.md', make: between('<!-- {} -->', 'src/vif/error-codes.ts', errorTable) },
 ];
 
-/** Replaces what stands between two lines of comment. @param comment how a comment is written, `{}` for its text */
-function between(comment: string, make: () => string): GeneratedFile['make'] {
-  const begin = `${comment.replace('{}', 'Made by "npm run generate" from src/config/keys.ts:')}\n`;
+/**
+ * Replaces what stands between two lines of comment.
+ * @param comment how a comment is written, `{}` for its text
+ * @param source the file that the part is made from
+ */
+function between(comment: string, source: string, make: () => string): GeneratedFile['make'] {
+  const begin = `${comment.replace('{}', `Made by "npm run generate" from ${source}:`)}\n`;
   const end = `${comment.replace('{}', 'End of what is generated.')}\n`;
   return (current) => {
     const [head, rest, ...more] = current.split(begin);

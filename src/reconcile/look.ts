@@ -76,7 +76,7 @@ export class Look {
       if (!record.mustReread) this.#parts.answered(record);
       record.mustReread = true;
       await this.#outcomes
-        .failed(record, asOperationError(error, 'attach', record.name, backend.kindOf(error)))
+        .failed(record, asOperationError(error, backend.codeOf(error), 'attach', record.name))
         .catch((reportError) => log.error({ ...fields(record), err: reportError }, 'vif status not written'));
     }
   }
@@ -230,7 +230,7 @@ export class Look {
       if (run.state === 'online' && record.problem === undefined) {
         // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
         const reason = 'it ended well but wrote no hotplug-status';
-        record.problem = problem('run script', script.file, reason, 'script');
+        record.problem = problem('script-silent', 'run script', script.file, reason);
         log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
       }
       return;
@@ -273,7 +273,10 @@ function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedStat
 }
 
 const stillToDo = ({ name }: VifRecord, left: readonly Action[]): OperationError =>
-  new OperationError('attach', name, `still to do afterwards: ${left.map(printAction).join('; ')}`, {
-    waits: false,
-    kind: 'kernel',
-  });
+  new OperationError(
+    'plan-unfinished',
+    'attach',
+    name,
+    `still to do afterwards: ${left.map(printAction).join('; ')}`,
+    { waits: false },
+  );

@@ -34,7 +34,11 @@ export class Outcomes {
   /** It is not attached, for this reason; tried again by a timer unless it waits for a change. */
   async failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
+      this.#events.tell('failed', record.id, {
+        error: error.message,
+        errorKind: error.kind,
+        errorCode: error.code,
+      });
     }
     record.enter('failed');
     record.problem = error;

@@ -93,6 +93,7 @@ export class VifRecord {
       missing: this.missing,
       error: this.problem?.message ?? null,
       errorKind: this.problem?.kind ?? null,
+      errorCode: this.problem?.code ?? null,
     };
   }
 
