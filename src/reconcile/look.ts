@@ -58,8 +58,21 @@ export class Look {
     const { backend, clock, log } = this.#parts;
     const since = record.markedAt ?? clock.now();
     record.sleep();
+    record.retryAt = 0;
     this.taken++;
     log.trace(fields(record), 'look');
+    try {
+      await this.#tryAt(record, since);
+    } catch (error) {
+      record.mustReread = true;
+      if (backend.isLoss(error)) this.#parts.lost(error);
+      else log.error({ ...fields(record), err: error }, 'vif not looked at');
+    }
+  }
+
+  /** @throws when xenstore is lost */
+  async #tryAt(record: VifRecord, since: number): Promise<void> {
+    const { backend } = this.#parts;
     try {
       if (record.mustReread) {
         // Before reading: what happens during the read makes it stale again.
@@ -68,16 +81,12 @@ export class Look {
       }
       await this.#follow(record, since);
     } catch (error) {
-      if (backend.isLoss(error)) {
-        record.mustReread = true;
-        return this.#parts.lost(error);
-      }
+      if (backend.isLoss(error)) throw error;
       // Events that came up to here are of what was tried in vain; those of xenstore are not.
       if (!record.mustReread) this.#parts.answered(record);
       record.mustReread = true;
-      await this.#outcomes
-        .failed(record, asOperationError(error, backend.codeOf(error), 'attach', record.name))
-        .catch((reportError) => log.error({ ...fields(record), err: reportError }, 'vif status not written'));
+      const failure = asOperationError(error, backend.codeOf(error), 'attach', record.name);
+      await this.#outcomes.failed(record, failure);
     }
   }
 

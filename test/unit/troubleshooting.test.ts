@@ -12,8 +12,8 @@ import { netdevMissing, pending } from '../../src/vif/pending.js';
 import { OperationError } from '../../src/vif/problem.js';
 import { scriptFailure } from '../../src/vif/script.js';
 import { snapshot } from '../../src/vif/snapshot.js';
+import { OvsMachine } from '../fake/openvswitch-machine.js';
 import { caseFile, caseNames } from './case.js';
-import { OvsMachine } from './openvswitch-machine.js';
 
 const id = { domid: 5, devid: 0 };
 const config = parseConfig('', 'vifd.toml');

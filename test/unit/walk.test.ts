@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { vifName } from '../../src/vif/id.js';
 import { type Link, linkView, vifOfLink } from '../../src/vif/observed.js';
+import { Machine } from '../fake/machine.js';
 import { type Case, caseNames, readCase, run } from './case.js';
-import { Machine } from './machine.js';
 
 /**
  * Cases in which a vif keeps what it had before, so that it depends on where it came from; and one that leaves an MTU
