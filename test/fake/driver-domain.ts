@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import pino from 'pino';
-import { type Config, parseConfig } from '../../src/config.js';
+import { type Config, parseConfig } from '../../src/config/config.js';
 import { Reconciler } from '../../src/reconcile/reconciler.js';
 import type { VifId } from '../../src/vif/id.js';
 import type { ScriptRun } from '../../src/vif/script.js';
