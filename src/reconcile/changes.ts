@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Host } from '../host/host.js';
 import { type Action, plan } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
+import { ChangedMeanwhile } from '../vif/problem.js';
 import { fields, type VifRecord } from './vif-record.js';
 
 /** What is done to the host for a vif. */
@@ -35,7 +36,8 @@ export class Changes {
     try {
       await this.perform(record, plan(record.id, undefined, this.#host.observe()));
     } catch (error) {
-      if (this.#host.observe().links.ofVif(record.id) !== undefined) throw error;
+      const there = this.#host.observe().links.ofVif(record.id) !== undefined;
+      if (there && !(error instanceof ChangedMeanwhile)) throw error;
       await this.perform(record, plan(record.id, undefined, this.#host.observe()));
     }
   }

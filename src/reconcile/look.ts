@@ -8,7 +8,7 @@ import type { VifId } from '../vif/id.js';
 import { netdevMissing, pending } from '../vif/pending.js';
 import { type Action, isolate, plan } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import { asOperationError, OperationError } from '../vif/problem.js';
+import { asOperationError, ChangedMeanwhile, OperationError } from '../vif/problem.js';
 import type { Announcer } from './announcer.js';
 import { Changes } from './changes.js';
 import { Outcomes } from './outcomes.js';
@@ -80,6 +80,7 @@ export class Look {
       await this.#follow(record, since);
     } catch (error) {
       record.stale = true;
+      if (error instanceof ChangedMeanwhile) return this.#mark(record.id);
       if (this.#backend.isLoss(error)) return this.#lost(error);
       await this.#outcomes
         .failed(record, asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)))
@@ -147,6 +148,7 @@ export class Look {
         );
       }
     } catch (error) {
+      if (error instanceof ChangedMeanwhile) throw error;
       // The netdev or its bridge went while we worked on it, perhaps with another in its place already: whatever that
       // broke is not worth a word. Some of a netdev goes before the kernel says that it does.
       await this.#host.settled().catch(() => undefined);

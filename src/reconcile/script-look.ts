@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Host } from '../host/host.js';
 import type { Verdict } from '../vif/desired.js';
 import { isolate, planScript } from '../vif/plan.js';
-import { problem } from '../vif/problem.js';
+import { ChangedMeanwhile, problem } from '../vif/problem.js';
 import { scriptFailure } from '../vif/script.js';
 import type { Announcer } from './announcer.js';
 import type { Changes } from './changes.js';
@@ -53,6 +53,7 @@ export class ScriptLook {
     try {
       await this.#changes.perform(record, runs ? actions.slice(0, -1) : actions);
     } catch (error) {
+      if (error instanceof ChangedMeanwhile) throw error;
       // Fail closed, and first by the link: nobody knows how long the script takes. It is run anew afterwards.
       const isolation = isolate(record.id, filter, this.#host.observe());
       await this.#changes.perform(record, isolation);
