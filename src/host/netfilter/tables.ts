@@ -59,7 +59,8 @@ export class NftTables {
   /** Whether something that a listing goes through has changed since it began, and whether a rule of ours has. */
   #disturbed = false;
   #reordered = false;
-  /** The vifs that the transaction which is being announced is about. */
+  /** Whether the transaction which is being announced is about our tables, and the vifs that it is about. */
+  #ours = false;
   #touched = new Set<string>();
   readonly #told = new Set<string>();
   #stale = false;
@@ -325,6 +326,7 @@ export class NftTables {
       else this.#next?.apply(decoded);
       return;
     }
+    this.#ours ||= isOurs(decoded);
     this.#disturbed ||= disturbs(decoded);
     this.#reordered ||= decoded.type === nft.newRule && isOurs(decoded);
     this.#next?.apply(decoded);
@@ -335,10 +337,12 @@ export class NftTables {
   /** A transaction is announced change by change, and its end by a message that names the process that made it. */
   #endTransaction(maker: number): void {
     const vifs = [...this.#touched];
+    const ours = this.#ours;
     this.#touched.clear();
-    if (vifs.length === 0 || maker === process.pid) return;
-    this.#listener(vifs);
-    this.#warnOfForeign();
+    this.#ours = false;
+    if (maker === process.pid) return;
+    if (vifs.length > 0) this.#listener(vifs);
+    if (ours) this.#warnOfForeign();
   }
 
   #warnOfForeign(): void {
