@@ -8,12 +8,12 @@ import { parseVifName, type VifId } from '../vif/id.js';
 import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
-import { printAction } from '../vif/print.js';
-import { OperationError } from '../vif/problem.js';
+import { nameAction } from '../vif/print.js';
+import { ChangedMeanwhile, OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
-import { type Drops, Filters } from './filters.js';
 import { IpHost } from './ip.js';
 import { Links } from './links.js';
+import { type Drops, NftTables } from './netfilter/tables.js';
 import { OpenVswitch } from './openvswitch.js';
 import { type ScriptOptions, Scripts } from './scripts.js';
 
@@ -35,7 +35,7 @@ export interface HostOptions {
 /** The machine: what is on it, and the only way to change it. */
 export class Host implements HostPort {
   readonly #links: Links;
-  readonly #filters: Filters;
+  readonly #nft: NftTables;
   readonly #ip: IpHost;
   readonly #openvswitch: OpenVswitch | undefined;
   readonly #scripts: Scripts | undefined;
@@ -44,13 +44,13 @@ export class Host implements HostPort {
 
   private constructor(
     links: Links,
-    filters: Filters,
+    nft: NftTables,
     ip: IpHost,
     openvswitch: OpenVswitch | undefined,
     scripts: Scripts | undefined,
   ) {
     this.#links = links;
-    this.#filters = filters;
+    this.#nft = nft;
     this.#ip = ip;
     this.#openvswitch = openvswitch;
     this.#scripts = scripts;
@@ -61,12 +61,15 @@ export class Host implements HostPort {
     listener: HostListener,
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
-    const links = await Links.open((names) => listener(names, []));
-    const filters = await Filters.open((vifs) => listener(vifs, vifs), { serves, log });
-    const ip = new IpHost(links, { changed: (vifs) => listener(vifs, vifs), serves, log });
+    const nft = await NftTables.open((vifs) => listener(vifs, vifs), { serves, log });
+    const links = await Links.open(
+      (names) => listener(names, []),
+      (index) => nft.deviceGone(index),
+    );
+    const ip = new IpHost(links, { nft, serves, log });
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
-    return new Host(links, filters, ip, database, scripts && new Scripts(scripts));
+    return new Host(links, nft, ip, database, scripts && new Scripts(scripts));
   }
 
   observe(): ObservedState {
@@ -74,7 +77,7 @@ export class Host implements HostPort {
     const scripts = this.#scripts?.runs;
     return {
       links: this.#links.view,
-      filters: this.#filters.view,
+      nft: this.#nft.view,
       ip: this.#ip.observe(),
       offloads: this.#offloads,
       ...(openvswitch && { openvswitch }),
@@ -97,15 +100,20 @@ export class Host implements HostPort {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
     const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
-    const ofFilters = [...this.#filters.owners()].map(parseVifName);
-    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofFilters, ...this.#ip.owned()].filter(
+    const ofNft = [...this.#nft.view.owners()].map(parseVifName);
+    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofNft, ...this.#ip.owned()].filter(
       (id) => id !== undefined,
     );
   }
 
+  /** What others have put into our tables of nf_tables, which is left as it is. */
+  foreign(): string[] {
+    return this.#nft.foreign();
+  }
+
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Drops>> {
-    return this.#filters.drops();
+    return this.#nft.drops();
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
@@ -142,15 +150,15 @@ export class Host implements HostPort {
           return this.#scripts?.adopt(action.id, action.script);
         case 'undo-script':
           return await this.#scripts?.undo(action.id);
-        case 'filter':
-          return await this.#filters.run(action.commands);
+        case 'nft':
+          return await this.#nft.perform(action);
         default:
           return await this.#ip.perform(action);
       }
     } catch (error) {
-      if (error instanceof OperationError) throw error;
+      if (error instanceof OperationError || error instanceof ChangedMeanwhile) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new OperationError(codeOf(action), 'run', printAction(action), reason, { waits: false });
+      throw new OperationError(codeOf(action), 'run', nameAction(action), reason, { waits: false });
     }
   }
 
@@ -175,7 +183,7 @@ export class Host implements HostPort {
     this.#openvswitch?.close();
     this.#scripts?.close();
     this.#links.close();
-    this.#filters.close();
+    this.#nft.close();
   }
 
   /** By ethtool: seldom wanted, and its netlink family is a page of code. */
@@ -197,9 +205,7 @@ export class Host implements HostPort {
 /** What an error is called when an action fails. */
 function codeOf({ kind }: Action): ErrorCode {
   switch (kind) {
-    case 'filter':
-    case 'set-masquerade':
-    case 'delete-masquerade':
+    case 'nft':
       return 'filter-refused';
     case 'ovs-add-port':
     case 'ovs-set-port':

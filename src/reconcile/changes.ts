@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Action, isolate } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import { asOperationError, type OperationError } from '../vif/problem.js';
+import { asOperationError, ChangedMeanwhile, type OperationError } from '../vif/problem.js';
 import type { Step } from './next.js';
 import type { HostPort } from './ports.js';
 import { fields, type VifRecord } from './vif-record.js';
@@ -32,7 +32,9 @@ export class Changes {
     let first: OperationError | undefined;
     for (const action of actions) {
       await this.perform(record, [action]).catch((error: unknown) => {
-        first ??= asOperationError(error, 'internal', 'run', printAction(action));
+        // What is left then is planned anew.
+        if (!(error instanceof ChangedMeanwhile))
+          first ??= asOperationError(error, 'internal', 'run', printAction(action));
       });
     }
     return first;

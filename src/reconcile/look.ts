@@ -4,7 +4,7 @@ import type { ObservedState } from '../vif/observed.js';
 import { type Action, plan } from '../vif/plan.js';
 import type { VifPolicy } from '../vif/policy.js';
 import { printAction } from '../vif/print.js';
-import { asOperationError, OperationError, problem } from '../vif/problem.js';
+import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../vif/problem.js';
 import type { EventDetail } from '../vif/vif-event.js';
 import type { Announcer } from './announcer.js';
 import { Changes } from './changes.js';
@@ -139,6 +139,8 @@ export class Look {
       await this.#changes.perform(record, step.actions);
       return true;
     } catch (error) {
+      // It was planned for a machine that is another by now; the next step is for this one.
+      if (error instanceof ChangedMeanwhile) return true;
       // Some of a netdev goes before the kernel says that it does.
       await host.settled().catch(() => undefined);
       const now = this.#next(record, false).verdict.kind;

@@ -1,7 +1,7 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
 import type { IpState } from './ip.js';
-import type { FilterView } from './nft.js';
+import type { NftView } from './nft.js';
 import type { OvsView } from './openvswitch.js';
 import type { BridgePort } from './port.js';
 import type { ScriptRun } from './script.js';
@@ -40,8 +40,8 @@ export const portsOf = (bridge: string): string => `ports of ${bridge}`;
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
-  /** Undefined is as good as none installed. */
-  readonly filters?: FilterView;
+  /** Our tables of nf_tables; undefined is as good as none. */
+  readonly nft?: NftView;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;
   /** Open vSwitch's database; absent means that nobody has asked for it. */

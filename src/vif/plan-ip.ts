@@ -1,14 +1,6 @@
 import { formatNetwork, type Network } from './address.js';
 import { type VifId, vifName } from './id.js';
-import {
-  type DesiredIp,
-  type DesiredRoute,
-  type IpState,
-  type Masquerade,
-  noIp,
-  type ProxyEntry,
-  type Sysctl,
-} from './ip.js';
+import { type DesiredIp, type DesiredRoute, type IpState, noIp, type ProxyEntry, type Sysctl } from './ip.js';
 import { type Link, type LinkView, type ObservedState, vifOfLink } from './observed.js';
 
 /** Changes of what a routed or NAT vif has besides its link. `index` and `name` are a device's. */
@@ -23,13 +15,6 @@ export type IpAction =
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
   /** Ends what the kernel remembers of connections of these addresses. */
   | { readonly kind: 'forget-connections'; readonly network: Network }
-  | {
-      readonly kind: 'set-masquerade';
-      readonly address: Network;
-      readonly before: Masquerade | undefined;
-      readonly after: Masquerade;
-    }
-  | { readonly kind: 'delete-masquerade'; readonly address: Network; readonly before: Masquerade }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 
@@ -201,35 +186,15 @@ export function planOrphans({ links, ip = noIp }: ObservedState): IpAction[] {
   ];
 }
 
-/** What is kept under the vif's name: masquerading, and what dnsmasq knows. */
+/** What is kept under the vif's name: what dnsmasq knows. */
 function accounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
   const owner = vifName(id);
-  return [
-    ...want.masquerades.flatMap(({ address, uplink }): IpAction[] => {
-      const before = ip.masquerades.get(address.address);
-      return before?.owner === owner && before.uplink === uplink
-        ? []
-        : [{ kind: 'set-masquerade', address, before, after: { owner, uplink } }];
-    }),
-    ...(want.dhcp === undefined || ip.dhcp.get(owner) === want.dhcp
-      ? []
-      : [{ kind: 'set-dhcp', vif: owner, entry: want.dhcp } as const]),
-  ];
+  return want.dhcp === undefined || ip.dhcp.get(owner) === want.dhcp
+    ? []
+    : [{ kind: 'set-dhcp', vif: owner, entry: want.dhcp }];
 }
 
 function leftAccounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
   const owner = vifName(id);
-  const wanted = new Set(want.masquerades.map(({ address }) => address.address));
-  return [
-    ...[...ip.masquerades]
-      .filter(([address, masquerade]) => masquerade.owner === owner && !wanted.has(address))
-      .map(
-        ([address, before]): IpAction => ({
-          kind: 'delete-masquerade',
-          address: networkOfHost(address),
-          before,
-        }),
-      ),
-    ...(want.dhcp === undefined && ip.dhcp.has(owner) ? [{ kind: 'delete-dhcp', vif: owner } as const] : []),
-  ];
+  return want.dhcp === undefined && ip.dhcp.has(owner) ? [{ kind: 'delete-dhcp', vif: owner }] : [];
 }

@@ -38,6 +38,15 @@ export class OperationError extends Error {
   }
 }
 
+/** What was to be done was planned for another state of the host, and nothing was done: to be planned again at once. */
+export class ChangedMeanwhile extends Error {
+  /** @param what that has changed, as people call it */
+  constructor(what: string) {
+    super(`${what} has changed meanwhile`);
+    this.name = 'ChangedMeanwhile';
+  }
+}
+
 /** A problem of input or surroundings: nothing is gained by trying again before something changes. */
 export const problem = (code: ErrorCode, operation: string, target: string, reason: string): OperationError =>
   new OperationError(code, operation, target, reason, { waits: true });

@@ -215,7 +215,7 @@ export class FakeHost implements HostPort {
         return action.sysctl.name.split('/').slice(3, -1);
       case 'ovs-delete-port':
         return [action.port.name];
-      case 'filter':
+      case 'nft':
         return ownersOf(action);
       // Neighbour entries are not followed, and masquerading and dnsmasq's files are nothing that others announce.
       case 'set-neighbour':
@@ -239,7 +239,7 @@ const refusal = (action: Action, reason: string): OperationError =>
 
 /** The vifs that an action in nf_tables or Open vSwitch's database belongs to. */
 function ownersOf(action: Action): string[] {
-  const tells = action.kind === 'filter' || action.kind.startsWith('ovs-');
+  const tells = action.kind === 'nft' || action.kind.startsWith('ovs-');
   return tells ? [...new Set(JSON.stringify(action).match(/vif\d+\.\d+/g) ?? [])] : [];
 }
 

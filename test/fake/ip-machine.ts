@@ -2,6 +2,7 @@ import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/vif
 import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/vif/ip.js';
 import type { Link } from '../../src/vif/observed.js';
 import type { IpAction } from '../../src/vif/plan-ip.js';
+import type { NftMachine } from './nft-machine.js';
 
 /**
  * `"ip"` of `observed.json`: routes are ours but for default routes and those of `others`; `dev` is a device's name. A sysctl that is not given
@@ -32,10 +33,10 @@ export class IpMachine implements IpState {
   #neighbours: { address: string; device: number; mac: string }[];
   #proxies: ProxyEntry[];
   readonly #sysctls: Map<string, string>;
-  readonly masquerades: Map<string, Masquerade>;
+  readonly masquerades: ReadonlyMap<string, Masquerade>;
   readonly dhcp: Map<string, string>;
 
-  constructor(plain: PlainIp, links: readonly Link[]) {
+  constructor(plain: PlainIp, links: readonly Link[], { masquerades }: NftMachine) {
     const device = (name: string): number => {
       const link = links.find((each) => each.name === name);
       if (link === undefined) throw new Error(`there is no device ${name}`);
@@ -52,7 +53,7 @@ export class IpMachine implements IpState {
       return { address: hostOf(network(address)), device: device(dev), owner };
     });
     this.#sysctls = new Map(Object.entries(plain.sysctls ?? {}));
-    this.masquerades = new Map(Object.entries(plain.masquerades ?? {}));
+    this.masquerades = masquerades;
     this.dhcp = new Map(Object.entries(plain.dhcp ?? {}));
   }
 
@@ -117,12 +118,6 @@ export class IpMachine implements IpState {
       case 'set-sysctl':
         this.#sysctls.set(action.sysctl.name, action.sysctl.value);
         return;
-      case 'set-masquerade':
-        this.masquerades.set(action.address.address, action.after);
-        return;
-      case 'delete-masquerade':
-        this.masquerades.delete(action.address.address);
-        return;
       case 'set-dhcp':
         this.dhcp.set(action.vif, action.entry);
         return;
@@ -138,9 +133,6 @@ export class IpMachine implements IpState {
       if (this.routes.to(route.to) === undefined) this.#routes.push({ ...route, device: index });
     for (const [address, mac] of former.routes.neighbours(device))
       if (!this.routes.neighbours(index).has(address)) this.#neighbours.push({ address, mac, device: index });
-    for (const [address, masquerade] of former.masquerades)
-      if (masquerade.owner === vif && !this.masquerades.has(address))
-        this.masquerades.set(address, masquerade);
     const entry = former.dhcp.get(vif);
     if (entry !== undefined && !this.dhcp.has(vif)) this.dhcp.set(vif, entry);
   }

@@ -4,8 +4,8 @@ import { type Link, linkView, type ObservedState, type Offload } from '../../src
 import type { Action } from '../../src/vif/plan.js';
 import { type BridgePort, newPort } from '../../src/vif/port.js';
 import type { ScriptRun } from '../../src/vif/script.js';
-import { FilterMachine } from './filter-machine.js';
 import { IpMachine, type PlainIp } from './ip-machine.js';
+import { NftMachine } from './nft-machine.js';
 import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
 
 /** What is on a machine at the beginning. */
@@ -55,23 +55,24 @@ export class Machine {
   readonly openvswitch: OvsMachine | undefined;
   readonly scripts: Map<string, ScriptRun>;
   readonly offloads = new Map<number, Offload>();
-  readonly filters = new FilterMachine();
+  readonly nft: NftMachine;
   readonly ip: IpMachine;
 
   constructor({ links, openvswitch, scripts, ip }: MachineState) {
     this.links = [...links];
-    this.ip = new IpMachine(ip, links);
+    this.nft = new NftMachine(ip.masquerades);
+    this.ip = new IpMachine(ip, links, this.nft);
     this.openvswitch = openvswitch && new OvsMachine(openvswitch);
     this.scripts = new Map(scripts);
   }
 
   observe(): ObservedState {
-    const { openvswitch, scripts, offloads, filters, ip } = this;
+    const { openvswitch, scripts, offloads, nft, ip } = this;
     return {
       links: linkView(this.links),
       scripts,
       offloads,
-      filters,
+      nft,
       ip,
       ...(openvswitch && { openvswitch }),
     };
@@ -130,8 +131,8 @@ export class Machine {
       case 'set-offload':
         this.offloads.set(action.index, { ...this.offloads.get(action.index), ...action.offload });
         return;
-      case 'filter':
-        this.filters.perform(action.commands);
+      case 'nft':
+        this.nft.perform(action);
         return;
       case 'run-script':
       case 'adopt-script':

@@ -49,6 +49,7 @@ function moveOn(machine: Machine, next: Case): Machine {
   const device = moved.observe().links.ofVif(next.id);
   if (left !== undefined && device !== undefined)
     moved.ip.inherit(machine.ip, left.index, device.index, vifName(next.id));
+  moved.nft.inherit(machine.nft, vifName(next.id));
   return moved;
 }
 
