@@ -1,4 +1,5 @@
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
+import type { BackendPort } from '../reconcile/ports.js';
 import { openvswitch } from '../topology/openvswitch.js';
 import { topologyNamed } from '../topology/topology.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../vif/id.js';
@@ -18,7 +19,7 @@ class StoreLost extends Error {
 }
 
 /** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
-export class Backend {
+export class Backend implements BackendPort {
   readonly #xenstore: Xenstore;
 
   constructor(xenstore: Xenstore) {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
+import type { HostPort } from '../reconcile/ports.js';
 import { parseVifName, type VifId } from '../vif/id.js';
 import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
@@ -32,7 +33,7 @@ export interface HostOptions {
 }
 
 /** The machine: what is on it, and the only way to change it. */
-export class Host {
+export class Host implements HostPort {
   readonly #links: Links;
   readonly #filters: Filters;
   readonly #ip: IpHost;

@@ -52,10 +52,10 @@ export class IpHost {
   /** The vifs that something here is kept for, also without their links. */
   owned(): VifId[] {
     const owners = [...this.#masquerades.elements.values()].map(({ owner }) => owner);
-    const named = [...owners, ...this.#dnsmasq.entries.keys()].map(parseVifName);
-    // A proxy entry does not say whose it is; a look at any vif removes those that are nobody's.
-    const orphans = this.#links.routes.proxies().length > 0 ? [{ domid: 0, devid: 0 }] : [];
-    return [...named, ...orphans].filter((id) => id !== undefined);
+    const proxied = this.#links.routes.proxies().flatMap(({ owner }) => owner ?? []);
+    return [...owners, ...proxied, ...this.#dnsmasq.entries.keys()]
+      .map(parseVifName)
+      .filter((id) => id !== undefined);
   }
 
   async perform(action: IpAction): Promise<void> {
@@ -74,9 +74,9 @@ export class IpHost {
       case 'delete-neighbour':
         return await ip.setNeighbour(action.index, action.address, undefined);
       case 'set-proxy':
-        return await ip.setProxy(action.index, action.address, true);
+        return await ip.setProxy(action.index, action.address, action.owner);
       case 'delete-proxy':
-        return await ip.setProxy(action.index, action.address, false);
+        return await ip.deleteProxy(action.index, action.address);
       case 'set-sysctl':
         return writeSysctl(action.sysctl);
       case 'forget-connections':

@@ -102,7 +102,9 @@ export class Links {
     header.writeUInt32LE(index, 4);
     const attributes = new AttrStream();
     attributes.push(ifa.local, addressBytes(address));
-    await this.#netlink.request(rtm.delAddr, 0, header, attributes);
+    await this.#netlink.remove(rtm.delAddr, header, attributes);
+    this.#current.deleteAddress(index, address);
+    this.#next?.links.deleteAddress(index, address);
   }
 
   /** Sets flags of a bridge port. @throws NetlinkError */
@@ -119,7 +121,7 @@ export class Links {
   async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
     // Only the numbers count here, and a range of them must be one of equal flags.
     const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
-    await this.#netlink.request(rtm.delLink, 0, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
+    await this.#netlink.remove(rtm.delLink, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
   /**
@@ -168,6 +170,7 @@ export class Links {
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
+        this.#next.routes.takeOwners(this.#currentRoutes);
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {

@@ -1,5 +1,6 @@
 import { journalSend } from 'node-libsystemd';
-import { type EventDetail, where } from './events.js';
+import type { EventDetail } from '../vif/vif-event.js';
+import { where } from './events.js';
 
 /** Syslog priorities of pino's levels (sd-daemon(3)). */
 const priorities: Readonly<Record<string, number>> = {

@@ -3,9 +3,9 @@ import { lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Listen } from '../config.js';
-import type { VifPhase } from '../reconcile/vif-record.js';
 import { topologyNames } from '../topology/topology.js';
 import { errorKinds } from '../vif/problem.js';
+import type { VifPhase } from '../vif/vif-status.js';
 import type { VifEvent } from './events.js';
 
 /** What the metrics are read from when they are asked for. */
@@ -149,7 +149,7 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
   });
   const events = new Counter({
     name: 'vifd_events_total',
-    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, failed, removed',
+    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, degraded, recovered, failed, removed',
     labelNames: ['kind', 'topology'],
     registers,
   });
@@ -165,7 +165,8 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     attach.zero({ topology });
     for (const kind of ['attached', 'adopted', 'repaired', 'updated']) events.inc({ kind, topology }, 0);
   }
-  for (const kind of ['failed', 'removed']) events.inc({ kind, topology: 'none' }, 0);
+  for (const kind of ['degraded', 'recovered', 'failed', 'removed'])
+    events.inc({ kind, topology: 'none' }, 0);
   return ({ kind, topology = 'none', ms, errorKind }) => {
     events.inc({ kind, topology });
     if (errorKind !== undefined) errors.inc({ kind: errorKind });

@@ -6,15 +6,17 @@ import { vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
 import { type OperationError, problem } from '../vif/problem.js';
-import type { VifSnapshot } from '../vif/snapshot.js';
+import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
 import {
   defaultLink,
   deviceName,
   hosts,
   linkLocalRouter,
+  overruled,
   routedElsewhere,
   routerSysctls,
+  whyNoIpv6,
 } from './routed-link.js';
 import type { Topology } from './topology.js';
 
@@ -25,6 +27,9 @@ const protectHost = { dhcp: false, dns: false };
  * `vif-route`: the domain routes to the guest. The vif has the gateway device's address, as the stock script has it,
  * and for IPv6 fe80::1 too; each entry of `ip` has a route, and each host is answered for at the gateway device, so
  * that it is reached from a network which knows nothing of this.
+ *
+ * A vif that is connected stays so when the gateway device, its address or the default route goes: it keeps the address
+ * it has, and reaches other guests.
  */
 export const route: Topology = {
   name: 'route',
@@ -36,26 +41,27 @@ export const route: Topology = {
       wanted === undefined
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
-    if (gateway === undefined) return { problem: noGateway(snapshot, wanted), dependsOn };
-    dependsOn.push(gateway.name);
-
+    if (gateway !== undefined) dependsOn.push(gateway.name);
     const networks = snapshot.ip.map(networkOf);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
       const reason = "it is everything, and would replace the domain's own default route";
       return { problem: routing(snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    const [v4, v6] = ([4, 6] as const).map((family) => addressOf(gateway, family));
-    const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
-    if (needsV4 && v4 === undefined) {
-      const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
-      return { problem: routing(snapshot, `by ${gateway.name}`, reason), dependsOn };
-    }
-    const has6 = networks.some(({ family }) => family === 6);
+    const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
+    if (gatewayLoss !== undefined && !isConnected(snapshot)) return { problem: gatewayLoss, dependsOn };
+    const netdev = observed.links.ofVif(snapshot.id);
+    const [v4, v6] = ([4, 6] as const).map(
+      (family) =>
+        addressOf(gateway, family) ?? (isConnected(snapshot) ? addressOf(netdev, family) : undefined),
+    );
+    const wants6 = networks.some(({ family }) => family === 6);
+    const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
+    const has6 = wants6 && no6 === undefined;
     const filtered = filterFor(snapshot, config, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const held = takenOver(networks, snapshot, observed, ip);
-    const kept = networks.filter((network) => !held.has(network));
+    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
     return {
       desired: {
         link: {
@@ -72,7 +78,7 @@ export const route: Topology = {
           routes: kept.map((to) => ({ to, source: (to.family === 4 ? v4 : v6)?.address })),
           neighbours: hosts(kept),
           mac: snapshot.mac,
-          proxies: { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
+          proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
           sysctls: routerSysctls(
             deviceName(snapshot),
             [gateway, defaultLink(4, observed.links, ip)],
@@ -85,9 +91,28 @@ export const route: Topology = {
         },
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => name)],
+      missing: [
+        ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
+        ...(no6 === undefined ? [] : [no6]),
+        ...overruled(snapshot, kept, observed),
+      ],
     };
   },
 };
+
+/** Why there is no gateway device, or none with the address that is needed; undefined when there is. */
+function whyNoGateway(
+  snapshot: VifSnapshot,
+  wanted: string | undefined,
+  gateway: Link | undefined,
+  networks: readonly Network[],
+): OperationError | undefined {
+  if (gateway === undefined) return noGateway(snapshot, wanted);
+  const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
+  if (!needsV4 || addressOf(gateway, 4) !== undefined) return undefined;
+  const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
+  return routing(snapshot, `by ${gateway.name}`, reason);
+}
 
 /**
  * What a newer vif has taken over, and that vif. The newest is the one whose netdev came last: the kernel numbers
@@ -108,8 +133,8 @@ function takenOver(
   return taken;
 }
 
-const addressOf = ({ addresses }: Link, family: 4 | 6): Network | undefined =>
-  addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
+const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
+  link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
 const routing = ({ id }: VifSnapshot, target: string, reason: string): OperationError =>
   problem(`route ${vifName(id)}`, target, reason, 'route');

@@ -43,9 +43,16 @@ export interface DesiredState {
 export const bridgeOf = ({ link, ovsPort }: DesiredState): string | undefined =>
   link.master ?? ovsPort?.bridge;
 
-/** What a topology makes of a vif; the name is the same for all. */
+/**
+ * What a topology makes of a vif; the name is the same for all. `missing` is what the vif lacks of its full reach (a
+ * way out, an address of a family) and goes on without.
+ */
 export type Attachment =
-  | { readonly desired: Omit<DesiredState, 'name'>; readonly dependsOn: readonly string[] }
+  | {
+      readonly desired: Omit<DesiredState, 'name'>;
+      readonly dependsOn: readonly string[];
+      readonly missing?: readonly OperationError[];
+    }
   | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
 
 /** The whole decision about one vif. */
@@ -56,6 +63,8 @@ export type Verdict =
       readonly topology: string;
       readonly desired: DesiredState;
       readonly dependsOn: readonly string[];
+      /** What it lacks, and works without. */
+      readonly missing: readonly OperationError[];
     }
   /** An operator's script attaches it; everything but running that, and the filter, is out of our hands. */
   | {
@@ -119,7 +128,7 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const link = withOptions(attached.link, snapshot, config.vifs);
   const desired = { ...attached, link, name, filter: filtered.filter };
-  return { kind: 'attach', topology: topology.name, desired, dependsOn };
+  return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
 }
 
 type Filtered = ReturnType<typeof filterFor>;

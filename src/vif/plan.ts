@@ -58,6 +58,8 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
   if (link === undefined || desired === undefined) {
     return [
+      // Closed before anything else, so that no later failure leaves it open.
+      ...(link === undefined ? [] : detachLink(link, observed)),
       ...removals,
       ...takeOff(id, link, observed),
       ...optional(planFilter(id, undefined, undefined, observed.filters)),
@@ -87,10 +89,13 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   ];
 }
 
-/** Takes all of a vif off the host but a script, Open vSwitch's port, and the filter. */
+/** Takes all of a vif that goes down off the host but a script, Open vSwitch's port, and the filter. */
 const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
-  ...clearIp(id, link, observed),
-  ...(link === undefined ? [] : [...strayAddresses(link, []), ...detachLink(link, observed)]),
+  ...clearIp(id, observed),
+  // IPv6 addresses go with the link, unless keep_addr_on_down is set.
+  ...(link === undefined
+    ? []
+    : strayAddresses(link, []).filter(({ address }) => !link.up || address.family === 4)),
 ];
 
 /**
@@ -112,6 +117,7 @@ export function planScript(
   // Known first, so that it is undone when there can be no filter.
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
   return [
+    ...(link === undefined ? [] : detachLink(link, observed)),
     ...undoScript(id, observed),
     ...planOvsRemovals(id, undefined, observed),
     ...takeOff(id, link, observed),
@@ -240,7 +246,10 @@ function setLink({ index, name }: Link, changes: LinkChanges): Action {
   return { kind: 'set-link', index, name, changes };
 }
 
-function strayAddresses(link: Link, wanted: readonly Network[]): Action[] {
+function strayAddresses(
+  link: Link,
+  wanted: readonly Network[],
+): (IpAction & { readonly kind: 'delete-address' })[] {
   const texts = wanted.map(formatNetwork);
   return link.addresses
     .filter((address) => !texts.includes(formatNetwork(address)))

@@ -1,16 +1,17 @@
 import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/vif/address.js';
-import type { IpState, Masquerade, Route, RouteView } from '../../src/vif/ip.js';
+import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/vif/ip.js';
 import type { Link } from '../../src/vif/observed.js';
 import type { IpAction } from '../../src/vif/plan-ip.js';
 
 /**
- * `"ip"` of `observed.json`: routes are ours but for default routes; `dev` is a device's name. A sysctl that is not given
+ * `"ip"` of `observed.json`: routes are ours but for default routes and those of `others`; `dev` is a device's name. A sysctl that is not given
  * has the kernel's default.
  */
 export interface PlainIp {
-  readonly routes?: readonly { to: string; dev: string; src?: string }[];
+  readonly routes?: readonly { to: string; dev: string; src?: string; others?: boolean; metric?: number }[];
   readonly neighbours?: readonly { address: string; dev: string; mac: string }[];
-  readonly proxies?: readonly { address: string; dev: string }[];
+  /** `vif` is the owner; without it that of the route to the address. */
+  readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly masquerades?: Readonly<Record<string, Masquerade>>;
   readonly dhcp?: Readonly<Record<string, string>>;
@@ -29,7 +30,7 @@ const same = (a: Network, b: Network): boolean => formatNetwork(a) === formatNet
 export class IpMachine implements IpState {
   #routes: Route[];
   #neighbours: { address: string; device: number; mac: string }[];
-  #proxies: { address: Network; device: number }[];
+  #proxies: ProxyEntry[];
   readonly #sysctls: Map<string, string>;
   readonly masquerades: Map<string, Masquerade>;
   readonly dhcp: Map<string, string>;
@@ -40,15 +41,16 @@ export class IpMachine implements IpState {
       if (link === undefined) throw new Error(`there is no device ${name}`);
       return link.index;
     };
-    this.#routes = (plain.routes ?? []).map(({ to, dev, src }) => {
-      const ours = network(to).prefix > 0;
-      return { to: network(to), device: device(dev), metric: ours ? 2 : 0, source: src, ours };
+    this.#routes = (plain.routes ?? []).map(({ to, dev, src, others = false, metric }) => {
+      const ours = network(to).prefix > 0 && !others;
+      return { to: network(to), device: device(dev), metric: metric ?? (ours ? 2 : 0), source: src, ours };
     });
     this.#neighbours = (plain.neighbours ?? []).map(({ dev, ...rest }) => ({ ...rest, device: device(dev) }));
-    this.#proxies = (plain.proxies ?? []).map(({ address, dev }) => ({
-      address: hostOf(network(address)),
-      device: device(dev),
-    }));
+    this.#proxies = (plain.proxies ?? []).map(({ address, dev, vif }) => {
+      const to = this.routes.to(hostOf(network(address)))?.device;
+      const owner = vif ?? links.find(({ index }) => index === to)?.name;
+      return { address: hostOf(network(address)), device: device(dev), owner };
+    });
     this.#sysctls = new Map(Object.entries(plain.sysctls ?? {}));
     this.masquerades = new Map(Object.entries(plain.masquerades ?? {}));
     this.dhcp = new Map(Object.entries(plain.dhcp ?? {}));
@@ -56,6 +58,8 @@ export class IpMachine implements IpState {
 
   readonly routes: RouteView = {
     to: (to) => this.#routes.find((route) => route.ours && same(route.to, to)),
+    before: (to) => this.#routes.find((route) => !route.ours && route.metric < 2 && same(route.to, to)),
+    ours: () => this.#routes.filter(({ ours }) => ours),
     onDevice: (index) => this.#routes.filter(({ ours, device }) => ours && device === index),
     defaultDevice: (family) =>
       this.#routes.find(({ ours, to }) => !ours && to.prefix === 0 && to.family === family)?.device,
@@ -108,7 +112,7 @@ export class IpMachine implements IpState {
           (proxy) => proxy.device !== action.index || !same(proxy.address, action.address),
         );
         if (action.kind === 'set-proxy')
-          this.#proxies.push({ address: action.address, device: action.index });
+          this.#proxies.push({ address: action.address, device: action.index, owner: action.owner });
         return;
       case 'set-sysctl':
         this.#sysctls.set(action.sysctl.name, action.sysctl.value);

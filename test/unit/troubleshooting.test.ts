@@ -60,7 +60,7 @@ function ofOthers(): string[] {
   return [
     ...refusals,
     netdevMissing(id, 10_000).message,
-    pending(id, keys(), wanted, { links, openvswitch }, 10_000)?.problem.message ?? '',
+    pending(id, wanted, { links, openvswitch }, 10_000)?.problem.message ?? '',
     scriptFailure(run.file, run, undefined)?.message ?? '',
     unfilterable(id, { name: 'xenbr0', parent: 'xenbr0', vlan: undefined, datapathType: 'netdev' })
       ?.message ?? '',
