@@ -108,7 +108,6 @@ test('attached vifs outlast ovsdb-server being restarted, and say that it is awa
   const rows = await ports();
   await ovs.stopServer();
   await missing(vifs, [/database .* not reachable|ovsdb-server/]);
-  await reaches(vifs[0], addressOf('openvswitch', vifs[1]));
   // News of the vifs themselves, and of nothing that they need, changes nothing of it.
   await domnet.ip('link set vif5.0 txqueuelen 501');
   await vifs[1].write({ 'hotplug-error': 'nonsense' });

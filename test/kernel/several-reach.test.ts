@@ -29,6 +29,9 @@ async function configure6(vif: Vif, kind: 'route' | 'nat'): Promise<void> {
 }
 
 describe.each(['route', 'nat'] as const)('%s', (kind) => {
+  // The first guest with IPv6 switches it on for `all`, which the kernel writes into every device's.
+  beforeEach(() => sysctl('net.ipv6.conf.all.forwarding=1'));
+
   test('with an MTU below the least of IPv6 it is attached', async () => {
     const daemon = await domnet.vifd();
     const beside = await Neighbours.of(daemon, domnet, kind);
@@ -86,7 +89,8 @@ describe.each(['route', 'nat'] as const)('%s', (kind) => {
     await reaches(vif, outer, aSecond);
     await connected(vif);
     await sysctl('net/ipv6/conf/vif5.0/disable_ipv6=0');
-    await missing([vif], []);
+    // The kernel tells of it when it has found its link-local address to be free.
+    await missing([vif], [], 5 * aSecond);
     await configure6(vif, kind);
     await reaches(vif, '2001:db8::fe');
     await beside.untouched();
