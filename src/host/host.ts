@@ -4,12 +4,13 @@ import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { HostPort } from '../reconcile/ports.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { parseVifName, type VifId } from '../vif/id.js';
 import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
-import { type ErrorKind, OperationError } from '../vif/problem.js';
+import { OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
 import { type Drops, Filters } from './filters.js';
 import { IpHost } from './ip.js';
@@ -150,7 +151,7 @@ export class Host implements HostPort {
     } catch (error) {
       if (error instanceof OperationError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new OperationError('run', printAction(action), reason, { waits: false, kind: refuser(action) });
+      throw new OperationError(codeOf(action), 'run', printAction(action), reason, { waits: false });
     }
   }
 
@@ -194,25 +195,25 @@ export class Host implements HostPort {
   }
 }
 
-/** Whose refusal it is when an action fails. */
-function refuser({ kind }: Action): ErrorKind {
+/** What an error is called when an action fails. */
+function codeOf({ kind }: Action): ErrorCode {
   switch (kind) {
     case 'filter':
     case 'set-masquerade':
     case 'delete-masquerade':
-      return 'filter';
+      return 'filter-refused';
     case 'ovs-add-port':
     case 'ovs-set-port':
     case 'ovs-delete-port':
-      return 'openvswitch';
+      return 'openvswitch-refused';
     case 'run-script':
     case 'adopt-script':
     case 'undo-script':
-      return 'script';
+      return 'script-failed';
     case 'set-dhcp':
     case 'delete-dhcp':
-      return 'dhcp';
+      return 'dhcp-refused';
     default:
-      return 'kernel';
+      return 'change-refused';
   }
 }

@@ -123,9 +123,11 @@ export class LinkState implements LinkView {
     return link;
   }
 
-  #put(link: Link): string[] {
-    const before = this.#byIndex.get(link.index);
+  #put(given: Link): string[] {
+    const before = this.#byIndex.get(given.index);
     if (before) this.#forget(before);
+    const formerName = before && (before.formerName ?? before.name);
+    const link = formerName === undefined || formerName === given.name ? given : { ...given, formerName };
     this.#byIndex.set(link.index, link);
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);

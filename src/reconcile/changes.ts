@@ -32,7 +32,7 @@ export class Changes {
     let first: OperationError | undefined;
     for (const action of actions) {
       await this.perform(record, [action]).catch((error: unknown) => {
-        first ??= asOperationError(error, 'run', printAction(action), 'other');
+        first ??= asOperationError(error, 'internal', 'run', printAction(action));
       });
     }
     return first;

@@ -58,8 +58,21 @@ export class Look {
     const { backend, clock, log } = this.#parts;
     const since = record.markedAt ?? clock.now();
     record.sleep();
+    record.retryAt = 0;
     this.taken++;
     log.trace(fields(record), 'look');
+    try {
+      await this.#tryAt(record, since);
+    } catch (error) {
+      record.mustReread = true;
+      if (backend.isLoss(error)) this.#parts.lost(error);
+      else log.error({ ...fields(record), err: error }, 'vif not looked at');
+    }
+  }
+
+  /** @throws when xenstore is lost */
+  async #tryAt(record: VifRecord, since: number): Promise<void> {
+    const { backend } = this.#parts;
     try {
       if (record.mustReread) {
         // Before reading: what happens during the read makes it stale again.
@@ -68,16 +81,12 @@ export class Look {
       }
       await this.#follow(record, since);
     } catch (error) {
-      if (backend.isLoss(error)) {
-        record.mustReread = true;
-        return this.#parts.lost(error);
-      }
+      if (backend.isLoss(error)) throw error;
       // Events that came up to here are of what was tried in vain; those of xenstore are not.
       if (!record.mustReread) this.#parts.answered(record);
       record.mustReread = true;
-      await this.#outcomes
-        .failed(record, asOperationError(error, 'attach', record.name, backend.kindOf(error)))
-        .catch((reportError) => log.error({ ...fields(record), err: reportError }, 'vif status not written'));
+      const failure = asOperationError(error, backend.codeOf(error), 'attach', record.name);
+      await this.#outcomes.failed(record, failure);
     }
   }
 
@@ -230,7 +239,7 @@ export class Look {
       if (run.state === 'online' && record.problem === undefined) {
         // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
         const reason = 'it ended well but wrote no hotplug-status';
-        record.problem = problem('run script', script.file, reason, 'script');
+        record.problem = problem('script-silent', 'run script', script.file, reason);
         log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
       }
       return;
@@ -273,7 +282,10 @@ function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedStat
 }
 
 const stillToDo = ({ name }: VifRecord, left: readonly Action[]): OperationError =>
-  new OperationError('attach', name, `still to do afterwards: ${left.map(printAction).join('; ')}`, {
-    waits: false,
-    kind: 'kernel',
-  });
+  new OperationError(
+    'plan-unfinished',
+    'attach',
+    name,
+    `still to do afterwards: ${left.map(printAction).join('; ')}`,
+    { waits: false },
+  );

@@ -1,9 +1,10 @@
+import type { Logger } from 'pino';
 import type { Pending } from '../vif/pending.js';
 import type { OperationError } from '../vif/problem.js';
 import { type Outcome, status } from '../vif/status.js';
 import type { Announcer } from './announcer.js';
 import type { BackendPort, Clock, EventsPort } from './ports.js';
-import type { VifRecord } from './vif-record.js';
+import { fields, type VifRecord } from './vif-record.js';
 
 /** First and longest pause between tries at what may pass by itself; events of the machine shorten it to `event`. */
 const retryMs = { first: 500, longest: 60_000, event: 1000 };
@@ -14,6 +15,7 @@ export class Outcomes {
   readonly #events: EventsPort;
   readonly #announcer: Announcer;
   readonly #clock: Clock;
+  readonly #log: Logger;
   readonly #mark: (record: VifRecord, options?: { stale: boolean }) => void;
 
   /** @param parts.mark has the vif looked at again; `stale`: what xenstore says is to be read again first */
@@ -22,33 +24,52 @@ export class Outcomes {
     events: EventsPort;
     announcer: Announcer;
     clock: Clock;
+    log: Logger;
     mark: (record: VifRecord, options?: { stale: boolean }) => void;
   }) {
     this.#backend = parts.backend;
     this.#events = parts.events;
     this.#announcer = parts.announcer;
     this.#clock = parts.clock;
+    this.#log = parts.log;
     this.#mark = parts.mark;
   }
 
-  /** It is not attached, for this reason; tried again by a timer unless it waits for a change. */
+  /**
+   * It is not attached, for this reason; tried again by a timer unless it waits for a change, and where the reason
+   * could not be written.
+   * @throws when xenstore is lost
+   */
   async failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
+      this.#events.tell('failed', record.id, {
+        error: error.message,
+        errorKind: error.kind,
+        errorCode: error.code,
+      });
     }
     record.enter('failed');
     record.problem = error;
     this.#announcer.detached(record);
-    if (error.waits) {
-      record.failures = 0;
-    } else {
-      const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
-      record.failures++;
-      // What has failed and what was tried in vain cause events of their own, which are no reason to try again at once.
-      record.notBefore = this.#clock.now() + Math.min(pause, retryMs.event);
-      record.wakeIn(pause, () => this.#mark(record, { stale: true }));
+    if (!error.waits) this.#retry(record);
+    try {
+      await this.report(record, { kind: 'failed', problem: error });
+      if (error.waits) record.failures = 0;
+    } catch (reportError) {
+      if (this.#backend.isLoss(reportError)) throw reportError;
+      this.#log.error({ ...fields(record), err: reportError }, 'vif status not written');
+      if (error.waits) this.#retry(record);
     }
-    await this.report(record, { kind: 'failed', problem: error });
+  }
+
+  #retry(record: VifRecord): void {
+    const now = this.#clock.now();
+    const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
+    record.failures++;
+    // What has failed and what was tried in vain cause events of their own, which are no reason to try again at once.
+    record.notBefore = now + Math.min(pause, retryMs.event);
+    record.retryAt = now + pause;
+    record.wakeIn(pause, () => this.#mark(record, { stale: true }));
   }
 
   /** Waits for what others have to do, and reports it as this problem when that takes longer than `patienceMs`. */

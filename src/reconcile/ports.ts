@@ -1,7 +1,7 @@
+import type { ErrorCode } from '../vif/error-codes.js';
 import type { VifId } from '../vif/id.js';
 import type { ObservedState, Traffic } from '../vif/observed.js';
 import type { Action } from '../vif/plan.js';
-import type { ErrorKind } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import type { StatusWrites } from '../vif/status.js';
@@ -44,8 +44,8 @@ export interface BackendPort {
   remove(id: VifId): Promise<void>;
   /** Whether an error says that xenstored is out of reach, or was started anew and is empty. */
   isLoss(error: unknown): boolean;
-  /** What an error from here is counted as. */
-  kindOf(error: unknown): ErrorKind;
+  /** What an error from here is called. */
+  codeOf(error: unknown): ErrorCode;
 }
 
 /** What a hook reads on its stdin, as one line of JSON. What is not known, or not there, is null. */

@@ -20,7 +20,7 @@ import { WorkQueue } from './queue.js';
 import { Rounds } from './rounds.js';
 import { VifRecord } from './vif-record.js';
 
-/** Keys which nobody but us writes. A look at their events is not urgent: mostly they are our own. */
+/** Keys which vifd writes itself. A look at their events is not urgent: mostly they are its own. */
 const ownKeys = new Set(['hotplug-status', 'hotplug-error']);
 const ownKeyDelayMs = 200;
 
@@ -95,7 +95,10 @@ export class Reconciler {
       if (!ownKeys.has(subject.key)) this.#mark(subject.id, { stale: true });
       else
         this.#clock.after(ownKeyDelayMs, () => {
-          if (this.#records.has(vifName(subject.id))) this.#mark(subject.id, { stale: true });
+          const record = this.#records.get(vifName(subject.id));
+          // A try that is due reads them anyway. Mostly it is its own error that this is about: one of another text each time would cause the next try.
+          if (record !== undefined && record.retryAt <= this.#clock.now())
+            this.#mark(subject.id, { stale: true });
         });
     }
   }

@@ -34,6 +34,8 @@ export class VifRecord {
   failures = 0;
   /** Events of the machine do not cause a look before this (ms of the clock). */
   notBefore = 0;
+  /** When the next try of what failed is due (ms of the clock); in the past where none is. */
+  retryAt = 0;
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
@@ -93,6 +95,7 @@ export class VifRecord {
       missing: this.missing,
       error: this.problem?.message ?? null,
       errorKind: this.problem?.kind ?? null,
+      errorCode: this.problem?.code ?? null,
     };
   }
 

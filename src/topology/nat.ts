@@ -129,13 +129,13 @@ function missingWayOut(
   if (first === undefined || way !== undefined) return [];
   const reason =
     uplink === undefined ? `there is no IPv${first.family} default route` : `there is no device ${uplink}`;
-  return [problem(`masquerade ${vifName(id)} as`, first.address, reason, 'route')];
+  return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
 }
 
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
 function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
-    problem(`choose the address of ${vifName(id)}`, target, reason, 'address');
+    problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
   if (network !== undefined) {
     return reject(formatNetwork(network), 'it is a network; give the address of the guest in it');
@@ -194,7 +194,7 @@ function conflictOf(
   const own = observed.links.ofVif(id);
   const device = own?.name ?? deviceName({ id, ...snapshot });
   const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
-    problem: problem(`give ${vifName(id)} the address`, address, `${holder.name} ${what}`, 'address'),
+    problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
     device: holder.name,
     isPassed,
   });

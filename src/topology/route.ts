@@ -1,6 +1,7 @@
 import type { Config } from '../config.js';
 import { formatNetwork, hostOf, type Network, networkOf } from '../vif/address.js';
 import type { Attachment } from '../vif/desired.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { filterFor } from '../vif/filter.js';
 import { vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
@@ -46,7 +47,7 @@ export const route: Topology = {
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
       const reason = "it is everything, and would replace the domain's own default route";
-      return { problem: routing(snapshot, formatNetwork(everything), reason), dependsOn };
+      return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
     if (gatewayLoss !== undefined && !isConnected(snapshot)) return { problem: gatewayLoss, dependsOn };
@@ -111,7 +112,7 @@ function whyNoGateway(
   const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
   if (!needsV4 || addressOf(gateway, 4) !== undefined) return undefined;
   const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
-  return routing(snapshot, `by ${gateway.name}`, reason);
+  return routing('gateway-address-missing', snapshot, `by ${gateway.name}`, reason);
 }
 
 /**
@@ -136,10 +137,15 @@ function takenOver(
 const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
   link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
-const routing = ({ id }: VifSnapshot, target: string, reason: string): OperationError =>
-  problem(`route ${vifName(id)}`, target, reason, 'route');
+const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>
+  problem(code, `route ${vifName(id)}`, target, reason);
 
 const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): OperationError =>
   wanted === undefined
-    ? routing(snapshot, 'by the default route', 'there is none; set gatewaydev, or gateway_device in [route]')
-    : routing(snapshot, `by ${wanted}`, 'no such device');
+    ? routing(
+        'gateway-missing',
+        snapshot,
+        'by the default route',
+        'there is none; set gatewaydev, or gateway_device in [route]',
+      )
+    : routing('gateway-missing', snapshot, `by ${wanted}`, 'no such device');

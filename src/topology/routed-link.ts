@@ -23,7 +23,7 @@ export function whyNoIpv6(
   const name = netdev?.name ?? deviceName(snapshot);
   const mtu = snapshot.mtu ?? netdev?.mtu ?? leastIpv6Mtu;
   const lacking = (reason: string): OperationError =>
-    problem(`give ${vifName(id)} IPv6 on`, name, reason, 'address');
+    problem('ipv6-unavailable', `give ${vifName(id)} IPv6 on`, name, reason);
   if (mtu < leastIpv6Mtu)
     return lacking(`its MTU ${mtu} is below ${leastIpv6Mtu}, the least for IPv6; raise the mtu key`);
   if (!hasIpv6(ip)) return lacking('this kernel has no IPv6, or it is switched off');
@@ -48,7 +48,7 @@ export function overruled(
     const where = device === undefined ? 'is refused' : `leads to ${device}`;
     const remedy = `ip route delete ${to} metric ${route.metric}`;
     const reason = `another route, of metric ${route.metric}, goes before ours and ${where}; if nothing needs it: ${remedy}`;
-    return [problem(`route ${vifName(id)}`, to, reason, 'route')];
+    return [problem('route-overruled', `route ${vifName(id)}`, to, reason)];
   });
 }
 

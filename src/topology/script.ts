@@ -28,6 +28,7 @@ export function operatorScript(
   const where = directories.length === 0 ? 'scripts are not allowed' : directories.join(' or ');
   return {
     problem: problem(
+      'script-unknown',
       `choose the topology of ${vifName(snapshot.id)} by script`,
       file,
       `its file name is none of ${topologies.join(', ')}, and the operator's own scripts are those in: ${where}`,

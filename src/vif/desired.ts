@@ -107,7 +107,11 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   const holder = observed.links.byName(name);
   if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
     const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
-    return { kind: 'refuse', problem: problem(`rename ${own} to`, name, reason), dependsOn: [own, name] };
+    return {
+      kind: 'refuse',
+      problem: problem('name-taken', `rename ${own} to`, name, reason),
+      dependsOn: [own, name],
+    };
   }
   const ofKeys = () =>
     filterFor(snapshot, config, { tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false });
@@ -137,5 +141,5 @@ type Filtered = ReturnType<typeof filterFor>;
 function nameable(filtered: Filtered, own: string, name: string): Filtered {
   if ('problem' in filtered || filtered.filter === undefined || /^[\w.-]+$/.test(name)) return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
-  return { problem: problem(`filter ${own} as`, name, reason) };
+  return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

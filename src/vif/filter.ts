@@ -56,10 +56,10 @@ export function filterFor(
   const operation = `hold ${vifName(snapshot.id)} to`;
   if (networks.length === 0) {
     const reason = 'the ip key is empty, and [antispoof] mode = "strict" takes no vif without; give it ip=…';
-    return { problem: problem(operation, 'its addresses', reason) };
+    return { problem: problem('addresses-missing', operation, 'its addresses', reason) };
   }
   if (snapshot.mac === undefined) {
-    return { problem: problem(operation, 'its MAC address', 'the mac key is missing') };
+    return { problem: problem('key-missing', operation, 'its MAC address', 'the mac key is missing') };
   }
   return {
     filter: {

@@ -73,19 +73,23 @@ export function snapshot(
     if (text === undefined || text === '') return undefined;
     const value = parse(text);
     if (value === undefined) {
-      problems.push(problem('read', `${backendPath(id)}/${key}`, `${quote(text)} is not ${expected}`));
+      problems.push(
+        problem('key-malformed', 'read', `${backendPath(id)}/${key}`, `${quote(text)} is not ${expected}`),
+      );
     }
     return value;
   };
 
   const script = read('script', parsePath, 'a path of printable ASCII');
   if (!keys.get('script')) {
-    problems.push(problem('read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'));
+    problems.push(
+      problem('key-missing', 'read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'),
+    );
   }
   const vlan = keys.get('vlan') ?? '';
   const vlans = vlan === '' ? undefined : parseVlans(vlan);
   if (typeof vlans === 'string') {
-    problems.push(problem('read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
+    problems.push(problem('key-malformed', 'read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
   }
   return {
     id,

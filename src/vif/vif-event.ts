@@ -1,4 +1,4 @@
-import type { ErrorKind } from './problem.js';
+import type { ErrorCode, ErrorKind } from './error-codes.js';
 
 /** What can happen to a vif. */
 export type EventKind =
@@ -21,6 +21,7 @@ export interface EventDetail {
   readonly ms?: number | undefined;
   readonly error?: string | undefined;
   readonly errorKind?: ErrorKind | undefined;
+  readonly errorCode?: ErrorCode | undefined;
   /** What the vif lacks and goes on without, a sentence each. */
   readonly missing?: readonly string[] | undefined;
   /** The changes made, as commands. */

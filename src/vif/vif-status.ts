@@ -1,5 +1,5 @@
+import type { ErrorCode, ErrorKind } from './error-codes.js';
 import type { Traffic } from './observed.js';
-import type { ErrorKind } from './problem.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
 
@@ -31,4 +31,6 @@ export interface VifStatus {
   readonly error: string | null;
   /** What the error is about, one of a few words. */
   readonly errorKind: ErrorKind | null;
+  /** Which error it is; docs/reference/errors.md has them all. */
+  readonly errorCode: ErrorCode | null;
 }

@@ -2,7 +2,6 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Config, parseConfig } from '../../src/config.js';
 import { type Known, next, type Step } from '../../src/reconcile/next.js';
-import { type Network, parseNetwork } from '../../src/vif/address.js';
 import type { Verdict } from '../../src/vif/desired.js';
 import type { VifId } from '../../src/vif/id.js';
 import type { Link } from '../../src/vif/observed.js';
@@ -11,9 +10,9 @@ import { printAction } from '../../src/vif/print.js';
 import type { ScriptRun } from '../../src/vif/script.js';
 import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
 import { type Outcome, status } from '../../src/vif/status.js';
-import type { PlainIp } from './ip-machine.js';
-import type { Machine } from './machine.js';
-import type { PlainOvs } from './openvswitch-machine.js';
+import type { PlainIp } from '../fake/ip-machine.js';
+import { type Machine, plainLinks } from '../fake/machine.js';
+import type { PlainOvs } from '../fake/openvswitch-machine.js';
 
 /**
  * One situation a vif can be in: what xenstore says, what is on the host, and what is to come of it.
@@ -38,13 +37,6 @@ export interface Case {
   readonly scripts: ReadonlyMap<string, ScriptRun>;
   readonly config: Config;
 }
-
-/** An interface of `observed.json`. */
-type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
-  name: string;
-  master?: string;
-  addresses?: string[];
-};
 
 const directory = fileURLToPath(new URL('cases/', import.meta.url));
 
@@ -78,30 +70,6 @@ export function readCase(name: string): Case {
     scripts: new Map(Object.entries(json('observed.json').scripts ?? {})),
     config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
   };
-}
-
-function plainLinks(links: readonly PlainLink[]): Link[] {
-  const indexOf = (name: string): number => {
-    const at = links.findIndex((link) => link.name === name);
-    if (at < 0) throw new Error(`there is no master ${name}`);
-    return links[at]?.index ?? at + 1;
-  };
-  return links.map(({ master, addresses = [], ...link }, at) => ({
-    index: at + 1,
-    alias: undefined,
-    parent: undefined,
-    kind: undefined,
-    mac: 'fe:ff:ff:ff:ff:ff',
-    mtu: 1500,
-    up: false,
-    ...link,
-    master: master === undefined ? undefined : indexOf(master),
-    addresses: addresses.map((text): Network => {
-      const network = parseNetwork(text);
-      if (network === undefined) throw new Error(`${text} is no address`);
-      return network;
-    }),
-  }));
 }
 
 /** What comes of a case: the pure part of a look at one vif, on a machine that obeys. */

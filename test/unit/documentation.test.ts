@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.js';
 import { ConfigError } from '../../src/config-section.js';
-import { errorKinds } from '../../src/vif/problem.js';
+import { type ErrorCode, errorCodes, errorKinds } from '../../src/vif/error-codes.js';
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8');
 
@@ -45,6 +45,27 @@ describe('the configuration that is delivered', () => {
 test('the kinds of errors are told where the metrics are', () => {
   const fleet = read('docs/fleet.md');
   for (const kind of errorKinds) expect(fleet).toContain(`\`${kind}\``);
+});
+
+/** docs/reference/errors.md, made from the table of codes. */
+function errorsPage(): string {
+  const rows = (Object.keys(errorCodes) as ErrorCode[]).map((code) => {
+    const { kind, means, remedy } = errorCodes[code];
+    return `| \`${code}\` | ${kind} | ${means} | ${remedy} |\n`;
+  });
+  return [
+    '# Errors\n\n',
+    'Each error of a vif has a code that never changes its meaning: in the journal `ERROR_CODE=`, in `vifd status --json` ',
+    '`errorCode`, in the metrics the label `code` of `vifd_errors_total`. `hotplug-error` and the journal have the sentence. ',
+    'The kind is what it is about, for counting. This page is made from the table in the source.\n\n',
+    '| code | kind | what it means | what to do |\n|---|---|---|---|\n',
+    ...rows,
+  ].join('');
+}
+
+test('the page of errors is that of the table', async () => {
+  const page = fileURLToPath(new URL('../../docs/reference/errors.md', import.meta.url));
+  await expect(errorsPage()).toMatchFileSnapshot(page);
 });
 
 test('every message id has a help text, and every help text an id', () => {

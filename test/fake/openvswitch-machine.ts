@@ -18,8 +18,8 @@ export interface PlainOvs {
 /** Open vSwitch as far as planning can see it: a database that does what a transaction says. */
 export class OvsMachine implements OvsView {
   readonly database = 'unix:/var/run/openvswitch/db.sock';
-  readonly state: OvsView['state'];
-  readonly #takes: boolean;
+  state: OvsView['state'];
+  #takes: boolean;
   readonly #bridges: OvsBridge[];
   #ports: OvsPort[];
 
@@ -54,6 +54,15 @@ export class OvsMachine implements OvsView {
 
   ports(): readonly OvsPort[] {
     return this.#ports;
+  }
+
+  /** ovs-vswitchd runs from now on, and takes the ports that are there. */
+  takeAll(): void {
+    this.#takes = true;
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: port.interface.ofport ?? 1 } }),
+    }));
   }
 
   /** Leaves a port here that a vif had before. */

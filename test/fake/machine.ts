@@ -1,12 +1,53 @@
+import { type Network, parseNetwork } from '../../src/vif/address.js';
 import { vifName } from '../../src/vif/id.js';
 import { type Link, linkView, type ObservedState, type Offload } from '../../src/vif/observed.js';
 import type { Action } from '../../src/vif/plan.js';
 import { type BridgePort, newPort } from '../../src/vif/port.js';
 import type { ScriptRun } from '../../src/vif/script.js';
-import type { Case } from './case.js';
 import { FilterMachine } from './filter-machine.js';
-import { IpMachine } from './ip-machine.js';
-import { OvsMachine } from './openvswitch-machine.js';
+import { IpMachine, type PlainIp } from './ip-machine.js';
+import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
+
+/** What is on a machine at the beginning. */
+export interface MachineState {
+  readonly links: readonly Link[];
+  readonly openvswitch: PlainOvs | undefined;
+  readonly ip: PlainIp;
+  readonly scripts: ReadonlyMap<string, ScriptRun>;
+}
+
+/** A netdev in the terms of `ip link`: a field that is not given is that of an interface netback has just made. */
+export type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
+  readonly name: string;
+  /** A name. */
+  readonly master?: string;
+  readonly addresses?: readonly string[];
+};
+
+/** Netdevs with indexes from 1 up, where none is given. */
+export function plainLinks(links: readonly PlainLink[]): Link[] {
+  const indexOf = (name: string): number => {
+    const at = links.findIndex((link) => link.name === name);
+    if (at < 0) throw new Error(`there is no master ${name}`);
+    return links[at]?.index ?? at + 1;
+  };
+  return links.map(({ master, addresses = [], ...link }, at) => ({
+    index: at + 1,
+    alias: undefined,
+    parent: undefined,
+    kind: undefined,
+    mac: 'fe:ff:ff:ff:ff:ff',
+    mtu: 1500,
+    up: false,
+    ...link,
+    master: master === undefined ? undefined : indexOf(master),
+    addresses: addresses.map((text): Network => {
+      const network = parseNetwork(text);
+      if (network === undefined) throw new Error(`${text} is no address`);
+      return network;
+    }),
+  }));
+}
 
 /** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
 export class Machine {
@@ -17,7 +58,7 @@ export class Machine {
   readonly filters = new FilterMachine();
   readonly ip: IpMachine;
 
-  constructor({ links, openvswitch, scripts, ip }: Pick<Case, 'links' | 'openvswitch' | 'scripts' | 'ip'>) {
+  constructor({ links, openvswitch, scripts, ip }: MachineState) {
     this.links = [...links];
     this.ip = new IpMachine(ip, links);
     this.openvswitch = openvswitch && new OvsMachine(openvswitch);
