@@ -85,9 +85,9 @@ export class Monitor {
     // The kernel gives link-local addresses by itself, and tells again when it has found them to be free. It makes the
     // routes that come with an address.
     const isKernels = (line: string) => / inet6 fe80:|\bproto kernel\b/.test(line);
-    return this.#monitor.lines.filter(
-      (line) => vifs.some((vif) => line.includes(vif.name)) && !isKernels(line),
-    );
+    // After an @ is the other end of a veth pair: its number, by what has that number in this namespace.
+    const names = vifs.map(({ name }) => new RegExp(`(?<![@\\w])${name.replace('.', '\\.')}\\b`));
+    return this.#monitor.lines.filter((line) => names.some((name) => name.test(line)) && !isKernels(line));
   }
 
   async #mark(): Promise<boolean> {
