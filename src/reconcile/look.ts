@@ -96,6 +96,7 @@ export class Look {
     for (let round = 1; ; round++) {
       const step = this.#next(record, done.length === 0);
       if (step.kind === 'start-script') {
+        if (round > mostRounds) throw stillToDo(record, [step.action]);
         if (!(await this.#startScript(record, step))) return;
         done.push(step.action);
       } else if (step.kind === 'change') {

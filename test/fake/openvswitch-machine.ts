@@ -65,6 +65,14 @@ export class OvsMachine implements OvsView {
     }));
   }
 
+  /** ovs-vswitchd cannot take the ports that are there, for this reason. */
+  refuse(error: string): void {
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: -1, error } }),
+    }));
+  }
+
   /** Leaves a port here that a vif had before. */
   inherit(port: OvsPort): void {
     if (this.bridge(port.bridge) && !this.port(port.name)) this.#ports.push(port);
