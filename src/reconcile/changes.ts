@@ -33,12 +33,18 @@ export class Changes {
 
   /** Takes off the host what is there for a vif. netback may take the netdev away meanwhile, and then less is left. */
   async withdraw(record: VifRecord): Promise<void> {
+    const look = (): Action[] => plan(record.id, undefined, this.#host.observe());
     try {
-      await this.perform(record, plan(record.id, undefined, this.#host.observe()));
+      await this.perform(record, look());
     } catch (error) {
       const there = this.#host.observe().links.ofVif(record.id) !== undefined;
       if (there && !(error instanceof ChangedMeanwhile)) throw error;
-      await this.perform(record, plan(record.id, undefined, this.#host.observe()));
+      await this.perform(record, look());
     }
+    // Of two that go at once neither was the last in a table when it was planned.
+    await this.perform(
+      record,
+      look().filter(({ kind }) => kind === 'nft'),
+    );
   }
 }
