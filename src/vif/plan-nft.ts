@@ -93,7 +93,8 @@ export function planNft(
       // One that another has made and that is empty is none of a vif's business.
       (released.some((element) => tableOf(element) === table) ||
         (table === 'netdev vifd' && chains.length > 0) ||
-        (table !== 'inet vifd-nat' && observed.missingRules(table) === undefined)),
+        table === 'inet vifd-nat' ||
+        observed.missingRules(table) === undefined),
   );
   const earlier = observed.earlier(vif);
   const stays = (table: Table): boolean => !gone.includes(table);

