@@ -338,7 +338,8 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
       ];
     }
     case 'openvswitch': {
-      if (!model.switching || !model.vswitchd) return [];
+      // Without its database ovs-vswitchd does not run the userspace datapath (bridge_run in its bridge.c).
+      if (!model.switching || !model.ovsdb) return [];
       const tagged = vif.keys.bridge === 'ovsbr0.10';
       // What waits for the switch may begin to work a moment before that is told.
       if (vif.status === 'pending') return [];

@@ -170,6 +170,8 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
   const own = nameOf(vif.domid);
   const link = linkOf(snapshot, vif.name);
   const lines: string[] = [];
+  // One that only waits for Open vSwitch to take its port is ready otherwise.
+  if (vif.status === 'pending' && vif.topology === 'openvswitch') return [];
   if (link !== undefined) {
     if (isUp(link)) lines.push('it is not connected, and its netdev is up');
     if (link.master !== 0) lines.push('it is not connected, and a port of a bridge');
@@ -181,8 +183,7 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
     ({ table, elements }) => table === 'inet vifd-nat' && elements.some(({ comment }) => comment === own),
   );
   if (masqueraded) lines.push('it is not connected, and masqueraded');
-  // Open vSwitch's port of one that waits for the switch is made already.
-  if (vif.status === 'error' && snapshot.ports?.some(({ owner }) => owner === own)) {
+  if (snapshot.ports?.some(({ owner }) => owner === own)) {
     lines.push('it is not connected, and has a port in Open vSwitch');
   }
   return lines;

@@ -478,8 +478,14 @@ export class World {
         return;
       }
       case 'ovsdb':
-        if (step.run) await this.#switch.startServer();
-        else {
+        if (step.run) {
+          await this.#switch.startServer();
+          // ovs-vswitchd looks for its database every 1 to 8 s; ovs-vsctl waits until it has done what it was told.
+          if (model.vswitchd) {
+            await this.#switch.vsctl('set open_vswitch . external_ids:walk=1');
+            await this.#switch.vsctl('remove open_vswitch . external_ids walk');
+          }
+        } else {
           this.#switch.signalServer('SIGKILL');
           await this.#switch.stopServer();
         }
