@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 import { Backend } from './host/backend.js';
 import { Hooks } from './host/hooks.js';
 import { Host } from './host/host.js';

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { CommandError, exit } from './commands/exit.js';
-import { defaultConfigFile, readConfig } from './config.js';
-import { ConfigError } from './config-section.js';
+import { defaultConfigFile, readConfig } from './config/config.js';
+import { ConfigError } from './config/error.js';
 import { version } from './version.js';
 
 const help = `Usage: vifd <command> [options]

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { Nftables } from 'node-libnftables';
 import { Xenstore } from 'node-xenstore';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
 import { controlSocket } from '../observe/runtime-dir.js';

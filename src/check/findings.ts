@@ -1,4 +1,4 @@
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { vifName } from '../vif/id.js';
 import { vifOfLink } from '../vif/observed.js';
 import type { Facts } from './facts.js';

@@ -1,7 +1,7 @@
 import { gatherFacts } from '../check/facts.js';
 import { findings } from '../check/findings.js';
-import { type Config, defaultConfigFile, parseConfig, readConfig } from '../config.js';
-import { ConfigError } from '../config-section.js';
+import { type Config, defaultConfigFile, parseConfig, readConfig } from '../config/config.js';
+import { ConfigError } from '../config/error.js';
 import { exit } from './exit.js';
 import { table } from './table.js';
 

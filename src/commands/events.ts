@@ -29,7 +29,18 @@ export async function eventsCommand(
   throw new CommandError('vifd has ended, and with it what there was to follow', exit.notRunning);
 }
 
-function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions }: VifEvent): string {
+function printEvent({
+  time,
+  kind,
+  vif,
+  topology,
+  bridge,
+  mtu,
+  ms,
+  error,
+  actions,
+  missing,
+}: VifEvent): string {
   const words = [
     time,
     vif,
@@ -39,6 +50,7 @@ function printEvent({ time, kind, vif, topology, bridge, mtu, ms, error, actions
     ms === undefined ? undefined : `in ${ms} ms`,
     error === undefined ? undefined : `- ${error}`,
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
+    missing === undefined ? undefined : `- ${missing.join('; ')}`,
   ];
   return `${words.filter((word) => word !== undefined && word !== '').join(' ')}\n`;
 }

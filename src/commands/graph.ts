@@ -1,5 +1,5 @@
 import { Xenstore } from 'node-xenstore';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
 import { type Edge, graph, type Node } from '../vif/graph.js';

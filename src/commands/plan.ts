@@ -1,11 +1,11 @@
 import { Xenstore } from 'node-xenstore';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { Backend } from '../host/backend.js';
 import { Host } from '../host/host.js';
 import { recordedRuns } from '../host/scripts.js';
-import { decide, type Verdict } from '../vif/desired.js';
+import { actionsOf, next } from '../reconcile/next.js';
+import type { Verdict } from '../vif/desired.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
-import { plan, planScript } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
 import { CommandError, exit } from './exit.js';
 
@@ -21,14 +21,9 @@ export async function planCommand(name: string, config: Config, options: { json:
   try {
     const snapshot = await new Backend(xenstore).read(id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
-    const verdict = decide(snapshot, config, observed);
-    const adopt = snapshot?.hotplugStatus === 'connected';
-    const actions =
-      verdict.kind === 'script'
-        ? planScript(id, verdict.script, verdict.filter, observed, adopt)
-        : plan(id, verdict.kind === 'attach' ? verdict.desired : undefined, observed);
-    const commands =
-      verdict.kind === 'await-netdev' || verdict.kind === 'closing' ? [] : actions.map(printAction);
+    const step = next({ id, snapshot, isNew: true }, config, observed);
+    const { verdict } = step;
+    const commands = actionsOf(step).map(printAction);
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
     process.stdout.write(
       options.json

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summary } from '../observe/health.js';
-import type { VifStatus } from '../reconcile/vif-record.js';
+import type { VifStatus } from '../vif/vif-status.js';
 import { ask } from './ask.js';
 import { exit } from './exit.js';
 import { ago, bytes, table } from './table.js';
@@ -51,7 +51,7 @@ function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatu
   const head = `vifd ${version}, pid ${pid}${where}, up ${ago(since)}: ${summary(vifs.map(({ state }) => state))}`;
   const rows = vifs.map((vif) => [
     vif.vif,
-    vif.state,
+    vif.missing.length > 0 ? `${vif.state}, degraded` : vif.state,
     vif.topology ?? '-',
     vif.bridge ?? '-',
     vif.mac ?? '-',
@@ -64,11 +64,13 @@ function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatu
     vif.traffic === null ? '-' : bytes(vif.traffic.txBytes),
   ]);
   const errors = vifs.filter(({ error }) => error !== null).map(({ vif, error }) => `${vif}: ${error}\n`);
+  const lacks = vifs.flatMap(({ vif, missing }) => missing.map((lack) => `${vif}: goes without: ${lack}\n`));
   return [
     `${head}\n`,
     xenstore ? '' : 'xenstore is not reachable: the vifs stay as they are, nothing new is attached\n',
     vifs.length === 0 ? '' : `\n${table([heads, ...rows])}`,
     errors.length === 0 ? '' : `\n${errors.join('')}`,
+    lacks.length === 0 ? '' : `\n${lacks.join('')}`,
   ].join('');
 }
 
@@ -81,6 +83,7 @@ function printVif(vif: VifStatus): string {
     ['state', vif.state],
     ['since', `${vif.since} (${ago(vif.since)})`],
     ['error', vif.error],
+    ...vif.missing.map((lack): [string, string] => ['goes without', lack]),
     ['topology', vif.topology],
     ['bridge', vif.bridge],
     ['interface', vif.netdev === null ? null : `${vif.netdev}, index ${vif.ifindex}`],

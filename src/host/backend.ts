@@ -1,8 +1,10 @@
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
+import type { BackendPort } from '../reconcile/ports.js';
 import { openvswitch } from '../topology/openvswitch.js';
 import { topologyNamed } from '../topology/topology.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../vif/id.js';
-import { type ErrorKind, OperationError } from '../vif/problem.js';
+import { OperationError } from '../vif/problem.js';
 import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../vif/snapshot.js';
 import type { StatusWrites } from '../vif/status.js';
 
@@ -18,7 +20,7 @@ class StoreLost extends Error {
 }
 
 /** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
-export class Backend {
+export class Backend implements BackendPort {
   readonly #xenstore: Xenstore;
 
   constructor(xenstore: Xenstore) {
@@ -35,9 +37,9 @@ export class Backend {
     return error instanceof StoreLost || (error instanceof XenstoreError && error.code === 'ENOTCONN');
   }
 
-  /** What an error from here is to be counted as. */
-  kindOf(error: unknown): ErrorKind {
-    return error instanceof XenstoreError ? 'xenstore' : 'other';
+  /** What an error from here is called. */
+  codeOf(error: unknown): ErrorCode {
+    return error instanceof XenstoreError ? 'xenstore-refused' : 'internal';
   }
 
   /**
@@ -139,10 +141,13 @@ export class Backend {
       ]);
     } catch (error) {
       if (error instanceof XenstoreError && (error.code === 'ENOENT' || error.code === 'ESTALE')) return;
-      throw new OperationError(`delete the backend of ${vifName(id)}`, path, reasonOf(error), {
-        waits: false,
-        kind: 'xenstore',
-      });
+      throw new OperationError(
+        'xenstore-refused',
+        `delete the backend of ${vifName(id)}`,
+        path,
+        reasonOf(error),
+        { waits: false },
+      );
     }
   }
 

@@ -1,6 +1,6 @@
 import { addressBytes, isHost, type Network, networkOf } from '../vif/address.js';
 import { family } from './link-state.js';
-import { NetlinkError, RouteNetlink } from './netlink.js';
+import { RouteNetlink } from './netlink.js';
 import {
   AttrStream,
   formatAttribute,
@@ -40,10 +40,7 @@ export async function forgetConnections(network: Network): Promise<void> {
     for (const tuple of tuples) {
       const which = new AttrStream();
       which.emit(formatAttribute({ type: cta.tupleOrig, nested: true, data: tuple }));
-      await netlink.request(conntrackDelete, 0, header(network), which).catch((error: unknown) => {
-        // It ended by itself, or was found twice.
-        if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
-      });
+      await netlink.remove(conntrackDelete, header(network), which);
     }
   } finally {
     netlink.close();

@@ -2,17 +2,24 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { deviceOfEntry, splitEntry } from '../vif/dhcp.js';
 import { parseVifName } from '../vif/id.js';
+import { type Server, serversOf } from './dnsmasq-servers.js';
+import { endWithUs } from './guard.js';
 
-/** Pauses before dnsmasq is started again when it ends by itself. */
+/** Pauses before dnsmasq is started again when it ends by itself: the first again once it has lasted for a while. */
 const respawnMs = { first: 250, longest: 30_000 };
+const lastingMs = 1000;
+/** How long one that was killed may take to be gone. */
+const goneMs = 1000;
 /** How long to wait for more changes before dnsmasq is started anew. */
 const settleMs = 20;
 /** The unit that runs dnsmasq in our place, where systemd runs us. */
 const unit = 'vifd-dnsmasq.service';
+const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
 /** systemd sets this for what it runs with Type=notify. */
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
 const resolvConf = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
@@ -22,11 +29,12 @@ const resolvConf = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
  * vif that comes costs it nothing. What changes or goes it would remember, with the lease; then it is started anew,
  * which takes it milliseconds: every address is fixed, so it has nothing worth keeping.
  *
- * Under systemd a unit of its own runs it, if installed, and outlives us; else it is our child, and started again
- * whenever it ends.
+ * Under systemd a unit of its own runs it, if installed, and outlives us; else it is our child, started again whenever it
+ * ends, and ends with us. Before either starts, any other that serves by our configuration is ended: there is one, always.
  */
 export class Dnsmasq {
   readonly #dir: string;
+  readonly #conf: string;
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, string>();
   #devices = '';
@@ -41,8 +49,9 @@ export class Dnsmasq {
   /** @param dir for its files; must be in a place that dnsmasq, which gives up root, can reach */
   constructor(dir: string, log?: Logger) {
     this.#dir = dir;
+    this.#conf = join(dir, 'dnsmasq.conf');
     this.#log = log;
-    for (const name of this.#files('hosts')) {
+    for (const name of this.#allFiles()) {
       if (parseVifName(name) !== undefined)
         this.#entries.set(name, this.#read('hosts', name) + this.#read('options', name));
     }
@@ -50,7 +59,7 @@ export class Dnsmasq {
 
   /** Begins to serve; before, the files are read and nothing is touched. */
   serve(): void {
-    for (const name of this.#files('hosts')) if (!this.#entries.has(name)) this.#remove(name);
+    for (const name of this.#allFiles()) if (!this.#entries.has(name)) this.#remove(name);
     this.#restart();
   }
 
@@ -92,56 +101,88 @@ export class Dnsmasq {
     this.#timer = setTimeout(() => {
       this.#turn = this.#turn
         .then(() => this.#start())
-        .catch((error: unknown) => this.#log?.error({ err: error }, 'dnsmasq not started'));
+        .catch((error: Error) => this.#again('dnsmasq not started', error.message));
     }, pauseMs);
+  }
+
+  /** Once more, later each time that it does not last. */
+  #again(message: string, reason: string, lastedMs = 0): void {
+    if (this.#closed) return;
+    if (lastedMs > lastingMs) this.#failures = 0;
+    const pause = Math.min(respawnMs.first * 2 ** this.#failures++, respawnMs.longest);
+    this.#log?.error({ reason, pause }, message);
+    this.#restart(pause);
   }
 
   async #start(): Promise<void> {
     if (this.#entries.size === 0) return await this.#stop();
     this.#devices = this.#interfaces();
     makeReadable(this.#dir);
-    writeFileSync(join(this.#dir, 'dnsmasq.conf'), this.#configuration());
-    this.#byUnit = underSystemd && (await systemctl('restart'));
+    writeFileSync(this.#conf, this.#configuration());
+    const unitServes = this.#unitServes;
+    await this.#endOthers({ butUnit: unitServes });
+    this.#byUnit = unitServes && (await restartUnit());
     if (this.#byUnit || this.#closed) return;
-    await this.#endChild();
     this.#spawn();
   }
 
   async #stop(): Promise<void> {
     // Also when it was started before us.
-    if (underSystemd) await systemctl('stop');
+    if (this.#unitServes) await systemctl('stop', unit);
     this.#byUnit = false;
-    await this.#endChild();
+    await this.#endOthers({ butUnit: false });
   }
 
-  async #endChild(): Promise<void> {
+  /** Whether the unit is the one to serve: it reads one file only, and may have been started by a vifd before us. */
+  get #unitServes(): boolean {
+    return (
+      this.#conf === unitConf &&
+      (underSystemd || serversOf(this.#conf).some((server) => server.unit === unit))
+    );
+  }
+
+  /** Ends our child, and what a vifd before us has left. */
+  async #endOthers({ butUnit }: { butUnit: boolean }): Promise<void> {
     const child = this.#child;
-    if (child === undefined) return;
     this.#child = undefined;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill();
-    await ended;
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill();
+      await ended;
+    }
+    const left = (): Server[] => serversOf(this.#conf).filter((server) => !(butUnit && server.unit === unit));
+    for (const end = performance.now() + goneMs; ; await sleep(goneMs / 100)) {
+      const servers = left();
+      if (servers.length === 0) return;
+      if (performance.now() > end)
+        throw new Error(
+          `process ${servers.map(({ pid }) => pid).join(', ')} serves already, and does not end`,
+        );
+      for (const { pid } of servers) {
+        this.#log?.info({ pid }, 'dnsmasq of another vifd ended');
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // ESRCH: it has just ended.
+        }
+      }
+    }
   }
 
   #spawn(): void {
-    const child = spawn(
-      'dnsmasq',
-      ['--keep-in-foreground', `--conf-file=${join(this.#dir, 'dnsmasq.conf')}`],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    );
+    const child = spawn('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`], {
+      // A group of its own, so that it ends with us and not before.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     this.#child = child;
-    createInterface({ input: child.stderr }).on('line', (line) => this.#log?.debug({ line }, 'dnsmasq'));
     const started = performance.now();
+    endWithUs(child);
+    createInterface({ input: child.stderr }).on('line', (line) => this.#log?.debug({ line }, 'dnsmasq'));
     const again = (reason: string): void => {
       if (this.#child !== child) return;
       this.#child = undefined;
-      if (this.#closed) return;
-      if (performance.now() - started > respawnMs.longest) this.#failures = 0;
-      const pause = Math.min(respawnMs.first * 2 ** this.#failures++, respawnMs.longest);
-      this.#log?.error({ reason, pause }, 'dnsmasq ended');
-      this.#restart(pause);
+      this.#again('dnsmasq ended', reason, performance.now() - started);
     };
     child.once('error', (error) => again(error.message));
     child.once('exit', (code, signal) => again(signal ?? `exit status ${code}`));
@@ -188,6 +229,11 @@ export class Dnsmasq {
     }
   }
 
+  /** Also those of which one half was written only. */
+  #allFiles(): Set<string> {
+    return new Set([...this.#files('hosts'), ...this.#files('options')]);
+  }
+
   #read(kind: string, name: string): string {
     try {
       return readFileSync(join(this.#dir, kind, name), 'utf8');
@@ -216,13 +262,20 @@ function makeReadable(dir: string): void {
   chmodSync(dir, 0o755);
 }
 
-/** Whether systemd did it: not where there is no such unit. */
-async function systemctl(verb: 'restart' | 'stop'): Promise<boolean> {
-  return await promisify(execFile)('systemctl', [verb, unit]).then(
-    () => true,
-    () => false,
-  );
+/** Whether systemd started it: not where there is no such unit. @throws when there is one that does not start */
+async function restartUnit(): Promise<boolean> {
+  if ((await systemctl('restart', unit)) !== undefined) return true;
+  const state = await systemctl('show', '--value', '--property=LoadState', unit);
+  if (state === undefined || state.trim() === 'not-found') return false;
+  throw new Error(`${unit} does not start: see "systemctl status ${unit}"`);
 }
+
+/** What it printed; undefined where it failed, or there is none. */
+const systemctl = (...args: string[]): Promise<string | undefined> =>
+  promisify(execFile)('systemctl', args).then(
+    ({ stdout }) => stdout,
+    () => undefined,
+  );
 
 /** The resolvers of this domain that others can reach too: not a stub on the loopback. */
 function domainResolvers(): string[] {

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { HookEvent, HooksPort } from '../reconcile/ports.js';
 import { Program } from './program.js';
 import { trustedExecutable } from './trusted.js';
 
@@ -9,21 +10,6 @@ const timeoutMs = 10_000;
 const longest = 32;
 /** No hidden files, none an editor or a package manager left behind. */
 const hookName = /^[A-Za-z0-9_][A-Za-z0-9_-]*(\.(sh|py|pl|js))?$/;
-
-/** What a hook reads on its stdin, as one line of JSON. What is not known, or not there, is null. */
-export interface HookEvent {
-  readonly event: 'attach' | 'update' | 'detach';
-  readonly vif: string;
-  readonly domid: number;
-  readonly devid: number;
-  readonly mac: string | null;
-  readonly ip: readonly string[];
-  readonly bridge: string | null;
-  readonly topology: string;
-  /** The interface's name: the vif's, or the one dom0 gave it. After a detach it may be gone. */
-  readonly netdev: string;
-  readonly mtu: number | null;
-}
 
 export interface HookOptions {
   /** Where the hooks are; undefined for none. Asked each time: the configuration can be read anew. */
@@ -36,7 +22,7 @@ export interface HookOptions {
  * after another, in the order of events and then of their names. Nothing waits for them, and nothing depends on how
  * they end.
  */
-export class Hooks {
+export class Hooks implements HooksPort {
   readonly #options: HookOptions;
   /** By vif: what is under way, and how much waits for that. */
   readonly #queues = new Map<string, { last: Promise<void>; length: number }>();

@@ -2,17 +2,18 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
+import type { HostPort } from '../reconcile/ports.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { parseVifName, type VifId } from '../vif/id.js';
 import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
 import { ovsDatabase } from '../vif/openvswitch.js';
 import type { Action } from '../vif/plan.js';
-import { printAction } from '../vif/print.js';
-import { type ErrorKind, OperationError } from '../vif/problem.js';
+import { nameAction } from '../vif/print.js';
+import { ChangedMeanwhile, OperationError } from '../vif/problem.js';
 import type { DesiredScript } from '../vif/script.js';
-import { type Drops, Filters } from './filters.js';
 import { IpHost } from './ip.js';
 import { Links } from './links.js';
+import { type Drops, NftTables } from './netfilter/tables.js';
 import { OpenVswitch } from './openvswitch.js';
 import { type ScriptOptions, Scripts } from './scripts.js';
 
@@ -23,7 +24,7 @@ export type HostListener = (names: readonly string[], owners: readonly string[])
 
 export interface HostOptions {
   /** Where Open vSwitch's database is; without it nothing is known of Open vSwitch. */
-  readonly openvswitch?: Config['openvswitch'];
+  readonly openvswitch?: { readonly database: string };
   /** How operators' scripts are run; without it none can be. */
   readonly scripts?: ScriptOptions;
   readonly log?: Logger;
@@ -32,9 +33,9 @@ export interface HostOptions {
 }
 
 /** The machine: what is on it, and the only way to change it. */
-export class Host {
+export class Host implements HostPort {
   readonly #links: Links;
-  readonly #filters: Filters;
+  readonly #nft: NftTables;
   readonly #ip: IpHost;
   readonly #openvswitch: OpenVswitch | undefined;
   readonly #scripts: Scripts | undefined;
@@ -43,13 +44,13 @@ export class Host {
 
   private constructor(
     links: Links,
-    filters: Filters,
+    nft: NftTables,
     ip: IpHost,
     openvswitch: OpenVswitch | undefined,
     scripts: Scripts | undefined,
   ) {
     this.#links = links;
-    this.#filters = filters;
+    this.#nft = nft;
     this.#ip = ip;
     this.#openvswitch = openvswitch;
     this.#scripts = scripts;
@@ -60,12 +61,15 @@ export class Host {
     listener: HostListener,
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
-    const links = await Links.open((names) => listener(names, []));
-    const filters = await Filters.open((vifs) => listener(vifs, vifs), { serves, log });
-    const ip = new IpHost(links, { changed: (vifs) => listener(vifs, vifs), serves, log });
+    const nft = await NftTables.open((vifs) => listener(vifs, vifs), { serves, log });
+    const links = await Links.open(
+      (names) => listener(names, []),
+      (index) => nft.deviceGone(index),
+    );
+    const ip = new IpHost(links, { nft, serves, log });
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
-    return new Host(links, filters, ip, database, scripts && new Scripts(scripts));
+    return new Host(links, nft, ip, database, scripts && new Scripts(scripts));
   }
 
   observe(): ObservedState {
@@ -73,7 +77,7 @@ export class Host {
     const scripts = this.#scripts?.runs;
     return {
       links: this.#links.view,
-      filters: this.#filters.view,
+      nft: this.#nft.view,
       ip: this.#ip.observe(),
       offloads: this.#offloads,
       ...(openvswitch && { openvswitch }),
@@ -96,15 +100,20 @@ export class Host {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
     const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
-    const ofFilters = [...this.#filters.owners()].map(parseVifName);
-    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofFilters, ...this.#ip.owned()].filter(
+    const ofNft = [...this.#nft.view.owners()].map(parseVifName);
+    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofNft, ...this.#ip.owned()].filter(
       (id) => id !== undefined,
     );
   }
 
+  /** What others have put into our tables of nf_tables, which is left as it is. */
+  foreign(): string[] {
+    return this.#nft.foreign();
+  }
+
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Drops>> {
-    return this.#filters.drops();
+    return this.#nft.drops();
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
@@ -141,15 +150,15 @@ export class Host {
           return this.#scripts?.adopt(action.id, action.script);
         case 'undo-script':
           return await this.#scripts?.undo(action.id);
-        case 'filter':
-          return await this.#filters.run(action.commands);
+        case 'nft':
+          return await this.#nft.perform(action);
         default:
           return await this.#ip.perform(action);
       }
     } catch (error) {
-      if (error instanceof OperationError) throw error;
+      if (error instanceof OperationError || error instanceof ChangedMeanwhile) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new OperationError('run', printAction(action), reason, { waits: false, kind: refuser(action) });
+      throw new OperationError(codeOf(action), 'run', nameAction(action), reason, { waits: false });
     }
   }
 
@@ -174,7 +183,7 @@ export class Host {
     this.#openvswitch?.close();
     this.#scripts?.close();
     this.#links.close();
-    this.#filters.close();
+    this.#nft.close();
   }
 
   /** By ethtool: seldom wanted, and its netlink family is a page of code. */
@@ -193,25 +202,23 @@ export class Host {
   }
 }
 
-/** Whose refusal it is when an action fails. */
-function refuser({ kind }: Action): ErrorKind {
+/** What an error is called when an action fails. */
+function codeOf({ kind }: Action): ErrorCode {
   switch (kind) {
-    case 'filter':
-    case 'set-masquerade':
-    case 'delete-masquerade':
-      return 'filter';
+    case 'nft':
+      return 'filter-refused';
     case 'ovs-add-port':
     case 'ovs-set-port':
     case 'ovs-delete-port':
-      return 'openvswitch';
+      return 'openvswitch-refused';
     case 'run-script':
     case 'adopt-script':
     case 'undo-script':
-      return 'script';
+      return 'script-failed';
     case 'set-dhcp':
     case 'delete-dhcp':
-      return 'dhcp';
+      return 'dhcp-refused';
     default:
-      return 'kernel';
+      return 'change-refused';
   }
 }

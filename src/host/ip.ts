@@ -7,55 +7,41 @@ import type { IpAction } from '../vif/plan-ip.js';
 import { forgetConnections } from './conntrack.js';
 import { Dnsmasq } from './dnsmasq.js';
 import type { Links } from './links.js';
-import { Masquerades } from './masquerades.js';
-import { NftEvents } from './nft-events.js';
+import type { NftTables } from './netfilter/tables.js';
 import { readSysctl, writeSysctl } from './sysctl.js';
 
 /** What routed and NAT vifs have on the host besides their links. */
 export class IpHost {
   readonly #links: Links;
-  readonly #masquerades: Masquerades;
+  readonly #nft: NftTables;
   readonly #dnsmasq: Dnsmasq;
-  readonly #events: NftEvents;
 
   /**
-   * @param options.changed told the names of vifs whose masquerading somebody else has changed
    * @param options.serves whether to run the DHCP server
    */
   constructor(
     links: Links,
-    {
-      changed,
-      serves,
-      log,
-    }: { changed: (vifs: readonly string[]) => void; serves: boolean; log?: Logger | undefined },
+    { nft, serves, log }: { nft: NftTables; serves: boolean; log?: Logger | undefined },
   ) {
     this.#links = links;
-    this.#masquerades = new Masquerades({ serves, log });
+    this.#nft = nft;
     this.#dnsmasq = new Dnsmasq(join(runtimeDir(), 'dhcp'), log);
     if (serves) this.#dnsmasq.serve();
-    this.#events = new NftEvents('vifd-nat', () => {
-      const vifs = this.#masquerades.read();
-      if (vifs.length > 0) changed(vifs);
-    });
   }
 
   observe(): IpState {
     return {
       routes: this.#links.routes,
       sysctl: readSysctl,
-      masquerades: this.#masquerades.elements,
+      masquerades: this.#nft.view.masquerades,
       dhcp: this.#dnsmasq.entries,
     };
   }
 
   /** The vifs that something here is kept for, also without their links. */
   owned(): VifId[] {
-    const owners = [...this.#masquerades.elements.values()].map(({ owner }) => owner);
-    const named = [...owners, ...this.#dnsmasq.entries.keys()].map(parseVifName);
-    // A proxy entry does not say whose it is; a look at any vif removes those that are nobody's.
-    const orphans = this.#links.routes.proxies().length > 0 ? [{ domid: 0, devid: 0 }] : [];
-    return [...named, ...orphans].filter((id) => id !== undefined);
+    const proxied = this.#links.routes.proxies().flatMap(({ owner }) => owner ?? []);
+    return [...proxied, ...this.#dnsmasq.entries.keys()].map(parseVifName).filter((id) => id !== undefined);
   }
 
   async perform(action: IpAction): Promise<void> {
@@ -74,17 +60,13 @@ export class IpHost {
       case 'delete-neighbour':
         return await ip.setNeighbour(action.index, action.address, undefined);
       case 'set-proxy':
-        return await ip.setProxy(action.index, action.address, true);
+        return await ip.setProxy(action.index, action.address, action.owner);
       case 'delete-proxy':
-        return await ip.setProxy(action.index, action.address, false);
+        return await ip.deleteProxy(action.index, action.address);
       case 'set-sysctl':
         return writeSysctl(action.sysctl);
       case 'forget-connections':
         return await forgetConnections(action.network);
-      case 'set-masquerade':
-        return this.#masquerades.set(action.address, action.before, action.after);
-      case 'delete-masquerade':
-        return this.#masquerades.delete(action.address, action.before);
       case 'set-dhcp':
         return this.#dnsmasq.set(action.vif, action.entry);
       case 'delete-dhcp':
@@ -93,8 +75,6 @@ export class IpHost {
   }
 
   close(): void {
-    this.#events.close();
     this.#dnsmasq.close();
-    this.#masquerades.close();
   }
 }

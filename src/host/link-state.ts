@@ -123,9 +123,11 @@ export class LinkState implements LinkView {
     return link;
   }
 
-  #put(link: Link): string[] {
-    const before = this.#byIndex.get(link.index);
+  #put(given: Link): string[] {
+    const before = this.#byIndex.get(given.index);
     if (before) this.#forget(before);
+    const formerName = before && (before.formerName ?? before.name);
+    const link = formerName === undefined || formerName === given.name ? given : { ...given, formerName };
     this.#byIndex.set(link.index, link);
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);
@@ -176,33 +178,49 @@ export class LinkState implements LinkView {
     if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
   }
 
+  /** An address that is not there is noted as gone: the kernel announces no deletion of what it did not have. */
+  deleteAddress(index: number, address: Network): void {
+    const of = this.#addresses.get(index);
+    if (of?.delete(formatNetwork(address))) this.#takeAddresses(index, of);
+  }
+
   #applyAddress(data: Buffer, added: boolean): string[] {
-    const index = data.readUInt32LE(4);
-    const isV4 = data.readUInt8(0) === family.inet;
-    let bytes: Buffer | undefined;
-    parseAttributes(data.subarray(8), ({ type, data: value }) => {
-      // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
-      if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
-    });
-    if (bytes === undefined) return [];
-    const value = BigInt(`0x${bytes.toString('hex')}`);
-    const network: Network = {
-      family: isV4 ? 4 : 6,
-      address: isV4 ? formatIpv4(value) : formatIpv6(value),
-      prefix: data.readUInt8(1),
-    };
+    const decoded = decodeAddress(data);
+    if (decoded === undefined) return [];
+    const { index, network } = decoded;
     // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
     if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) return [];
     // What cannot be used yet, or changes by the hour, is nothing to build on.
-    const passing = !isV4 && (data.readUInt8(2) & passingFlags) !== 0;
+    const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
     const of = this.#addresses.get(index) ?? new Map<string, Network>();
     this.#addresses.set(index, of);
     if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
+    return this.#takeAddresses(index, of);
+  }
 
+  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): string[] {
     const link = this.#byIndex.get(index);
     return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
   }
+}
+
+/** The device and the address of a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
+export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
+  const isV4 = data.readUInt8(0) === family.inet;
+  let bytes: Buffer | undefined;
+  parseAttributes(data.subarray(8), ({ type, data: value }) => {
+    // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
+    if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
+  });
+  if (bytes === undefined) return undefined;
+  const value = BigInt(`0x${bytes.toString('hex')}`);
+  const network: Network = {
+    family: isV4 ? 4 : 6,
+    address: isV4 ? formatIpv4(value) : formatIpv6(value),
+    prefix: data.readUInt8(1),
+  };
+  return { index: data.readUInt32LE(4), network };
 }
 
 const text = (value: Buffer): string => value.toString('utf8').replace(/\0.*$/s, '');

@@ -15,6 +15,12 @@ import { Routes } from './routes.js';
 export type LinkListener = (names: readonly string[]) => void;
 
 /**
+ * Told the index of a device that went, be it to another network namespace, before {@link LinkListener} is; undefined
+ * means that any may have.
+ */
+export type GoneListener = (index: number | undefined) => void;
+
+/**
  * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
  * a guest that sends from ever new MAC addresses makes the bridge announce each there, and would keep us busy.
  */
@@ -27,6 +33,7 @@ const groups = [1, 5, 7, 9, 11, 24, 25];
 export class Links {
   readonly #netlink: RouteNetlink;
   readonly #listener: LinkListener;
+  readonly #gone: GoneListener;
   /** Changes of what lies above the links, through the same socket. */
   readonly ip: Routes;
   #current = new LinkState();
@@ -36,11 +43,15 @@ export class Links {
   #stale = false;
   #syncing: Promise<void> | undefined;
 
-  private constructor(listener: LinkListener) {
+  private constructor(listener: LinkListener, gone: GoneListener) {
     this.#listener = listener;
+    this.#gone = gone;
     this.#netlink = new RouteNetlink(groups, {
       message: (message) => this.#apply(message),
-      overflow: () => this.#sync(),
+      overflow: () => {
+        this.#gone(undefined);
+        return this.#sync();
+      },
     });
     this.ip = new Routes(this.#netlink, () => [
       this.#currentRoutes,
@@ -49,8 +60,8 @@ export class Links {
   }
 
   /** Opens the socket and reads everything once. */
-  static async open(listener: LinkListener): Promise<Links> {
-    const links = new Links(listener);
+  static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
+    const links = new Links(listener, gone);
     await links.#sync();
     return links;
   }
@@ -102,7 +113,9 @@ export class Links {
     header.writeUInt32LE(index, 4);
     const attributes = new AttrStream();
     attributes.push(ifa.local, addressBytes(address));
-    await this.#netlink.request(rtm.delAddr, 0, header, attributes);
+    await this.#netlink.remove(rtm.delAddr, header, attributes);
+    this.#current.deleteAddress(index, address);
+    this.#next?.links.deleteAddress(index, address);
   }
 
   /** Sets flags of a bridge port. @throws NetlinkError */
@@ -119,7 +132,7 @@ export class Links {
   async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
     // Only the numbers count here, and a range of them must be one of equal flags.
     const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
-    await this.#netlink.request(rtm.delLink, 0, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
+    await this.#netlink.remove(rtm.delLink, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
   /**
@@ -143,6 +156,9 @@ export class Links {
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;
+    // Of family AF_BRIDGE it is a port that goes.
+    if (message.type === rtm.delLink && message.data.readUInt8(0) === family.unspec)
+      this.#gone(message.data.readInt32LE(4));
     // A device that goes takes its routes along, and is known by name only before.
     const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
     if (names.length > 0) this.#listener(names);
@@ -168,6 +184,7 @@ export class Links {
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
+        this.#next.routes.takeOwners(this.#currentRoutes);
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {

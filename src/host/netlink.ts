@@ -78,6 +78,17 @@ export class RouteNetlink {
     await mine;
   }
 
+  /**
+   * Sends a request that deletes something. What is gone already is deleted: the kernel takes routes, addresses and
+   * neighbour entries along with devices, and devices with their drivers.
+   * @throws NetlinkError
+   */
+  async remove(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
+    await this.request(type, 0, header, attributes).catch((error: unknown) => {
+      if (!(error instanceof NetlinkError && absences.has(error.code))) throw error;
+    });
+  }
+
   /** Asks for a whole table; its rows go to the listener as they come. */
   dump(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
     return this.request(type, dumpFlag, header, attributes);
@@ -129,6 +140,9 @@ export class RouteNetlink {
     });
   }
 }
+
+/** How the kernel says that there is nothing to delete: of an object, a route, a device, an address. */
+const absences: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENODEV', 'ENXIO', 'EADDRNOTAVAIL']);
 
 /** NLM_F_ROOT | NLM_F_MATCH. */
 const dumpFlag = 0x300;

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { endWithUs } from './guard.js';
 
 /** What a program may say: the rest of a longer line, and further lines, are dropped. */
 const bounds = { lines: 100, characters: 1000 };
@@ -40,6 +41,7 @@ export class Program {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child = child;
+    endWithUs(child);
     // A program that does not read its input is none the worse for it.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

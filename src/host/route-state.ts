@@ -1,7 +1,16 @@
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
-import { defaultRoute, ourProtocol, type ProxyEntry, type Route, type RouteView } from '../vif/ip.js';
-import type { LinkView } from '../vif/observed.js';
-import { family, ifa, iffUp, ifla, rtm } from './link-state.js';
+import { vifName } from '../vif/id.js';
+import {
+  type DesiredRoute,
+  defaultRoute,
+  ourMetric,
+  ourProtocol,
+  type ProxyEntry,
+  type Route,
+  type RouteView,
+} from '../vif/ip.js';
+import { type LinkView, vifOfLink } from '../vif/observed.js';
+import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
 import { type NetlinkMessage, parseAttributes } from './netlink-format.js';
 
 // Numbers of linux/rtnetlink.h, linux/neighbour.h and linux/netconf.h.
@@ -22,11 +31,14 @@ interface KnownRoute extends Route {
 }
 
 /**
- * Our routes, neighbour and proxy entries, and the default routes, that a sequence of rtnetlink messages tells of.
+ * Routes of the main table, neighbour and proxy entries as far as vifs depend on them, that a sequence of rtnetlink messages tells of.
  *
- * The kernel removes much without a word: IPv4 routes when their device goes down or their source address goes
- * (fib_table_flush), and proxy entries when their device goes down (pneigh_ifdown). Whatever may be gone is forgotten
- * here: to put a thing back that is still there does no harm.
+ * Of the routes of others those are kept that can stand before one of ours: default routes, all to hosts and small
+ * networks, and any to a network that ours lead to. A full routing table of the Internet is not.
+ *
+ * The kernel removes much without a word: IPv4 routes when their device goes down or their source address is no longer
+ * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
+ * Whatever may be gone is forgotten here: to put a thing back that is still there does no harm.
  */
 export class RouteState implements RouteView {
   readonly #links: LinkView;
@@ -35,7 +47,7 @@ export class RouteState implements RouteView {
   #neighbours = new Map<number, Map<string, string>>();
   #proxies = new Map<string, ProxyEntry>();
 
-  /** @param links names the devices */
+  /** @param links names the devices, and tells which have an address */
   constructor(links: LinkView) {
     this.#links = links;
   }
@@ -44,8 +56,17 @@ export class RouteState implements RouteView {
     return this.#routes.get(formatNetwork(network))?.find(({ ours }) => ours);
   }
 
+  before(network: Network): Route | undefined {
+    const others = this.#routes.get(formatNetwork(network))?.filter(({ ours }) => !ours) ?? [];
+    return others.filter(({ metric }) => metric < ourMetric).sort((a, b) => a.metric - b.metric)[0];
+  }
+
   onDevice(index: number): Route[] {
     return this.#where(({ device, ours }) => ours && device === index);
+  }
+
+  ours(): Route[] {
+    return this.#where(({ ours }) => ours);
   }
 
   defaultDevice(version: 4 | 6): number | undefined {
@@ -68,7 +89,7 @@ export class RouteState implements RouteView {
       case rtm.delLink:
         return data.readUInt8(0) === family.unspec ? this.#applyLink(data, type === rtm.delLink) : [];
       case rtm.delAddr:
-        return data.readUInt8(0) === family.inet ? this.#addressGone(data) : [];
+        return this.#addressGone(data);
       case rtmRoute.add:
       case rtmRoute.delete:
         return this.#applyRoute(data, type === rtmRoute.add, (flags & replace) !== 0);
@@ -81,7 +102,29 @@ export class RouteState implements RouteView {
     }
   }
 
-  /** What a request of ours did, which the kernel does not announce to us. */
+  /** A request of ours has made this route, and replaced what had its network and metric. */
+  setRoute(index: number, { to, source }: DesiredRoute): void {
+    const key = formatNetwork(to);
+    const others = (this.#routes.get(key) ?? []).filter(({ metric, ours }) => !ours && metric !== ourMetric);
+    const route = {
+      key: routeKey(ourMetric, index, ''),
+      to,
+      device: index,
+      metric: ourMetric,
+      source,
+      ours: true,
+    };
+    this.#keep(key, [...others, route]);
+  }
+
+  /** A request of ours has deleted our route to a network by this device. */
+  deleteRoute(index: number, to: Network): void {
+    const key = formatNetwork(to);
+    const left = (this.#routes.get(key) ?? []).filter(({ ours, device }) => !ours || device !== index);
+    this.#keep(key, left);
+  }
+
+  /** A request of ours has made, changed or deleted this entry; not announced, for we do not listen to neighbours. */
   setNeighbour(index: number, { address }: Network, mac: string | undefined): void {
     const of = this.#neighbours.get(index) ?? new Map<string, string>();
     this.#neighbours.set(index, of);
@@ -89,17 +132,35 @@ export class RouteState implements RouteView {
     else of.set(address, mac);
   }
 
-  /** What a request of ours did, which the kernel does not announce to anybody. */
-  setProxy(proxy: ProxyEntry, there: boolean): void {
-    const key = `${proxy.device} ${proxy.address.address}`;
-    if (there) this.#proxies.set(key, proxy);
-    else this.#proxies.delete(key);
+  /** A request of ours has made this entry; the kernel announces proxy entries to no socket. */
+  setProxy(proxy: ProxyEntry): void {
+    this.#proxies.set(proxyKey(proxy.device, proxy.address), proxy);
+  }
+
+  /** A request of ours has deleted this entry. */
+  deleteProxy(device: number, address: Network): void {
+    this.#proxies.delete(proxyKey(device, address));
   }
 
   /** Takes over what another sequence of messages, a newer one, told of neighbour and proxy entries. */
   takeNeighbours(other: RouteState): void {
+    other.takeOwners(this);
     this.#neighbours = other.#neighbours;
     this.#proxies = other.#proxies;
+  }
+
+  /**
+   * Gives each proxy entry its owner, which the kernel does not keep: the one that is noted in an older state, else the
+   * vif to which our route to the address leads.
+   */
+  takeOwners(older: RouteState): void {
+    for (const [key, proxy] of this.#proxies) {
+      const device = this.to(proxy.address)?.device ?? older.to(proxy.address)?.device;
+      const link = device === undefined ? undefined : this.#links.byIndex(device);
+      const vif = link && vifOfLink(link);
+      const owner = older.#proxies.get(key)?.owner ?? (vif && vifName(vif));
+      this.#proxies.set(key, { ...proxy, owner });
+    }
   }
 
   #where(test: (route: KnownRoute) => boolean): KnownRoute[] {
@@ -118,16 +179,47 @@ export class RouteState implements RouteView {
     if (gone || mac === undefined) this.#macs.delete(index);
     else this.#macs.set(index, mac);
     if (!down) return [];
-    for (const proxy of this.proxies()) if (proxy.device === index) this.setProxy(proxy, false);
+    for (const { device, address } of this.proxies()) if (device === index) this.deleteProxy(device, address);
     return this.#forget(({ device }) => device === index);
   }
 
+  /**
+   * What goes with an address, of which the kernel does not tell. IPv4: with the last one of a device all its routes, neighbour
+   * and proxy entries (fib_disable_ip, arp_ifdown); with the last device that has the address all routes from it
+   * (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc), and with the link-local address,
+   * which goes when IPv6 is switched off there, neighbour and proxy entries.
+   */
   #addressGone(data: Buffer): string[] {
-    let gone: string | undefined;
-    parseAttributes(data.subarray(8), ({ type, data: value }) => {
-      if (type === ifa.local) gone = format(4, value);
-    });
-    return this.#forget(({ source }) => source !== undefined && source === gone);
+    const gone = decodeAddress(data);
+    if (gone === undefined) return [];
+    const { index, network } = gone;
+    if (network.family === 6) {
+      if (network.address.startsWith('fe80:')) this.#forgetNeighbours(index, 6);
+      return this.#forget(({ source, device }) => source === network.address && device === index);
+    }
+    const isGone = (device: number, held: Network): boolean =>
+      device === index && held.address === network.address && held.prefix === network.prefix;
+    const left = [...this.#links.all()].filter((link) =>
+      link.addresses.some((held) => held.family === 4 && !isGone(link.index, held)),
+    );
+    const isLastOfDevice = !left.some((link) => link.index === index);
+    const isLastOfAddress = !left.some((link) =>
+      link.addresses.some((held) => held.address === network.address && !isGone(link.index, held)),
+    );
+    if (isLastOfDevice) this.#forgetNeighbours(index, 4);
+    return this.#forget(
+      ({ to, source, device }) =>
+        to.family === 4 &&
+        ((isLastOfDevice && device === index) || (isLastOfAddress && source === network.address)),
+    );
+  }
+
+  #forgetNeighbours(index: number, family: 4 | 6): void {
+    const of = this.#neighbours.get(index);
+    for (const address of of?.keys() ?? []) if (isOf(family, address)) of?.delete(address);
+    for (const { device, address } of this.proxies()) {
+      if (device === index && address.family === family) this.deleteProxy(device, address);
+    }
   }
 
   #forget(test: (route: KnownRoute) => boolean): string[] {
@@ -155,18 +247,21 @@ export class RouteState implements RouteView {
     if (route === undefined) return [];
     const key = formatNetwork(route.to);
     const known = this.#routes.get(key) ?? [];
+    if (!isWorthKeeping(route) && !known.some(({ ours }) => ours)) return [];
     const going = known.filter(
       (other) => other.key === route.key || (added && replaced && other.metric === route.metric),
     );
     const left = known.filter((other) => !going.includes(other));
     if (added) left.push(route);
     this.#keep(key, left);
-    return [route, ...going].flatMap((one) => this.#namesOf(one));
+    const ours = known.filter((other) => other.ours && !going.includes(other));
+    return [route, ...going, ...ours].flatMap((one) => this.#namesOf(one));
   }
 
-  #namesOf({ device, ours }: Route): string[] {
+  #namesOf({ device, ours, to }: Route): string[] {
+    if (!ours) return to.prefix === 0 ? [defaultRoute] : [];
     const name = this.#links.byIndex(device)?.name;
-    return [...(ours ? [] : [defaultRoute]), ...(ours && name !== undefined ? [name] : [])];
+    return name === undefined ? [] : [name];
   }
 
   #applyNeighbour(data: Buffer): string[] {
@@ -184,7 +279,7 @@ export class RouteState implements RouteView {
       else if (type === nda.protocol) ours = value.readUInt8(0) === ourProtocol;
     });
     if (!ours || address === undefined) return [];
-    if (proxy) this.setProxy({ address, device: index }, true);
+    if (proxy) this.setProxy({ address, device: index, owner: undefined });
     else this.setNeighbour(index, address, mac);
     return [];
   }
@@ -199,12 +294,24 @@ export class RouteState implements RouteView {
   }
 }
 
-/** A unicast route of the main table that is ours, or a default route; undefined for any other. */
+const routeKey = (metric: number, device: number, gateway: string): string =>
+  `${metric} ${device} ${gateway}`;
+
+const proxyKey = (device: number, { address }: Network): string => `${device} ${address}`;
+
+/** The longest prefixes that a full table of the Internet has. */
+const longestOfInternet = { 4: 24, 6: 64 };
+
+const isWorthKeeping = ({ ours, to }: Route): boolean =>
+  ours || to.prefix === 0 || to.prefix > longestOfInternet[to.family];
+
+/** A route of the main table: where it leads, device 0 for one that refuses; undefined for any other. */
 function decodeRoute(data: Buffer): KnownRoute | undefined {
   const version = versionOf(data.readUInt8(0));
   const prefix = data.readUInt8(1);
-  const ours = data.readUInt8(5) === ourProtocol;
-  if (version === undefined || data.readUInt8(7) !== unicast || !(ours || prefix === 0)) return undefined;
+  const leads = data.readUInt8(7) === unicast;
+  const ours = data.readUInt8(5) === ourProtocol && leads;
+  if (version === undefined || (prefix === 0 && !leads)) return undefined;
   let table = data.readUInt8(4);
   let device = 0;
   let metric = 0;
@@ -222,9 +329,17 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
     else if (type === rta.prefsrc) source = format(version, value);
   });
   if (table !== tableMain) return undefined;
-  const key = `${metric} ${device} ${gateway}`;
-  return { key, to: { family: version, address, prefix }, device, metric, source, ours };
+  return {
+    key: routeKey(metric, device, gateway),
+    to: { family: version, address, prefix },
+    device,
+    metric,
+    source,
+    ours,
+  };
 }
+
+const isOf = (family: 4 | 6, address: string): boolean => address.includes(':') === (family === 6);
 
 const versionOf = (number: number): 4 | 6 | undefined =>
   number === family.inet ? 4 : number === family.inet6 ? 6 : undefined;

@@ -1,7 +1,7 @@
 import { addressBytes, type Network } from '../vif/address.js';
 import { type DesiredRoute, ourMetric, ourProtocol } from '../vif/ip.js';
 import { family, ifa, rtm } from './link-state.js';
-import { NetlinkError, type RouteNetlink } from './netlink.js';
+import type { RouteNetlink } from './netlink.js';
 import { AttrStream, putU32 } from './netlink-format.js';
 import {
   nda,
@@ -46,16 +46,23 @@ export class Routes {
     await this.#netlink.request(rtm.newAddr, create | replace, header, attributes);
   }
 
-  /** Makes our route to a network lead to this device, wherever it led before. @throws NetlinkError */
-  async setRoute(index: number, { to, source }: DesiredRoute): Promise<void> {
+  /**
+   * Makes our route to a network lead to this device, wherever it led before. It is noted here: a route that was there
+   * already is answered with success and announced to no socket (fib_table_insert: NLM_F_REPLACE of an equal one).
+   * @throws NetlinkError
+   */
+  async setRoute(index: number, route: DesiredRoute): Promise<void> {
+    const { to, source } = route;
     const attributes = routeAttributes(index, to);
     if (source !== undefined) attributes.push(rta.prefsrc, addressBytes({ ...to, address: source }));
     await this.#netlink.request(rtmRoute.add, create | replace, routeHeader(to), attributes);
+    for (const state of this.#states()) state.setRoute(index, route);
   }
 
   /** @throws NetlinkError */
   async deleteRoute(index: number, to: Network): Promise<void> {
-    await this.#netlink.request(rtmRoute.delete, 0, routeHeader(to), routeAttributes(index, to));
+    await this.#netlink.remove(rtmRoute.delete, routeHeader(to), routeAttributes(index, to));
+    for (const state of this.#states()) state.deleteRoute(index, to);
   }
 
   /** A permanent entry, or none. @throws NetlinkError */
@@ -63,24 +70,24 @@ export class Routes {
     const attributes = neighbourAttributes(address);
     if (mac !== undefined) attributes.push(nda.lladdr, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     const header = neighbourHeader(index, address, 0);
-    if (mac === undefined) await this.#netlink.request(rtmNeigh.delete, 0, header, attributes).catch(absent);
+    if (mac === undefined) await this.#netlink.remove(rtmNeigh.delete, header, attributes);
     else await this.#netlink.request(rtmNeigh.add, create | replace, header, attributes);
     for (const state of this.#states()) state.setNeighbour(index, address, mac);
   }
 
-  /** @throws NetlinkError */
-  async setProxy(index: number, address: Network, there: boolean): Promise<void> {
+  /** A proxy entry that belongs to this vif. @throws NetlinkError */
+  async setProxy(index: number, address: Network, owner: string): Promise<void> {
     const header = neighbourHeader(index, address, ntfProxy);
-    const attributes = neighbourAttributes(address);
-    if (there) await this.#netlink.request(rtmNeigh.add, create | replace, header, attributes);
-    else await this.#netlink.request(rtmNeigh.delete, 0, header, attributes).catch(absent);
-    for (const state of this.#states()) state.setProxy({ address, device: index }, there);
+    await this.#netlink.request(rtmNeigh.add, create | replace, header, neighbourAttributes(address));
+    for (const state of this.#states()) state.setProxy({ address, device: index, owner });
   }
-}
 
-/** For `catch`: what is to be deleted may be gone, of which the kernel tells nobody. */
-function absent(error: unknown): void {
-  if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+  /** @throws NetlinkError */
+  async deleteProxy(index: number, address: Network): Promise<void> {
+    const header = neighbourHeader(index, address, ntfProxy);
+    await this.#netlink.remove(rtmNeigh.delete, header, neighbourAttributes(address));
+    for (const state of this.#states()) state.deleteProxy(index, address);
+  }
 }
 
 const familyOf = ({ family: version }: Network): number => (version === 4 ? family.inet : family.inet6);

@@ -132,9 +132,8 @@ export class Scripts {
     try {
       return await trustedExecutable(file, this.#options.directories());
     } catch (error) {
-      throw new OperationError('run script', file, (error as Error).message, {
+      throw new OperationError('script-untrusted', 'run script', file, (error as Error).message, {
         waits: false,
-        kind: 'script',
       });
     }
   }

@@ -1,32 +1,19 @@
 import type { Logger } from 'pino';
+import type { EventsPort } from '../reconcile/ports.js';
 import { type VifId, vifName } from '../vif/id.js';
-import type { ErrorKind } from '../vif/problem.js';
+import type { EventDetail, EventKind } from '../vif/vif-event.js';
 
-/** What can happen to a vif, with the constant message of its log line and the level it is worth. */
-export const eventKinds = {
+/** The constant message of each kind's log line, and the level it is worth. */
+export const eventKinds: Readonly<Record<EventKind, { message: string; level: 'info' | 'warn' }>> = {
   attached: { message: 'vif attached', level: 'info' },
   adopted: { message: 'vif adopted', level: 'info' },
   repaired: { message: 'vif repaired', level: 'warn' },
   updated: { message: 'vif updated', level: 'info' },
+  degraded: { message: 'vif degraded', level: 'warn' },
+  recovered: { message: 'vif no longer degraded', level: 'info' },
   failed: { message: 'vif not attached', level: 'warn' },
   removed: { message: 'vif removed', level: 'info' },
-} as const;
-
-export type EventKind = keyof typeof eventKinds;
-
-/** What a log line about a vif carries besides its message. Undefined fields are left out. */
-export interface EventDetail {
-  readonly topology?: string | undefined;
-  readonly bridge?: string | undefined;
-  readonly vifname?: string | undefined;
-  readonly mtu?: number | undefined;
-  /** From the event that made it possible to the status written, in ms. */
-  readonly ms?: number | undefined;
-  readonly error?: string | undefined;
-  readonly errorKind?: ErrorKind | undefined;
-  /** The changes made, as commands. */
-  readonly actions?: readonly string[] | undefined;
-}
+};
 
 export interface VifEvent extends EventDetail {
   /** ISO 8601. */
@@ -64,7 +51,7 @@ interface History {
 }
 
 /** What happened to each vif: told to the log, kept for `vifd events`, and passed on to those who follow. */
-export class Events {
+export class Events implements EventsPort {
   readonly #log: Logger;
   readonly #histories = new Map<string, History>();
   readonly #followers = new Set<(event: VifEvent) => void>();

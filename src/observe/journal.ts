@@ -1,5 +1,6 @@
 import { journalSend } from 'node-libsystemd';
-import { type EventDetail, where } from './events.js';
+import type { EventDetail } from '../vif/vif-event.js';
+import { where } from './events.js';
 
 /** Syslog priorities of pino's levels (sd-daemon(3)). */
 const priorities: Readonly<Record<string, number>> = {
@@ -20,6 +21,7 @@ const messageIds: Readonly<Record<string, string>> = {
   'vif attached': '02feb0ab7eea46038efb5452ff7e4c88',
   'vif adopted': '7d895a861ee94f83adf079702491284e',
   'vif repaired': 'db97cc391c5e4297a0489d48346d93f4',
+  'vif degraded': '3b6e0a52c1f84d0f9a1d7d0c4e8b52f7',
   'vif not attached': '5deba6f69fd946e0bd405353c98a2ef2',
   'vif removed': '95dbe655ad7641a9b761c5641994258f',
   'xenstore lost': 'd7005591d9894617b0e2f048174d3675',
@@ -31,6 +33,7 @@ const fieldNames: Readonly<Record<string, string>> = {
   domid: 'XEN_DOMID',
   devid: 'XEN_DEVID',
   errorKind: 'ERROR_KIND',
+  errorCode: 'ERROR_CODE',
 };
 
 /** A line of our log, as pino wrote it. */
@@ -65,7 +68,7 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, ms, error, err, actions, leftOut, script, line } = record;
+  const { msg, vif, ms, error, err, actions, missing, leftOut, script, line } = record;
   const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // An error names its vif itself.
@@ -80,6 +83,7 @@ function sentence(record: LogRecord): string {
   const tail = [
     why === undefined ? '' : `: ${why}`,
     Array.isArray(actions) ? `: ${actions.join('; ')}` : '',
+    Array.isArray(missing) ? `: ${missing.join('; ')}` : '',
     leftOut === undefined ? '' : ` (${leftOut} lines about it left out before)`,
   ];
   return words.join(' ') + tail.join('');

@@ -1,6 +1,6 @@
 import { isJournal } from 'node-libsystemd';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { journalStream } from './journal.js';
 
 /**

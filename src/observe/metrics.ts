@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Listen } from '../config.js';
-import type { VifPhase } from '../reconcile/vif-record.js';
-import { topologyNames } from '../topology/topology.js';
-import { errorKinds } from '../vif/problem.js';
+import type { Listen } from '../config/network-kinds.js';
+import { type ErrorCode, errorCodes } from '../vif/error-codes.js';
+import { topologyNames } from '../vif/policy.js';
+import type { VifPhase } from '../vif/vif-status.js';
 import type { VifEvent } from './events.js';
 
 /** What the metrics are read from when they are asked for. */
@@ -149,26 +149,29 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
   });
   const events = new Counter({
     name: 'vifd_events_total',
-    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, failed, removed',
+    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, degraded, recovered, failed, removed',
     labelNames: ['kind', 'topology'],
     registers,
   });
   const errors = new Counter({
     name: 'vifd_errors_total',
-    help: 'Errors that kept vifs from being attached, by what they are about',
-    labelNames: ['kind'],
+    help: 'Errors that kept vifs from being attached, by what they are about and which they are',
+    labelNames: ['kind', 'code'],
     registers,
   });
   // All series from the start: rate() and increase() see nothing in one that begins with a 1.
-  for (const kind of errorKinds) errors.inc({ kind }, 0);
+  for (const code of Object.keys(errorCodes) as ErrorCode[]) {
+    errors.inc({ kind: errorCodes[code].kind, code }, 0);
+  }
   for (const topology of [...topologyNames, 'script']) {
     attach.zero({ topology });
     for (const kind of ['attached', 'adopted', 'repaired', 'updated']) events.inc({ kind, topology }, 0);
   }
-  for (const kind of ['failed', 'removed']) events.inc({ kind, topology: 'none' }, 0);
-  return ({ kind, topology = 'none', ms, errorKind }) => {
+  for (const kind of ['degraded', 'recovered', 'failed', 'removed'])
+    events.inc({ kind, topology: 'none' }, 0);
+  return ({ kind, topology = 'none', ms, errorKind, errorCode }) => {
     events.inc({ kind, topology });
-    if (errorKind !== undefined) errors.inc({ kind: errorKind });
+    if (errorKind !== undefined && errorCode !== undefined) errors.inc({ kind: errorKind, code: errorCode });
     if (kind === 'attached' && ms !== undefined) attach.observe({ topology }, ms / 1000);
   };
 

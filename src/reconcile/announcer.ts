@@ -1,17 +1,17 @@
-import type { HookEvent, Hooks } from '../host/hooks.js';
-import type { EventDetail, Events } from '../observe/events.js';
 import { formatNetwork } from '../vif/address.js';
 import type { Link } from '../vif/observed.js';
 import type { Action } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
+import type { EventDetail } from '../vif/vif-event.js';
+import type { EventsPort, HookEvent, HooksPort } from './ports.js';
 import type { VifRecord } from './vif-record.js';
 
 /** Tells people and programs what became of a vif, and only what is news. */
 export class Announcer {
-  readonly #events: Events;
-  readonly #hooks: Hooks;
+  readonly #events: EventsPort;
+  readonly #hooks: HooksPort;
 
-  constructor(events: Events, hooks: Hooks) {
+  constructor(events: EventsPort, hooks: HooksPort) {
     this.#events = events;
     this.#hooks = hooks;
   }
@@ -30,8 +30,8 @@ export class Announcer {
     actions: readonly Action[],
   ): void {
     const now = JSON.stringify(wanted);
-    const changed = now !== record.wanted;
-    record.wanted = now;
+    const changed = now !== record.lastDesired;
+    record.lastDesired = now;
     if (how === 'new') this.#events.tell('attached', record.id, detail);
     else if (how === 'adopt') {
       const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
@@ -50,7 +50,7 @@ export class Announcer {
     bridge: string | undefined,
     adopted: boolean,
   ): void {
-    const told = record.told;
+    const told = record.lastHookEvent;
     const now: HookEvent = {
       event: told === undefined ? 'attach' : 'update',
       vif: record.name,
@@ -62,7 +62,7 @@ export class Announcer {
       netdev: link.name,
       mtu: link.mtu,
     };
-    record.told = now;
+    record.lastHookEvent = now;
     // Who attached it told of it then, or there were no hooks: the daemon's restart is no news.
     if (adopted) return;
     if (told === undefined || JSON.stringify({ ...told, event: now.event }) !== JSON.stringify(now)) {
@@ -72,7 +72,7 @@ export class Announcer {
 
   /** Tells the hooks that it is off the network, if they have been told that it was on it. */
   detached(record: VifRecord): void {
-    if (record.told !== undefined) this.#hooks.call({ ...record.told, event: 'detach' });
-    record.told = undefined;
+    if (record.lastHookEvent !== undefined) this.#hooks.call({ ...record.lastHookEvent, event: 'detach' });
+    record.lastHookEvent = undefined;
   }
 }

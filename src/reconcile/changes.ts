@@ -1,20 +1,22 @@
 import type { Logger } from 'pino';
-import type { Host } from '../host/host.js';
-import { type Action, plan } from '../vif/plan.js';
+import { type Action, isolate } from '../vif/plan.js';
 import { printAction } from '../vif/print.js';
+import { asOperationError, ChangedMeanwhile, type OperationError } from '../vif/problem.js';
+import type { Step } from './next.js';
+import type { HostPort } from './ports.js';
 import { fields, type VifRecord } from './vif-record.js';
 
-/** What is done to the host for a vif. */
+/** Performs the changes of a step. */
 export class Changes {
-  readonly #host: Host;
+  readonly #host: HostPort;
   readonly #log: Logger;
 
-  constructor(host: Host, log: Logger) {
+  constructor(host: HostPort, log: Logger) {
     this.#host = host;
     this.#log = log;
   }
 
-  /** Performs a plan, up to the first error. @throws OperationError */
+  /** Performs actions in order, up to the first error. @throws OperationError */
   async perform(record: VifRecord, actions: readonly Action[]): Promise<void> {
     for (const action of actions) {
       this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
@@ -22,21 +24,33 @@ export class Changes {
     }
   }
 
-  /** What a plan says once the script before it has been undone, which nobody can know the doings of. */
-  async undoScript(record: VifRecord, look: () => Action[]): Promise<Action[]> {
-    const actions = look();
-    if (actions[0]?.kind !== 'undo-script') return actions;
-    await this.perform(record, actions.slice(0, 1));
-    return look();
+  /**
+   * Performs actions that take a vif off, all of them: one that fails keeps nothing else on the machine.
+   * @returns the first error
+   */
+  async performAll(record: VifRecord, actions: readonly Action[]): Promise<OperationError | undefined> {
+    let first: OperationError | undefined;
+    for (const action of actions) {
+      await this.perform(record, [action]).catch((error: unknown) => {
+        // What is left then is planned anew.
+        if (!(error instanceof ChangedMeanwhile))
+          first ??= asOperationError(error, 'internal', 'run', printAction(action));
+      });
+    }
+    return first;
   }
 
-  /** Takes off the host what is there for a vif. netback may take the netdev away meanwhile, and then less is left. */
-  async withdraw(record: VifRecord): Promise<void> {
-    try {
-      await this.perform(record, plan(record.id, undefined, this.#host.observe()));
-    } catch (error) {
-      if (this.#host.observe().links.ofVif(record.id) !== undefined) throw error;
-      await this.perform(record, plan(record.id, undefined, this.#host.observe()));
-    }
+  /** Takes a vif off the network that could not be held to its addresses; nothing when its filter is in place. */
+  async isolate(record: VifRecord, { verdict }: Step): Promise<Action[]> {
+    const name = verdict.kind === 'attach' ? verdict.desired.name : undefined;
+    const filter =
+      verdict.kind === 'attach'
+        ? verdict.desired.filter
+        : verdict.kind === 'script'
+          ? verdict.filter
+          : undefined;
+    const actions = isolate(record.id, filter, this.#host.observe(), name);
+    await this.perform(record, actions);
+    return actions;
   }
 }

@@ -1,187 +1,214 @@
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
-import type { Backend } from '../host/backend.js';
-import type { Host } from '../host/host.js';
-import type { EventDetail, Events } from '../observe/events.js';
-import { bridgeOf, decide, type Verdict } from '../vif/desired.js';
-import type { VifId } from '../vif/id.js';
-import { netdevMissing, pending } from '../vif/pending.js';
-import { type Action, isolate, plan } from '../vif/plan.js';
+import { bridgeOf } from '../vif/desired.js';
+import type { ObservedState } from '../vif/observed.js';
+import { type Action, plan } from '../vif/plan.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { printAction } from '../vif/print.js';
-import { asOperationError, OperationError } from '../vif/problem.js';
+import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../vif/problem.js';
+import type { EventDetail } from '../vif/vif-event.js';
 import type { Announcer } from './announcer.js';
 import { Changes } from './changes.js';
+import { next, type Step } from './next.js';
 import { Outcomes } from './outcomes.js';
-import { ScriptLook } from './script-look.js';
+import type { BackendPort, Clock, EventsPort, HostPort } from './ports.js';
 import { fields, type VifRecord } from './vif-record.js';
 
 /** What a look needs of the machine and of those who keep the records. */
 export interface LookParts {
-  readonly backend: Backend;
-  readonly host: Host;
+  readonly backend: BackendPort;
+  readonly host: HostPort;
   readonly log: Logger;
-  readonly events: Events;
+  readonly events: EventsPort;
   readonly announcer: Announcer;
+  readonly clock: Clock;
   /** Has the vif looked at again; `stale`: what xenstore says is to be read again first. */
-  readonly mark: (id: VifId, options?: { stale: boolean }) => void;
+  readonly mark: (record: VifRecord, options?: { stale: boolean }) => void;
+  /** What has happened up to now is answered by the look that is under way. */
+  readonly answered: (record: VifRecord) => void;
   /** There is nothing left to know of the vif. */
   readonly forget: (record: VifRecord) => void;
-  /** xenstore is gone, or empty: nobody can be told anything, and nothing follows from what is missing. */
+  /** xenstore is gone, or empty: nothing can be told, and nothing follows from what is missing. */
   readonly lost: (error: unknown) => void;
 }
 
-/** A look at one vif: read, decide, plan, perform, verify, report. */
+/**
+ * Changes in a row before a look gives up: of a script that is undone first, of the vif, and of what has come to be wanted
+ * while that was done.
+ */
+const mostRounds = 4;
+
+/** A look at one vif: read, then step by step until nothing is left to change, then report. */
 export class Look {
-  config: Config;
+  config: VifPolicy;
   /** Looks taken so far. */
   taken = 0;
-  readonly #backend: Backend;
-  readonly #host: Host;
-  readonly #log: Logger;
-  readonly #events: Events;
-  readonly #announcer: Announcer;
-  readonly #mark: LookParts['mark'];
-  readonly #forget: LookParts['forget'];
-  readonly #lost: LookParts['lost'];
+  readonly #parts: LookParts;
   readonly #changes: Changes;
   readonly #outcomes: Outcomes;
-  readonly #scripts: ScriptLook;
 
-  constructor(config: Config, parts: LookParts) {
+  constructor(config: VifPolicy, parts: LookParts) {
     this.config = config;
-    this.#backend = parts.backend;
-    this.#host = parts.host;
-    this.#log = parts.log;
-    this.#events = parts.events;
-    this.#announcer = parts.announcer;
-    this.#mark = parts.mark;
-    this.#forget = parts.forget;
-    this.#lost = parts.lost;
-    const changes = new Changes(parts.host, parts.log);
-    const outcomes = new Outcomes(parts);
-    this.#changes = changes;
-    this.#outcomes = outcomes;
-    this.#scripts = new ScriptLook({ ...parts, changes, outcomes });
+    this.#parts = parts;
+    this.#changes = new Changes(parts.host, parts.log);
+    this.#outcomes = new Outcomes(parts);
   }
 
   /** Looks at one vif and makes it what it should be. Never rejects: what goes wrong is that vif's own trouble. */
   async at(record: VifRecord): Promise<void> {
-    const since = record.markedAt ?? performance.now();
-    record.markedAt = undefined;
+    const { backend, clock, log } = this.#parts;
+    const since = record.markedAt ?? clock.now();
     record.sleep();
+    record.retryAt = 0;
     this.taken++;
-    this.#log.trace(fields(record), 'look');
+    log.trace(fields(record), 'look');
     try {
-      if (record.stale) {
+      await this.#tryAt(record, since);
+    } catch (error) {
+      record.mustReread = true;
+      if (backend.isLoss(error)) this.#parts.lost(error);
+      else log.error({ ...fields(record), err: error }, 'vif not looked at');
+    }
+  }
+
+  /** @throws when xenstore is lost */
+  async #tryAt(record: VifRecord, since: number): Promise<void> {
+    const { backend } = this.#parts;
+    try {
+      if (record.mustReread) {
         // Before reading: what happens during the read makes it stale again.
-        record.stale = false;
-        record.snapshot = await this.#backend.read(record.id);
+        record.mustReread = false;
+        record.snapshot = await backend.read(record.id);
       }
       await this.#follow(record, since);
     } catch (error) {
-      record.stale = true;
-      if (this.#backend.isLoss(error)) return this.#lost(error);
-      await this.#outcomes
-        .failed(record, asOperationError(error, 'attach', record.name, this.#backend.kindOf(error)))
-        .catch((reportError) =>
-          this.#log.error({ ...fields(record), err: reportError }, 'vif status not written'),
-        );
+      if (backend.isLoss(error)) throw error;
+      // Events that came up to here are of what was tried in vain; those of xenstore are not.
+      if (!record.mustReread) this.#parts.answered(record);
+      record.mustReread = true;
+      const failure = asOperationError(error, backend.codeOf(error), 'attach', record.name);
+      await this.#outcomes.failed(record, failure);
     }
   }
 
   async #follow(record: VifRecord, since: number): Promise<void> {
-    const verdict = decide(record.snapshot, this.config, this.#host.observe());
-    if ('dependsOn' in verdict) {
-      record.dependsOn = new Set(verdict.dependsOn);
-      this.#host.attend(verdict.dependsOn);
-    }
-    if (verdict.kind !== 'await-netdev' && verdict.kind !== 'attach') record.waitingFor = undefined;
-    switch (verdict.kind) {
-      case 'attach':
-        return await this.#attach(record, verdict, since);
-      case 'script':
-        return await this.#scripts.attach(record, verdict, since);
-      case 'refuse':
-        await this.#changes.withdraw(record);
-        return await this.#outcomes.failed(record, verdict.problem);
-      case 'await-netdev':
-        return await this.#outcomes.await(
-          record,
-          netdevMissing(record.id, this.config.netdevTimeoutMs),
-          this.config.netdevTimeoutMs,
-        );
-      case 'closing':
-        return record.enter('closing');
-      case 'remove':
-        return await this.#remove(record, verdict.directory);
+    const done: Action[] = [];
+    let failure: OperationError | undefined;
+    for (let round = 1; ; round++) {
+      const step = this.#next(record, done.length === 0);
+      if (step.kind === 'start-script') {
+        if (!(await this.#startScript(record, step))) return;
+        done.push(step.action);
+      } else if (step.kind === 'change') {
+        if (round > mostRounds) {
+          await this.#changes.isolate(record, step);
+          throw failure ?? stillToDo(record, step.actions);
+        }
+        if (step.verdict.kind === 'attach' || step.verdict.kind === 'script') {
+          if (!(await this.#attach(record, step))) return;
+        } else {
+          failure = await this.#changes.performAll(record, step.actions);
+        }
+        done.push(...step.actions);
+        record.changed();
+      } else {
+        return await this.#finish(record, step, done, since);
+      }
     }
   }
 
-  async #attach(
-    record: VifRecord,
-    { topology, desired }: Verdict & { kind: 'attach' },
-    since: number,
-  ): Promise<void> {
-    const look = () => plan(record.id, desired, this.#host.observe());
-    const devices = () => {
-      const { links } = this.#host.observe();
-      return `${links.ofVif(record.id)?.index} ${links.byName(desired.link.master ?? '')?.index}`;
-    };
-    const before = devices();
-    const actions = await this.#changes.undoScript(record, look);
+  /** The next step; from here on whatever comes is news. */
+  #next(record: VifRecord, isFirst: boolean): Step {
+    const { host } = this.#parts;
+    const { id, snapshot } = record;
+    const step = next({ id, snapshot, isNew: record.isNew && isFirst }, this.config, host.observe());
+    if (!record.mustReread) this.#parts.answered(record);
+    if ('dependsOn' in step.verdict) {
+      record.dependsOn = new Set(step.verdict.dependsOn);
+      host.attend(step.verdict.dependsOn);
+    }
+    const waits = step.kind === 'wait' || step.kind === 'change' || step.kind === 'attached';
+    if (!waits) record.waitingFor = undefined;
+    return step;
+  }
+
+  /** @returns false when the netdev or its bridge went meanwhile, so that what failed is not worth a word */
+  async #attach(record: VifRecord, step: Step & { kind: 'change' }): Promise<boolean> {
+    const { host } = this.#parts;
+    const before = devicesOf(record, step, host.observe());
     try {
-      await this.#changes.perform(record, actions);
-      let left = look();
-      if (left.length > 0) {
-        // More was wanted by the time this was done: Open vSwitch's database came up, say. What we do in vain stays.
-        actions.push(...left);
-        await this.#changes.perform(record, left);
-        left = look();
-      }
-      if (left.length > 0) {
-        throw new OperationError(
-          'attach',
-          record.name,
-          `still to do afterwards: ${left.map(printAction).join('; ')}`,
-          { waits: false, kind: 'kernel' },
-        );
-      }
+      await this.#changes.perform(record, step.actions);
+      return true;
     } catch (error) {
-      // The netdev or its bridge went while we worked on it, perhaps with another in its place already: whatever that
-      // broke is not worth a word. Some of a netdev goes before the kernel says that it does.
-      await this.#host.settled().catch(() => undefined);
-      const verdict = decide(record.snapshot, this.config, this.#host.observe());
-      if (verdict.kind !== 'attach' || devices() !== before) return this.#mark(record.id, { stale: true });
-      // Fail closed: whoever could not be held to his addresses must not stay on the network.
-      await this.#changes.perform(
-        record,
-        isolate(record.id, desired.filter, this.#host.observe(), desired.name),
-      );
+      // It was planned for a machine that is another by now; the next step is for this one.
+      if (error instanceof ChangedMeanwhile) return true;
+      // Some of a netdev goes before the kernel says that it does.
+      await host.settled().catch(() => undefined);
+      const now = this.#next(record, false).verdict.kind;
+      if (now !== step.verdict.kind || devicesOf(record, step, host.observe()) !== before) {
+        this.#parts.mark(record, { stale: true });
+        return false;
+      }
+      // Fail closed: a vif that could not be held to its addresses must not stay on the network.
+      const isolated = await this.#changes.isolate(record, step);
+      if (isolated.length > 0 && now === 'script') {
+        // An operator's script may have done anything; it is undone, and run anew afterwards.
+        await this.#changes.performAll(record, plan(record.id, undefined, host.observe()));
+      }
       throw error;
     }
-    const link = this.#host.observe().links.ofVif(record.id);
-    if (link === undefined) return this.#mark(record.id, { stale: true });
+  }
 
-    const timeout = this.config.netdevTimeoutMs;
-    const missing = pending(record.id, record.snapshot, desired, this.#host.observe(), timeout);
-    if (missing !== undefined) {
-      record.attachingSince ??= since;
-      return missing.patient
-        ? await this.#outcomes.await(record, missing.problem, timeout)
-        : await this.#outcomes.failed(record, missing.problem);
+  /** @returns false when the backend's directory went meanwhile */
+  async #startScript(record: VifRecord, step: Step & { kind: 'start-script' }): Promise<boolean> {
+    // Before an error is cleared: the one this would raise again must not flicker.
+    await this.#parts.host.checkScript(step.script);
+    if (!(await this.#outcomes.report(record, { kind: 'script-starts' }))) return false;
+    record.problem = undefined;
+    this.#parts.announcer.detached(record);
+    await this.#changes.perform(record, [step.action]);
+    return true;
+  }
+
+  async #finish(
+    record: VifRecord,
+    step: Exclude<Step, { kind: 'change' | 'start-script' }>,
+    done: readonly Action[],
+    since: number,
+  ): Promise<void> {
+    switch (step.kind) {
+      case 'wait':
+        if (step.verdict.kind === 'attach') record.attachingSince ??= since;
+        return await this.#outcomes.await(record, step.problem, this.config.netdevTimeoutMs);
+      case 'fail':
+        return await this.#outcomes.failed(record, step.problem);
+      case 'closing':
+        return record.enter('closing');
+      case 'remove':
+        return await this.#remove(record, step.directory);
+      case 'attached':
+        return await this.#attached(record, step, done, since);
+      case 'script':
+        return await this.#scriptStarted(record, step, done, since);
     }
+  }
+
+  async #attached(
+    record: VifRecord,
+    { verdict, link, missing }: Step & { kind: 'attached' },
+    done: readonly Action[],
+    since: number,
+  ): Promise<void> {
+    const { clock, announcer } = this.#parts;
+    const { desired, topology } = verdict;
     const began = record.attachingSince ?? since;
     record.attachingSince = undefined;
-    record.waitingFor = undefined;
-
     const { phase, snapshot } = record;
     // Filters, marks and routes that are added to what another agent has attached interrupt nothing.
-    const adopted =
-      snapshot?.hotplugStatus === 'connected' && !actions.some(({ kind }) => attaching.has(kind));
+    const adopted = snapshot?.hotplugStatus === 'connected' && !done.some(({ kind }) => attaching.has(kind));
     // Offloads cannot be seen, so they are set once more by each daemon.
-    const untouched = adopted && actions.every(({ kind }) => kind === 'set-offload');
+    const untouched = adopted && done.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#outcomes.report(record, { kind: 'attached', mtu: link.mtu }))) return;
-    const ms = Math.round((performance.now() - began) * 100) / 100;
+    const ms = Math.round((clock.now() - began) * 100) / 100;
     if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
     const detail: EventDetail = {
@@ -191,28 +218,76 @@ export class Look {
       mtu: link.mtu,
       ms,
     };
-    this.#announcer.attached(
+    const how = phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
+    // Where any MTU will do, the one it has.
+    const wanted = { ...desired, link: { ...desired.link, mtu: link.mtu } };
+    announcer.attached(record, how, wanted, detail, done);
+    this.#outcomes.lacks(record, missing, this.config.netdevTimeoutMs);
+    announcer.toHooks(record, link, topology, detail.bridge, untouched);
+  }
+
+  /** The script tells dom0 and netback by itself, so nothing is written for it unless it fails without a word. */
+  async #scriptStarted(
+    record: VifRecord,
+    { verdict, link, run, failure }: Step & { kind: 'script' },
+    done: readonly Action[],
+    since: number,
+  ): Promise<void> {
+    const { clock, announcer, host, log } = this.#parts;
+    const { script, filter } = verdict;
+    if (failure !== undefined) return await this.#outcomes.failed(record, failure);
+    if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
+      record.enter('waiting');
+      if (run.state === 'online' && record.problem === undefined) {
+        // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
+        const reason = 'it ended well but wrote no hotplug-status';
+        record.problem = problem('script-silent', 'run script', script.file, reason);
+        log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
+      }
+      return;
+    }
+    const adopted = record.isNew && !done.some(({ kind }) => kind === 'run-script');
+    const bridge = link.master === undefined ? undefined : host.observe().links.byIndex(link.master)?.name;
+    const ms = Math.round((clock.now() - since) * 100) / 100;
+    if (record.phase !== 'attached') record.attachMs = ms;
+    const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
+    record.enter('attached', undefined, 'script');
+    announcer.attached(
       record,
-      phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new',
-      // Where any MTU will do, the one it has.
-      { ...desired, link: { ...desired.link, mtu: link.mtu } },
-      detail,
-      actions,
+      how,
+      { script, filter },
+      { topology: 'script', bridge, mtu: link.mtu, ms },
+      done,
     );
-    this.#announcer.toHooks(record, link, topology, detail.bridge, untouched);
+    announcer.toHooks(record, link, 'script', bridge, adopted);
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
-    await this.#changes.withdraw(record);
-    if (directory) await this.#backend.remove(record.id);
-    this.#announcer.detached(record);
-    if (record.phase !== 'new' || directory) this.#events.tell('removed', record.id);
+    const { backend, events, announcer, forget, mark } = this.#parts;
+    if (directory) await backend.remove(record.id);
+    announcer.detached(record);
+    if (!record.isNew || directory) events.tell('removed', record.id);
     // An event that came meanwhile needs the record: the number may be in use again.
     const inUse = record.markedAt !== undefined;
-    this.#forget(record);
-    if (inUse) this.#mark(record.id, { stale: true });
+    forget(record);
+    if (inUse) mark(record, { stale: true });
   }
 }
 
 /** What makes a vif part of a network; a vif for which none of it was done had been attached before. */
 const attaching: ReadonlySet<Action['kind']> = new Set(['set-link', 'ovs-add-port', 'ovs-delete-port']);
+
+/** The indexes of the netdev and of its bridge: others while a change is made, and it was made in vain. */
+function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedState): string {
+  const bridge = verdict.kind === 'attach' ? links.byName(verdict.desired.link.master ?? '') : undefined;
+  return `${links.ofVif(record.id)?.index} ${bridge?.index}`;
+}
+
+const stillToDo = ({ name }: VifRecord, left: readonly Action[]): OperationError =>
+  new OperationError(
+    'plan-unfinished',
+    'attach',
+    name,
+    `still to do afterwards: ${left.map(printAction).join('; ')}`,
+    { waits: false },
+  );

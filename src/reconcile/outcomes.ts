@@ -1,59 +1,104 @@
-import type { Backend } from '../host/backend.js';
-import type { Events } from '../observe/events.js';
-import type { VifId } from '../vif/id.js';
+import type { Logger } from 'pino';
+import type { Pending } from '../vif/pending.js';
 import type { OperationError } from '../vif/problem.js';
 import { type Outcome, status } from '../vif/status.js';
 import type { Announcer } from './announcer.js';
-import type { VifRecord } from './vif-record.js';
+import type { BackendPort, Clock, EventsPort } from './ports.js';
+import { fields, type VifRecord } from './vif-record.js';
 
-/** First and longest pause between tries at what may pass by itself. */
-const retryMs = { first: 500, longest: 60_000 };
+/** First and longest pause between tries at what may pass by itself; events of the machine shorten it to `event`. */
+const retryMs = { first: 500, longest: 60_000, event: 1000 };
 
 /** What becomes of a vif after a look at it: kept in its record, told to dom0 and to people, and when to look again. */
 export class Outcomes {
-  readonly #backend: Backend;
-  readonly #events: Events;
+  readonly #backend: BackendPort;
+  readonly #events: EventsPort;
   readonly #announcer: Announcer;
-  readonly #mark: (id: VifId, options?: { stale: boolean }) => void;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #mark: (record: VifRecord, options?: { stale: boolean }) => void;
 
+  /** @param parts.mark has the vif looked at again; `stale`: what xenstore says is to be read again first */
   constructor(parts: {
-    backend: Backend;
-    events: Events;
+    backend: BackendPort;
+    events: EventsPort;
     announcer: Announcer;
-    mark: (id: VifId, options?: { stale: boolean }) => void;
+    clock: Clock;
+    log: Logger;
+    mark: (record: VifRecord, options?: { stale: boolean }) => void;
   }) {
     this.#backend = parts.backend;
     this.#events = parts.events;
     this.#announcer = parts.announcer;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
     this.#mark = parts.mark;
   }
 
-  /** It is not attached, for this reason; tried again by a timer unless it waits for a change. */
+  /**
+   * It is not attached, for this reason; tried again by a timer unless it waits for a change, and where the reason
+   * could not be written.
+   * @throws when xenstore is lost
+   */
   async failed(record: VifRecord, error: OperationError): Promise<void> {
     if (record.problem?.message !== error.message) {
-      this.#events.tell('failed', record.id, { error: error.message, errorKind: error.kind });
+      this.#events.tell('failed', record.id, {
+        error: error.message,
+        errorKind: error.kind,
+        errorCode: error.code,
+      });
     }
     record.enter('failed');
     record.problem = error;
     this.#announcer.detached(record);
-    if (error.waits) {
-      record.failures = 0;
-    } else {
-      const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
-      record.failures++;
-      record.wakeIn(pause, () => this.#mark(record.id, { stale: true }));
+    if (!error.waits) this.#retry(record);
+    try {
+      await this.report(record, { kind: 'failed', problem: error });
+      if (error.waits) record.failures = 0;
+    } catch (reportError) {
+      if (this.#backend.isLoss(reportError)) throw reportError;
+      this.#log.error({ ...fields(record), err: reportError }, 'vif status not written');
+      if (error.waits) this.#retry(record);
     }
-    await this.report(record, { kind: 'failed', problem: error });
+  }
+
+  #retry(record: VifRecord): void {
+    const now = this.#clock.now();
+    const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
+    record.failures++;
+    // What has failed and what was tried in vain cause events of their own, which are no reason to try again at once.
+    record.notBefore = now + Math.min(pause, retryMs.event);
+    record.retryAt = now + pause;
+    record.wakeIn(pause, () => this.#mark(record, { stale: true }));
   }
 
   /** Waits for what others have to do, and reports it as this problem when that takes longer than `patienceMs`. */
   async await(record: VifRecord, late: OperationError, patienceMs: number): Promise<void> {
-    const now = performance.now();
-    if (record.waitingFor?.what !== late.operation) record.waitingFor = { what: late.operation, since: now };
-    const left = record.waitingFor.since + patienceMs - now;
-    if (left <= 0) return await this.failed(record, late);
+    if (this.#isLate(record, late, patienceMs)) return await this.failed(record, late);
     if (record.phase !== 'failed') record.enter('waiting');
-    record.wakeIn(left, () => this.#mark(record.id));
+  }
+
+  /**
+   * Tells what an attached vif lacks, where that is news; what others may still do in time is none before that.
+   * @param patienceMs the time that others are given
+   */
+  lacks(record: VifRecord, missing: readonly Pending[], patienceMs: number): void {
+    const patient = missing.find((lack) => lack.patient);
+    if (patient === undefined) record.waitingFor = undefined;
+    const late = missing.filter((lack) => !lack.patient || this.#isLate(record, lack.problem, patienceMs));
+    const before = record.missing;
+    record.missing = late.map(({ problem }) => problem.message);
+    if (record.missing.join('\n') === before.join('\n')) return;
+    if (record.missing.length > 0) this.#events.tell('degraded', record.id, { missing: record.missing });
+    else this.#events.tell('recovered', record.id);
+  }
+
+  #isLate(record: VifRecord, { operation }: OperationError, patienceMs: number): boolean {
+    const now = this.#clock.now();
+    if (record.waitingFor?.what !== operation) record.waitingFor = { what: operation, since: now };
+    const left = record.waitingFor.since + patienceMs - now;
+    if (left > 0) record.wakeIn(left, () => this.#mark(record));
+    return left <= 0;
   }
 
   /**
@@ -66,7 +111,7 @@ export class Outcomes {
     if (Object.keys(writes.backend).length === 0 && writes.frontendMtu === undefined) return true;
     const written = await this.#backend.report(record.id, writes);
     if (!written) {
-      this.#mark(record.id, { stale: true });
+      this.#mark(record, { stale: true });
       return false;
     }
     const told = writes.backend;

@@ -1,28 +1,36 @@
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
-import type { Backend } from '../host/backend.js';
-import type { Hooks } from '../host/hooks.js';
-import type { Host } from '../host/host.js';
-import type { Events } from '../observe/events.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
 import { vifOfLink } from '../vif/observed.js';
+import { planOrphans } from '../vif/plan-ip.js';
+import type { VifPolicy } from '../vif/policy.js';
+import { printAction } from '../vif/print.js';
 import { vifKeys } from '../vif/snapshot.js';
+import type { VifPhase, VifStatus } from '../vif/vif-status.js';
 import { Announcer } from './announcer.js';
 import { Look } from './look.js';
+import {
+  type BackendPort,
+  type Clock,
+  type EventsPort,
+  type HooksPort,
+  type HostPort,
+  systemClock,
+} from './ports.js';
 import { WorkQueue } from './queue.js';
 import { Rounds } from './rounds.js';
-import { type VifPhase, VifRecord, type VifStatus } from './vif-record.js';
+import { VifRecord } from './vif-record.js';
 
-/** Keys which nobody but us writes. A look at their events is not urgent: mostly they are our own. */
+/** Keys which vifd writes itself. A look at their events is not urgent: mostly they are its own. */
 const ownKeys = new Set(['hotplug-status', 'hotplug-error']);
 const ownKeyDelayMs = 200;
 
 /** Pause before vifs are listed again when that failed. */
 const surveyRetryMs = 1000;
 
-/** Queue keys that no vif has: a look for all vifs, and for those of one domain. */
-const everyVif = 'all vifs';
-const vifsOf = `${everyVif} of `;
+/** What the queue holds: a look at a vif, or at all vifs of a domain, or of all domains. */
+type Request = { readonly vif: string } | { readonly vifsOf: number | 'all' };
+
+const keyOf = (request: Request): string => ('vif' in request ? request.vif : `vifs of ${request.vifsOf}`);
 
 const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
 
@@ -31,43 +39,50 @@ const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
  * that birth, change, repair, restart and death are one path.
  */
 export class Reconciler {
-  readonly #backend: Backend;
-  readonly #host: Host;
+  readonly #backend: BackendPort;
+  readonly #host: HostPort;
   readonly #log: Logger;
+  readonly #clock: Clock;
   readonly #lost: (error: unknown) => void;
   readonly #look: Look;
   readonly #records = new Map<string, VifRecord>();
-  readonly #queue: WorkQueue;
+  readonly #queue: WorkQueue<Request>;
   readonly #rounds: Rounds;
 
   /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
   constructor(parts: {
-    backend: Backend;
-    host: Host;
-    config: Config;
+    backend: BackendPort;
+    host: HostPort;
+    config: VifPolicy;
     log: Logger;
-    events: Events;
-    hooks: Hooks;
+    events: EventsPort;
+    hooks: HooksPort;
     lost: (error: unknown) => void;
+    clock?: Clock;
   }) {
+    const { clock = systemClock } = parts;
     this.#backend = parts.backend;
     this.#host = parts.host;
     this.#log = parts.log;
+    this.#clock = clock;
     this.#lost = parts.lost;
     this.#look = new Look(parts.config, {
       ...parts,
+      clock,
       announcer: new Announcer(parts.events, parts.hooks),
-      mark: (id, options) => this.#mark(id, options),
-      forget: ({ name }) => this.#records.delete(name),
+      mark: ({ id }, options) => this.#mark(id, options),
+      answered: (record) => this.#answered(record),
+      forget: (record) => this.#forget(record),
     });
-    this.#queue = new WorkQueue((key) => this.#run(key));
-    this.#rounds = new Rounds(() => this.#round());
+    this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
+    this.#rounds = new Rounds(() => this.#round(), clock);
   }
 
   /** Looks at every vif there is in xenstore, on the host or in memory, and resolves when all have been seen to. */
   async sweep(): Promise<void> {
-    this.#queue.add(everyVif);
+    this.#queue.add({ vifsOf: 'all' });
     await this.#queue.idle();
+    await this.#removeOrphans();
   }
 
   /** A watch event fired at this path. */
@@ -75,14 +90,16 @@ export class Reconciler {
     const subject = parseBackendPath(path);
     if (subject.kind === 'above') {
       // xenstored tells of a tree that came or went by its topmost node only.
-      this.#queue.add(subject.domid === undefined ? everyVif : `${vifsOf}${subject.domid}`);
+      this.#queue.add({ vifsOf: subject.domid ?? 'all' });
     } else if (subject.kind === 'vif' && decisiveKeys.has(subject.key)) {
       if (!ownKeys.has(subject.key)) this.#mark(subject.id, { stale: true });
       else
-        setTimeout(
-          () => this.#records.has(vifName(subject.id)) && this.#mark(subject.id, { stale: true }),
-          ownKeyDelayMs,
-        ).unref();
+        this.#clock.after(ownKeyDelayMs, () => {
+          const record = this.#records.get(vifName(subject.id));
+          // A try that is due reads them anyway. Mostly it is its own error that this is about: one of another text each time would cause the next try.
+          if (record !== undefined && record.retryAt <= this.#clock.now())
+            this.#mark(subject.id, { stale: true });
+        });
     }
   }
 
@@ -109,7 +126,7 @@ export class Reconciler {
   }
 
   /** From now on decides by this configuration; every vif is looked at again. */
-  async reconfigure(config: Config): Promise<void> {
+  async reconfigure(config: VifPolicy): Promise<void> {
     this.#look.config = config;
     await this.sweep();
   }
@@ -151,26 +168,40 @@ export class Reconciler {
 
   #mark(id: VifId, { stale = false } = {}): void {
     const name = vifName(id);
-    const record = this.#records.get(name) ?? new VifRecord(id);
+    const record = this.#records.get(name) ?? new VifRecord(id, this.#clock);
     this.#records.set(name, record);
-    record.stale ||= stale;
-    record.markedAt ??= performance.now();
-    this.#queue.add(name);
+    record.mustReread ||= stale;
+    const now = this.#clock.now();
+    record.markedAt ??= now;
+    // dom0's word is followed at once, an event of the machine when the vif's pause is over.
+    if (stale || now >= record.notBefore) this.#queue.add({ vif: name });
+    else record.wakeIn(record.notBefore - now, () => this.#queue.add({ vif: name }));
   }
 
-  /** The queue's job: a look at one vif, or for all vifs there are. Never rejects. */
-  async #run(key: string): Promise<void> {
-    if (!key.startsWith(everyVif)) {
-      const record = this.#records.get(key);
+  #answered(record: VifRecord): void {
+    record.markedAt = undefined;
+    record.sleep();
+    this.#queue.remove({ vif: record.name });
+  }
+
+  #forget(record: VifRecord): void {
+    record.sleep();
+    this.#records.delete(record.name);
+  }
+
+  /** The queue's job: a look at one vif, or at all vifs there are. Never rejects. */
+  async #run(request: Request): Promise<void> {
+    if ('vif' in request) {
+      const record = this.#records.get(request.vif);
       if (record !== undefined) await this.#look.at(record);
       return;
     }
     try {
-      await this.#survey(key === everyVif ? undefined : Number(key.slice(vifsOf.length)));
+      await this.#survey(request.vifsOf === 'all' ? undefined : request.vifsOf);
     } catch (error) {
       if (this.#backend.isLoss(error)) return this.#lost(error);
       this.#log.error({ err: error }, 'survey failed');
-      setTimeout(() => this.#queue.add(key), surveyRetryMs).unref();
+      this.#clock.after(surveyRetryMs, () => this.#queue.add(request));
     }
   }
 
@@ -178,6 +209,7 @@ export class Reconciler {
   async #round(): Promise<void> {
     await this.#host
       .refresh()
+      .then(() => this.#removeOrphans())
       .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
   }
 
@@ -187,6 +219,26 @@ export class Reconciler {
     const known = [...this.#records.values()].map(({ id }) => id);
     for (const id of [...listed, ...known, ...this.#host.owned()]) {
       if (domid === undefined || id.domid === domid) this.#mark(id, { stale: true });
+    }
+  }
+
+  /**
+   * Removes what bears our mark and belongs to no vif, such as the proxy entries of a vif that went while no daemon ran.
+   * Never rejects.
+   */
+  async #removeOrphans(): Promise<void> {
+    // One at a time, each planned anew: a vif may take it while another is removed.
+    let last: string | undefined;
+    for (;;) {
+      const [action] = planOrphans(this.#host.observe());
+      if (action === undefined) return;
+      const printed = printAction(action);
+      if (printed === last) return;
+      last = printed;
+      this.#log.info({ action: printed }, 'left-over removed');
+      await this.#host
+        .perform(action)
+        .catch((error: unknown) => this.#log.warn({ action: printed, err: error }, 'left-over not removed'));
     }
   }
 }

@@ -1,3 +1,5 @@
+import type { Clock } from './ports.js';
+
 /** The shortest and the longest pause between two rounds, in ms: what happened unseen is right again within a minute. */
 const pauseMs = { least: 45_000, most: 60_000 };
 
@@ -7,23 +9,25 @@ const pauseMs = { least: 45_000, most: 60_000 };
  */
 export class Rounds {
   readonly #go: () => Promise<void>;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock: Clock;
+  #cancel: () => void = () => undefined;
   #stopped = false;
 
   /** @param go one round; must not reject */
-  constructor(go: () => Promise<void>) {
+  constructor(go: () => Promise<void>, clock: Clock) {
     this.#go = go;
+    this.#clock = clock;
     this.#pause();
   }
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
 
   #pause(): void {
     if (this.#stopped) return;
     const ms = pauseMs.least + Math.random() * (pauseMs.most - pauseMs.least);
-    this.#timer = setTimeout(() => void this.#go().then(() => this.#pause()), ms);
+    this.#cancel = this.#clock.after(ms, () => void this.#go().then(() => this.#pause()));
   }
 }

@@ -1,57 +1,30 @@
-import type { HookEvent } from '../host/hooks.js';
 import { formatNetwork, type Network } from '../vif/address.js';
 import { bridgeOf, type DesiredState } from '../vif/desired.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { Link, Traffic } from '../vif/observed.js';
-import type { ErrorKind, OperationError } from '../vif/problem.js';
+import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
-
-export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
-
-/** One vif as `vifd status` shows it. What is not known is null. */
-export interface VifStatus {
-  readonly vif: string;
-  readonly domid: number;
-  readonly devid: number;
-  readonly state: VifPhase;
-  /** When it came into that state, ISO 8601. */
-  readonly since: string;
-  readonly topology: string | null;
-  readonly bridge: string | null;
-  /** The netdev's name now, and its index; null while there is none. */
-  readonly netdev: string | null;
-  readonly ifindex: number | null;
-  readonly mac: string | null;
-  /** The guest's addresses: of its `ip` key, or else those that were chosen for it. */
-  readonly ip: readonly string[];
-  readonly mtu: number | null;
-  /** From the event that made attaching possible to the status written, in ms. */
-  readonly attachMs: number | null;
-  /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when nothing is filtered. */
-  readonly drops: Readonly<Record<string, number>>;
-  /** What the netdev counted: `rx` is what the guest sent. Null while there is none. */
-  readonly traffic: Traffic | null;
-  readonly error: string | null;
-  /** What the error is about, one of a few words. */
-  readonly errorKind: ErrorKind | null;
-}
+import type { VifPhase, VifStatus } from '../vif/vif-status.js';
+import type { Clock, HookEvent } from './ports.js';
 
 /** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
 export class VifRecord {
   readonly id: VifId;
   readonly name: string;
   phase: VifPhase = 'new';
-  /** What xenstore said at the last look; current unless `stale`. */
+  /** What xenstore said at the last look; current unless `mustReread`. */
   snapshot: VifSnapshot | undefined;
-  stale = true;
+  mustReread = true;
   dependsOn: ReadonlySet<string> = new Set();
   problem: OperationError | undefined;
-  /** What hooks were told of it, while it is attached. */
-  told: HookEvent | undefined;
+  /** What an attached vif lacks, as it was told last, a sentence each. */
+  missing: readonly string[] = [];
+  /** The last event that hooks were told of it, while it is attached. */
+  lastHookEvent: HookEvent | undefined;
   /** What it was made when it was last attached, as JSON: where that is another now, a change is no repair. */
-  wanted: string | undefined;
+  lastDesired: string | undefined;
   attachMs: number | undefined;
-  /** When the oldest event came that no look has answered yet (performance.now(), ms). */
+  /** When the oldest event came that no look has answered yet (ms of the clock). */
   markedAt: number | undefined;
   /** The operation of others that is waited for, and since when. */
   waitingFor: { readonly what: string; readonly since: number } | undefined;
@@ -59,16 +32,29 @@ export class VifRecord {
   attachingSince: number | undefined;
   /** Tries in a row that failed. */
   failures = 0;
+  /** Events of the machine do not cause a look before this (ms of the clock). */
+  notBefore = 0;
+  /** When the next try of what failed is due (ms of the clock); in the past where none is. */
+  retryAt = 0;
+  readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
   #bridge: string | undefined;
   /** Those that the topology chose, or routes. */
   #addresses: readonly Network[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #wake: { readonly at: number; readonly cancel: () => void } | undefined;
+  /** When the machine was changed for it lately. */
+  #changes: number[] = [];
 
-  constructor(id: VifId) {
+  constructor(id: VifId, clock: Clock) {
     this.id = id;
     this.name = vifName(id);
+    this.#clock = clock;
+  }
+
+  /** This daemon has not dealt with the vif before. */
+  get isNew(): boolean {
+    return this.phase === 'new';
   }
 
   /** Comes into a phase, or stays in it; whatever was wrong before is forgotten once it is attached. */
@@ -81,11 +67,15 @@ export class VifRecord {
       this.#bridge = desired && bridgeOf(desired);
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
-    if (phase !== 'attached') return;
+    if (phase !== 'attached') {
+      this.missing = [];
+      return;
+    }
     this.problem = undefined;
     this.failures = 0;
   }
 
+  /** What `vifd status` shows of it. */
   status(link: Link | undefined, traffic: Traffic | undefined, drops: VifStatus['drops'] = {}): VifStatus {
     return {
       vif: this.name,
@@ -102,22 +92,43 @@ export class VifRecord {
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,
+      missing: this.missing,
       error: this.problem?.message ?? null,
       errorKind: this.problem?.kind ?? null,
+      errorCode: this.problem?.code ?? null,
     };
   }
 
-  /** Calls back once, unless it is told to wake at another time, or never, before that. */
+  /** Calls back once in so many ms, unless an earlier call is due or it is put to sleep before that. */
   wakeIn(ms: number, wake: () => void): void {
+    const at = this.#clock.now() + ms;
+    if (this.#wake !== undefined && this.#wake.at <= at) return;
     this.sleep();
-    this.#timer = setTimeout(wake, ms);
+    const cancel = this.#clock.after(ms, () => {
+      this.#wake = undefined;
+      wake();
+    });
+    this.#wake = { at, cancel };
   }
 
   sleep(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#wake?.cancel();
+    this.#wake = undefined;
+  }
+
+  /**
+   * Notes that the machine was changed for it, and holds further looks back where that happens again and again: another
+   * program undoes what we do, and two that answer each other at once would take a processor each.
+   */
+  changed(): void {
+    const now = this.#clock.now();
+    this.#changes = [...this.#changes.filter((at) => now - at < often.ms), now];
+    if (this.#changes.length > often.changes) this.notBefore = Math.max(this.notBefore, now + often.pauseMs);
   }
 }
+
+/** More changes of the machine than this in so many ms are a quarrel with another program; then a pause between two. */
+const often = { changes: 20, ms: 10_000, pauseMs: 1000 };
 
 /** What log lines about a vif carry. */
 export const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({

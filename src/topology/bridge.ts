@@ -19,10 +19,10 @@ export const bridge: Topology = {
     const own = vifName(snapshot.id);
     const dependsOn = bridgesLookedAt(snapshot.bridge);
     const master = findBridge(snapshot.bridge, links);
-    if (typeof master === 'string') {
+    if ('reason' in master) {
       const operation = snapshot.bridge === undefined ? `attach ${own} to` : `attach ${own} to bridge`;
       return {
-        problem: problem(operation, snapshot.bridge ?? 'the first bridge', master, 'bridge'),
+        problem: problem(master.code, operation, snapshot.bridge ?? 'the first bridge', master.reason),
         dependsOn,
       };
     }
@@ -31,7 +31,7 @@ export const bridge: Topology = {
     if (vlans !== undefined && master.vlanFiltering !== true) {
       // Never untagged instead: the guest would see, and be seen by, everybody on the bridge.
       const reason = `it does not filter VLANs, and the vif has the vlan key; run: ip link set dev ${master.name} type bridge vlan_filtering 1`;
-      return { problem: problem(`attach ${own} to bridge`, master.name, reason, 'bridge'), dependsOn };
+      return { problem: problem('bridge-unfit', `attach ${own} to bridge`, master.name, reason), dependsOn };
     }
     const netdev = links.ofVif(snapshot.id);
     const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
@@ -55,17 +55,20 @@ export const bridge: Topology = {
  * The bridge the key means, or why there is none. An empty key means the oldest bridge, where the stock script takes
  * whichever is listed first; a missing `xenbrX` means `ethX` where that is a bridge (the naming of Xen 3 hosts), as there.
  */
-function findBridge(key: string | undefined, links: LinkView): Link | string {
+function findBridge(
+  key: string | undefined,
+  links: LinkView,
+): Link | { readonly code: 'bridge-missing' | 'bridge-unfit'; readonly reason: string } {
   if (key === undefined) {
     const bridges = [...links.all()].filter((link) => link.kind === 'bridge');
     const [first] = bridges.sort((a, b) => a.index - b.index);
-    return first ?? 'the bridge key is empty and there is no bridge';
+    return first ?? { code: 'bridge-missing', reason: 'the bridge key is empty and there is no bridge' };
   }
   const named = links.byName(key);
   if (named?.kind === 'bridge') return named;
-  if (named !== undefined) return `${key} is not a bridge`;
+  if (named !== undefined) return { code: 'bridge-unfit', reason: `${key} is not a bridge` };
   const ethernet = key.startsWith('xenbr') ? links.byName(`eth${key.slice('xenbr'.length)}`) : undefined;
-  return ethernet?.kind === 'bridge' ? ethernet : 'no such bridge';
+  return ethernet?.kind === 'bridge' ? ethernet : { code: 'bridge-missing', reason: 'no such bridge' };
 }
 
 function bridgesLookedAt(key: string | undefined): string[] {

@@ -1,4 +1,3 @@
-import type { Config } from '../config.js';
 import {
   addressValue,
   formatAddress,
@@ -13,6 +12,7 @@ import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
@@ -21,8 +21,10 @@ import {
   deviceName,
   holderOf,
   linkLocalRouter,
+  overruled,
   routedElsewhere,
   routerSysctls,
+  whyNoIpv6,
 } from './routed-link.js';
 import type { Topology } from './topology.js';
 
@@ -34,23 +36,28 @@ const bareLength = 24;
 /** `vif-nat`: the guest has an address nobody outside sees; the domain routes, and masquerades what leaves it. */
 export const nat: Topology = {
   name: 'nat',
-  attach(snapshot: VifSnapshot, config: Config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
     const dependsOn = [config.nat.uplink ?? defaultRoute];
-    const guests = guestAddresses(snapshot, config);
-    if (!Array.isArray(guests)) return { problem: guests, dependsOn };
+    const all = guestAddresses(snapshot, config);
+    if (!Array.isArray(all)) return { problem: all, dependsOn };
+    const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
+    const guests = no6 === undefined ? all : all.filter(({ family }) => family === 4);
     const v4 = guests.filter(({ family }) => family === 4);
     const v6 = guests.filter(({ family }) => family === 6);
     const routers = v4.map(routerOf);
     const conflict = conflictOf(guests, routers, snapshot, observed, ip);
-    if (conflict !== undefined) return { problem: conflict.problem, dependsOn: [conflict.device] };
+    if (conflict !== undefined && !conflict.isPassed) {
+      return { problem: conflict.problem, dependsOn: [conflict.device] };
+    }
+    if (conflict !== undefined) dependsOn.push(conflict.device);
 
     const uplink = (family: 4 | 6): Link | undefined =>
       config.nat.uplink === undefined
         ? defaultLink(family, observed.links, ip)
         : observed.links.byName(config.nat.uplink);
     const filtered = filterFor(snapshot, config, {
-      networks: guests.map(hostOf),
+      networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
     });
@@ -100,14 +107,35 @@ export const nat: Topology = {
         },
       },
       dependsOn,
+      missing: [
+        ...(conflict === undefined ? [] : [conflict.problem]),
+        ...(no6 === undefined ? [] : [no6]),
+        ...missingWayOut(snapshot, config, v4, uplink(4)),
+        ...missingWayOut(snapshot, config, v6, uplink(6)),
+        ...overruled(snapshot, guests.map(hostOf), observed),
+      ],
     };
   },
 };
 
+/** What to say of addresses that are not masqueraded because nothing leads out. */
+function missingWayOut(
+  { id }: VifSnapshot,
+  { nat: { uplink } }: VifPolicy,
+  guests: readonly Network[],
+  way: Link | undefined,
+): OperationError[] {
+  const [first] = guests;
+  if (first === undefined || way !== undefined) return [];
+  const reason =
+    uplink === undefined ? `there is no IPv${first.family} default route` : `there is no device ${uplink}`;
+  return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
+}
+
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
-function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | OperationError {
+function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
-    problem(`choose the address of ${vifName(id)}`, target, reason, 'address');
+    problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
   if (network !== undefined) {
     return reject(formatNetwork(network), 'it is a network; give the address of the guest in it');
@@ -123,7 +151,7 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: Config): Network[] | O
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
-function planned({ domid, devid }: VifId, { network, prefix }: Config['nat']): Network {
+function planned({ domid, devid }: VifId, { network, prefix }: VifPolicy['nat']): Network {
   const size = 1n << BigInt(32 - network.prefix);
   const host = (BigInt(domid) * 256n + BigInt(devid) + 1n) % size;
   return { family: 4, address: formatAddress(4, addressValue(network) + host), prefix };
@@ -152,25 +180,31 @@ function routerOf(guest: Network): Network {
   return { ...guest, address: formatAddress(4, router) };
 }
 
-/** Who has one of these addresses already, and why that is a problem. The first one keeps it. */
+/**
+ * The device that has one of these addresses already, and why that is a problem. The first vif keeps it. `isPassed`: the
+ * vif had its address before this domain took it as one of its own, and goes on.
+ */
 function conflictOf(
   guests: readonly Network[],
   routers: readonly Network[],
   { id, ...snapshot }: VifSnapshot,
   observed: ObservedState,
   ip: IpState,
-): { problem: OperationError; device: string } | undefined {
+): { problem: OperationError; device: string; isPassed: boolean } | undefined {
   const own = observed.links.ofVif(id);
   const device = own?.name ?? deviceName({ id, ...snapshot });
-  const conflict = (address: string, holder: Link, what: string) => ({
-    problem: problem(`give ${vifName(id)} the address`, address, `${holder.name} ${what}`, 'address'),
+  const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
+    problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
     device: holder.name,
+    isPassed,
   });
   for (const guest of guests) {
     const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
     if (other !== undefined) return conflict(guest.address, other, 'has it');
     const holder = holderOf(guest.address, device, observed);
-    if (holder !== undefined) return conflict(guest.address, holder, 'has it as an address of this domain');
+    if (holder === undefined) continue;
+    const isHeld = own !== undefined && ip.routes.to(hostOf(guest))?.device === own.index;
+    return conflict(guest.address, holder, 'has it as an address of this domain', isHeld);
   }
   for (const router of routers) {
     const other = routedElsewhere(hostOf(router), own, observed, ip);

@@ -1,9 +1,10 @@
 import type { Attachment } from '../vif/desired.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
 import type { ObservedState } from '../vif/observed.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge, ovsDatabase } from '../vif/openvswitch.js';
-import { type ErrorKind, type OperationError, problem } from '../vif/problem.js';
+import { type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
 import type { Topology } from './topology.js';
@@ -26,18 +27,21 @@ export const openvswitch: Topology = {
     const operation = `attach ${own} to Open vSwitch bridge`;
     const key = parseOvsBridge(snapshot.bridge ?? '');
     if (typeof key === 'string') {
-      return { problem: problem(operation, snapshot.bridge ?? '""', key), dependsOn: [ovsDatabase] };
+      return {
+        problem: problem('key-malformed', operation, snapshot.bridge ?? '""', key),
+        dependsOn: [ovsDatabase],
+      };
     }
     const dependsOn = [ovsDatabase, key.bridge];
-    const refuse = (reason: string, kind?: ErrorKind): Attachment => ({
-      problem: problem(operation, key.bridge, reason, kind),
+    const refuse = (code: ErrorCode, reason: string): Attachment => ({
+      problem: problem(code, operation, key.bridge, reason),
       dependsOn,
     });
-    if (snapshot.mac === undefined) return refuse('the mac key is missing');
+    if (snapshot.mac === undefined) return refuse('key-missing', 'the mac key is missing');
 
     const view = observed.openvswitch;
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
-    if (view?.state === 'known' && found === undefined) return refuse('no such bridge', 'bridge');
+    if (view?.state === 'known' && found === undefined) return refuse('bridge-missing', 'no such bridge');
     const filtered = filterFor(snapshot, config, { tagged: key.trunks.length > 0 });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
@@ -48,7 +52,8 @@ export const openvswitch: Topology = {
       const holder =
         there.owner === undefined ? 'which vifd did not make' : `which belongs to ${there.owner}`;
       const remedy = `if nothing needs it: ovs-vsctl del-port ${there.bridge} ${name}`;
-      return refuse(`bridge ${there.bridge} has a port ${name}, ${holder}; ${remedy}`, 'openvswitch');
+      const reason = `bridge ${there.bridge} has a port ${name}, ${holder}; ${remedy}`;
+      return refuse('openvswitch-port-foreign', reason);
     }
     return {
       // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
@@ -86,11 +91,11 @@ export function parseOvsBridge(text: string): OvsBridgeKey | string {
 export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): OperationError | undefined {
   if (datapathType !== 'netdev') return undefined;
   return problem(
+    'filter-bypassed',
     `attach ${vifName(id)} to Open vSwitch bridge`,
     name,
     'anti-spoofing does not work with its datapath_type=netdev; ' +
       'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
-    'filter',
   );
 }
 

@@ -1,20 +1,23 @@
-import type { Config } from '../config.js';
 import { formatNetwork, hostOf, type Network, networkOf } from '../vif/address.js';
 import type { Attachment } from '../vif/desired.js';
+import type { ErrorCode } from '../vif/error-codes.js';
 import { filterFor } from '../vif/filter.js';
 import { vifName } from '../vif/id.js';
 import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
-import type { VifSnapshot } from '../vif/snapshot.js';
+import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
 import {
   defaultLink,
   deviceName,
   hosts,
   linkLocalRouter,
+  overruled,
   routedElsewhere,
   routerSysctls,
+  whyNoIpv6,
 } from './routed-link.js';
 import type { Topology } from './topology.js';
 
@@ -25,10 +28,13 @@ const protectHost = { dhcp: false, dns: false };
  * `vif-route`: the domain routes to the guest. The vif has the gateway device's address, as the stock script has it,
  * and for IPv6 fe80::1 too; each entry of `ip` has a route, and each host is answered for at the gateway device, so
  * that it is reached from a network which knows nothing of this.
+ *
+ * A vif that is connected stays so when the gateway device, its address or the default route goes: it keeps the address
+ * it has, and reaches other guests.
  */
 export const route: Topology = {
   name: 'route',
-  attach(snapshot: VifSnapshot, config: Config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
     const dependsOn = [wanted ?? defaultRoute];
@@ -36,26 +42,27 @@ export const route: Topology = {
       wanted === undefined
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
-    if (gateway === undefined) return { problem: noGateway(snapshot, wanted), dependsOn };
-    dependsOn.push(gateway.name);
-
+    if (gateway !== undefined) dependsOn.push(gateway.name);
     const networks = snapshot.ip.map(networkOf);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
       const reason = "it is everything, and would replace the domain's own default route";
-      return { problem: routing(snapshot, formatNetwork(everything), reason), dependsOn };
+      return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    const [v4, v6] = ([4, 6] as const).map((family) => addressOf(gateway, family));
-    const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
-    if (needsV4 && v4 === undefined) {
-      const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
-      return { problem: routing(snapshot, `by ${gateway.name}`, reason), dependsOn };
-    }
-    const has6 = networks.some(({ family }) => family === 6);
+    const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
+    if (gatewayLoss !== undefined && !isConnected(snapshot)) return { problem: gatewayLoss, dependsOn };
+    const netdev = observed.links.ofVif(snapshot.id);
+    const [v4, v6] = ([4, 6] as const).map(
+      (family) =>
+        addressOf(gateway, family) ?? (isConnected(snapshot) ? addressOf(netdev, family) : undefined),
+    );
+    const wants6 = networks.some(({ family }) => family === 6);
+    const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
+    const has6 = wants6 && no6 === undefined;
     const filtered = filterFor(snapshot, config, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const held = takenOver(networks, snapshot, observed, ip);
-    const kept = networks.filter((network) => !held.has(network));
+    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
     return {
       desired: {
         link: {
@@ -72,7 +79,7 @@ export const route: Topology = {
           routes: kept.map((to) => ({ to, source: (to.family === 4 ? v4 : v6)?.address })),
           neighbours: hosts(kept),
           mac: snapshot.mac,
-          proxies: { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
+          proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
           sysctls: routerSysctls(
             deviceName(snapshot),
             [gateway, defaultLink(4, observed.links, ip)],
@@ -85,9 +92,28 @@ export const route: Topology = {
         },
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => name)],
+      missing: [
+        ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
+        ...(no6 === undefined ? [] : [no6]),
+        ...overruled(snapshot, kept, observed),
+      ],
     };
   },
 };
+
+/** Why there is no gateway device, or none with the address that is needed; undefined when there is. */
+function whyNoGateway(
+  snapshot: VifSnapshot,
+  wanted: string | undefined,
+  gateway: Link | undefined,
+  networks: readonly Network[],
+): OperationError | undefined {
+  if (gateway === undefined) return noGateway(snapshot, wanted);
+  const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
+  if (!needsV4 || addressOf(gateway, 4) !== undefined) return undefined;
+  const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
+  return routing('gateway-address-missing', snapshot, `by ${gateway.name}`, reason);
+}
 
 /**
  * What a newer vif has taken over, and that vif. The newest is the one whose netdev came last: the kernel numbers
@@ -108,13 +134,18 @@ function takenOver(
   return taken;
 }
 
-const addressOf = ({ addresses }: Link, family: 4 | 6): Network | undefined =>
-  addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
+const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
+  link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
-const routing = ({ id }: VifSnapshot, target: string, reason: string): OperationError =>
-  problem(`route ${vifName(id)}`, target, reason, 'route');
+const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>
+  problem(code, `route ${vifName(id)}`, target, reason);
 
 const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): OperationError =>
   wanted === undefined
-    ? routing(snapshot, 'by the default route', 'there is none; set gatewaydev, or gateway_device in [route]')
-    : routing(snapshot, `by ${wanted}`, 'no such device');
+    ? routing(
+        'gateway-missing',
+        snapshot,
+        'by the default route',
+        'there is none; set gatewaydev, or gateway_device in [route]',
+      )
+    : routing('gateway-missing', snapshot, `by ${wanted}`, 'no such device');

@@ -1,13 +1,56 @@
-import { isHost, type Network } from '../vif/address.js';
+import { formatNetwork, isHost, type Network } from '../vif/address.js';
 import { vifName } from '../vif/id.js';
-import { type IpState, routerLinkLocal, type Sysctl } from '../vif/ip.js';
+import { type IpState, noIp, routerLinkLocal, type Sysctl } from '../vif/ip.js';
 import type { Link, LinkView, ObservedState } from '../vif/observed.js';
+import { type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
 // What vif-route and vif-nat have in common: a vif that is an interface of a router.
 
 /** The name the vif's netdev has, or will have. */
 export const deviceName = (snapshot: VifSnapshot): string => snapshot.vifname ?? vifName(snapshot.id);
+
+/** The least MTU at which a device has IPv6 (RFC 8200, 5); below it the kernel takes it away, sysctls and all. */
+const leastIpv6Mtu = 1280;
+
+/** Why there can be no IPv6 on a vif; undefined when there can. */
+export function whyNoIpv6(
+  snapshot: VifSnapshot,
+  { links, ip = noIp }: ObservedState,
+): OperationError | undefined {
+  const { id } = snapshot;
+  const netdev = links.ofVif(id);
+  const name = netdev?.name ?? deviceName(snapshot);
+  const mtu = snapshot.mtu ?? netdev?.mtu ?? leastIpv6Mtu;
+  const lacking = (reason: string): OperationError =>
+    problem('ipv6-unavailable', `give ${vifName(id)} IPv6 on`, name, reason);
+  if (mtu < leastIpv6Mtu)
+    return lacking(`its MTU ${mtu} is below ${leastIpv6Mtu}, the least for IPv6; raise the mtu key`);
+  if (!hasIpv6(ip)) return lacking('this kernel has no IPv6, or it is switched off');
+  const disabled = `net/ipv6/conf/${name}/disable_ipv6`;
+  if (ip.sysctl(disabled) !== '1') return undefined;
+  return lacking(
+    `IPv6 is switched off there; run: sysctl -w ${disabled}=0, and net/ipv6/conf/default/disable_ipv6=0`,
+  );
+}
+
+/** What stands before our routes to these networks, which the kernel then sends elsewhere. */
+export function overruled(
+  { id }: VifSnapshot,
+  networks: readonly Network[],
+  { links, ip = noIp }: ObservedState,
+): OperationError[] {
+  return networks.flatMap((network) => {
+    const route = ip.routes.before(network);
+    if (route === undefined) return [];
+    const to = formatNetwork(network);
+    const device = links.byIndex(route.device)?.name;
+    const where = device === undefined ? 'is refused' : `leads to ${device}`;
+    const remedy = `ip route delete ${to} metric ${route.metric}`;
+    const reason = `another route, of metric ${route.metric}, goes before ours and ${where}; if nothing needs it: ${remedy}`;
+    return [problem('route-overruled', `route ${vifName(id)}`, to, reason)];
+  });
+}
 
 /** Whether IPv6 is in this kernel and switched on. */
 export const hasIpv6 = (ip: IpState): boolean => ip.sysctl('net/ipv6/conf/all/forwarding') !== undefined;

@@ -1,5 +1,5 @@
-import type { Config } from '../config.js';
 import { vifName } from '../vif/id.js';
+import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 
@@ -16,7 +16,7 @@ export interface OperatorScript {
  */
 export function operatorScript(
   snapshot: VifSnapshot,
-  { directories }: Config['scripts'],
+  { directories }: VifPolicy['scripts'],
   topologies: readonly string[],
 ): OperatorScript | { readonly problem: OperationError } {
   const file = snapshot.script ?? '';
@@ -28,6 +28,7 @@ export function operatorScript(
   const where = directories.length === 0 ? 'scripts are not allowed' : directories.join(' or ');
   return {
     problem: problem(
+      'script-unknown',
       `choose the topology of ${vifName(snapshot.id)} by script`,
       file,
       `its file name is none of ${topologies.join(', ')}, and the operator's own scripts are those in: ${where}`,

@@ -1,6 +1,6 @@
-import type { Config } from '../config.js';
 import type { Attachment } from '../vif/desired.js';
 import type { ObservedState } from '../vif/observed.js';
+import type { TopologyName, VifPolicy } from '../vif/policy.js';
 import type { OperationError } from '../vif/problem.js';
 import type { VifSnapshot } from '../vif/snapshot.js';
 import { bridge } from './bridge.js';
@@ -11,23 +11,19 @@ import { type OperatorScript, operatorScript } from './script.js';
 
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
-  readonly name: string;
-  attach(snapshot: VifSnapshot, config: Config, observed: ObservedState): Attachment;
+  readonly name: TopologyName;
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment;
 }
 
-const topologies: ReadonlyMap<string, Topology> = new Map([
-  ['vif-bridge', bridge],
-  ['vif-route', route],
-  ['vif-nat', nat],
-  ['vif-openvswitch', openvswitch],
-]);
+const byName: Readonly<Record<TopologyName, Topology>> = { bridge, route, nat, openvswitch };
 
-/** The topology a script stands for, if any. */
+const byStockScript: ReadonlyMap<string, Topology> = new Map(
+  Object.entries(byName).map(([name, topology]) => [`vif-${name}`, topology]),
+);
+
+/** The topology a stock script stands for, if any. */
 export const topologyNamed = (script = ''): Topology | undefined =>
-  topologies.get(script.slice(script.lastIndexOf('/') + 1));
-
-/** The names `[scripts.map]` can choose from. */
-export const topologyNames: readonly string[] = [...topologies.values()].map(({ name }) => name);
+  byStockScript.get(script.slice(script.lastIndexOf('/') + 1));
 
 /**
  * The topology a vif asks for by the file name of its `script`, whose directory does not matter; else the operator's
@@ -35,13 +31,11 @@ export const topologyNames: readonly string[] = [...topologies.values()].map(({ 
  */
 export function topologyOf(
   snapshot: VifSnapshot,
-  { scripts }: Config,
+  { scripts }: VifPolicy,
 ): Topology | OperatorScript | { readonly problem: OperationError } {
   const script = snapshot.script ?? '';
   const name = script.slice(script.lastIndexOf('/') + 1);
   const mapped = scripts.map.get(name);
-  const topology = [...topologies].find(([stock, { name: ours }]) =>
-    mapped === undefined ? stock === name : ours === mapped,
-  );
-  return topology?.[1] ?? operatorScript(snapshot, scripts, [...topologies.keys()]);
+  const topology = mapped === undefined ? byStockScript.get(name) : byName[mapped];
+  return topology ?? operatorScript(snapshot, scripts, [...byStockScript.keys()]);
 }

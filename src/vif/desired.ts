@@ -1,4 +1,3 @@
-import type { Config } from '../config.js';
 import { topologyOf } from '../topology/topology.js';
 import type { Network } from './address.js';
 import { type FilterSpec, filterFor } from './filter.js';
@@ -8,6 +7,7 @@ import type { ObservedState, Offload } from './observed.js';
 import type { DesiredOvsPort } from './openvswitch.js';
 import { withOptions } from './options.js';
 import { netbackGaveUp } from './pending.js';
+import type { VifPolicy } from './policy.js';
 import type { DesiredPort } from './port.js';
 import { type OperationError, problem } from './problem.js';
 import { type DesiredScript, desiredScript } from './script.js';
@@ -43,9 +43,16 @@ export interface DesiredState {
 export const bridgeOf = ({ link, ovsPort }: DesiredState): string | undefined =>
   link.master ?? ovsPort?.bridge;
 
-/** What a topology makes of a vif; the name is the same for all. */
+/**
+ * What a topology makes of a vif; the name is the same for all. `missing` is what the vif lacks of its full reach (a
+ * way out, an address of a family) and goes on without.
+ */
 export type Attachment =
-  | { readonly desired: Omit<DesiredState, 'name'>; readonly dependsOn: readonly string[] }
+  | {
+      readonly desired: Omit<DesiredState, 'name'>;
+      readonly dependsOn: readonly string[];
+      readonly missing?: readonly OperationError[];
+    }
   | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
 
 /** The whole decision about one vif. */
@@ -56,6 +63,8 @@ export type Verdict =
       readonly topology: string;
       readonly desired: DesiredState;
       readonly dependsOn: readonly string[];
+      /** What it lacks, and works without. */
+      readonly missing: readonly OperationError[];
     }
   /** An operator's script attaches it; everything but running that, and the filter, is out of our hands. */
   | {
@@ -79,7 +88,11 @@ export type Verdict =
  *
  * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
  */
-export function decide(snapshot: VifSnapshot | undefined, config: Config, observed: ObservedState): Verdict {
+export function decide(
+  snapshot: VifSnapshot | undefined,
+  config: VifPolicy,
+  observed: ObservedState,
+): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
     return snapshot.state === xenbusState.closed ? { kind: 'remove', directory: true } : { kind: 'closing' };
@@ -98,7 +111,11 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   const holder = observed.links.byName(name);
   if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
     const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
-    return { kind: 'refuse', problem: problem(`rename ${own} to`, name, reason), dependsOn: [own, name] };
+    return {
+      kind: 'refuse',
+      problem: problem('name-taken', `rename ${own} to`, name, reason),
+      dependsOn: [own, name],
+    };
   }
   const ofKeys = () =>
     filterFor(snapshot, config, { tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false });
@@ -119,7 +136,7 @@ export function decide(snapshot: VifSnapshot | undefined, config: Config, observ
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const link = withOptions(attached.link, snapshot, config.vifs);
   const desired = { ...attached, link, name, filter: filtered.filter };
-  return { kind: 'attach', topology: topology.name, desired, dependsOn };
+  return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
 }
 
 type Filtered = ReturnType<typeof filterFor>;
@@ -128,5 +145,5 @@ type Filtered = ReturnType<typeof filterFor>;
 function nameable(filtered: Filtered, own: string, name: string): Filtered {
   if ('problem' in filtered || filtered.filter === undefined || /^[\w.-]+$/.test(name)) return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
-  return { problem: problem(`filter ${own} as`, name, reason) };
+  return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

@@ -1,6 +1,6 @@
-import type { Config } from '../config.js';
 import { type Network, parseIpv4, parseIpv6 } from './address.js';
 import { vifName } from './id.js';
+import type { VifPolicy } from './policy.js';
 import { type OperationError, problem } from './problem.js';
 import type { VifSnapshot } from './snapshot.js';
 
@@ -47,7 +47,7 @@ export interface FilterOptions {
  */
 export function filterFor(
   snapshot: VifSnapshot,
-  config: Pick<Config, 'antispoof'>,
+  config: Pick<VifPolicy, 'antispoof'>,
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const { mode } = config.antispoof;
@@ -56,10 +56,10 @@ export function filterFor(
   const operation = `hold ${vifName(snapshot.id)} to`;
   if (networks.length === 0) {
     const reason = 'the ip key is empty, and [antispoof] mode = "strict" takes no vif without; give it ip=…';
-    return { problem: problem(operation, 'its addresses', reason) };
+    return { problem: problem('addresses-missing', operation, 'its addresses', reason) };
   }
   if (snapshot.mac === undefined) {
-    return { problem: problem(operation, 'its MAC address', 'the mac key is missing') };
+    return { problem: problem('key-missing', operation, 'its MAC address', 'the mac key is missing') };
   }
   return {
     filter: {

@@ -15,7 +15,7 @@ export const routerLinkLocal = 'fe80::1';
 /** A name to depend on for changes of the default routes; no netdev can have one with a blank. */
 export const defaultRoute = 'default route';
 
-/** A route in the main table: one of ours, or a default route, whoever made that. */
+/** A route in the main table, ours or one of others that can stand before ours. */
 export interface Route {
   readonly to: Network;
   /** The index of the device it leads to. */
@@ -30,14 +30,20 @@ export interface Route {
 export interface ProxyEntry {
   readonly address: Network;
   readonly device: number;
+  /** The vif it was made for, which alone may delete it; undefined for an entry that is left from before. */
+  readonly owner: string | undefined;
 }
 
 /** Looking up what routes there are; the kernel's tables as far as they concern vifs. */
 export interface RouteView {
   /** Our route to exactly this network. */
   to(network: Network): Route | undefined;
+  /** A route of others to exactly this network that the kernel takes before ours: its metric is lower. */
+  before(network: Network): Route | undefined;
   /** Our routes to a device. */
   onDevice(index: number): readonly Route[];
+  /** All our routes. */
+  ours(): readonly Route[];
   /** The device the default route of lowest metric leads to. */
   defaultDevice(family: 4 | 6): number | undefined;
   /** Our permanent neighbour entries on a device: the MAC address for each address. */
@@ -70,8 +76,10 @@ export interface DesiredIp {
   readonly neighbours: readonly Network[];
   /** The guest's MAC address; without one there are no neighbour entries. */
   readonly mac: string | undefined;
-  /** Hosts that are answered for at another device. */
-  readonly proxies: { readonly device: number; readonly name: string; readonly hosts: readonly Network[] };
+  /** Hosts that are answered for at another device; undefined leaves the vif's entries as they are. */
+  readonly proxies:
+    | { readonly device: number; readonly name: string; readonly hosts: readonly Network[] }
+    | undefined;
   readonly sysctls: readonly Sysctl[];
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   /** What dnsmasq is to be told of it. */
@@ -93,7 +101,9 @@ export interface Sysctl {
 export const noIp: IpState = {
   routes: {
     to: () => undefined,
+    before: () => undefined,
     onDevice: () => [],
+    ours: () => [],
     defaultDevice: () => undefined,
     neighbours: () => new Map(),
     proxies: () => [],

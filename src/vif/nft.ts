@@ -1,46 +1,146 @@
-import type { FilterSpec } from './filter.js';
-import { ingressRules, type Rule } from './filter-rules.js';
-import { type VifId, vifName } from './id.js';
+import { addressValue, formatAddress, type Network } from './address.js';
+import { type FilterSpec, linkLocalOf, type Range, ranges } from './filter.js';
 
-/** The name of our tables; one of family netdev, one of family inet for routed vifs. */
-export const tableName = 'vifd';
-export const netdevTable = `netdev ${tableName}`;
-export const routerTable = `inet ${tableName}`;
+/** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
+export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
+export type Table = (typeof tables)[number];
 
-/** The sets of the inet table, of interface indexes: what {@link FilterSpec} asks for beyond the netdev's ingress. */
-export const routerSets = ['reverse', 'protected', 'dhcp', 'dns'] as const;
-export type RouterSet = (typeof routerSets)[number];
+/** Those with rules in `src/nft/vifd.nft`. */
+export type RuledTable = 'netdev vifd' | 'inet vifd';
 
-/**
- * Before the flowtables and filters others may have at the same hook (`filter` is 0), whose verdict might be that the
- * packet never gets here.
- */
-const ingressPriority = -300;
+/** What a part of a set's key is, in nft's words; `number` is a field of 48 or 128 bits that nft has no type for. */
+export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';
 
-/** A vif's filter as it is to be, or as it is found in the kernel. */
-export interface InstalledFilter {
+/** The sets whose elements are a vif's: the table, and what a key consists of. */
+export const sets = {
+  macs: { table: 'netdev vifd', key: ['ifname', 'ether_addr'] },
+  tagged: { table: 'netdev vifd', key: ['ifname'] },
+  speaks4: { table: 'netdev vifd', key: ['ifname'] },
+  speaks6: { table: 'netdev vifd', key: ['ifname'] },
+  hosts4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
+  hosts6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  networks4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
+  networks6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  routed: { table: 'inet vifd', key: ['ifname'] },
+  confined: { table: 'inet vifd', key: ['ifname'] },
+  dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
+  dns_clients: { table: 'inet vifd', key: ['ifname'] },
+  masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
+  masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
+  // An earlier release's.
+  reverse: { table: 'inet vifd', key: ['iface_index'] },
+  protected: { table: 'inet vifd', key: ['iface_index'] },
+  dhcp: { table: 'inet vifd', key: ['iface_index'] },
+  dns: { table: 'inet vifd', key: ['iface_index'] },
+  guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
+  guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
+} as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
+export type SetName = keyof typeof sets;
+
+/** What an earlier release has in the table `inet vifd`, and this one does not know: in the order it can be deleted. */
+export const earlierChains: readonly string[] = ['prerouting', 'input'];
+export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns'];
+
+/** The set of what was dropped, by netdev and reason; its elements are made by packets. */
+export const dropsSet = 'drops';
+
+/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 is none. */
+export const dropReasons: readonly string[] = [
+  '',
+  'source MAC',
+  'VLAN tag',
+  'EtherType',
+  'ARP sender MAC',
+  'ARP sender address',
+  'malformed ARP',
+  'IPv4 without an address',
+  'IPv4 source',
+  'malformed IPv4',
+  'DHCP server',
+  'router advertisement or redirect',
+  'IPv6 source',
+  'IPv6 without an address',
+  'neighbour discovery',
+  'malformed IPv6',
+  'ICMPv6 type',
+  'IPv6 fragment',
+];
+
+/** Why a packet is dropped that an element of one of these sets counts. */
+export const countingSets = {
+  routed: 'address of a guest',
+  confined: 'the driver domain itself',
+} as const satisfies Partial<Record<SetName, string>>;
+
+/** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */
+export interface Element {
+  readonly set: SetName;
+  readonly key: readonly string[];
+}
+
+/** The same for the same element: what to find it by. */
+export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
+
+export const tableOf = ({ set }: Element): Table => sets[set].table;
+
+/** One change of nf_tables. */
+export type NftChange =
+  /** Makes a table's rules what they are to be; the elements of its sets stay. `rules` is what `nft -f` takes for that. */
+  | { readonly change: 'set-rules'; readonly table: RuledTable; readonly rules: string }
+  | { readonly change: 'delete-table'; readonly table: Table }
+  /** Makes the chain that sends all of a netdev's packets to the rules, or makes it so again. */
+  | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
+  | { readonly change: 'delete-chain'; readonly chain: string }
+  | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
+  | { readonly change: 'delete-element'; readonly element: Element }
+  /** Deletes what was counted for a netdev, so that the next one of the name begins with nothing. */
+  | { readonly change: 'forget-drops'; readonly device: string }
+  /** Deletes the chains and sets that an earlier release has left in `inet vifd`. */
+  | ({ readonly change: 'delete-earlier' } & Earlier);
+
+/** Chains and sets of an earlier release in the table `inet vifd`. */
+export interface Earlier {
+  readonly chains: readonly string[];
+  readonly sets: readonly string[];
+}
+
+/** A transaction of nf_tables: all of its changes, or none. */
+export interface NftAction {
+  readonly kind: 'nft';
+  /** The vif that it is for. */
+  readonly vif: string;
+  readonly changes: readonly NftChange[];
+}
+
+/** A vif's chain as it is in the kernel. */
+export interface InstalledChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
   readonly chain: string;
   /** The name of the netdev it is bound to. */
   readonly device: string;
-  /** The comments of its rules in order, see {@link marks}. */
-  readonly marks: readonly string[];
+  /** It is surely bound, drops by default, and has its one rule and no other. */
+  readonly fits: boolean;
 }
 
-/** What is in the kernel under {@link tableName}. */
-export interface FilterView {
+/** What is in the kernel under our tables' names. */
+export interface NftView {
+  /** What `nft -f` takes to make the rules of a table what they are to be; undefined when they are. */
+  missingRules(table: RuledTable): string | undefined;
   /** The chains of a vif: none, one, or left-overs besides. */
-  chains(vif: string): readonly InstalledFilter[];
-  /** The elements of a vif in the inet table: `<set> <interface index>`. */
-  elements(vif: string): readonly string[];
-  /** The comments of the inet table's rules, with their chain: `<chain> <comment>`. */
-  readonly router: readonly string[];
-}
-
-/** What a vif's filter consists of in the kernel. */
-export interface RenderedFilter extends InstalledFilter {
-  readonly commands: readonly string[];
-  readonly elements: readonly string[];
+  chains(vif: string): readonly InstalledChain[];
+  /** The elements of a vif. */
+  elements(vif: string): readonly Element[];
+  /** Elements about a netdev that belong to no vif, in the sets that a guest's rights are in. */
+  strangers(device: string): readonly Element[];
+  /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
+  owner(element: Element): string | undefined;
+  /** Whether a table is there and has nothing but its rules and what is this vif's. */
+  isAll(table: Table, vif: string): boolean;
+  /** What an earlier release has left in `inet vifd`, when there is no element in that but this vif's. */
+  earlier(vif: string): Earlier | undefined;
 }
 
 /** `vif5.0_12`: its vif and index; undefined for a chain of somebody else's in our table. */
@@ -49,119 +149,60 @@ export function parseChainName(chain: string): { vif: string; index: number } | 
   return match ? { vif: match[1] as string, index: Number(match[2]) } : undefined;
 }
 
-export function renderFilter(
-  id: VifId,
-  link: { readonly index: number; readonly name: string },
-  spec: FilterSpec,
-): RenderedFilter {
-  const chain = `${vifName(id)}_${link.index}`;
-  const rules = ingressRules(spec);
-  const comments = marks(rules, link.name);
-  const path = `${netdevTable} ${chain}`;
-  return {
-    chain,
-    device: link.name,
-    marks: comments,
-    commands: [
-      `add table ${netdevTable}`,
-      `add chain ${path} { type filter hook ingress device "${link.name}" priority ${ingressPriority}; policy drop; }`,
-      // The chain stays, so that no packet passes unseen or is lost while the rules change.
-      `flush chain ${path}`,
-      // Not `add rule`: before that libnftables reads a list of what all tables hold.
-      `add chain ${path} {\n${rules.map((rule, i) => printRule(rule, comments[i] as string)).join('\n')}\n}`,
-    ],
-    elements: [
-      ...(spec.reverse ? ['reverse'] : []),
-      ...(spec.protectHost === undefined ? [] : ['protected']),
-      ...(spec.protectHost?.dhcp ? ['dhcp'] : []),
-      ...(spec.protectHost?.dns ? ['dns'] : []),
-    ].map((set) => `${set} ${link.index}`),
-  };
-}
-
-/**
- * The rules' comments: the reason, and the same digest of the whole filter in each. A rule that was replaced, removed
- * or added shows in the sequence, and so does a filter that was made for other addresses or by another release. The
- * rules themselves do not compare: nft lists them in other words than it was given, and in others again in the next release.
- */
-function marks(rules: readonly Rule[], salt: string): string[] {
-  const mark = digest(`${salt} ${rules.map(({ match, verdict }) => `${match} ${verdict}`).join('\n')}`);
-  return rules.map(({ reason }) => `${reason} #${mark}`);
-}
-
-/** The reason in a rule's comment; undefined when it is none of ours. */
-export const reasonOfMark = (comment: string): string | undefined => /^(.*) #[0-9a-f]+$/.exec(comment)?.[1];
-
-function printRule({ match, verdict }: Rule, comment: string): string {
-  const counted = verdict === 'drop' ? 'counter drop' : verdict;
-  return `${match === '' ? '' : `${match} `}${counted} comment "${comment}"`;
-}
-
-/** How many rules a command adds. */
-export const rulesIn = (command: string): number =>
-  command.startsWith('add rule ') ? 1 : Math.max(0, command.split('\n').length - 2);
-
-const routerRules: readonly (Rule & { readonly chain: 'prerouting' | 'input' })[] = [
-  {
-    chain: 'prerouting',
-    // The route to the sender leads to a vif of ours, and not to where the packet came from.
-    match: 'fib saddr . iif oif 0 fib saddr oif @reverse',
-    verdict: 'drop',
-    reason: 'address of a guest',
-  },
-  { chain: 'input', match: 'ct state established,related', verdict: 'accept', reason: 'answer' },
-  { chain: 'input', match: 'icmp type echo-request', verdict: 'accept', reason: 'echo' },
-  {
-    chain: 'input',
-    match: 'icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }',
-    verdict: 'accept',
-    reason: 'echo and neighbour discovery',
-  },
-  { chain: 'input', match: 'meta nfproto ipv4 udp dport 67 iif @dhcp', verdict: 'accept', reason: 'DHCP' },
-  { chain: 'input', match: 'meta nfproto ipv6 udp dport 547 iif @dhcp', verdict: 'accept', reason: 'DHCP' },
-  {
-    chain: 'input',
-    match: 'meta l4proto { tcp, udp } th dport 53 iif @dns',
-    verdict: 'accept',
-    reason: 'DNS',
-  },
-  // The elements count, so that each vif's drops are its own.
-  { chain: 'input', match: 'iif @protected', verdict: 'drop', reason: 'the driver domain itself' },
-];
-const routerMarks = marks(routerRules, '');
-
-/** {@link FilterView.router} as it should be once a routed vif needs it. */
-export const routerState: readonly string[] = routerRules.map((rule, i) => `${rule.chain} ${routerMarks[i]}`);
-
-/** The inet table without any vif's elements. Sets keep theirs. */
-export function routerCommands(): string[] {
-  const path = routerTable;
+/** The elements that hold a netdev to a filter. */
+export function filterElements(device: string, { mac, networks, ...spec }: FilterSpec): Element[] {
+  const own4 = ranges(networks, 4);
+  const spoken6 = ranges(networks, 6).length > 0;
+  const own6 = spoken6 ? ranges([...networks, linkLocalOf(mac)], 6) : [];
+  const of = (set: SetName, ...rest: string[]): Element => ({ set, key: [device, ...rest] });
+  const only = (set: SetName, wanted: boolean | undefined): Element[] => (wanted ? [of(set)] : []);
   return [
-    `add table ${path}`,
-    ...routerSets.map(
-      (set) =>
-        `add set ${path} ${set} { type iface_index; ${set === 'reverse' || set === 'protected' ? 'counter; ' : ''}}`,
-    ),
-    `add chain ${path} prerouting { type filter hook prerouting priority raw; policy accept; }`,
-    `add chain ${path} input { type filter hook input priority filter; policy accept; }`,
-    `flush chain ${path} prerouting`,
-    `flush chain ${path} input`,
-    ...routerRules.map(
-      (rule, i) => `add rule ${path} ${rule.chain} ${printRule(rule, routerMarks[i] as string)}`,
-    ),
+    of('macs', mac),
+    ...only('tagged', spec.tagged),
+    ...only('speaks4', own4.length > 0),
+    ...own4.map((range) => of(isOne(range) ? 'hosts4' : 'networks4', formatRange(range, 4))),
+    ...only('speaks6', spoken6),
+    ...own6.map((range) => of(isOne(range) ? 'hosts6' : 'networks6', formatRange(range, 6))),
+    ...own6.map((range) => of(isOne(range) ? 'nd_hosts' : 'nd_networks', formatNumbers(range, 128))),
+    ...(spoken6 ? [of('nd_macs', formatNumber(BigInt(`0x${mac.replaceAll(':', '')}`), 48))] : []),
+    ...only('routed', spec.reverse),
+    ...only('confined', spec.protectHost !== undefined),
+    ...only('dhcp_clients', spec.protectHost?.dhcp),
+    ...only('dns_clients', spec.protectHost?.dns),
   ];
 }
 
-/** 53 bits of a string, in hex (cyrb53): tells versions apart, and is no defence against anybody. */
-function digest(text: string): string {
-  let h1 = 0xdeadbeef;
-  let h2 = 0x41c6ce57;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    h1 = Math.imul(h1 ^ code, 2654435761);
-    h2 = Math.imul(h2 ^ code, 1597334677);
-  }
-  h1 = Math.imul(h1 ^ (h1 >>> 16), 2246822507) ^ Math.imul(h2 ^ (h2 >>> 13), 3266489909);
-  h2 = Math.imul(h2 ^ (h2 >>> 16), 2246822507) ^ Math.imul(h1 ^ (h1 >>> 13), 3266489909);
-  return (4294967296 * (2097151 & h2) + (h1 >>> 0)).toString(16);
+/** The element that masquerades an address out of a device. */
+export const masqueradeElement = ({ family, address }: Network, uplink: string): Element => ({
+  set: `masqueraded${family}`,
+  key: [formatAddress(family, addressValue({ family, address })), uplink],
+});
+
+/** An element that masquerades, of this release or an earlier one: the address and the device. */
+export function masqueraded({ set, key }: Element): { address: string; uplink: string } | undefined {
+  const [address, uplink] = key;
+  return /^(masqueraded|guests)[46]$/.test(set) && address !== undefined && uplink !== undefined
+    ? { address, uplink }
+    : undefined;
 }
+
+const isOne = ({ first, last }: Range): boolean => first === last;
+
+/** An address, a network by its prefix, or, where there is none, from and to. */
+export function formatRange({ first, last }: Range, family: 4 | 6): string {
+  const from = formatAddress(family, first);
+  if (first === last) return from;
+  const size = last - first + 1n;
+  const bits = size.toString(2).length - 1;
+  const isNetwork = 1n << BigInt(bits) === size && first % size === 0n;
+  return isNetwork ? `${from}/${(family === 4 ? 32 : 128) - bits}` : `${from}-${formatAddress(family, last)}`;
+}
+
+/** A number, or from and to, in hex at full length as nft takes them. */
+export const formatNumbers = (range: Range, bits: number): string =>
+  isOne(range)
+    ? formatNumber(range.first, bits)
+    : `${formatNumber(range.first, bits)}-${formatNumber(range.last, bits)}`;
+
+const formatNumber = (value: bigint, bits: number): string =>
+  `0x${value.toString(16).padStart(bits / 4, '0')}`;

@@ -1,7 +1,7 @@
 import type { Network } from './address.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './id.js';
 import type { IpState } from './ip.js';
-import type { FilterView } from './nft.js';
+import type { NftView } from './nft.js';
 import type { OvsView } from './openvswitch.js';
 import type { BridgePort } from './port.js';
 import type { ScriptRun } from './script.js';
@@ -12,6 +12,8 @@ export interface Link {
   readonly name: string;
   /** IFLA_IFALIAS; vifd writes the vif's name here when it renames a netdev. */
   readonly alias: string | undefined;
+  /** The name it had when it was first seen, where it was renamed since. */
+  readonly formerName?: string | undefined;
   /** The sysfs name of the device behind it: `vif-5-0` for a netback interface (IFLA_PARENT_DEV_NAME). */
   readonly parent: string | undefined;
   /** `bridge`, `veth`, …; undefined for netback's and most hardware. */
@@ -38,8 +40,8 @@ export const portsOf = (bridge: string): string => `ports of ${bridge}`;
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
-  /** Undefined is as good as none installed. */
-  readonly filters?: FilterView;
+  /** Our tables of nf_tables; undefined is as good as none. */
+  readonly nft?: NftView;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;
   /** Open vSwitch's database; absent means that nobody has asked for it. */
@@ -63,14 +65,16 @@ export interface LinkView {
 }
 
 /**
- * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by the alias which vifd left
- * when it renamed it; else by netback's name. The parent alone would do, but kernels before 5.14 do not tell it.
+ * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by netback's name, which may be its
+ * former one; else by the alias which vifd left when it renamed it. The parent alone would do, but kernels before 5.14 do not
+ * tell it.
  */
-export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent'>): VifId | undefined {
+export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'>): VifId | undefined {
   return (
     (link.parent === undefined ? undefined : parseBackendDevice(link.parent)) ??
     parseVifName(link.name) ??
-    (link.alias === undefined ? undefined : parseVifName(link.alias))
+    parseVifName(link.alias ?? '') ??
+    parseVifName(link.formerName ?? '')
   );
 }
 

@@ -1,17 +1,7 @@
 import type { DesiredLink } from './desired.js';
 import type { Offload } from './observed.js';
-import type { PortFlags } from './port.js';
+import type { VifOptions } from './policy.js';
 import type { VifSnapshot } from './snapshot.js';
-
-/** One `[[vif]]` table of the configuration: settings for the vifs it matches. */
-export interface VifOptions extends PortFlags {
-  /** The name of the bridge they are on; undefined matches all. */
-  readonly bridge: string | undefined;
-  /** The guest's MAC address; undefined matches all. */
-  readonly mac: string | undefined;
-  readonly txqueuelen?: number;
-  readonly offload?: Offload;
-}
 
 /** A netdev with the settings of every `[[vif]]` table that matches the vif; the later of two tables wins. */
 export function withOptions(

@@ -1,8 +1,8 @@
 import type { DesiredState } from './desired.js';
+import type { ErrorCode } from './error-codes.js';
 import { type VifId, vifName } from './id.js';
 import type { ObservedState } from './observed.js';
-import { type ErrorKind, type OperationError, problem } from './problem.js';
-import type { VifSnapshot } from './snapshot.js';
+import { type OperationError, problem } from './problem.js';
 
 /**
  * Something that others have still to do before a vif works, when nothing is left for us to do. The problem is
@@ -11,53 +11,65 @@ import type { VifSnapshot } from './snapshot.js';
 export interface Pending {
   readonly problem: OperationError;
   readonly patient: boolean;
+  /** A vif that was on the network goes on forwarding meanwhile. */
+  readonly forwards: boolean;
 }
 
 /**
- * What keeps a vif from being `connected` although the plan is empty; undefined when nothing does.
+ * What others have still to do for a vif whose plan is empty; undefined when nothing is left.
  * @param timeoutMs the time given to what is patient, for its text
  */
 export function pending(
   id: VifId,
-  snapshot: VifSnapshot | undefined,
   desired: DesiredState,
   observed: ObservedState,
   timeoutMs: number,
 ): Pending | undefined {
   if (desired.ovsPort === undefined) return undefined;
   const { openvswitch: view } = observed;
-  const because = (patient: boolean, reason: string, kind: ErrorKind = 'openvswitch'): Pending => ({
+  const because = (
+    code: ErrorCode,
+    { patient, forwards }: Omit<Pending, 'problem'>,
+    reason: string,
+  ): Pending => ({
     patient,
+    forwards,
     problem: problem(
+      code,
       `attach ${vifName(id)} to Open vSwitch bridge`,
       desired.ovsPort?.bridge ?? '',
       reason,
-      kind,
     ),
   });
   if (view?.state !== 'known') {
-    // Open vSwitch goes on forwarding without its database: what was connected still is.
-    const isLost = view?.state === 'unreachable';
-    if (isLost && snapshot?.hotplugStatus === 'connected') return undefined;
-    return because(!isLost, `database ${view?.database} not reachable`);
+    // Open vSwitch goes on forwarding without its database, and without its daemon.
+    return because(
+      'openvswitch-unreachable',
+      { patient: view?.state !== 'unreachable', forwards: true },
+      `database ${view?.database} not reachable`,
+    );
   }
   const row = view.port(desired.name);
   const port = row?.owner === vifName(id) ? row.interface : undefined;
   if (port?.error !== undefined || port?.ofport === -1) {
-    return because(false, port.error ?? 'ovs-vswitchd could not take the port');
+    return because(
+      'openvswitch-port-refused',
+      { patient: false, forwards: false },
+      port.error ?? 'ovs-vswitchd could not take the port',
+    );
   }
   if ((port?.ofport ?? 0) > 0) return undefined;
   const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
-  return because(true, late, 'timeout');
+  return because('openvswitch-port-late', { patient: true, forwards: true }, late);
 }
 
 /** What is wrong when netback has made no netdev in the time it is given. */
 export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
   problem(
+    'netdev-late',
     'wait for netdev',
     vifName(id),
     `it did not appear within ${timeoutMs / 1000} s; is xen-netback loaded?`,
-    'timeout',
   );
 
 /**
@@ -66,8 +78,8 @@ export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
  */
 export const netbackGaveUp = (id: VifId): OperationError =>
   problem(
+    'netback-failed',
     'wait for netdev',
     vifName(id),
     `netback has given it up; "journalctl -k -g vif-${id.domid}-${id.devid}" says why, where 22 or 28 is xenstore's quota for this domain`,
-    'kernel',
   );

@@ -1,7 +1,7 @@
 import { formatNetwork, type Network } from './address.js';
 import { type VifId, vifName } from './id.js';
-import { type DesiredIp, type DesiredRoute, type IpState, type Masquerade, noIp, type Sysctl } from './ip.js';
-import type { Link, ObservedState } from './observed.js';
+import { type DesiredIp, type DesiredRoute, type IpState, noIp, type ProxyEntry, type Sysctl } from './ip.js';
+import { type Link, type LinkView, type ObservedState, vifOfLink } from './observed.js';
 
 /** Changes of what a routed or NAT vif has besides its link. `index` and `name` are a device's. */
 export type IpAction =
@@ -9,17 +9,12 @@ export type IpAction =
   | On<'set-route', { readonly route: DesiredRoute }>
   | On<'delete-route', { readonly to: Network }>
   | On<'set-neighbour', { readonly address: Network; readonly mac: string }>
-  | On<'delete-neighbour' | 'set-proxy' | 'delete-proxy', { readonly address: Network }>
+  | On<'delete-neighbour' | 'delete-proxy', { readonly address: Network }>
+  /** Answers for an address at a device, for a vif which then owns the entry. */
+  | On<'set-proxy', { readonly address: Network; readonly owner: string }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
   /** Ends what the kernel remembers of connections of these addresses. */
   | { readonly kind: 'forget-connections'; readonly network: Network }
-  | {
-      readonly kind: 'set-masquerade';
-      readonly address: Network;
-      readonly before: Masquerade | undefined;
-      readonly after: Masquerade;
-    }
-  | { readonly kind: 'delete-masquerade'; readonly address: Network; readonly before: Masquerade }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 
@@ -35,12 +30,14 @@ const nothing: DesiredIp = {
   dhcp: undefined,
 };
 
-/** What a vif that is not to be on the network, or of another kind, leaves behind, with or without its link. */
-export function clearIp(id: VifId, link: Link | undefined, observed: ObservedState): IpAction[] {
+/**
+ * What a vif that is not to be on the network leaves behind when its link is down or gone. Routes and neighbour entries are not
+ * among it: the kernel takes them with the link (fib_disable_ip, neigh_ifdown).
+ */
+export function clearIp(id: VifId, observed: ObservedState): IpAction[] {
   const ip = observed.ip ?? noIp;
   return [
-    ...(link === undefined ? [] : strays(link, nothing, ip)),
-    ...proxies(link, nothing, observed, ip),
+    ...proxies(id, nothing, observed, ip),
     ...accounts(id, nothing, ip),
     ...leftAccounts(id, nothing, ip),
   ];
@@ -96,14 +93,15 @@ export function planAfterLink(
       .filter(({ to }) => !known.has(to.address) && ip.routes.to(to)?.device !== link.index)
       .map(({ to }): IpAction => ({ kind: 'forget-connections', network: to })),
     ...strays(link, want, ip),
-    ...proxies(link, want, observed, ip),
+    ...proxies(id, want, observed, ip),
     ...leftAccounts(id, want, ip),
   ];
 }
 
+/** One that is not there has no effect either: below an MTU of 1280 a device has no IPv6, and none of its sysctls. */
 function sysctls(want: DesiredIp, ip: IpState): IpAction[] {
   return want.sysctls
-    .filter(({ name, value }) => ip.sysctl(name) !== value)
+    .filter(({ name, value }) => ![value, undefined].includes(ip.sysctl(name)))
     .map((sysctl) => ({ kind: 'set-sysctl', sysctl }));
 }
 
@@ -138,73 +136,65 @@ function strays(link: Link, want: DesiredIp, { routes }: IpState): IpAction[] {
 const networkOfHost = (address: string): Network =>
   address.includes(':') ? { family: 6, address, prefix: 128 } : { family: 4, address, prefix: 32 };
 
-/**
- * The proxy entries a vif wants, and those nobody does: an entry does not say whose it is, but one to whose address no
- * route of ours leads is nobody's, for routes are made before proxy entries and go with their device.
- */
-function proxies(link: Link | undefined, want: DesiredIp, { links }: ObservedState, ip: IpState): IpAction[] {
+/** The proxy entries a vif wants, and those of its own that it does not: an entry is deleted by its owner alone. */
+function proxies(id: VifId, want: DesiredIp, { links }: ObservedState, ip: IpState): IpAction[] {
+  if (want.proxies === undefined) return [];
+  const owner = vifName(id);
   const { device, name, hosts } = want.proxies;
-  const observed = ip.routes.proxies();
-  const wanted = new Set(hosts.map(({ address }) => address));
-  const leaving = new Set(
-    link === undefined
-      ? []
-      : ip.routes
-          .onDevice(link.index)
-          .map(({ to }) => to.address)
-          .filter((address) => !want.routes.some(({ to }) => to.address === address)),
-  );
-  const mine = (proxy: { address: Network; device: number }): boolean =>
-    wanted.has(proxy.address.address)
-      ? proxy.device !== device
-      : leaving.has(proxy.address.address) || ip.routes.to(proxy.address) === undefined;
+  const own = ip.routes.proxies().filter((proxy) => proxy.owner === owner);
+  const isOn = (proxy: ProxyEntry, address: Network): boolean =>
+    proxy.device === device && proxy.address.address === address.address;
   return [
     ...hosts
-      .filter(
-        ({ address }) =>
-          !observed.some((proxy) => proxy.address.address === address && proxy.device === device),
-      )
-      .map((address): IpAction => ({ kind: 'set-proxy', index: device, name, address })),
-    ...observed.filter(mine).map(
-      (proxy): IpAction => ({
-        kind: 'delete-proxy',
-        index: proxy.device,
-        name: links.byIndex(proxy.device)?.name ?? `${proxy.device}`,
-        address: proxy.address,
-      }),
-    ),
+      .filter((address) => !own.some((proxy) => isOn(proxy, address)))
+      .map((address): IpAction => ({ kind: 'set-proxy', index: device, name, address, owner })),
+    ...own
+      .filter((proxy) => !hosts.some((address) => isOn(proxy, address)))
+      .map((proxy) => deleteProxy(proxy, links)),
   ];
 }
 
-/** What is kept under the vif's name: masquerading, and what dnsmasq knows. */
+const deleteProxy = ({ device: index, address }: ProxyEntry, links: LinkView): IpAction => ({
+  kind: 'delete-proxy',
+  index,
+  name: links.byIndex(index)?.name ?? `${index}`,
+  address,
+});
+
+/**
+ * Removes what bears our protocol number and belongs to no vif: proxy entries without an owner, and routes to a device
+ * that is no vif's.
+ */
+export function planOrphans({ links, ip = noIp }: ObservedState): IpAction[] {
+  const ownerless = ip.routes.ours().filter(({ device }) => {
+    const link = links.byIndex(device);
+    return link !== undefined && vifOfLink(link) === undefined;
+  });
+  return [
+    ...ownerless.map(
+      ({ to, device }): IpAction => ({
+        kind: 'delete-route',
+        index: device,
+        name: links.byIndex(device)?.name ?? `${device}`,
+        to,
+      }),
+    ),
+    ...ip.routes
+      .proxies()
+      .filter(({ owner }) => owner === undefined)
+      .map((proxy) => deleteProxy(proxy, links)),
+  ];
+}
+
+/** What is kept under the vif's name: what dnsmasq knows. */
 function accounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
   const owner = vifName(id);
-  return [
-    ...want.masquerades.flatMap(({ address, uplink }): IpAction[] => {
-      const before = ip.masquerades.get(address.address);
-      return before?.owner === owner && before.uplink === uplink
-        ? []
-        : [{ kind: 'set-masquerade', address, before, after: { owner, uplink } }];
-    }),
-    ...(want.dhcp === undefined || ip.dhcp.get(owner) === want.dhcp
-      ? []
-      : [{ kind: 'set-dhcp', vif: owner, entry: want.dhcp } as const]),
-  ];
+  return want.dhcp === undefined || ip.dhcp.get(owner) === want.dhcp
+    ? []
+    : [{ kind: 'set-dhcp', vif: owner, entry: want.dhcp }];
 }
 
 function leftAccounts(id: VifId, want: DesiredIp, ip: IpState): IpAction[] {
   const owner = vifName(id);
-  const wanted = new Set(want.masquerades.map(({ address }) => address.address));
-  return [
-    ...[...ip.masquerades]
-      .filter(([address, masquerade]) => masquerade.owner === owner && !wanted.has(address))
-      .map(
-        ([address, before]): IpAction => ({
-          kind: 'delete-masquerade',
-          address: networkOfHost(address),
-          before,
-        }),
-      ),
-    ...(want.dhcp === undefined && ip.dhcp.has(owner) ? [{ kind: 'delete-dhcp', vif: owner } as const] : []),
-  ];
+  return want.dhcp === undefined && ip.dhcp.has(owner) ? [{ kind: 'delete-dhcp', vif: owner }] : [];
 }

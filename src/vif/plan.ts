@@ -1,10 +1,11 @@
 import { formatNetwork, type Network } from './address.js';
 import type { DesiredState } from './desired.js';
 import type { FilterSpec } from './filter.js';
-import { type FilterAction, planFilter } from './filter-plan.js';
 import { type VifId, vifName } from './id.js';
+import type { NftAction } from './nft.js';
 import type { Link, ObservedState, Offload } from './observed.js';
 import { clearIp, type IpAction, planAfterLink, planBeforeLink, planSysctls } from './plan-ip.js';
+import { planNft } from './plan-nft.js';
 import { type OvsAction, planOvsPort, planOvsRemovals } from './plan-ovs.js';
 import { newPort, type PortFlags, planPort } from './port.js';
 import { type DesiredScript, runsAsWanted, undoScript } from './script.js';
@@ -25,7 +26,7 @@ export interface LinkChanges {
 /** One change of the host. A plan is performed in order and stops at the first error. */
 export type Action =
   | OvsAction
-  | FilterAction
+  | NftAction
   | {
       readonly kind: 'set-link';
       readonly index: number;
@@ -58,18 +59,24 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
   if (link === undefined || desired === undefined) {
     return [
+      // Closed before anything else, so that no later failure leaves it open.
+      ...(link === undefined ? [] : detachLink(link, observed)),
       ...removals,
       ...takeOff(id, link, observed),
-      ...optional(planFilter(id, undefined, undefined, observed.filters)),
+      ...optional(planNft(id, undefined, noNft, observed.nft).release),
     ];
   }
   const { name, ip } = desired;
-  const filter = planFilter(id, { index: link.index, name }, desired.filter, observed.filters);
-  const install = desired.filter === undefined ? undefined : filter;
+  const { hold, release } = planNft(
+    id,
+    { index: link.index, name },
+    { filter: desired.filter, masquerades: ip?.masquerades ?? [] },
+    observed.nft,
+  );
   const attach =
-    install === undefined
+    hold === undefined
       ? attachLink(id, link, desired, observed)
-      : attachFiltered(id, link, desired, observed, install);
+      : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, desired.link.addresses);
   const renamed = link.name !== name;
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
@@ -79,18 +86,21 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...(ip === undefined ? strays : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     ...attach,
-    ...(install === undefined ? optional(filter) : []),
     ...(renamed ? planSysctls(ip, observed) : []),
     ...planOvsPort(id, desired, link, observed),
     ...planAfterLink(id, link, name, desired, observed, flushed),
     ...(ip === undefined ? [] : strays),
+    ...optional(release),
   ];
 }
 
-/** Takes all of a vif off the host but a script, Open vSwitch's port, and the filter. */
+/** Takes all of a vif that goes down off the host but a script, Open vSwitch's port, and the filter. */
 const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
-  ...clearIp(id, link, observed),
-  ...(link === undefined ? [] : [...strayAddresses(link, []), ...detachLink(link, observed)]),
+  ...clearIp(id, observed),
+  // IPv6 addresses go with the link, unless keep_addr_on_down is set.
+  ...(link === undefined
+    ? []
+    : strayAddresses(link, []).filter(({ address }) => !link.up || address.family === 4)),
 ];
 
 /**
@@ -107,11 +117,13 @@ export function planScript(
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
-  const held = optional(planFilter(id, link, filter, observed.filters));
+  const { hold, release } = planNft(id, link, { filter, masquerades: [] }, observed.nft);
+  const held = [...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // Known first, so that it is undone when there can be no filter.
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
   return [
+    ...(link === undefined ? [] : detachLink(link, observed)),
     ...undoScript(id, observed),
     ...planOvsRemovals(id, undefined, observed),
     ...takeOff(id, link, observed),
@@ -132,9 +144,11 @@ export function isolate(
 ): Action[] {
   const link = observed.links.ofVif(id);
   if (link === undefined || name === undefined || filter === undefined) return [];
-  const missing = planFilter(id, { index: link.index, name }, filter, observed.filters);
-  return missing === undefined ? [] : detachLink(link, observed);
+  const { hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
+  return hold === undefined ? [] : detachLink(link, observed);
 }
+
+const noNft = { filter: undefined, masquerades: [] };
 
 const optional = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);
 
@@ -144,15 +158,15 @@ function attachFiltered(
   link: Link,
   desired: DesiredState,
   observed: ObservedState,
-  filter: FilterAction,
+  hold: NftAction,
 ): Action[] {
   const { name } = desired;
-  if (link.name === name) return [filter, ...attachLink(id, link, desired, observed)];
+  if (link.name === name) return [hold, ...attachLink(id, link, desired, observed)];
   const alias = name === vifName(id) ? link.alias : vifName(id);
   return [
     ...(link.up ? [setLink(link, { up: false })] : []),
     setLink(link, { name, ...(alias === undefined || alias === link.alias ? {} : { alias }) }),
-    filter,
+    hold,
     ...attachLink(id, { ...link, name, alias, up: false }, desired, observed),
   ];
 }
@@ -240,7 +254,10 @@ function setLink({ index, name }: Link, changes: LinkChanges): Action {
   return { kind: 'set-link', index, name, changes };
 }
 
-function strayAddresses(link: Link, wanted: readonly Network[]): Action[] {
+function strayAddresses(
+  link: Link,
+  wanted: readonly Network[],
+): (IpAction & { readonly kind: 'delete-address' })[] {
   const texts = wanted.map(formatNetwork);
   return link.addresses
     .filter((address) => !texts.includes(formatNetwork(address)))

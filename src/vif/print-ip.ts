@@ -1,9 +1,6 @@
-import { formatNetwork, type Network } from './address.js';
-import { type Masquerade, ourMetric, ourProtocol } from './ip.js';
+import { formatNetwork } from './address.js';
+import { ourMetric, ourProtocol } from './ip.js';
 import type { IpAction } from './plan-ip.js';
-
-/** The table of nftables the masqueraded addresses are in. */
-export const natTable = 'inet vifd-nat';
 
 /** An action as the command an administrator would type for it. */
 export function printIpAction(action: IpAction): string {
@@ -31,26 +28,9 @@ export function printIpAction(action: IpAction): string {
       return `sysctl -w ${action.sysctl.name}=${action.sysctl.value}`;
     case 'forget-connections':
       return `conntrack -D, whatever is of ${formatNetwork(action.network)}`;
-    case 'set-masquerade': {
-      const { address, before, after } = action;
-      const gone = before === undefined ? '' : `; ${printElement('delete', address, before)}`;
-      return `nft ${printElement('add', address, after)}${gone}`;
-    }
-    case 'delete-masquerade':
-      return `nft ${printElement('delete', action.address, action.before)}`;
     case 'set-dhcp':
       return `tell dnsmasq of ${action.vif}: ${action.entry.split('\n')[0]}`;
     case 'delete-dhcp':
       return `tell dnsmasq to forget ${action.vif}`;
   }
-}
-
-/** The command for an element of the set of masqueraded addresses, as nft takes it. */
-export function printElement(
-  verb: 'add' | 'delete',
-  { family, address }: Network,
-  { owner, uplink }: Masquerade,
-): string {
-  const comment = verb === 'add' ? ` comment "${owner}"` : '';
-  return `${verb} element ${natTable} guests${family} { ${address} . "${uplink}"${comment} }`;
 }

@@ -1,10 +1,9 @@
-import type { FilterAction } from './filter-plan.js';
 import { backendPath, type VifId, vifName } from './id.js';
-import { rulesIn } from './nft.js';
 import type { Action, LinkChanges } from './plan.js';
 import { printOvsAction } from './plan-ovs.js';
 import type { PortFlags } from './port.js';
 import { printIpAction } from './print-ip.js';
+import { nameNftAction, printNftAction } from './print-nft.js';
 import { type VlanRange, vlanRanges } from './vlan.js';
 
 /** An action as the command an administrator would type for it. */
@@ -33,22 +32,16 @@ export function printAction(action: Action): string {
       return `: ${action.script.file} has been run for ${vifName(action.id)}`;
     case 'undo-script':
       return `${printEnvironment(action.id)} ${action.file} offline type_if=vif`;
-    case 'filter':
-      return printFilter(action);
+    case 'nft':
+      return printNftAction(action);
     default:
       return printIpAction(action);
   }
 }
 
-/** The chain or elements it is about stand for a whole transaction. */
-function printFilter({ commands }: FilterAction): string {
-  const subject =
-    commands.find((command) => command.startsWith('add chain') && command.includes(' hook ingress ')) ??
-    commands.find((command) => /^(delete|add element)/.test(command)) ??
-    commands[0];
-  const rules = commands.reduce((sum, command) => sum + rulesIn(command), 0);
-  return `nft '${subject}'${rules === 0 ? '' : ` and ${rules} rules`}`;
-}
+/** An action in one line: what is long is named by its first command. */
+export const nameAction = (action: Action): string =>
+  action.kind === 'nft' ? nameNftAction(action) : printAction(action);
 
 function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {
   return [

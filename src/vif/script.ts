@@ -68,6 +68,8 @@ export function scriptFailure(
   const words = snapshot?.hotplugStatus === 'error' ? snapshot.hotplugError : undefined;
   if (run.state === 'running') return undefined;
   if (words !== undefined && !words.startsWith(`${operation} ${file}: `))
-    return problem(operation, file, words, 'script');
-  return run.state === 'failed' ? problem(operation, file, run.reason ?? 'it failed', 'script') : undefined;
+    return problem('script-failed', operation, file, words);
+  return run.state === 'failed'
+    ? problem('script-failed', operation, file, run.reason ?? 'it failed')
+    : undefined;
 }

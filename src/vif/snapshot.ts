@@ -48,6 +48,12 @@ export interface VifSnapshot {
   readonly problems: readonly OperationError[];
 }
 
+/**
+ * Whether a vif was attached when its keys were read. What it needs for more reach may go for a while then, without its
+ * being taken off the network. The guest can read the key and not write it.
+ */
+export const isConnected = ({ hotplugStatus }: VifSnapshot): boolean => hotplugStatus === 'connected';
+
 /** Smallest and largest MTU: IPv4's minimum (RFC 791), and what an IPv4 length can say. */
 const mtuRange = { least: 68, most: 65535 };
 
@@ -67,19 +73,23 @@ export function snapshot(
     if (text === undefined || text === '') return undefined;
     const value = parse(text);
     if (value === undefined) {
-      problems.push(problem('read', `${backendPath(id)}/${key}`, `${quote(text)} is not ${expected}`));
+      problems.push(
+        problem('key-malformed', 'read', `${backendPath(id)}/${key}`, `${quote(text)} is not ${expected}`),
+      );
     }
     return value;
   };
 
   const script = read('script', parsePath, 'a path of printable ASCII');
   if (!keys.get('script')) {
-    problems.push(problem('read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'));
+    problems.push(
+      problem('key-missing', 'read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'),
+    );
   }
   const vlan = keys.get('vlan') ?? '';
   const vlans = vlan === '' ? undefined : parseVlans(vlan);
   if (typeof vlans === 'string') {
-    problems.push(problem('read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
+    problems.push(problem('key-malformed', 'read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
   }
   return {
     id,

@@ -285,7 +285,7 @@ for target in targets:
   });
 });
 
-it.each(['delete table inet vifd', 'flush set inet vifd reverse', 'flush chain inet vifd prerouting'])(
+it.each(['delete table inet vifd', 'flush set inet vifd routed', 'flush chain inet vifd from_anywhere'])(
   'has what it needs of the router back after: nft %s',
   async (command) => {
     await openTables(domnet, 'inet vifd');
@@ -298,7 +298,7 @@ it.each(['delete table inet vifd', 'flush set inet vifd reverse', 'flush chain i
         '',
       );
     const before = await router();
-    expect(before).toMatch(/set reverse [^}]*elements = [^}]*vif1\.0/);
+    expect(before).toMatch(/set routed [^}]*elements = [^}]*vif1\.0/);
     await domnet.exec('nft', [command]);
     await until('all of it', async () => (await router()) === before);
     await daemon.logged('vif repaired', 'vif1.0');

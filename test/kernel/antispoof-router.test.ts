@@ -38,16 +38,16 @@ async function asDaemon(code: string): Promise<string> {
   const from = (path: string): string => JSON.stringify(new URL(`../../dist/${path}`, import.meta.url));
   const program = `
     const { Host } = await import(${from('host/host.js')});
-    const { planFilter } = await import(${from('vif/filter-plan.js')});
+    const { planNft } = await import(${from('vif/plan-nft.js')});
     const host = await Host.open(() => {});
     const filter = async (id, spec) => {
       const look = () => {
-        const { links, filters } = host.observe();
-        return planFilter(id, links.ofVif(id), spec, filters);
+        const { links, nft } = host.observe();
+        const { hold, release } = planNft(id, links.ofVif(id), { filter: spec, masquerades: [] }, nft);
+        return [hold, release].filter(Boolean);
       };
-      const action = look();
-      if (action) await host.perform(action);
-      if (look()) throw new Error('still to do: ' + JSON.stringify(look()));
+      for (const action of look()) await host.perform(action);
+      if (look().length > 0) throw new Error('still to do: ' + JSON.stringify(look()));
     };
     ${code}
     host.close();`;

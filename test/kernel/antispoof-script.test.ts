@@ -70,7 +70,7 @@ test('a vif is held before its script runs, while it is in force, and until it i
   expect(await wrong()).toEqual([]);
 
   await vif.write({ ip: '10.0.0.77' });
-  await until('the new address', async () => (await ruleset()).includes('ip saddr != 10.0.0.77 '));
+  await until('the new address', async () => (await ruleset()).includes('"vif1.0" . 10.0.0.77 '));
   expect(runs()).toEqual(['online 1']);
 
   // In a driver domain the interface goes before the script is told.

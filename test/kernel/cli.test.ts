@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { defaultConfigFile } from '../../src/config.js';
+import { defaultConfigFile } from '../../src/config/config.js';
 import { Domnet } from '../support/domnet.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));

@@ -51,6 +51,7 @@ test('a missing bridge is reported, in xenstore and in the log, and healed when 
     level: 'warn',
     error: message,
     errorKind: 'bridge',
+    errorCode: 'bridge-missing',
   });
   expect((await linkOf(vif)).flags).not.toContain('UP');
   await domnet.addBridge('lan0');

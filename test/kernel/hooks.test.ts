@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { processesWith, wordsOf } from '../support/processes.js';
 import { TrustedDir } from '../support/trusted-dir.js';
 
 let domnet: Domnet;
@@ -112,6 +113,22 @@ test('they are called one after another by name; one that fails, hangs or is uns
   expect(output?.line).toBe('the reason');
   expect(existsSync(join(dir.path, 'unsafe.'))).toBe(false);
   expect(existsSync(join(dir.path, 'old.'))).toBe(false);
+});
+
+test('those under way end with a daemon that is killed, children and all', async () => {
+  const hook = dir.script('10-hangs', 'sleep 1000 & echo $$ $! > "$0.pids"; wait');
+  const daemon = await domnet.vifd({ config });
+  const vifs = [await domnet.plug({ domid: 5 }), await domnet.plug({ domid: 6 })];
+  for (const vif of vifs) await vif.connected();
+  await until('both hooks', () => processesWith(hook).length === 2);
+  const pids = await until('their pids', () => {
+    const text = existsSync(`${hook}.pids`) ? readFileSync(`${hook}.pids`, 'utf8') : '';
+    return text.endsWith('\n') && text.trim().split(' ').map(Number);
+  });
+  expect(pids.map((pid) => wordsOf(pid).length > 0)).toEqual([true, true]);
+  await daemon.kill();
+  await until('their end', () => processesWith(hook).length === 0, 1000);
+  for (const pid of pids) await until('its end', () => wordsOf(pid).length === 0, 1000);
 });
 
 test('a directory that is not there is said and harms nothing', async () => {

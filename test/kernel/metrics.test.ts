@@ -70,8 +70,8 @@ test('what happens to vifs is counted, on a Unix socket', async () => {
   expect(one.get('vifd_vifs{state="failed"}')).toBe(1);
   expect(one.get('vifd_events_total{kind="attached",topology="bridge"}')).toBe(1);
   expect(one.get('vifd_events_total{kind="failed",topology="none"}')).toBe(1);
-  expect(one.get('vifd_errors_total{kind="bridge"}')).toBe(1);
-  expect(one.get('vifd_errors_total{kind="timeout"}')).toBe(0);
+  expect(one.get('vifd_errors_total{kind="bridge",code="bridge-missing"}')).toBe(1);
+  expect(one.get('vifd_errors_total{kind="timeout",code="netdev-late"}')).toBe(0);
   expect(one.get('vifd_attach_seconds_count{topology="bridge"}')).toBe(1);
   expect(one.get('vifd_attach_seconds_sum{topology="bridge"}')).toBeGreaterThan(0);
   expect(one.get('vifd_attach_seconds_sum{topology="bridge"}')).toBeLessThan(10);

@@ -201,15 +201,15 @@ test('a change of ip takes effect without unplugging', async () => {
 });
 
 test('what is deleted by hand comes back, and a restart touches nothing', async () => {
-  await openTables(domnet, 'inet vifd-nat');
+  await openTables(domnet, 'inet vifd');
   const first = await domnet.vifd();
   const vif = await plug(5);
   await vif.connected();
   await configure(vif, '10.0.5.1/16', '10.0.5.128');
   for (const command of [
-    'flush set inet vifd-nat guests4',
-    'flush chain inet vifd-nat postrouting',
-    'delete table inet vifd-nat',
+    'flush set inet vifd masqueraded4',
+    'flush chain inet vifd leaving',
+    'delete table inet vifd',
   ]) {
     await domnet.exec('nft', [command]);
     await answers(vif, '198.51.100.80');
@@ -238,7 +238,7 @@ test('removal leaves nothing, also of what went while nobody looked', async () =
   expect(readdirSync(`${domnet.dir}/dhcp/hosts`)).toEqual([]);
   expect(readdirSync(`${domnet.dir}/dhcp/options`)).toEqual([]);
   const ruleset = await domnet.exec('nft', ['list', 'ruleset']);
-  expect(ruleset).not.toMatch(/vifd-nat|vif[56]\.0/);
+  expect(ruleset).not.toMatch(/table|vif[56]\.0/);
   expect(await domnet.ip('route show proto 120')).toBe('');
 });
 

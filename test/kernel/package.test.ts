@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Container } from '../support/container.js';
-import { Domnet } from '../support/domnet.js';
+import { Domnet, type Vif } from '../support/domnet.js';
 import { exec, until } from '../support/exec.js';
 import { answers, attachedTo, pingBetween } from '../support/net.js';
 
@@ -53,7 +53,9 @@ test('two builds are the same, byte by byte', async () => {
 });
 
 test('lintian finds no error, and nothing to warn of', async () => {
-  await exec('lintian', ['--allow-root', '--fail-on', 'error,warning', deb]);
+  // It leaves a file in there.
+  const env = [`TMPDIR=${out}`];
+  await exec('env', [...env, 'lintian', '--allow-root', '--fail-on', 'error,warning', deb]);
 });
 
 test('nothing in it is of no use at run time, and every licence is there', async () => {
@@ -161,6 +163,85 @@ test('the DHCP server is a unit of its own, which outlives the daemon', async ()
   await machine.exec('systemctl', ['start', 'vifd']);
   await vif.unplug();
   await until('its end', async () => (await machine.property('vifd-dnsmasq', 'ActiveState')) === 'inactive');
+});
+
+/** Every dnsmasq in the machine that serves by the daemon's file. */
+const servers = async (): Promise<string[]> =>
+  (await machine.exec('pgrep', ['-f', '--', '--conf-file=/run/vifd/dhcp/dnsmasq.conf$']).catch(() => ''))
+    .split('\n')
+    .filter(Boolean);
+
+/** Waits for exactly one, of the unit or not. @returns its pid */
+const oneServer = (by: 'unit' | 'daemon', but = ''): Promise<string> =>
+  until(`exactly one dnsmasq, of the ${by}`, async () => {
+    const [pid, ...more] = await servers();
+    const ofUnit = (await machine.property('vifd-dnsmasq', 'MainPID')) === pid;
+    return pid !== undefined && more.length === 0 && pid !== but && ofUnit === (by === 'unit') && pid;
+  });
+
+const plugNat = async (domid: number): Promise<Vif> => {
+  const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined } });
+  await vif.connected();
+  return vif;
+};
+const lease = (vif: Vif): Promise<string> =>
+  vif.guestExec('busybox', [
+    'udhcpc',
+    '-i',
+    'eth0',
+    '-f',
+    '-q',
+    '-n',
+    '-t',
+    '20',
+    '-T',
+    '1',
+    '-s',
+    '/bin/true',
+  ]);
+
+test('vifs that come and go quickly do not exhaust the DHCP unit, and killed by hand it is back', async () => {
+  const stays = await plugNat(9);
+  let server = await oneServer('unit');
+  // systemd's own limit is five starts in ten seconds.
+  for (let domid = 20; domid < 28; domid++) {
+    await (await plugNat(domid)).unplug();
+    server = await oneServer('unit', server);
+  }
+  await lease(stays);
+  for (const signal of ['-KILL', '-TERM']) {
+    await machine.exec('kill', [signal, server]);
+    server = await oneServer('unit', server);
+    await lease(stays);
+  }
+  await stays.unplug();
+});
+
+test('between the unit and a daemon that was started by hand there is one DHCP server', async () => {
+  const stays = await plugNat(10);
+  const served = await oneServer('unit');
+  await machine.exec('systemctl', ['stop', 'vifd']);
+  // Not in the unit's control group, and without its environment.
+  const byHand = async (): Promise<string> =>
+    (
+      await machine.sh('XENSTORED_PATH=/run/xenstored/socket setsid vifd run >/run/by-hand 2>&1 & echo $!')
+    ).trim();
+  const first = await byHand();
+  // It finds the unit's, and goes on with that.
+  await oneServer('unit', served);
+  await lease(stays);
+  await machine.exec('kill', ['-KILL', first]);
+  await machine.exec('systemctl', ['stop', 'vifd-dnsmasq']);
+  expect(await servers()).toEqual([]);
+  const second = await byHand();
+  const child = await oneServer('daemon');
+  await lease(stays);
+  await machine.exec('kill', ['-KILL', second]);
+  await machine.exec('systemctl', ['start', 'vifd']);
+  await oneServer('unit', child);
+  await lease(stays);
+  await stays.unplug();
+  await until('its end', async () => (await servers()).length === 0);
   await machine.sh(`sed -i 's/^dhcp = .*/#dhcp = "off"/' /etc/vifd/vifd.toml && systemctl reload vifd`);
 });
 

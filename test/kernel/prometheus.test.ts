@@ -72,7 +72,7 @@ test('the configuration for Prometheus in docs/fleet.md is one', async () => {
 test('the metrics are named and described as Prometheus wants them', async () => {
   const fetch = `import urllib.request as r; print(r.urlopen('http://${target}/metrics', timeout=5).read().decode(), end='')`;
   const text = await domnet.exec('python3', ['-c', fetch]);
-  expect(text).toContain('vifd_errors_total{kind="bridge"} 0');
+  expect(text).toContain('vifd_errors_total{kind="bridge",code="bridge-missing"} 0');
   expect(await promtool(['check', 'metrics'], text)).toBe('');
 });
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { processesWith, wordsOf } from '../support/processes.js';
 import { TrustedDir } from '../support/trusted-dir.js';
 
 let domnet: Domnet;
@@ -201,6 +202,30 @@ test('one that was cut short by the end of the daemon begins anew', async () => 
   await vif.connected();
   await until('the second run', () => runs().length === 3);
   expect(runs()).toEqual(['online type_if=vif', 'offline type_if=vif', 'online type_if=vif']);
+});
+
+test('those under way end with a daemon that is killed, children and all, and one that has ended leaves what it started', async () => {
+  const background = (name: string) => `sleep 1000 >/dev/null 2>&1 & echo $! > ${dir.path}/${name}`;
+  const hanging = dir.script('vif-hanging', `${background('child')}; echo $$ > ${dir.path}/self; wait`);
+  const done = dir.script('vif-done', background('daemon'), connect);
+  const daemon = await domnet.vifd({ config });
+  const vifs = [await plug(done, 5), await plug(hanging, 6), await plug(hanging, 7)];
+  await vifs[0]?.connected();
+  await daemon.logged('vif attached', 'vif5.0');
+  const pidIn = (name: string) =>
+    until(`the pid of ${name}`, () => {
+      const file = `${dir.path}/${name}`;
+      return existsSync(file) && Number(readFileSync(file, 'utf8'));
+    });
+  const [child, self, left] = await Promise.all(['child', 'self', 'daemon'].map(pidIn));
+  try {
+    await daemon.kill();
+    for (const pid of [child, self]) await until('its end', () => wordsOf(pid as number).length === 0, 1000);
+    expect(processesWith(hanging)).toEqual([]);
+    expect(wordsOf(left as number)).toEqual(['sleep', '1000']);
+  } finally {
+    process.kill(left as number, 'SIGKILL');
+  }
 });
 
 test('one that does not end is killed with its group after 40 s', async () => {

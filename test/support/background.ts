@@ -21,6 +21,14 @@ export class Background {
     return this.#closed.then(([code, signal]) => code ?? signal);
   }
 
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
   /** Ends it, by SIGINT as a terminal would, and resolves when it has ended. */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
     this.#child.kill(signal);

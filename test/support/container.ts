@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,13 +27,13 @@ export class Container {
 
   static async boot(domnet: Domnet): Promise<Container> {
     const scratch = mkdtempSync(join(tmpdir(), 'vifd-container-'));
-    // The upper layer must not lie on an overlay itself, which / may be.
-    await exec('mount', ['-t', 'tmpfs', 'vifd-test', scratch]);
     const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(scratch, name)) as [
       string,
       string,
       string,
     ];
+    // The upper layer must not lie on an overlay itself, which / may be.
+    await exec('mount', ['-t', 'tmpfs', 'vifd-test', scratch]);
     for (const dir of [upper, work, root]) mkdirSync(dir);
     await exec('mount', [
       '-t',
@@ -63,20 +63,30 @@ export class Container {
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
+    const container = new Container(scratch, root, child);
+    try {
+      await container.#booted();
+      return container;
+    } catch (error) {
+      await container.stop();
+      throw error;
+    }
+  }
+
+  async #booted(): Promise<void> {
     let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         said += text;
       });
     }
-    const container = new Container(scratch, root, child);
     await until(
       'the container to boot',
       async () => {
-        if (child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
-        container.#leader = childOf(child.pid as number);
-        if (container.#leader === 0) return false;
-        const state = await container.exec('systemctl', ['is-system-running']).catch(
+        if (this.#child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
+        this.#leader = childOf(this.#child.pid as number);
+        if (this.#leader === 0) return false;
+        const state = await this.exec('systemctl', ['is-system-running']).catch(
           // It exits 1 for "degraded", which this machine's own units may make it, and while it starts.
           (error: { stdout?: string }) => error.stdout ?? '',
         );
@@ -84,7 +94,6 @@ export class Container {
       },
       30_000,
     );
-    return container;
   }
 
   /** Any program in it, as root. */
@@ -105,13 +114,15 @@ export class Container {
   async stop(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = once(this.#child, 'exit');
-      // systemd-nspawn takes the whole container with it.
-      this.#child.kill('SIGKILL');
+      // Its first process takes all others with it (pid_namespaces(7)), and then systemd-nspawn tidies up and ends.
+      // Without systemd-nspawn it would go on.
+      if (this.#leader === 0) this.#child.kill('SIGTERM');
+      else process.kill(this.#leader, 'SIGKILL');
       await ended;
     }
-    await exec('umount', ['--lazy', this.root]);
-    await exec('umount', ['--lazy', this.#scratch]);
-    if (existsSync(this.#scratch)) rmdirSync(this.#scratch);
+    await exec('umount', [this.root]);
+    await exec('umount', [this.#scratch]);
+    rmdirSync(this.#scratch);
   }
 }
 

@@ -367,6 +367,11 @@ export class Vifd {
     this.#child.kill('SIGHUP');
   }
 
+  /** SIGSTOP: it does nothing more, until it is killed. */
+  suspend(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
   terminate(): Promise<number | string> {
     this.#child.kill('SIGTERM');
     return this.#exited;

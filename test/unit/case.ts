@@ -1,18 +1,18 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Config, parseConfig } from '../../src/config.js';
-import { type Network, parseNetwork } from '../../src/vif/address.js';
-import { decide, type Verdict } from '../../src/vif/desired.js';
+import { type Config, parseConfig } from '../../src/config/config.js';
+import { type Known, next, type Step } from '../../src/reconcile/next.js';
+import type { Verdict } from '../../src/vif/desired.js';
 import type { VifId } from '../../src/vif/id.js';
 import type { Link } from '../../src/vif/observed.js';
-import { pending } from '../../src/vif/pending.js';
-import { type Action, plan, planScript } from '../../src/vif/plan.js';
+import type { Action } from '../../src/vif/plan.js';
+import { printAction } from '../../src/vif/print.js';
 import type { ScriptRun } from '../../src/vif/script.js';
 import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
-import { status } from '../../src/vif/status.js';
-import type { PlainIp } from './ip-machine.js';
-import type { Machine } from './machine.js';
-import type { PlainOvs } from './openvswitch-machine.js';
+import { type Outcome, status } from '../../src/vif/status.js';
+import type { PlainIp } from '../fake/ip-machine.js';
+import { type Machine, plainLinks } from '../fake/machine.js';
+import type { PlainOvs } from '../fake/openvswitch-machine.js';
 
 /**
  * One situation a vif can be in: what xenstore says, what is on the host, and what is to come of it.
@@ -37,13 +37,6 @@ export interface Case {
   readonly scripts: ReadonlyMap<string, ScriptRun>;
   readonly config: Config;
 }
-
-/** An interface of `observed.json`. */
-type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
-  name: string;
-  master?: string;
-  addresses?: string[];
-};
 
 const directory = fileURLToPath(new URL('cases/', import.meta.url));
 
@@ -79,30 +72,6 @@ export function readCase(name: string): Case {
   };
 }
 
-function plainLinks(links: readonly PlainLink[]): Link[] {
-  const indexOf = (name: string): number => {
-    const at = links.findIndex((link) => link.name === name);
-    if (at < 0) throw new Error(`there is no master ${name}`);
-    return links[at]?.index ?? at + 1;
-  };
-  return links.map(({ master, addresses = [], ...link }, at) => ({
-    index: at + 1,
-    alias: undefined,
-    parent: undefined,
-    kind: undefined,
-    mac: 'fe:ff:ff:ff:ff:ff',
-    mtu: 1500,
-    up: false,
-    ...link,
-    master: master === undefined ? undefined : indexOf(master),
-    addresses: addresses.map((text): Network => {
-      const network = parseNetwork(text);
-      if (network === undefined) throw new Error(`${text} is no address`);
-      return network;
-    }),
-  }));
-}
-
 /** What comes of a case: the pure part of a look at one vif, on a machine that obeys. */
 export interface Result {
   readonly verdict: Verdict;
@@ -111,55 +80,42 @@ export interface Result {
   readonly status: Record<string, unknown>;
 }
 
-/** Decides, plans, performs, and tells, as the reconciler does. */
+/** Goes step by step as the reconciler does, until nothing is left to change, and tells what it would report. */
 export function run({ id, snapshot, config }: Case, machine: Machine): Result {
-  const verdict = decide(snapshot, config, machine.observe());
-  const actions = planOf(id, verdict, machine, snapshot);
-  for (const action of actions) machine.perform(action);
-  const link = machine.observe().links.ofVif(id);
-  const missing =
-    verdict.kind === 'attach'
-      ? pending(id, snapshot, verdict.desired, machine.observe(), config.netdevTimeoutMs)
-      : undefined;
-  const problem =
-    verdict.kind === 'refuse' ? verdict.problem : missing?.patient ? undefined : missing?.problem;
-  const told =
-    snapshot !== undefined && problem !== undefined
-      ? status(snapshot, { kind: 'failed', problem })
-      : snapshot !== undefined && verdict.kind === 'attach' && link !== undefined && missing === undefined
-        ? status(snapshot, { kind: 'attached', mtu: link.mtu })
-        : { backend: {}, frontendMtu: undefined };
+  const known = (): Known => ({ id, snapshot, isNew: actions.length === 0 });
+  const actions: Action[] = [];
+  let step = next(known(), config, machine.observe());
+  while (step.kind === 'change' || step.kind === 'start-script') {
+    if (actions.length > 100)
+      throw new Error(`there is no end to it: ${actions.map(printAction).join('; ')}`);
+    for (const action of step.kind === 'change' ? step.actions : [step.action]) {
+      machine.perform(action);
+      actions.push(action);
+    }
+    step = next(known(), config, machine.observe());
+  }
+  const missing = step.kind === 'attached' ? step.missing.map(({ problem }) => problem.message) : [];
+  const told = outcomeOf(step);
+  const writes =
+    snapshot === undefined || told === undefined
+      ? { backend: {}, frontendMtu: undefined }
+      : status(snapshot, told);
   return {
-    verdict,
+    verdict: step.verdict,
     actions,
     status: {
-      verdict: verdict.kind,
-      ...(problem === undefined ? {} : { problem: problem.message }),
-      ...(missing?.patient ? { waitsFor: missing.problem.message } : {}),
-      ...(verdict.kind === 'remove' ? { deletesBackend: verdict.directory } : {}),
-      backend: Object.fromEntries(Object.entries(told.backend).map(([key, value]) => [key, value ?? null])),
-      ...(told.frontendMtu === undefined ? {} : { frontendMtu: told.frontendMtu }),
+      verdict: step.verdict.kind,
+      ...(step.kind === 'fail' ? { problem: step.problem.message } : {}),
+      ...(step.kind === 'wait' && step.verdict.kind === 'attach' ? { waitsFor: step.problem.message } : {}),
+      ...(missing.length === 0 ? {} : { missing }),
+      ...(step.kind === 'remove' ? { deletesBackend: step.directory } : {}),
+      backend: Object.fromEntries(Object.entries(writes.backend).map(([key, value]) => [key, value ?? null])),
+      ...(writes.frontendMtu === undefined ? {} : { frontendMtu: writes.frontendMtu }),
     },
   };
 }
 
-function planOf(id: VifId, verdict: Verdict, machine: Machine, snapshot: VifSnapshot | undefined): Action[] {
-  switch (verdict.kind) {
-    case 'script':
-      return planScript(
-        id,
-        verdict.script,
-        verdict.filter,
-        machine.observe(),
-        snapshot?.hotplugStatus === 'connected',
-      );
-    case 'attach':
-      return plan(id, verdict.desired, machine.observe());
-    case 'refuse':
-    case 'remove':
-      return plan(id, undefined, machine.observe());
-    case 'await-netdev':
-    case 'closing':
-      return [];
-  }
+function outcomeOf(step: Step): Outcome | undefined {
+  if (step.kind === 'fail') return { kind: 'failed', problem: step.problem };
+  return step.kind === 'attached' ? { kind: 'attached', mtu: step.link.mtu } : undefined;
 }

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from '../../src/config.js';
-import { ConfigError } from '../../src/config-section.js';
-import { errorKinds } from '../../src/vif/problem.js';
+import { parseConfig } from '../../src/config/config.js';
+import { ConfigError } from '../../src/config/error.js';
+import { errorKinds } from '../../src/vif/error-codes.js';
 
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8');
 

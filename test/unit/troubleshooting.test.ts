@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import { journalFields } from '../../src/observe/journal.js';
 import { nat } from '../../src/topology/nat.js';
 import { unfilterable } from '../../src/topology/openvswitch.js';
@@ -12,8 +12,8 @@ import { netdevMissing, pending } from '../../src/vif/pending.js';
 import { OperationError } from '../../src/vif/problem.js';
 import { scriptFailure } from '../../src/vif/script.js';
 import { snapshot } from '../../src/vif/snapshot.js';
+import { OvsMachine } from '../fake/openvswitch-machine.js';
 import { caseFile, caseNames } from './case.js';
-import { OvsMachine } from './openvswitch-machine.js';
 
 const id = { domid: 5, devid: 0 };
 const config = parseConfig('', 'vifd.toml');
@@ -24,7 +24,11 @@ const links = linkView([]);
 /** Of what the program says, all that a folder of cases comes to. */
 const ofCases = caseNames().flatMap((name) => {
   const text = readFileSync(caseFile(name, 'status.json'), 'utf8');
-  return [...text.matchAll(/"hotplug-error": (".*")/g)].map(([, value = '']) => JSON.parse(value) as string);
+  const { missing = [], backend } = JSON.parse(text) as {
+    missing?: string[];
+    backend: Record<string, string>;
+  };
+  return [...missing, ...[backend['hotplug-error'] ?? []].flat()];
 });
 
 /** And of the situations that none of them holds. */
@@ -60,11 +64,11 @@ function ofOthers(): string[] {
   return [
     ...refusals,
     netdevMissing(id, 10_000).message,
-    pending(id, keys(), wanted, { links, openvswitch }, 10_000)?.problem.message ?? '',
+    pending(id, wanted, { links, openvswitch }, 10_000)?.problem.message ?? '',
     scriptFailure(run.file, run, undefined)?.message ?? '',
     unfilterable(id, { name: 'xenbr0', parent: 'xenbr0', vlan: undefined, datapathType: 'netdev' })
       ?.message ?? '',
-    new OperationError('run', 'nft add rule …', 'no such file', { waits: false }).message,
+    new OperationError('filter-refused', 'run', 'nft add rule …', 'no such file', { waits: false }).message,
     journalFields({ level: 'warn', msg: 'vif repaired', vif: 'vif5.0', actions: ['ip link …'] }).MESSAGE ??
       '',
     journalFields({

@@ -1,10 +1,19 @@
 import { expect, test } from 'vitest';
 import { vifName } from '../../src/vif/id.js';
 import { type Link, linkView, vifOfLink } from '../../src/vif/observed.js';
+import { Machine } from '../fake/machine.js';
 import { type Case, caseNames, readCase, run } from './case.js';
-import { Machine } from './machine.js';
 
-const cases = caseNames().map(readCase);
+/**
+ * Cases in which a vif keeps what it had before, so that it depends on where it came from; and one that leaves an MTU
+ * behind at which there is no IPv6.
+ */
+const depends = (name: string): boolean =>
+  name.includes('-degraded-') || ['nat-address-of-domain', 'route-ipv6-below-1280'].includes(name);
+
+const cases = caseNames()
+  .filter((name) => !depends(name))
+  .map(readCase);
 
 /** Numbers from 0 to 1, the same ones for the same seed, so that a failure can be repeated. */
 function random(seed: number): () => number {
@@ -40,6 +49,7 @@ function moveOn(machine: Machine, next: Case): Machine {
   const device = moved.observe().links.ofVif(next.id);
   if (left !== undefined && device !== undefined)
     moved.ip.inherit(machine.ip, left.index, device.index, vifName(next.id));
+  moved.nft.inherit(machine.nft, vifName(next.id));
   return moved;
 }
 

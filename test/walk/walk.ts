@@ -18,7 +18,7 @@ const usage = `npm run walk -- [options]
   --without KINDS    all but these
   --skip LIST        no steps that have one of these in their JSON, such as 'dormant' or '"mtu"'
   --topologies LIST  of bridge,openvswitch,route,nat
-  --replay FILE      a schedule as it is printed when a seed fails
+  --replay SCHEDULE  the JSON that is printed when a seed fails, or a file of it
   --within MS        how long the daemon has after a step (default 1000)
   --late MS          how long is waited for what is late (default 3000)
   --shorten SECONDS  how long to look for a shorter schedule that fails (default 240; 0: not at all)
@@ -152,8 +152,9 @@ async function shortest({ steps, failure }: Walked, vifs: number, seed: number):
   say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ vifs, seed, steps: found })}\n`);
 }
 
-async function replayFile(file: string): Promise<boolean> {
-  const { vifs, steps } = JSON.parse(readFileSync(file, 'utf8')) as { vifs: number; steps: Step[] };
+async function replayGiven(given: string): Promise<boolean> {
+  const text = given.startsWith('{') ? given : readFileSync(given, 'utf8');
+  const { vifs, steps } = JSON.parse(text) as { vifs: number; steps: Step[] };
   const began = performance.now();
   const walked = await replay(steps, {
     vifs,
@@ -167,13 +168,13 @@ async function replayFile(file: string): Promise<boolean> {
   say(`${walked.steps.length} of ${steps.length} steps, ${perSecond(walked.steps.length, began)}`);
   if (walked.failure === undefined) return true;
   totals.failed++;
-  report(walked, file);
+  report(walked, 'replayed');
   return false;
 }
 
 async function all(): Promise<void> {
   if (values.replay !== undefined) {
-    await replayFile(values.replay);
+    await replayGiven(values.replay);
     return;
   }
   const end = values.minutes === undefined ? 0 : performance.now() + 60_000 * Number(values.minutes);

@@ -40,12 +40,14 @@ export class NftError extends Error {
 }
 
 /**
- * One context of libnftables, bound to the network namespace it was opened in. Calls are synchronous: the kernel's part
- * is one transaction, and measured in tenths of a millisecond.
+ * One context of libnftables, bound to the network namespace it was opened in. A call takes tenths of a millisecond, and
+ * more where the library reads first what there is: all chains of all tables before it deletes something.
  */
 export class Nftables {
   #context: ref.Pointer<unknown> | undefined;
   readonly #lib: ReturnType<typeof load>;
+  #busy = false;
+  #closed = false;
 
   /** @throws when libnftables.so.1 is not installed, or a netlink socket cannot be had */
   constructor() {
@@ -66,14 +68,27 @@ export class Nftables {
    * @throws NftError
    */
   run(text: string, options: { json?: boolean } = {}): string {
-    const at = this.#context;
-    if (at === undefined) throw new Error('the nftables context is closed');
+    const at = this.#idle();
     this.#lib.nft_ctx_output_set_flags(at, options.json ? jsonOutput : 0);
-    const status = this.#lib.nft_run_cmd_from_buffer(at, text);
-    const output = this.#lib.nft_ctx_get_output_buffer(at) ?? '';
-    const error = this.#lib.nft_ctx_get_error_buffer(at) ?? '';
-    if (status !== 0) throw new NftError(error);
-    return output;
+    return this.#result(at, this.#lib.nft_run_cmd_from_buffer(at, text));
+  }
+
+  /** The same in a thread of libuv's pool, one text at a time. @throws NftError */
+  async runAside(text: string): Promise<string> {
+    const at = this.#idle();
+    this.#lib.nft_ctx_output_set_flags(at, 0);
+    this.#busy = true;
+    try {
+      const status = await new Promise<number>((resolve, reject) => {
+        this.#lib.nft_run_cmd_from_buffer.async(at, text, (error: unknown, result: number) =>
+          error ? reject(error) : resolve(result),
+        );
+      });
+      return this.#result(at, status);
+    } finally {
+      this.#busy = false;
+      if (this.#closed) this.#free();
+    }
   }
 
   /** Whether the kernel would take a text; changes nothing. @throws NftError when it would not */
@@ -87,9 +102,28 @@ export class Nftables {
     }
   }
 
+  /** Frees what the library holds, at the end of what it is at. */
   close(): void {
+    this.#closed = true;
+    if (!this.#busy) this.#free();
+  }
+
+  #free(): void {
     if (this.#context !== undefined) this.#lib.nft_ctx_free(this.#context);
     this.#context = undefined;
+  }
+
+  #idle(): ref.Pointer<unknown> {
+    if (this.#context === undefined || this.#closed) throw new Error('the nftables context is closed');
+    if (this.#busy) throw new Error('the nftables context is at work');
+    return this.#context;
+  }
+
+  #result(at: ref.Pointer<unknown>, status: number): string {
+    const output = this.#lib.nft_ctx_get_output_buffer(at) ?? '';
+    const error = this.#lib.nft_ctx_get_error_buffer(at) ?? '';
+    if (status !== 0) throw new NftError(error);
+    return output;
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Facts, Files } from '../../../src/check/facts.js';
 import { findings } from '../../../src/check/findings.js';
-import { type Config, parseConfig } from '../../../src/config.js';
+import { type Config, parseConfig } from '../../../src/config/config.js';
 import { type Link, linkView } from '../../../src/vif/observed.js';
 import { snapshot, type VifSnapshot } from '../../../src/vif/snapshot.js';
 

@@ -4,7 +4,7 @@ import { type Edge, graph } from '../../../src/vif/graph.js';
 import type { IpState } from '../../../src/vif/ip.js';
 import { type Link, linkView } from '../../../src/vif/observed.js';
 import { snapshot } from '../../../src/vif/snapshot.js';
-import { OvsMachine } from '../openvswitch-machine.js';
+import { OvsMachine } from '../../fake/openvswitch-machine.js';
 
 const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
   index,

@@ -6,10 +6,13 @@ import { WorkQueue } from '../../../src/reconcile/queue.js';
 function held() {
   const started: string[] = [];
   const ends = new Map<string, () => void>();
-  const queue = new WorkQueue((key) => {
-    started.push(key);
-    return new Promise((resolve) => ends.set(key, resolve));
-  });
+  const queue = new WorkQueue(
+    (key: string) => {
+      started.push(key);
+      return new Promise((resolve) => ends.set(key, resolve));
+    },
+    (key) => key,
+  );
   const end = async (key: string): Promise<void> => {
     ends.get(key)?.();
     await turn();
@@ -51,11 +54,14 @@ test('one key does not wait for another', async () => {
 
 test('idle waits for what runs and what it adds', async () => {
   const done: string[] = [];
-  const queue: WorkQueue = new WorkQueue(async (key) => {
-    await turn();
-    if (key === 'all') queue.add('vif5.0');
-    done.push(key);
-  });
+  const queue: WorkQueue<string> = new WorkQueue<string>(
+    async (key) => {
+      await turn();
+      if (key === 'all') queue.add('vif5.0');
+      done.push(key);
+    },
+    (key) => key,
+  );
   queue.add('all');
   await queue.idle();
   expect(done).toEqual(['all', 'vif5.0']);

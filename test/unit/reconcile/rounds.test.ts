@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { systemClock } from '../../../src/reconcile/ports.js';
 import { Rounds } from '../../../src/reconcile/rounds.js';
 
 beforeEach(() => {
@@ -10,7 +11,7 @@ afterEach(() => {
 
 test('a round a minute at the latest, never two at a time, and none after the stop', async () => {
   const ends: (() => void)[] = [];
-  const rounds = new Rounds(() => new Promise((resolve) => ends.push(resolve)));
+  const rounds = new Rounds(() => new Promise((resolve) => ends.push(resolve)), systemClock);
   await vi.advanceTimersByTimeAsync(44_000);
   expect(ends).toHaveLength(0);
   await vi.advanceTimersByTimeAsync(16_000);

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { parseConfig } from '../../../src/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { nat } from '../../../src/topology/nat.js';
 import { formatNetwork } from '../../../src/vif/address.js';
+import { noIp } from '../../../src/vif/ip.js';
 import { linkView } from '../../../src/vif/observed.js';
 import { snapshot } from '../../../src/vif/snapshot.js';
 
@@ -13,6 +14,8 @@ function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
   ]);
   const attachment = nat.attach(snapshot({ domid, devid }, keys), parseConfig(config, 'vifd.toml'), {
     links: linkView([]),
+    // A kernel with IPv6, in which nothing is set.
+    ip: { ...noIp, sysctl: () => '0' },
   });
   if ('problem' in attachment) return attachment.problem.message;
   const { link, ip: more } = attachment.desired;

@@ -1,13 +1,14 @@
 import { expect, it } from 'vitest';
 import { type Network, parseNetwork } from '../../../src/vif/address.js';
 import { type FilterSpec, filterFor, linkLocalOf, ranges } from '../../../src/vif/filter.js';
-import { planFilter } from '../../../src/vif/filter-plan.js';
-import { ingressRules } from '../../../src/vif/filter-rules.js';
-import { type FilterView, renderFilter, routerState } from '../../../src/vif/nft.js';
+import { elementId, filterElements } from '../../../src/vif/nft.js';
+import { nftCommands } from '../../../src/vif/nft-commands.js';
 import { type Link, linkView } from '../../../src/vif/observed.js';
 import { type Action, isolate, plan } from '../../../src/vif/plan.js';
-import { printAction } from '../../../src/vif/print.js';
+import { planNft } from '../../../src/vif/plan-nft.js';
+import { nameAction, printAction } from '../../../src/vif/print.js';
 import { snapshot } from '../../../src/vif/snapshot.js';
+import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
 const networks = (text: string): Network[] => text.split(' ').map((item) => parseNetwork(item) as Network);
@@ -34,18 +35,27 @@ const netdev: Link = {
   addresses: [],
 };
 const bridge: Link = { ...netdev, index: 3, name: 'xenbr0', kind: 'bridge', up: true };
-const installed = (of: FilterSpec | undefined, device = 'vif5.0', index = 12): FilterView => ({
-  chains: (vif) => (of && vif === 'vif5.0' ? [renderFilter(id, { index, name: device }, of)] : []),
-  elements: (vif) => (of && vif === 'vif5.0' ? renderFilter(id, { index, name: device }, of).elements : []),
-  router: routerState,
+const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = []) => ({
+  filter,
+  masquerades: networks(masquerades.join(' ') || '192.0.2.1')
+    .map((address) => ({ address, uplink: 'eth0' }))
+    .slice(0, masquerades.length),
 });
+/** A machine on which this has been done, for `vif5.0` or another. */
+function installed(of: FilterSpec, device = 'vif5.0', index = 12, nft = new NftMachine()): NftMachine {
+  const { hold } = planNft(id, { index, name: device }, want(of), nft);
+  if (hold) nft.perform(hold);
+  return nft;
+}
+const elements = (text: string, more: Partial<FilterSpec> = {}): string[] =>
+  filterElements('vif5.0', spec(text, more)).map(elementId);
 const desired = (filter: FilterSpec | undefined, name = 'vif5.0') => ({
   name,
   link: { mac: netdev.mac, mtu: undefined, master: 'xenbr0', addresses: [] },
   filter,
 });
 const shape = (actions: Action[]): string[] =>
-  actions.map((action) => (action.kind === 'filter' ? 'filter' : printAction(action)));
+  actions.map((action) => (action.kind === 'nft' ? 'nft' : printAction(action)));
 
 it('makes ranges of networks, without those inside of others, and host bits dropped', () => {
   expect(ranges(networks('10.0.1.7/24 10.0.0.5 10.0.1.9 10.0.1.0/25 2001:db8::/64'), 4)).toEqual([
@@ -71,39 +81,45 @@ it('holds a vif by mode', () => {
   expect(filter('auto', { ip: '10.0.0.5' })).toHaveProperty('problem.target', 'its MAC address');
 });
 
-it('drops a family of which there is no address', () => {
-  const reasons = (text: string) => ingressRules(spec(text)).map(({ reason }) => reason);
-  expect(reasons('10.0.0.5')).toContain('IPv6 without an address');
-  expect(reasons('2001:db8::1')).toContain('IPv4 without an address');
-  expect(reasons('10.0.0.5 2001:db8::1').join()).not.toContain('without an address');
-});
-
-it('puts addresses into nft text as single values, ranges and numbers', () => {
-  const matches = ingressRules(spec('10.0.0.5 10.0.1.0/24 2001:db8::1')).map(({ match }) => match);
-  expect(matches).toContain('ip saddr != 10.0.0.5 ip saddr != 10.0.1.0-10.0.1.255');
-  expect(matches).toContain('ip6 saddr != 2001:db8::1 ip6 saddr != fe80::216:3eff:fe00:500');
-  expect(matches.join('\n')).toContain('@th,64,128 != 0x20010db8000000000000000000000001');
-  const many = Array.from({ length: 17 }, (_, i) => `10.0.${i}.1`).join(' ');
-  expect(
-    ingressRules(spec(many))
-      .map(({ match }) => match)
-      .join('\n'),
-  ).toMatch(/ip saddr != \{ (10\.0\.\d+\.1(, )?){17} \}/);
-  expect(ingressRules(spec()).map(({ reason }) => reason)).toContain('VLAN tag');
-  expect(ingressRules(spec('10.0.0.5', { tagged: true })).map(({ reason }) => reason)).not.toContain(
-    'VLAN tag',
-  );
+it('says a filter in elements, addresses as such and networks as such', () => {
+  expect(elements('10.0.0.5 10.0.1.7/24')).toEqual([
+    'macs vif5.0 . 00:16:3e:00:05:00',
+    'speaks4 vif5.0',
+    'hosts4 vif5.0 . 10.0.0.5',
+    'networks4 vif5.0 . 10.0.1.0/24',
+  ]);
+  expect(elements('2001:db8::1 2001:db8:1::/64')).toEqual([
+    'macs vif5.0 . 00:16:3e:00:05:00',
+    'speaks6 vif5.0',
+    'hosts6 vif5.0 . 2001:db8::1',
+    'networks6 vif5.0 . 2001:db8:1::/64',
+    'hosts6 vif5.0 . fe80::216:3eff:fe00:500',
+    'nd_hosts vif5.0 . 0x20010db8000000000000000000000001',
+    'nd_networks vif5.0 . 0x20010db8000100000000000000000000-0x20010db800010000ffffffffffffffff',
+    'nd_hosts vif5.0 . 0xfe8000000000000002163efffe000500',
+    'nd_macs vif5.0 . 0x00163e000500',
+  ]);
+  const protectHost = { dhcp: true, dns: false };
+  expect(elements('10.0.0.5', { tagged: true, reverse: true, protectHost })).toEqual([
+    'macs vif5.0 . 00:16:3e:00:05:00',
+    'tagged vif5.0',
+    'speaks4 vif5.0',
+    'hosts4 vif5.0 . 10.0.0.5',
+    'routed vif5.0',
+    'confined vif5.0',
+    'dhcp_clients vif5.0',
+  ]);
 });
 
 it('filters before the link is up, and after it has its name', () => {
   const links = linkView([netdev, bridge]);
   expect(shape(plan(id, desired(spec()), { links }))).toEqual([
-    'filter',
+    'nft',
     'ip link set dev vif5.0 master xenbr0 up',
   ]);
   expect(shape(plan(id, desired(spec(), 'web0'), { links }))).toEqual([
     'ip link set dev vif5.0 name web0 alias vif5.0',
-    'filter',
+    'nft',
     'ip link set dev web0 master xenbr0 up',
   ]);
 });
@@ -112,48 +128,152 @@ it('plans nothing for a filter that is as desired', () => {
   const links = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
   const routed = spec('10.0.0.5', { reverse: true, protectHost: { dhcp: true, dns: false } });
   for (const filter of [spec(), routed]) {
-    expect(plan(id, desired(filter), { links, filters: installed(filter) })).toEqual([]);
+    expect(plan(id, desired(filter), { links, nft: installed(filter) })).toEqual([]);
   }
 });
 
-it('changes the rules in place while the device is the same, and makes the chain anew for another', () => {
-  const text = (filters: FilterView) =>
-    planFilter(id, netdev, spec('10.0.0.6'), filters)?.commands.join('\n') ?? '';
-  expect(text(installed(spec()))).not.toContain('delete chain');
-  expect(text(installed(spec('10.0.0.6'), 'web0'))).toContain('delete chain netdev vifd vif5.0_12');
-  expect(text(installed(spec('10.0.0.6'), 'vif5.0', 7))).toContain('delete chain netdev vifd vif5.0_7');
+/** The commands of the transaction that holds, after what has been done so far. */
+const holds = (filter: FilterSpec, nft: NftMachine, name = 'vif5.0', index = 12): string[] => {
+  const { hold } = planNft(id, { index, name }, want(filter), nft);
+  return hold === undefined ? [] : nftCommands(hold.changes);
+};
+
+it('changes elements in place while the device is the same, and makes the chain anew for another', () => {
+  expect(holds(spec('10.0.0.6'), installed(spec()))).toEqual([
+    'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.5 }',
+    'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
+  ]);
+  expect(holds(spec(), installed(spec(), 'web0'))).toContain('delete chain netdev vifd vif5.0_12');
+  expect(holds(spec(), installed(spec(), 'vif5.0', 7))).toContain('delete chain netdev vifd vif5.0_7');
+  // What was dropped of a device that is another now.
+  expect(holds(spec(), installed(spec(), 'web0')).join()).toMatch(
+    /delete element netdev vifd drops \{ "web0" \. 1,/,
+  );
+});
+
+it('puts right what others have done to its own: a rule of its chain, the rules of all, an element', () => {
+  const spoiled = installed(spec());
+  spoiled.spoilChains();
+  expect(holds(spec(), spoiled)).toEqual([
+    expect.stringMatching(/^add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" /),
+    'flush chain netdev vifd vif5.0_12',
+    'add chain netdev vifd vif5.0_12 { jump guest comment "vif5.0"; }',
+  ]);
+  const asleep = installed(spec());
+  asleep.tables.set('netdev vifd', false);
+  expect(holds(spec(), asleep)).toEqual(['table netdev vifd { … }']);
+  const opened = installed(spec());
+  opened.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, '');
+  expect(holds(spec(), opened)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
+  // Of another netdev it is none of this vif's.
+  const elsewhere = installed(spec());
+  elsewhere.add({ set: 'hosts4', key: ['eth0', '10.0.0.66'] }, '');
+  expect(holds(spec(), elsewhere)).toEqual([]);
+});
+
+it('takes an element over that has the name of another vif, and leaves that one the rest', () => {
+  const nft = installed(spec());
+  nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.6'] }, 'vif6.0');
+  expect(holds(spec('10.0.0.5 10.0.0.6'), nft)).toEqual([
+    'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 }',
+    'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
+  ]);
+});
+
+it('masquerades before the link is up, and no longer after it is down', () => {
+  const nft = new NftMachine();
+  const nat = want(undefined, ['10.0.0.5']);
+  const link = { index: 12, name: 'vif5.0' };
+  const { hold, release } = planNft(id, link, nat, nft);
+  expect(hold && nftCommands(hold.changes)).toEqual([
+    'table inet vifd { … }',
+    'add element inet vifd masqueraded4 { 10.0.0.5 . "eth0" comment "vif5.0" }',
+  ]);
+  expect(release).toBeUndefined();
+  if (hold) nft.perform(hold);
+  expect(planNft(id, link, nat, nft)).toEqual({ hold: undefined, release: undefined });
+  const gone = planNft(id, link, want(undefined), nft);
+  expect(gone.hold).toBeUndefined();
+  expect(gone.release && nftCommands(gone.release.changes)).toEqual(['delete table inet vifd']);
+});
+
+it('has a table go with the last vif in it, and not before', () => {
+  const nft = installed(spec('10.0.0.5', { reverse: true }));
+  const other = { domid: 6, devid: 0 };
+  const { hold } = planNft(other, { index: 13, name: 'vif6.0' }, want(spec('10.0.0.6')), nft);
+  if (hold) nft.perform(hold);
+  const removal = (vif: typeof id) => {
+    const { release } = planNft(vif, undefined, want(undefined), nft);
+    if (release) nft.perform(release);
+    return release ? nftCommands(release.changes).filter((command) => !command.includes(' drops ')) : [];
+  };
+  expect(removal(id)).toEqual([
+    'add chain netdev vifd vif5.0_12',
+    'flush chain netdev vifd vif5.0_12',
+    'delete chain netdev vifd vif5.0_12',
+    'delete element netdev vifd macs { "vif5.0" . 00:16:3e:00:05:00 }',
+    'delete element netdev vifd speaks4 { "vif5.0" }',
+    'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.5 }',
+    'delete table inet vifd',
+  ]);
+  expect(removal(other)).toEqual(['delete table netdev vifd']);
+  expect(removal(id)).toEqual([]);
+});
+
+it('lets addresses go from the table of an earlier release once they are in this one', () => {
+  const nft = new NftMachine();
+  nft.tables.set('inet vifd-nat', true);
+  nft.add({ set: 'guests4', key: ['10.0.0.5', 'eth0'] }, 'vif5.0');
+  nft.add({ set: 'guests4', key: ['10.0.0.6', 'eth0'] }, 'vif6.0');
+  const step = (domid: number) => {
+    const vif = { domid, devid: 0 };
+    const link = { index: domid, name: `vif${domid}.0` };
+    const { hold, release } = planNft(vif, link, want(undefined, [`10.0.0.${domid}`]), nft);
+    for (const action of [hold, release]) if (action) nft.perform(action);
+    return [hold, release].map((action) => (action ? nftCommands(action.changes) : []));
+  };
+  expect(step(5)).toEqual([
+    ['table inet vifd { … }', 'add element inet vifd masqueraded4 { 10.0.0.5 . "eth0" comment "vif5.0" }'],
+    ['delete element inet vifd-nat guests4 { 10.0.0.5 . "eth0" }'],
+  ]);
+  expect(step(6)).toEqual([
+    ['add element inet vifd masqueraded4 { 10.0.0.6 . "eth0" comment "vif6.0" }'],
+    ['delete table inet vifd-nat'],
+  ]);
+  expect(step(5)).toEqual([[], []]);
 });
 
 it('removes the filter after the link is down, and that of a netdev that is gone', () => {
-  const filters = installed(spec('10.0.0.5', { reverse: true }));
+  const nft = installed(spec('10.0.0.5', { reverse: true }));
   const up = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
-  expect(shape(plan(id, undefined, { links: up, filters }))).toEqual([
+  expect(shape(plan(id, undefined, { links: up, nft }))).toEqual([
     'ip link set dev vif5.0 nomaster down',
-    'filter',
+    'nft',
   ]);
-  const [action] = plan(id, undefined, { links: linkView([bridge]), filters });
-  expect(action).toEqual({
-    kind: 'filter',
-    commands: [
-      'add table netdev vifd',
-      'add chain netdev vifd vif5.0_12',
-      'flush chain netdev vifd vif5.0_12',
-      'delete chain netdev vifd vif5.0_12',
-      'delete element inet vifd reverse { 12 }',
-    ],
-  });
+  expect(plan(id, undefined, { links: linkView([bridge]), nft }).map(printAction)).toEqual([
+    "nft 'delete table netdev vifd; delete table inet vifd'",
+  ]);
 });
 
 it('takes a link off the network whose filter is missing', () => {
   const links = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
   expect(shape(isolate(id, spec(), { links }))).toEqual(['ip link set dev vif5.0 nomaster down']);
-  expect(isolate(id, spec(), { links, filters: installed(spec()) })).toEqual([]);
+  expect(isolate(id, spec(), { links, nft: installed(spec()) })).toEqual([]);
   expect(isolate(id, undefined, { links })).toEqual([]);
 });
 
-it('prints a transaction as its chain and the number of its rules', () => {
-  const action = planFilter(id, netdev, spec(), undefined) as Action;
-  expect(printAction(action)).toMatch(
-    /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and \d+ rules$/,
+it('names a transaction by its chain, and prints one with lines as the input of nft', () => {
+  const links = linkView([netdev, bridge]);
+  const [action] = plan(id, desired(spec()), { links, nft: new NftMachine() }) as [Action];
+  expect(nameAction(action)).toMatch(
+    /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 4 more$/,
   );
+  const rules = 'table netdev vifd {\n}';
+  expect(
+    printAction({
+      kind: 'nft',
+      vif: 'vif5.0',
+      changes: [{ change: 'set-rules', table: 'netdev vifd', rules }],
+    }),
+  ).toBe(`nft -f - <<'END'\n${rules}\nEND`);
 });

@@ -1,0 +1,34 @@
+/** A configuration that cannot be used; the message names file, key and reason. */
+export class ConfigError extends Error {
+  constructor(file: string, reason: string) {
+    super(`${file}: ${reason}`);
+    this.name = 'ConfigError';
+  }
+}
+
+/** A place in the file: a key, a table, or the whole. */
+export class Place {
+  readonly #file: string;
+  /** As messages have it: `log.level`, `vif[1].mac`; empty for the whole file. */
+  readonly name: string;
+
+  constructor(file: string, name = '') {
+    this.#file = file;
+    this.name = name;
+  }
+
+  /** The place of a key in the table that is here. */
+  key(key: string): Place {
+    return new Place(this.#file, this.name === '' ? key : `${this.name}.${key}`);
+  }
+
+  /** The place of one of the tables that are here. */
+  item(index: number): Place {
+    return new Place(this.#file, `${this.name}[${index}]`);
+  }
+
+  /** @throws ConfigError */
+  refuse(reason: string): never {
+    throw new ConfigError(this.#file, `${this.name}: ${reason}`);
+  }
+}

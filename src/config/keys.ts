@@ -1,0 +1,162 @@
+import { topologyNames, type VifOptions } from '../vif/policy.js';
+import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
+import {
+  bridgeName,
+  deviceName,
+  ipv4Address,
+  ipv4Network,
+  listenAddress,
+  macAddress,
+  unixSocket,
+} from './network-kinds.js';
+import { type Key, key, repeated, type SnakeCase, section } from './section.js';
+
+const asFound = 'left as it is found';
+
+/**
+ * The configuration file: each section, and in it each key, declared once. The type of the configuration, the example
+ * file, the manual page's list and docs/reference/configuration.md are made from this; `npm run generate` writes the
+ * documents anew.
+ */
+export const sections = {
+  log: section({
+    level: key(oneOf(['trace', 'debug', 'info', 'warn', 'error']), {
+      default: 'info',
+      sentence:
+        'The least severe messages that are written: at "info" one line for each thing that happened to a vif, at ' +
+        '"debug" its whole story, with every change of the machine as the command an administrator would type.',
+    }),
+  }),
+  netdev: section({
+    timeout: key(numberFrom(1, 600), {
+      default: 10,
+      sentence:
+        'Seconds that netback may take to make the interface of a backend, and ovs-vswitchd to take it as a port, ' +
+        'before that is reported.',
+    }),
+  }),
+  antispoof: section({
+    mode: key(oneOf(['auto', 'strict', 'off']), {
+      default: 'auto',
+      sentence:
+        'Which vifs are held to their MAC and to the addresses of their ip key, or those that NAT gives them: with ' +
+        '"auto" those that have any, with "strict" all, and one without is refused, with "off" none.',
+    }),
+  }),
+  bridge: section({
+    mtu: key(oneOf(['bridge', 'uplink']), {
+      default: 'bridge',
+      sentence:
+        'Where the MTU of a vif without the mtu key comes from: with "bridge" it is the bridge\'s when the vif joins, ' +
+        'with "uplink" that of the bridge\'s uplink, now and later.',
+    }),
+  }),
+  openvswitch: section({
+    database: key(unixSocket, {
+      default: 'unix:/var/run/openvswitch/db.sock',
+      sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
+    }),
+  }),
+  route: section({
+    gateway_device: key(deviceName, {
+      otherwise: 'the device of the default route',
+      example: 'eth0',
+      sentence: 'The device whose address a routed vif has when its gatewaydev key names none.',
+    }),
+  }),
+  nat: section({
+    network: key(ipv4Network, {
+      default: '10.0.0.0/8',
+      sentence:
+        'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
+        "256 * domid + devid + 1; they are told its prefix length, or 16 with 10.0.0.0/8, as Xen's script does.",
+    }),
+    uplink: key(deviceName, {
+      otherwise: 'the device of the default route, followed when that changes',
+      example: 'eth0',
+      sentence: 'The device to masquerade out of.',
+    }),
+    dhcp: key(oneOf(['off', 'dnsmasq']), {
+      default: 'off',
+      sentence:
+        'With "dnsmasq" a DHCP server gives each guest its one address, its router and its resolvers, with "off" ' +
+        'there is none.',
+    }),
+    dns: key(listOf(ipv4Address), {
+      default: [],
+      sentence: 'The resolvers that guests are told of, with an empty list those of this machine.',
+    }),
+  }),
+  scripts: section({
+    directories: key(listOf(absolutePath), {
+      default: ['/etc/xen/scripts'],
+      sentence:
+        "Where scripts of your own may be, which a guest's configuration names: directories that belong to root, as " +
+        'must every directory above, and that only root can write to; an empty list allows none.',
+    }),
+    map: key(tableOf(oneOf(topologyNames)), {
+      default: {},
+      example: { 'my-bridge': 'bridge' },
+      sentence: 'File names of scripts of yours, each with the topology that stands in for it.',
+    }),
+  }),
+  hooks: section({
+    directory: key(absolutePath, {
+      otherwise: 'none is called',
+      example: '/etc/vifd/hooks',
+      sentence:
+        'The directory of the executables that are called after a vif was attached, changed or detached; as with ' +
+        'scripts, only root may own or write to them.',
+    }),
+  }),
+  metrics: section({
+    listen: key(listenAddress, {
+      otherwise: 'nowhere',
+      example: '127.0.0.1:9775',
+      sentence:
+        'Where Prometheus may ask for /metrics, by TCP or at a Unix socket like unix:/run/vifd/metrics.sock; the unit ' +
+        'lets in the loopback only, and security.md tells how to open it.',
+    }),
+  }),
+  vif: repeated(
+    'Settings of the vifs that match; there may be several of these tables, and where more than one matches, the ' +
+      'later one wins, key by key.',
+    {
+      bridge: key(bridgeName, {
+        otherwise: 'vifs on any bridge',
+        example: 'xenbr0',
+        sentence: 'Matches the vifs on this bridge, with mac as well those that match both.',
+      }),
+      mac: key(macAddress, {
+        otherwise: 'vifs of any guest',
+        example: '00:16:3e:00:00:05',
+        sentence: 'Matches the vifs of guests with this address.',
+      }),
+      isolated: key(flag, {
+        otherwise: asFound,
+        example: true,
+        sentence: 'Whether the bridge keeps the vif from its other isolated ports.',
+      }),
+      multicast_flood: key(flag, {
+        otherwise: asFound,
+        example: false,
+        sentence: 'Whether the bridge sends the vif multicast that it did not ask for.',
+      }),
+      broadcast_flood: key(flag, {
+        otherwise: asFound,
+        example: false,
+        sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
+      }),
+      txqueuelen: key(numberFrom(0, 1_000_000), {
+        otherwise: asFound,
+        example: 1000,
+        sentence: "The length of the vif's transmit queue in packets.",
+      }),
+      offload: key(tableOf(flag), {
+        otherwise: asFound,
+        example: { tso: false },
+        sentence: 'Offloads and whether they are on, by the names that "ethtool -K" takes.',
+      }),
+    } satisfies Record<SnakeCase<keyof VifOptions>, Key>,
+  ),
+};

@@ -1,0 +1,69 @@
+import type { Place } from './error.js';
+
+/** What a key takes: what to call it, and how it is read. `Written` is its type in the file, which defaults have. */
+export interface Kind<Value, Written = Value> {
+  /** Completes "takes …" and "… is not …". */
+  readonly expected: string;
+  /** @throws ConfigError when the value is something else */
+  readonly read: (value: unknown, at: Place) => Value;
+  /** Never there: carries `Written` for the compiler. */
+  readonly written?: Written;
+}
+
+/** A kind of one value, which is right or wrong as a whole. */
+export interface Plain<Value, Written = Value> extends Kind<Value, Written> {
+  /** The value as the program has it; undefined when it is something else. */
+  readonly parse: (value: unknown) => Value | undefined;
+}
+
+const plain = <Value, Written = Value>(
+  expected: string,
+  parse: (value: unknown) => Value | undefined,
+): Plain<Value, Written> => ({
+  expected,
+  parse,
+  read: (value, at) => parse(value) ?? at.refuse(`${JSON.stringify(value)} is not ${expected}`),
+});
+
+export const flag = plain<boolean>('true or false', (value) =>
+  typeof value === 'boolean' ? value : undefined,
+);
+
+export const numberFrom = (least: number, most: number) =>
+  plain<number>(`a number from ${least} to ${most}`, (value) =>
+    typeof value === 'number' && value >= least && value <= most ? value : undefined,
+  );
+
+export const oneOf = <const T extends string>(choices: readonly T[]) =>
+  plain<T>(`one of ${choices.join(', ')}`, (value) => choices.find((choice) => choice === value));
+
+/** A string that a parser takes, as what it makes of it. */
+export const text = <T>(expected: string, parse: (value: string) => T | undefined) =>
+  plain<T, string>(expected, (value) => (typeof value === 'string' ? parse(value) : undefined));
+
+/** A string of this form, as it is. */
+export const matching = (expected: string, pattern: RegExp) =>
+  text(expected, (value) => (pattern.test(value) ? value : undefined));
+
+export const absolutePath = matching('an absolute path', /^\//);
+
+export const listOf = <T, Written>(item: Plain<T, Written>) =>
+  plain<readonly T[], readonly Written[]>(`a list, each of it ${item.expected}`, (value) => {
+    if (!Array.isArray(value)) return undefined;
+    const items = value.map(item.parse);
+    return items.every((one) => one !== undefined) ? items : undefined;
+  });
+
+/** A table of keys that the operator chooses, each with a value of this kind. */
+export const tableOf = <T, Written>(
+  item: Plain<T, Written>,
+): Kind<ReadonlyMap<string, T>, Readonly<Record<string, Written>>> => ({
+  expected: `a table, each value of it ${item.expected}`,
+  read: (value, at) =>
+    isTable(value)
+      ? new Map(Object.entries(value).map(([key, one]) => [key, item.read(one, at.key(key))]))
+      : at.refuse('must be a table'),
+});
+
+export const isTable = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);

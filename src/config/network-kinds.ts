@@ -1,0 +1,32 @@
+import { type Network, networkOf, parseIpv4, parseMac, parseNetwork } from '../vif/address.js';
+import { matching, text } from './kinds.js';
+
+export const bridgeName = matching('a bridge name', /^[^\s/:]{1,15}$/);
+
+export const deviceName = matching("a network device's name", /^[^\s/:"]{1,15}$/);
+
+export const macAddress = text('a MAC address', parseMac);
+
+export const ipv4Address = text('an IPv4 address', (value) =>
+  parseIpv4(value) === undefined ? undefined : value,
+);
+
+export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (value) => {
+  const network = parseNetwork(value);
+  const fits = network?.family === 4 && network.prefix >= 8 && network.prefix <= 24;
+  return fits && networkOf(network).address === network.address ? network : undefined;
+});
+
+/** The socket of an Open vSwitch database, as the `--db` of ovs-vsctl has it. */
+export const unixSocket = matching('unix: and an absolute path', /^unix:\/./);
+
+/** Where to serve something: a Unix socket, or an address and a port. */
+export type Listen = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export const listenAddress = text<Listen>('address:port, [address]:port or unix:/path', (value) => {
+  if (value.startsWith('unix:/')) return { path: value.slice('unix:'.length) };
+  const match = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+)):(\d{1,5})$/i.exec(value);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
+});

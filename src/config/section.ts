@@ -1,0 +1,116 @@
+import type { Place } from './error.js';
+import { isTable, type Kind } from './kinds.js';
+
+/** Anything that has a name in the file and can be read: a key, or a section of keys. */
+interface Entry<Value> {
+  /** @param value undefined when it is not there. @throws ConfigError */
+  readonly read: (value: unknown, at: Place) => Value;
+}
+
+/** One key, as the file, the documents and the program know it. */
+export interface Key<Value = unknown> extends Entry<Value> {
+  /** What it is for, in one sentence, with the unit of a number. */
+  readonly sentence: string;
+  /** What it takes, in words. */
+  readonly expected: string;
+  /** As written in the file; a key without one has `otherwise`. */
+  readonly default?: unknown;
+  /** What holds when the key is not there. */
+  readonly otherwise?: string;
+  /** A value as written in the file, which the example file shows instead of the default. */
+  readonly example?: unknown;
+}
+
+/** `[name]`, which is there once, or `[[name]]`, which is there any number of times. */
+export interface Section<Value = unknown> extends Entry<Value> {
+  readonly isRepeated: boolean;
+  /** What there is to say of all its keys together. */
+  readonly sentence?: string;
+  readonly keys: Readonly<Record<string, Key>>;
+}
+
+/** Declares a key that has a default. `default` and `example` are values as written in the file. */
+export function key<Value, Written>(
+  kind: Kind<Value, Written>,
+  told: { sentence: string; default: NoInfer<Written>; example?: NoInfer<Written> },
+): Key<Value>;
+/** Declares a key that has none: `otherwise` says what holds without it. */
+export function key<Value, Written>(
+  kind: Kind<Value, Written>,
+  told: { sentence: string; otherwise: string; example: NoInfer<Written> },
+): Key<Value | undefined>;
+export function key(
+  { expected, read }: Kind<unknown>,
+  told: Pick<Key, 'sentence' | 'default' | 'otherwise' | 'example'>,
+): Key {
+  return {
+    ...told,
+    expected,
+    read: (value = told.default, at) => (value === undefined ? undefined : read(value, at)),
+  };
+}
+
+/** Declares a section `[name]`. */
+export const section = <Keys extends Section['keys']>(keys: Keys): Section<Values<Keys>> => ({
+  isRepeated: false,
+  keys,
+  read: (value, at) => readTable(keys, value ?? {}, at),
+});
+
+/** Declares a section `[[name]]`. A key that is absent is left out of the table's settings. */
+export const repeated = <Keys extends Section['keys']>(
+  sentence: string,
+  keys: Keys,
+): Section<readonly Settings<Keys>[]> => ({
+  isRepeated: true,
+  sentence,
+  keys,
+  read: (value = [], at) => {
+    if (!Array.isArray(value) || !value.every(isTable)) return at.refuse(`must be tables: [[${at.name}]]`);
+    return value.map((table, index) => {
+      const values = Object.entries(readTable(keys, table, at.item(index)));
+      return Object.fromEntries(values.filter(([, one]) => one !== undefined)) as Settings<Keys>;
+    });
+  },
+});
+
+/** Reads a table of these entries. @throws ConfigError, also when it has a key that is none of them */
+export function readTable<Entries extends Readonly<Record<string, Entry<unknown>>>>(
+  entries: Entries,
+  table: unknown,
+  at: Place,
+): Values<Entries> {
+  if (!isTable(table)) at.refuse('must be a table');
+  const unknown = Object.keys(table).find((name) => !Object.hasOwn(entries, name));
+  if (unknown !== undefined) {
+    const known = Object.keys(entries).sort().join(', ');
+    at.key(unknown).refuse(`there is no such key; known are ${known}`);
+  }
+  return Object.fromEntries(
+    Object.entries(entries).map(([name, { read }]) => [camelCase(name), read(table[name], at.key(name))]),
+  ) as Values<Entries>;
+}
+
+/** What is read of entries: their values, by their names as the program spells them. */
+export type Values<Entries> = {
+  readonly [Name in keyof Entries & string as CamelCase<Name>]: ValueOf<Entries[Name]>;
+};
+
+type Settings<Entries> = {
+  readonly [Name in keyof Entries & string as CamelCase<Name>]?: Exclude<ValueOf<Entries[Name]>, undefined>;
+};
+
+type ValueOf<E> = E extends Entry<infer Value> ? Value : never;
+
+const camelCase = (name: string): string =>
+  name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** `gateway_device` as `gatewayDevice`. */
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+/** `gatewayDevice` as `gateway_device`. */
+export type SnakeCase<Name extends string> = Name extends `${infer Letter}${infer Rest}`
+  ? `${Letter extends Lowercase<Letter> ? Letter : `_${Lowercase<Letter>}`}${SnakeCase<Rest>}`
+  : Name;

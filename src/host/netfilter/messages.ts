@@ -1,0 +1,205 @@
+import { formatNumbers, formatRange, type KeyPart } from '../../vif/nft.js';
+import { type NetlinkMessage, parseAttributes } from '../netlink-format.js';
+
+// Numbers of linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h and libnftnl/udata.h. Netlink's own integers are
+// in the host's byte order, nf_tables' in the network's.
+const subsystem = 10 << 8;
+export const nft = {
+  newTable: subsystem | 0,
+  getTable: subsystem | 1,
+  delTable: subsystem | 2,
+  newChain: subsystem | 3,
+  getChain: subsystem | 4,
+  delChain: subsystem | 5,
+  newRule: subsystem | 6,
+  getRule: subsystem | 7,
+  delRule: subsystem | 8,
+  newSet: subsystem | 9,
+  getSet: subsystem | 10,
+  delSet: subsystem | 11,
+  newElements: subsystem | 12,
+  getElements: subsystem | 13,
+  delElements: subsystem | 14,
+  newGeneration: subsystem | 15,
+};
+/** NFT_MSG_DESTROYTABLE to _DESTROYSETELEM (Linux 6.3), by which a deletion is announced that was asked for as such. */
+const destroyed: ReadonlyMap<number, number> = new Map([
+  [subsystem | 26, nft.delTable],
+  [subsystem | 27, nft.delChain],
+  [subsystem | 28, nft.delRule],
+  [subsystem | 29, nft.delSet],
+  [subsystem | 30, nft.delElements],
+]);
+export const family = { inet: 1, netdev: 5 };
+export const tableFlags = { dormant: 1, owner: 2, persist: 4 };
+export const policyDrop = 0;
+/** The table's name is attribute 1 of every kind of message. */
+export const attribute = { table: 1, elementsSet: 2 };
+const tableAttribute = { flags: 2 };
+const chainAttribute = { handle: 2, name: 3, hook: 4, policy: 5 };
+const hookAttribute = { device: 3, devices: 4 };
+const ruleAttribute = { chain: 2, handle: 3, userdata: 7 };
+const setAttribute = { name: 2, flags: 3 };
+const setFlags = { anonymous: 1 };
+const elementList = 3;
+const elementAttribute = { key: 1, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
+const expressionAttribute = { name: 1, data: 2 };
+const counterPackets = 2;
+const generationPid = 2;
+const commentType = 0;
+/** struct nfgenmsg. */
+const header = 4;
+
+/** What a message of nf_tables is about. */
+export interface NftMessage {
+  /** One of {@link nft}. */
+  readonly type: number;
+  /** As nft names it: `inet vifd`. */
+  readonly table: string;
+  readonly of: ReadonlyMap<number, Buffer>;
+}
+
+/** A message about a table, or what is in one; undefined for any other. */
+export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undefined {
+  const type = destroyed.get(sent) ?? sent;
+  if (type >> 8 !== subsystem >> 8 || type >= nft.newGeneration) return undefined;
+  const of = collect(data.subarray(header));
+  const names = { [family.inet]: 'inet', [family.netdev]: 'netdev' };
+  return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
+}
+
+/** The process whose transaction ends with this message; undefined when it does not end one. */
+export function decodeGeneration({ type, data }: NetlinkMessage): number | undefined {
+  if (type !== nft.newGeneration) return undefined;
+  return number(collect(data.subarray(header)).get(generationPid));
+}
+
+export const decodeTableFlags = ({ of }: NftMessage): number => number(of.get(tableAttribute.flags)) ?? 0;
+
+/** A chain; `device` is empty and `policy` undefined where the message does not tell. */
+export const decodeChain = ({
+  of,
+}: NftMessage): { name: string; handle: bigint; hooked: boolean; device: string; policy?: number } => {
+  const policy = number(of.get(chainAttribute.policy));
+  return {
+    name: text(of.get(chainAttribute.name)),
+    handle: of.get(chainAttribute.handle)?.readBigUInt64BE(0) ?? 0n,
+    hooked: of.has(chainAttribute.hook),
+    device: deviceOf(of.get(chainAttribute.hook)),
+    ...(policy === undefined ? {} : { policy }),
+  };
+};
+
+export const decodeRule = ({ of }: NftMessage): { chain: string; handle: bigint; comment: string } => ({
+  chain: text(of.get(ruleAttribute.chain)),
+  handle: of.get(ruleAttribute.handle)?.readBigUInt64BE(0) ?? 0n,
+  comment: comment(of.get(ruleAttribute.userdata)),
+});
+
+/** A set; an anonymous one is a part of a rule. */
+export const decodeSet = ({ of }: NftMessage): { name: string; anonymous: boolean } => ({
+  name: text(of.get(setAttribute.name)),
+  anonymous: ((number(of.get(setAttribute.flags)) ?? 0) & setFlags.anonymous) !== 0,
+});
+
+/** The set that elements are of. */
+export const setOf = ({ of }: NftMessage): string => text(of.get(attribute.elementsSet));
+
+export interface DecodedElement {
+  readonly key: string[];
+  readonly comment: string;
+  /** The packets that its counter has; undefined where it has none. */
+  readonly packets: bigint | undefined;
+}
+
+/** The elements of a message, their keys being of these parts. */
+export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'mark')[]): DecodedElement[] {
+  const elements: DecodedElement[] = [];
+  each(of.get(elementList), (element) => {
+    const found = collect(element);
+    const data = (type: number): Buffer | undefined => collect(found.get(type) ?? empty).get(1);
+    const first = data(elementAttribute.key);
+    elements.push({
+      // A catch-all element has none.
+      key: first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts),
+      comment: comment(found.get(elementAttribute.userdata)),
+      packets: countedPackets(found),
+    });
+  });
+  return elements;
+}
+
+const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_index: 4, mark: 4 } as const;
+
+/** Each part of a key begins at a multiple of 4 bytes. A number is as long as what is left. */
+function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
+  let at = 0;
+  return parts.map((part): string => {
+    const size = part === 'number' ? (first.length - at >= 16 ? 16 : 6) : sizes[part];
+    const [from, to] = [first, last].map((key) => key.subarray(at, at + size)) as [Buffer, Buffer];
+    at += Math.ceil(size / 4) * 4;
+    const range = () => ({ first: value(from), last: value(to) });
+    switch (part) {
+      case 'ifname':
+        return text(from);
+      case 'ether_addr':
+        return from.toString('hex').replace(/(..)(?=.)/g, '$1:');
+      case 'ipv4_addr':
+        return formatRange(range(), 4);
+      case 'ipv6_addr':
+        return formatRange(range(), 6);
+      case 'number':
+        return formatNumbers(range(), 8 * size);
+      default:
+        return `${from.length < 4 ? '' : from.readUInt32LE(0)}`;
+    }
+  });
+}
+
+const value = (bytes: Buffer): bigint => (bytes.length === 0 ? 0n : BigInt(`0x${bytes.toString('hex')}`));
+
+function countedPackets(element: ReadonlyMap<number, Buffer>): bigint | undefined {
+  let packets: bigint | undefined;
+  const look = (expression: Buffer): void => {
+    const parts = collect(expression);
+    if (text(parts.get(expressionAttribute.name)) !== 'counter') return;
+    packets = collect(parts.get(expressionAttribute.data) ?? empty)
+      .get(counterPackets)
+      ?.readBigUInt64BE(0);
+  };
+  const single = element.get(elementAttribute.expression);
+  if (single) look(single);
+  else each(element.get(elementAttribute.expressions), look);
+  return packets;
+}
+
+function deviceOf(hook: Buffer | undefined): string {
+  const of = collect(hook ?? empty);
+  let device = text(of.get(hookAttribute.device));
+  each(of.get(hookAttribute.devices), (name) => {
+    device ||= text(name);
+  });
+  return device;
+}
+
+/** The comment in what nft(8) keeps with a rule or an element: type, length and value, a byte each of the former. */
+function comment(userdata: Buffer | undefined): string {
+  for (let rest = userdata ?? empty; rest.length >= 2; rest = rest.subarray(2 + rest.readUInt8(1))) {
+    if (rest.readUInt8(0) === commentType) return text(rest.subarray(2, 2 + rest.readUInt8(1)));
+  }
+  return '';
+}
+
+function collect(data: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  parseAttributes(data, ({ type, data: value }) => found.set(type, value));
+  return found;
+}
+
+function each(list: Buffer | undefined, visit: (item: Buffer) => void): void {
+  if (list) parseAttributes(list, ({ data }) => visit(data));
+}
+
+const empty = Buffer.alloc(0);
+const number = (data: Buffer | undefined): number | undefined => data?.readUInt32BE(0);
+const text = (data: Buffer | undefined): string => (data ?? empty).toString('utf8').replace(/\0.*$/s, '');

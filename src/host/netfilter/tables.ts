@@ -1,0 +1,479 @@
+import { Nftables, NftError } from 'node-libnftables';
+import type { Logger } from 'pino';
+import { rulesFile } from '../../nft/file.js';
+import {
+  countingSets,
+  dropReasons,
+  dropsSet,
+  elementId,
+  type NftAction,
+  type NftChange,
+  type RuledTable,
+  type SetName,
+  sets,
+  type Table,
+  tableOf,
+  tables,
+} from '../../vif/nft.js';
+import { nftCommands } from '../../vif/nft-commands.js';
+import { ChangedMeanwhile } from '../../vif/problem.js';
+import { NetlinkError, RouteNetlink } from '../netlink.js';
+import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from '../netlink-format.js';
+import {
+  attribute,
+  decode,
+  decodeElements,
+  decodeGeneration,
+  family,
+  type NftMessage,
+  nft,
+  setOf,
+} from './messages.js';
+import { everyVif, NftState } from './state.js';
+
+/** NFNLGRP_NFTABLES. */
+const group = 7;
+
+/** Packets dropped by reason; `address of a guest` and `the driver domain itself` only for routed vifs. */
+export type Drops = Readonly<Record<string, number>>;
+
+/** Told the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
+export type NftListener = (vifs: readonly string[]) => void;
+
+/**
+ * Our tables of nf_tables: changed by libnftables, in a thread of its own, and seen by the kernel's notifications. What
+ * others did to them is known at once; what {@link perform} did, when it resolves.
+ */
+export class NftTables {
+  readonly #netlink: RouteNetlink;
+  readonly #listener: NftListener;
+  readonly #serves: boolean;
+  readonly #log: Logger | undefined;
+  #library: Nftables | undefined;
+  /** Why tables cannot be ours alone; empty when they can, undefined when it was not tried. */
+  #whyOpen: string | undefined;
+  #current = this.#newState();
+  #next: NftState | undefined;
+  /** Gets the rows of a listing that is not for the state. */
+  #reader: ((message: NftMessage) => void) | undefined;
+  /** Whether something that a listing goes through has changed since it began, and whether a rule of ours has. */
+  #disturbed = false;
+  #reordered = false;
+  /** Whether the transaction which is being announced is about our tables, and the vifs that it is about. */
+  #ours = false;
+  #touched = new Set<string>();
+  readonly #told = new Set<string>();
+  #stale = false;
+  #syncing: Promise<void> | undefined;
+  #reading: Promise<unknown> = Promise.resolve();
+  #performing: Promise<unknown> = Promise.resolve();
+
+  private constructor(listener: NftListener, serves: boolean, log: Logger | undefined) {
+    this.#listener = listener;
+    this.#serves = serves;
+    this.#log = log;
+    this.#netlink = new RouteNetlink(
+      [group],
+      { message: (message) => this.#receive(message), overflow: () => this.#sync() },
+      Protocol.NETFILTER,
+    );
+  }
+
+  /**
+   * @param listener told of what others do, and not of what {@link perform} does
+   * @param options.serves whether to take over what an earlier daemon has left, and to warn of what others have put
+   *   there; one that only looks does not
+   */
+  static async open(
+    listener: NftListener,
+    { serves, log }: { serves: boolean; log?: Logger | undefined },
+  ): Promise<NftTables> {
+    const opened = new NftTables(listener, serves, log);
+    await opened.#sync();
+    if (serves) await opened.#claim();
+    // What was read is no news.
+    opened.#touched.clear();
+    return opened;
+  }
+
+  /** What is there now. */
+  get view(): NftState {
+    return this.#current;
+  }
+
+  /** What others have put into our tables, which is left as it is; as nft names it. */
+  foreign(): string[] {
+    return this.#current.foreign();
+  }
+
+  /** The netdev with this index is gone, or in another network namespace; undefined means that any may be. */
+  deviceGone(index: number | undefined): void {
+    this.#next?.deviceGone(index);
+    this.#current.deviceGone(index);
+  }
+
+  /**
+   * Performs one transaction, and resolves when {@link view} shows what it did. What it is to delete and what is gone
+   * already is no error. @throws ChangedMeanwhile when it was planned for another state of the tables; NftError
+   */
+  perform(action: NftAction): Promise<void> {
+    const mine = this.#performing.then(() => this.#perform(action));
+    this.#performing = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #perform({ vif, changes }: NftAction): Promise<void> {
+    this.#refuseConflicts(vif, changes);
+    const left = changes.filter((change) => !this.#isDone(change));
+    try {
+      await this.#run(left);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      // Perhaps the world is not what we take it for.
+      await this.#sync();
+      this.#refuseConflicts(vif, changes);
+      const still = left.filter((change) => !this.#isDone(change));
+      if (still.length === left.length) throw error;
+      await this.#run(still);
+    }
+    // The notifications of the transaction are in the socket before the answer to this.
+    await this.#readTable('netdev vifd');
+    // What was so already is announced to nobody.
+    if (!this.#isShown(changes)) await this.#sync();
+    for (const change of changes) if (change.change === 'set-rules') this.#tell(change.table);
+  }
+
+  /** What was dropped of each vif since its filter was made, by reason. Reads some rows a vif: not for every second. */
+  async drops(): Promise<Map<string, Drops>> {
+    const devices = this.#current.devices();
+    const drops = new Map<string, Record<string, number>>();
+    for (const vif of devices.values())
+      drops.set(vif, Object.fromEntries(dropReasons.slice(1).map((reason) => [reason, 0])));
+    const add = (vif: string | undefined, reason: string | undefined, packets = 0n): void => {
+      if (vif === undefined || vif === '' || reason === undefined) return;
+      const of = drops.get(vif) ?? {};
+      of[reason] = (of[reason] ?? 0) + Number(packets);
+      drops.set(vif, of);
+    };
+    await this.#exclusively(async () => {
+      this.#reader = (message) => {
+        const set = setOf(message);
+        if (set === dropsSet) {
+          for (const { key, packets } of decodeElements(message, ['ifname', 'mark']))
+            add(devices.get(key[0] ?? ''), dropReasons[Number(key[1])], packets);
+        } else if (set === 'routed' || set === 'confined') {
+          for (const { comment, packets } of decodeElements(message, sets[set].key))
+            add(comment, countingSets[set], packets);
+        }
+      };
+      try {
+        const counting: [Table, string][] = [
+          ['netdev vifd', dropsSet],
+          ['inet vifd', 'routed'],
+          ['inet vifd', 'confined'],
+        ];
+        // A few that were missed, because elements were added meanwhile, are there the next time.
+        for (const [table, set] of counting)
+          await this.#list(nft.getElements, table, set).catch(ignoreChange);
+      } finally {
+        this.#reader = undefined;
+      }
+    });
+    return drops;
+  }
+
+  close(): void {
+    this.#netlink.close();
+    this.#library?.close();
+  }
+
+  #newState(): NftState {
+    return new NftState({ rules: rulesFile, ownable: () => this.#isOwnable() });
+  }
+
+  /** Each vif's part in a transaction is known to be what it was planned for; else it must be planned again. */
+  #refuseConflicts(vif: string, changes: readonly NftChange[]): void {
+    const view = this.#current;
+    const made = new Set<Table>(
+      changes.flatMap((change) => (change.change === 'set-rules' ? [change.table] : [])),
+    );
+    for (const change of changes) {
+      switch (change.change) {
+        case 'set-rules': {
+          const rules = view.missingRules(change.table);
+          if (rules !== undefined && rules !== change.rules) throw new ChangedMeanwhile(change.table);
+          break;
+        }
+        case 'add-element':
+        case 'set-chain': {
+          const table = change.change === 'set-chain' ? 'netdev vifd' : tableOf(change.element);
+          if (!made.has(table) && !view.has(table)) throw new ChangedMeanwhile(table);
+          break;
+        }
+        case 'delete-table':
+          if (view.has(change.table) && !view.isAll(change.table, vif))
+            throw new ChangedMeanwhile(change.table);
+          break;
+        case 'delete-earlier':
+          if (view.has('inet vifd') && view.earlier(vif) === undefined)
+            throw new ChangedMeanwhile('inet vifd');
+          break;
+      }
+    }
+  }
+
+  /** Whether there is nothing left of a change to perform. */
+  #isDone(change: NftChange): boolean {
+    const view = this.#current;
+    switch (change.change) {
+      case 'set-rules':
+        return view.missingRules(change.table) === undefined;
+      case 'delete-table':
+        return !view.has(change.table);
+      case 'delete-element':
+        return view.owner(change.element) === undefined;
+      case 'delete-chain':
+      case 'forget-drops':
+        return !view.has('netdev vifd');
+      case 'delete-earlier':
+        return !view.has('inet vifd');
+      case 'set-chain':
+      case 'add-element':
+        return false;
+    }
+  }
+
+  #isShown(changes: readonly NftChange[]): boolean {
+    const view = this.#current;
+    const added = new Set(
+      changes.flatMap((change) => (change.change === 'add-element' ? [elementId(change.element)] : [])),
+    );
+    return changes.every((change) => {
+      switch (change.change) {
+        case 'add-element':
+          return view.owner(change.element) === change.owner;
+        case 'set-chain':
+          return view.chains(change.owner).some(({ chain, fits }) => chain === change.chain && fits);
+        case 'delete-chain':
+        case 'forget-drops':
+          return true;
+        case 'delete-element':
+          return added.has(elementId(change.element)) || this.#isDone(change);
+        default:
+          return this.#isDone(change);
+      }
+    });
+  }
+
+  async #run(changes: readonly NftChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    this.#library ??= new Nftables();
+    await this.#library.runAside(nftCommands(changes, declareElements).join('\n'));
+  }
+
+  /** Takes tables over that an earlier daemon has left. */
+  async #claim(): Promise<void> {
+    for (const table of ['netdev vifd', 'inet vifd'] as const) {
+      if (!this.#current.has(table)) continue;
+      if (this.#current.outlives(table)) {
+        try {
+          this.#library ??= new Nftables();
+          await this.#library.runAside(`add table ${table} { flags owner, persist; }`);
+          await this.#readTable(table);
+        } catch (error) {
+          this.#log?.debug({ table, err: error }, 'nft table was not taken over');
+        }
+      }
+      this.#tell(table);
+    }
+  }
+
+  #tell(table: RuledTable): void {
+    if (this.#told.has(table) || !this.#serves) return;
+    this.#told.add(table);
+    if (this.#current.isOwned(table)) this.#log?.debug({ table }, 'nft table is ours alone');
+    else {
+      const reason = this.#whyOpen || 'it was there before, without an owner';
+      this.#log?.debug({ table, reason }, 'nft table is open to others');
+    }
+  }
+
+  /** Tried without changing anything. */
+  #isOwnable(): boolean {
+    if (this.#whyOpen === undefined) {
+      try {
+        const probe = new Nftables();
+        try {
+          probe.check('add table netdev vifd-probe { flags owner, persist; }');
+          this.#whyOpen = '';
+        } finally {
+          probe.close();
+        }
+      } catch (error) {
+        this.#whyOpen = error instanceof Error ? error.message : String(error);
+      }
+    }
+    return this.#whyOpen === '';
+  }
+
+  #receive(message: NetlinkMessage): void {
+    const maker = decodeGeneration(message);
+    if (maker !== undefined) this.#endTransaction(maker);
+    const decoded = decode(message);
+    if (decoded === undefined) return;
+    if (message.flags & Flags.MULTI) {
+      if (this.#reader) this.#reader(decoded);
+      else this.#next?.apply(decoded);
+      return;
+    }
+    this.#ours ||= isOurs(decoded);
+    this.#disturbed ||= disturbs(decoded);
+    this.#reordered ||= decoded.type === nft.newRule && isOurs(decoded);
+    this.#next?.apply(decoded);
+    if (decoded.type === nft.delTable) this.#told.delete(decoded.table);
+    for (const vif of this.#current.apply(decoded)) this.#touched.add(vif);
+  }
+
+  /** A transaction is announced change by change, and its end by a message that names the process that made it. */
+  #endTransaction(maker: number): void {
+    const vifs = [...this.#touched];
+    const ours = this.#ours;
+    this.#touched.clear();
+    this.#ours = false;
+    if (maker === process.pid) return;
+    if (vifs.length > 0) this.#listener(vifs);
+    if (ours) this.#warnOfForeign();
+  }
+
+  #warnOfForeign(): void {
+    if (!this.#serves) return;
+    const found = this.foreign();
+    for (const object of found) {
+      if (this.#told.has(object)) continue;
+      this.#told.add(object);
+      this.#log?.warn({ object }, 'not made by vifd, and left alone in its table');
+    }
+    for (const told of this.#told) {
+      if (!(tables as readonly string[]).includes(told) && !found.includes(told)) this.#told.delete(told);
+    }
+  }
+
+  /** Reads everything again; a call while that is under way makes it start over. */
+  #sync(): Promise<void> {
+    this.#stale = true;
+    this.#syncing ??= this.#exclusively(() => this.#readAll()).finally(() => {
+      this.#syncing = undefined;
+    });
+    return this.#syncing;
+  }
+
+  async #readAll(): Promise<void> {
+    const before = this.#current;
+    while (this.#stale) {
+      this.#stale = false;
+      const next = this.#newState();
+      this.#next = next;
+      try {
+        await this.#fill(next);
+        this.#current = next;
+      } catch (error) {
+        // Our tables changed under the listing, or there was more news than the socket holds: begin again.
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== 'EINTR' && code !== 'ENOBUFS') throw error;
+        this.#stale = true;
+      } finally {
+        this.#next = undefined;
+      }
+    }
+    const vifs = before.differences(this.#current);
+    if (vifs.length > 0) this.#listener(vifs);
+    this.#warnOfForeign();
+  }
+
+  async #fill(next: NftState): Promise<void> {
+    this.#reordered = false;
+    for (const table of tables) await this.#readTable(table);
+    for (const table of tables) {
+      if (!next.has(table)) continue;
+      if (table !== 'inet vifd-nat') {
+        await this.#list(nft.getChain, table);
+        await this.#list(nft.getRule, table);
+      }
+      await this.#list(nft.getSet, table);
+      for (const set of setNames.filter((name) => sets[name].table === table))
+        await this.#list(nft.getElements, table, set);
+    }
+    // A rule that was announced before it was listed would stand before those that are listed before it.
+    if (this.#reordered) throw new NetlinkError(eintr);
+  }
+
+  /** Asks for a table itself, and its flags. */
+  async #readTable(table: Table): Promise<void> {
+    const { header, attributes } = requestFor(table);
+    try {
+      await this.#netlink.request(nft.getTable, 0, header, attributes);
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+    }
+  }
+
+  /**
+   * Asks for what is in one of our tables. One that is not there, and a kernel without nf_tables, have nothing of ours; a
+   * vif that needs them is told by {@link perform}.
+   */
+  async #list(type: number, table: Table, set?: string): Promise<void> {
+    const { header, attributes } = requestFor(table);
+    if (set !== undefined) attributes.push(attribute.elementsSet, putString(set));
+    this.#disturbed = false;
+    try {
+      await this.#netlink.dump(type, header, attributes);
+    } catch (error) {
+      // The kernel says so whenever any table has changed (NLM_F_DUMP_INTR).
+      if (error instanceof NetlinkError && error.code === 'EINTR' && !this.#disturbed) return;
+      if (!isAbsence(error)) throw error;
+    }
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#reading.then(work);
+    this.#reading = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
+const setNames = Object.keys(sets) as SetName[];
+
+function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
+  const [kind, name = ''] = table.split(' ');
+  const attributes = new AttrStream();
+  attributes.push(attribute.table, putString(name));
+  return { header: Buffer.from([kind === 'inet' ? family.inet : family.netdev, 0, 0, 0]), attributes };
+}
+
+/**
+ * Whether a listing of ours may have missed something by this change: one of our tables, and any table or chain of their
+ * families, for the kernel counts these to find its place in the list again (nf_tables_dump_chains).
+ */
+const disturbs = (message: NftMessage): boolean => isOurs(message) || message.type <= nft.delChain;
+
+const isOurs = ({ table }: NftMessage): boolean => (tables as readonly string[]).includes(table);
+
+/**
+ * As a set that is declared again with more in it: before `add element` libnftables reads all chains of all tables (with
+ * 1,000 of them it takes 2.7 ms instead of 0.4).
+ */
+const declareElements = (set: SetName, elements: readonly string[]): string => {
+  const { table } = sets[set];
+  return `add set ${table} ${set} { ${rulesFile.get(table)?.sets.get(set)} elements = { ${elements.join(', ')} }; }`;
+};
+
+const eintr = 4;
+
+function ignoreChange(error: unknown): void {
+  if (!(error instanceof NetlinkError) || error.code !== 'EINTR') throw error;
+}
+
+const isAbsence = (error: unknown): boolean => error instanceof NetlinkError && absences.has(error.code);
+const absences = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT']);
+
+export { everyVif };

@@ -1,0 +1,142 @@
+import { decide, type Verdict } from '../vif/desired.js';
+import type { VifId } from '../vif/id.js';
+import { vifName } from '../vif/id.js';
+import type { Link, ObservedState } from '../vif/observed.js';
+import { netdevMissing, type Pending, pending } from '../vif/pending.js';
+import { type Action, plan, planScript } from '../vif/plan.js';
+import type { VifPolicy } from '../vif/policy.js';
+import type { OperationError } from '../vif/problem.js';
+import { type DesiredScript, type ScriptRun, scriptFailure } from '../vif/script.js';
+import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
+
+/** What is remembered of a vif, as far as the next step depends on it. */
+export interface Known {
+  readonly id: VifId;
+  /** What xenstore says of it; undefined for a directory that does not exist. */
+  readonly snapshot: VifSnapshot | undefined;
+  /** This daemon has not dealt with the vif before, so that another may have attached it. */
+  readonly isNew: boolean;
+}
+
+/** What has to be done next for a vif. After a `change` the machine is observed and the next step asked for again. */
+export type Step =
+  | {
+      readonly kind: 'change';
+      readonly verdict: Verdict;
+      readonly actions: readonly Action[];
+      /** What comes after them, as far as it can be foreseen: an operator's script that is undone may do anything. */
+      readonly foreseen: readonly Action[];
+    }
+  /** An operator's script is to be run: dom0 has to be told before that it begins anew. */
+  | {
+      readonly kind: 'start-script';
+      readonly verdict: Verdict;
+      readonly action: Action;
+      readonly script: DesiredScript;
+    }
+  /** All is done for a vif on the network; `missing` is what it lacks and goes on without. */
+  | {
+      readonly kind: 'attached';
+      readonly verdict: Verdict & { readonly kind: 'attach' };
+      readonly link: Link;
+      readonly missing: readonly Pending[];
+    }
+  /** The script has been started; how it stands is in `run`. */
+  | {
+      readonly kind: 'script';
+      readonly verdict: Verdict & { readonly kind: 'script' };
+      readonly link: Link;
+      readonly run: ScriptRun;
+      readonly failure: OperationError | undefined;
+    }
+  /** Others have to do something first; `problem` says what, once it has taken too long. */
+  | { readonly kind: 'wait'; readonly verdict: Verdict; readonly problem: OperationError }
+  /** It is off the network, for this reason. */
+  | { readonly kind: 'fail'; readonly verdict: Verdict; readonly problem: OperationError }
+  /** dom0 takes it away and netback is still closing: hands off. */
+  | { readonly kind: 'closing'; readonly verdict: Verdict }
+  /** Nothing is left of it on the machine; `directory` says whether its backend is left to delete. */
+  | { readonly kind: 'remove'; readonly verdict: Verdict; readonly directory: boolean };
+
+/**
+ * The next step for a vif: the one decision that the daemon performs, that `vifd plan` prints, and that the golden cases
+ * compare.
+ */
+export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
+  const verdict = decide(known.snapshot, config, observed);
+  const { id } = known;
+  switch (verdict.kind) {
+    case 'closing':
+      return { kind: 'closing', verdict };
+    case 'await-netdev':
+      return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
+    case 'refuse':
+      return (
+        change(verdict, plan(id, undefined, observed)) ?? { kind: 'fail', verdict, problem: verdict.problem }
+      );
+    case 'remove': {
+      const { directory } = verdict;
+      return change(verdict, plan(id, undefined, observed)) ?? { kind: 'remove', verdict, directory };
+    }
+    case 'attach':
+      return (
+        change(verdict, plan(id, verdict.desired, observed)) ?? attached(known, verdict, config, observed)
+      );
+    case 'script':
+      return script(known, verdict, config, observed);
+  }
+}
+
+/** The changes up to and with the first of which the effects cannot be known: an operator's script may do anything. */
+function change(verdict: Verdict, actions: readonly Action[]): Step | undefined {
+  if (actions.length === 0) return undefined;
+  const undo = actions.findIndex(({ kind }) => kind === 'undo-script') + 1;
+  const run = actions.findIndex(({ kind }) => kind === 'run-script');
+  const end = undo > 0 ? undo : run >= 0 ? run : actions.length;
+  return { kind: 'change', verdict, actions: actions.slice(0, end), foreseen: actions.slice(end) };
+}
+
+/** All that a step does, in order, as far as it can be foreseen. */
+export function actionsOf(step: Step): readonly Action[] {
+  if (step.kind === 'change') return [...step.actions, ...step.foreseen];
+  return step.kind === 'start-script' ? [step.action] : [];
+}
+
+function attached(
+  { id, snapshot }: Known,
+  verdict: Verdict & { kind: 'attach' },
+  config: VifPolicy,
+  observed: ObservedState,
+): Step {
+  const link = observed.links.ofVif(id);
+  const problem = netdevMissing(id, config.netdevTimeoutMs);
+  if (link === undefined || snapshot === undefined) return { kind: 'wait', verdict, problem };
+  const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
+  if (others !== undefined && !(others.forwards && isConnected(snapshot))) {
+    return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
+  }
+  const missing = verdict.missing.map((lack) => ({ problem: lack, patient: false, forwards: true }));
+  return { kind: 'attached', verdict, link, missing: others === undefined ? missing : [...missing, others] };
+}
+
+function script(
+  { id, snapshot, isNew }: Known,
+  verdict: Verdict & { kind: 'script' },
+  config: VifPolicy,
+  observed: ObservedState,
+): Step {
+  const isFound = isNew && snapshot !== undefined && isConnected(snapshot);
+  const actions = planScript(id, verdict.script, verdict.filter, observed, isFound);
+  const [action] = actions;
+  if (action?.kind === 'run-script') {
+    return { kind: 'start-script', verdict, action, script: verdict.script };
+  }
+  const changes = change(verdict, actions);
+  if (changes !== undefined) return changes;
+  const link = observed.links.ofVif(id);
+  const run = observed.scripts?.get(vifName(id));
+  if (link === undefined || run === undefined) {
+    return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
+  }
+  return { kind: 'script', verdict, link, run, failure: scriptFailure(verdict.script.file, run, snapshot) };
+}

@@ -1,0 +1,194 @@
+/**
+ * What an error is about, for counting: a closed set, so that it can be a metric's label. `configuration` is what the
+ * guest's keys or ours ask for and cannot be done, `bridge` a bridge that is not there or not fit, `address` one that is
+ * another's, `timeout` others who did not do their part in time; the rest say who refused.
+ */
+export const errorKinds = [
+  'configuration',
+  'bridge',
+  'address',
+  'route',
+  'openvswitch',
+  'filter',
+  'dhcp',
+  'script',
+  'kernel',
+  'xenstore',
+  'timeout',
+  'other',
+] as const;
+
+export type ErrorKind = (typeof errorKinds)[number];
+
+interface Meaning {
+  readonly kind: ErrorKind;
+  /** What is wrong, in one sentence. */
+  readonly means: string;
+  /** What to do about it, in one sentence. */
+  readonly remedy: string;
+}
+
+const code = (kind: ErrorKind, means: string, remedy: string): Meaning => ({ kind, means, remedy });
+
+/** Every code an error of a vif can have. A code never changes its meaning: people search for it, and alerts name it. */
+export const errorCodes = {
+  'key-malformed': code(
+    'configuration',
+    'A key that dom0 wrote into the backend directory cannot be read.',
+    "Correct it in the guest's configuration; the message says what is expected.",
+  ),
+  'key-missing': code(
+    'configuration',
+    'A key that is needed is missing in the backend directory.',
+    "Give it in the guest's configuration.",
+  ),
+  'script-unknown': code(
+    'configuration',
+    'The file name of the script key is that of no topology, and it is in no directory that scripts may be in.',
+    'Name a stock script, or put yours into one of `[scripts] directories`.',
+  ),
+  'name-taken': code(
+    'configuration',
+    'Another network device has the name that vifname asks for.',
+    'Choose another vifname, or remove the device.',
+  ),
+  'name-unfilterable': code(
+    'configuration',
+    'nftables takes no device of the name that vifname asks for.',
+    'Choose a vifname of letters, digits, ".", "-" and "_".',
+  ),
+  'addresses-missing': code(
+    'configuration',
+    '`[antispoof] mode = "strict"` takes no vif without addresses.',
+    'Give the guest\'s addresses by ip=, or use mode = "auto".',
+  ),
+  'bridge-missing': code(
+    'bridge',
+    'There is no bridge of the name that the bridge key has, or none at all.',
+    'Make the bridge, and the vif joins by itself; or correct bridge=.',
+  ),
+  'bridge-unfit': code(
+    'bridge',
+    'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
+    'Name a bridge, or switch VLAN filtering on; the message has the command.',
+  ),
+  'address-taken': code(
+    'address',
+    'Another vif, or this domain itself, has the address.',
+    'Change one of them; when the other goes, this vif gets the address by itself.',
+  ),
+  'address-unusable': code(
+    'address',
+    'The address is none of a single guest, or there is none left to plan.',
+    "Give the guest's own address by ip=.",
+  ),
+  'ipv6-unavailable': code(
+    'address',
+    'The vif can have no IPv6; its IPv4 works.',
+    'Raise the MTU to 1280 or more, or switch IPv6 on; the message says which.',
+  ),
+  'gateway-missing': code(
+    'route',
+    'There is no gateway device: no default route, or no device of the name given.',
+    'Bring the uplink up, or name another by gatewaydev=.',
+  ),
+  'gateway-address-missing': code(
+    'route',
+    'The gateway device has no IPv4 address that the vif could share.',
+    'Give it one; it is followed when it changes.',
+  ),
+  'way-out-missing': code(
+    'route',
+    'Nothing leads out, so that the address is not masqueraded.',
+    'Bring a default route, or the device of `[nat] uplink`, back.',
+  ),
+  'route-unusable': code(
+    'route',
+    'The network cannot be routed to a guest.',
+    'Give a smaller network by ip=.',
+  ),
+  'route-overruled': code(
+    'route',
+    "A route of others goes before the vif's, so that its packets are sent elsewhere.",
+    'Delete the other route if nothing needs it; the message has the command.',
+  ),
+  'openvswitch-unreachable': code(
+    'openvswitch',
+    "Open vSwitch's database does not answer.",
+    'systemctl start openvswitch-switch; the vif joins by itself.',
+  ),
+  'openvswitch-port-foreign': code(
+    'openvswitch',
+    'Another port has the name, which vifd did not make for this vif.',
+    'Delete that port if nothing needs it; the message has the command.',
+  ),
+  'openvswitch-port-refused': code(
+    'openvswitch',
+    'ovs-vswitchd could not take the port.',
+    "Its own words are in the message; ovs-vswitchd's log has more.",
+  ),
+  'openvswitch-port-late': code(
+    'timeout',
+    'ovs-vswitchd has not taken the port in time.',
+    'systemctl status ovs-vswitchd; the database runs and the switch does not.',
+  ),
+  'openvswitch-refused': code(
+    'openvswitch',
+    "Open vSwitch's database refused a change.",
+    'Its own words are in the message.',
+  ),
+  'filter-bypassed': code(
+    'filter',
+    "Anti-spoofing cannot hold the vif on this bridge: frames of Open vSwitch's userspace datapath pass nftables by.",
+    'Use a bridge with datapath_type=system, or turn anti-spoofing off.',
+  ),
+  'filter-refused': code(
+    'filter',
+    'nftables refused a change.',
+    "The kernel's words are in the message; `vifd check` tells whether nftables works at all.",
+  ),
+  'dhcp-refused': code(
+    'dhcp',
+    'The DHCP server could not be told of the vif.',
+    'The reason is in the message.',
+  ),
+  'script-failed': code(
+    'script',
+    "The operator's own script failed, or said so in hotplug-error.",
+    'Mend it; it is run again when dom0 changes a key, or with a new netdev.',
+  ),
+  'script-silent': code(
+    'script',
+    "The operator's own script ended well and wrote no hotplug-status.",
+    'It has to write hotplug-status=connected.',
+  ),
+  'script-untrusted': code(
+    'script',
+    "The operator's own script is missing, or others than root can change it.",
+    'The message has the command that mends it.',
+  ),
+  'netdev-late': code(
+    'timeout',
+    'netback has made no network device in time.',
+    'modprobe xen-netback, then dmesg.',
+  ),
+  'netback-failed': code(
+    'kernel',
+    'netback gave the device up before it had made its network device.',
+    "The kernel's log says why; mostly it is xenstore's quota.",
+  ),
+  'change-refused': code(
+    'kernel',
+    'The kernel refused a change.',
+    'Its words are behind the last colon of the message; it is tried again.',
+  ),
+  'plan-unfinished': code(
+    'kernel',
+    'A change was taken and had no effect.',
+    'Something else undoes it, or the driver does not do it; it is tried again.',
+  ),
+  'xenstore-refused': code('xenstore', 'xenstored refused a request.', 'Its words are in the message.'),
+  internal: code('other', 'Something went wrong that has no name.', 'Report it, with the journal.'),
+} as const satisfies Readonly<Record<string, Meaning>>;
+
+export type ErrorCode = keyof typeof errorCodes;

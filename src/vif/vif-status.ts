@@ -1,0 +1,36 @@
+import type { ErrorCode, ErrorKind } from './error-codes.js';
+import type { Traffic } from './observed.js';
+
+export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
+
+/** One vif as `vifd status` shows it. What is not known is null. */
+export interface VifStatus {
+  readonly vif: string;
+  readonly domid: number;
+  readonly devid: number;
+  readonly state: VifPhase;
+  /** When it came into that state, ISO 8601. */
+  readonly since: string;
+  readonly topology: string | null;
+  readonly bridge: string | null;
+  /** The netdev's name now, and its index; null while there is none. */
+  readonly netdev: string | null;
+  readonly ifindex: number | null;
+  readonly mac: string | null;
+  /** The guest's addresses: of its `ip` key, or else those that were chosen for it. */
+  readonly ip: readonly string[];
+  readonly mtu: number | null;
+  /** From the event that made attaching possible to the status written, in ms. */
+  readonly attachMs: number | null;
+  /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when nothing is filtered. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** What the netdev counted: `rx` is what the guest sent. Null while there is none. */
+  readonly traffic: Traffic | null;
+  /** What an attached vif lacks and goes on without (a way out, IPv6), a sentence each. */
+  readonly missing: readonly string[];
+  readonly error: string | null;
+  /** What the error is about, one of a few words. */
+  readonly errorKind: ErrorKind | null;
+  /** Which error it is; docs/reference/errors.md has them all. */
+  readonly errorCode: ErrorCode | null;
+}

@@ -1,0 +1,131 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import pino from 'pino';
+import { type Config, parseConfig } from '../../src/config/config.js';
+import { Reconciler } from '../../src/reconcile/reconciler.js';
+import type { VifId } from '../../src/vif/id.js';
+import type { ScriptRun } from '../../src/vif/script.js';
+import type { VifStatus } from '../../src/vif/vif-status.js';
+import { FakeBackend } from './backend.js';
+import { FakeClock } from './clock.js';
+import { FakeEvents } from './events.js';
+import { FakeHooks } from './hooks.js';
+import { FakeHost } from './host.js';
+import type { PlainIp } from './ip-machine.js';
+import { type PlainLink, plainLinks } from './machine.js';
+import type { PlainOvs } from './openvswitch-machine.js';
+
+/** Looks at once, without the clock being turned, that nothing sane needs. */
+const storm = 500;
+
+/** A driver domain in memory: the reconciler between a fake xenstore and a fake machine. */
+export class DriverDomain {
+  readonly host: FakeHost;
+  readonly backend: FakeBackend;
+  readonly clock = new FakeClock(() => this.settle());
+  readonly events = new FakeEvents();
+  readonly hooks = new FakeHooks();
+  readonly reconciler: Reconciler;
+  /** The errors by which the reconciler told that xenstore is lost. */
+  readonly losses: unknown[] = [];
+  /** The journal: the messages, with their fields. */
+  readonly journal: { readonly level: number; readonly msg: string; readonly [field: string]: unknown }[] =
+    [];
+
+  /** @param links by default the bridge `xenbr0` and nothing else */
+  constructor({
+    links = [{ name: 'xenbr0', kind: 'bridge', up: true }],
+    ip = {},
+    openvswitch,
+    scripts = new Map(),
+    config = '',
+    backend = new FakeBackend(),
+  }: {
+    links?: readonly PlainLink[];
+    ip?: PlainIp;
+    openvswitch?: PlainOvs;
+    scripts?: ReadonlyMap<string, ScriptRun>;
+    config?: string;
+    backend?: FakeBackend;
+  } = {}) {
+    this.host = new FakeHost({ links: plainLinks(links), ip, openvswitch, scripts });
+    this.backend = backend;
+    this.reconciler = new Reconciler({
+      backend,
+      host: this.host,
+      config: configOf(config),
+      log: pino(
+        { level: 'debug', base: null },
+        { write: (line: string) => void this.journal.push(JSON.parse(line)) },
+      ),
+      events: this.events,
+      hooks: this.hooks,
+      lost: (error) => void this.losses.push(error),
+      clock: this.clock,
+    });
+    this.host.listener = this.reconciler;
+    backend.listener = (path) => this.reconciler.xenstoreChanged(path);
+  }
+
+  /** The first sweep. */
+  async start(): Promise<void> {
+    await this.reconciler.sweep();
+    await this.settle();
+  }
+
+  /** dom0 and netback make a vif, and all is done that comes of it at once. */
+  async birth(
+    id: VifId,
+    keys: Readonly<Record<string, string>> = {},
+    link: Partial<PlainLink> = {},
+  ): Promise<void> {
+    this.backend.create(id, { bridge: 'xenbr0', ...keys });
+    this.host.add({ name: `vif${id.domid}.${id.devid}`, ...link });
+    await this.settle();
+  }
+
+  /** Waits until nothing more comes of what has happened; time does not pass. @throws when there is no end to it */
+  async settle(): Promise<void> {
+    const begun = this.looks;
+    for (let before = -1; before !== this.#activity; ) {
+      before = this.#activity;
+      // An event is delivered in one turn, and what it marks is looked at in the next.
+      for (let turns = 0; turns < 4; turns++) await turn();
+      if (this.looks - begun > storm) throw new Error(`there is no end to it: ${storm} looks at one moment`);
+    }
+  }
+
+  /** Turns the clock, and has everything come to rest that is due meanwhile. */
+  pass(ms: number): Promise<void> {
+    return this.clock.pass(ms);
+  }
+
+  /** Looks taken at vifs so far. */
+  get looks(): number {
+    return this.reconciler.counts().looks;
+  }
+
+  /** Looks taken while something is done. */
+  async looksDuring(work: () => Promise<void>): Promise<number> {
+    const before = this.looks;
+    await work();
+    return this.looks - before;
+  }
+
+  /** What the reconciler knows of one vif. */
+  async status(id: VifId): Promise<VifStatus | undefined> {
+    return (await this.reconciler.status()).find((one) => one.domid === id.domid && one.devid === id.devid);
+  }
+
+  /** `hotplug-status` and `hotplug-error` of a vif. */
+  told({ domid, devid }: VifId): { status: string | undefined; error: string | undefined } {
+    const keys = this.backend.keys({ domid, devid });
+    return { status: keys?.['hotplug-status'], error: keys?.['hotplug-error'] };
+  }
+
+  get #activity(): number {
+    return this.looks + this.backend.requests + this.host.performed.length + this.host.refreshes;
+  }
+}
+
+/** A configuration file's text as the daemon reads it. */
+export const configOf = (text: string): Config => parseConfig(text, 'vifd.toml');

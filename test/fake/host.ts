@@ -1,0 +1,251 @@
+import type { HostPort } from '../../src/reconcile/ports.js';
+import { parseVifName, type VifId, vifName } from '../../src/vif/id.js';
+import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/vif/observed.js';
+import { type OvsView, ovsDatabase } from '../../src/vif/openvswitch.js';
+import type { Action } from '../../src/vif/plan.js';
+import { printAction } from '../../src/vif/print.js';
+import { OperationError } from '../../src/vif/problem.js';
+import type { DesiredScript, ScriptRun } from '../../src/vif/script.js';
+import { Faults, type Held } from './faults.js';
+import { Machine, type MachineState, type PlainLink, plainLinks } from './machine.js';
+
+/** The actions a fault is for: of one kind, or those that print with such words, or those that a test picks. */
+export type ActionMatch = Action['kind'] | RegExp | ((action: Action) => boolean);
+
+/** Who is told of changes, as the reconciler is. */
+export interface HostListener {
+  hostChanged(names: readonly string[], owners: readonly string[]): void;
+  scriptEnded(id: VifId): void;
+}
+
+/**
+ * A machine behind the reconciler's interface. What it does is announced as the kernel announces it: during the action
+ * that does it, before that resolves.
+ */
+export class FakeHost implements HostPort {
+  readonly machine: Machine;
+  /** Told of what changes. */
+  listener: HostListener = { hostChanged: () => undefined, scriptEnded: () => undefined };
+  /** What was performed, or tried, in order. */
+  readonly performed: Action[] = [];
+  /** What was asked to be followed. */
+  readonly attended = new Set<string>();
+  /** Of filters, by the vif's name. */
+  readonly dropped = new Map<string, Readonly<Record<string, number>>>();
+  /** Times that everything was read again. */
+  refreshes = 0;
+  readonly #faults = new Faults<Action>();
+  readonly #calls = new Faults<'settled' | 'refresh' | 'check-script'>();
+  #ignored: ((action: Action) => boolean)[] = [];
+  #nextIndex: number;
+
+  constructor(state: MachineState) {
+    this.machine = new Machine(state);
+    this.#nextIndex = Math.max(0, ...state.links.map(({ index }) => index)) + 1;
+  }
+
+  /** What was performed, or tried, as commands. */
+  get commands(): string[] {
+    return this.performed.map(printAction);
+  }
+
+  observe(): ObservedState {
+    return this.machine.observe();
+  }
+
+  async perform(action: Action): Promise<void> {
+    this.performed.push(action);
+    await this.#faults.strike(action);
+    const before = this.#namesOf(action);
+    try {
+      if (!this.#ignored.some((matches) => matches(action))) this.machine.perform(action);
+    } catch (error) {
+      throw refusal(action, (error as Error).message);
+    }
+    const names = [...new Set([...before, ...this.#namesOf(action)])];
+    if (names.length > 0) this.listener.hostChanged(names, ownersOf(action));
+  }
+
+  async settled(): Promise<void> {
+    await this.#calls.strike('settled');
+  }
+
+  async refresh(): Promise<void> {
+    this.refreshes++;
+    await this.#calls.strike('refresh');
+    this.listener.hostChanged(['*'], []);
+  }
+
+  owned(): VifId[] {
+    const { links, ip, openvswitch, scripts } = this.machine;
+    return [
+      ...links.map(vifOfLink),
+      ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? '')),
+      ...[
+        ...scripts.keys(),
+        ...[...ip.masquerades.values()].map(({ owner }) => owner),
+        ...ip.routes.proxies().flatMap(({ owner }) => owner ?? []),
+        ...ip.dhcp.keys(),
+      ].map(parseVifName),
+    ].filter((id) => id !== undefined);
+  }
+
+  attend(dependsOn: readonly string[]): void {
+    for (const name of dependsOn) this.attended.add(name);
+  }
+
+  async checkScript(_script: DesiredScript): Promise<void> {
+    await this.#calls.strike('check-script');
+  }
+
+  traffic(name: string): Traffic | undefined {
+    return this.link(name) && { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1 };
+  }
+
+  async drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+    return this.dropped;
+  }
+
+  /** Makes actions fail for this reason. @returns what ends that */
+  fail(which: ActionMatch, reason: string | (() => string), times?: number): () => void {
+    const error = (action: Action): Error => refusal(action, typeof reason === 'string' ? reason : reason());
+    return this.#faults.fail(matcher(which), error, times);
+  }
+
+  /** Holds the next such action before it is done. */
+  hold(which: ActionMatch): Held {
+    return this.#faults.hold(matcher(which));
+  }
+
+  /** Takes actions with success and does nothing, though something is announced. @returns what ends that */
+  ignore(which: ActionMatch): () => void {
+    const matches = matcher(which);
+    this.#ignored.push(matches);
+    return () => {
+      this.#ignored = this.#ignored.filter((other) => other !== matches);
+    };
+  }
+
+  /** Makes a call that changes nothing fail. @returns what ends that */
+  failCall(which: 'settled' | 'refresh' | 'check-script', error: Error, times?: number): () => void {
+    return this.#calls.fail(
+      (call) => call === which,
+      () => error,
+      times,
+    );
+  }
+
+  /** Holds the next call that changes nothing. */
+  holdCall(which: 'settled' | 'refresh' | 'check-script'): Held {
+    return this.#calls.hold((call) => call === which);
+  }
+
+  link(name: string): Link | undefined {
+    return this.machine.links.find((link) => link.name === name);
+  }
+
+  /** A netdev comes. The kernel gives each a new index. */
+  add(link: PlainLink): Link {
+    const master = link.master === undefined ? undefined : this.link(link.master)?.index;
+    const { master: _, ...rest } = link;
+    const [made] = plainLinks([{ index: this.#nextIndex++, ...rest }]);
+    if (made === undefined) throw new Error('unreachable');
+    this.machine.links.push({ ...made, master });
+    this.changed(made.name);
+    return made;
+  }
+
+  /** Something else changes a netdev. */
+  change(name: string, changes: Partial<Link>): void {
+    const index = this.link(name)?.index;
+    this.machine.links = this.machine.links.map((link) =>
+      link.index === index ? { ...link, ...changes } : link,
+    );
+    if (changes.up === false && index !== undefined) this.machine.ip.down(index);
+    this.changed(...new Set([name, changes.name ?? name]));
+  }
+
+  /** A netdev goes, and with it what is on it. */
+  remove(name: string): void {
+    const index = this.link(name)?.index;
+    if (index === undefined) throw new Error(`there is no interface ${name}`);
+    this.machine.links = this.machine.links
+      .filter((link) => link.index !== index)
+      .map((link) => (link.master === index ? { ...link, master: undefined, port: undefined } : link));
+    this.machine.ip.down(index);
+    this.changed(name);
+  }
+
+  /** An operator's script ends. */
+  endScript(id: VifId, state: 'online' | 'failed', reason?: string): void {
+    const run = this.machine.scripts.get(vifName(id));
+    if (run === undefined) throw new Error(`no script runs for ${vifName(id)}`);
+    const ended: ScriptRun = { ...run, state, ...(reason === undefined ? {} : { reason }) };
+    this.machine.scripts.set(vifName(id), ended);
+    this.listener.scriptEnded(id);
+  }
+
+  /** ovs-vswitchd runs from now on. */
+  takePorts(): void {
+    const { openvswitch } = this.machine;
+    openvswitch?.takeAll();
+    const ports = [...(openvswitch?.ports() ?? [])];
+    this.listener.hostChanged(
+      ports.map(({ name }) => name),
+      ports.flatMap(({ owner }) => owner ?? []),
+    );
+  }
+
+  /** Open vSwitch's database comes, or goes. */
+  setDatabase(state: OvsView['state']): void {
+    if (this.machine.openvswitch !== undefined) this.machine.openvswitch.state = state;
+    this.listener.hostChanged([ovsDatabase], []);
+  }
+
+  /** Announces a change. */
+  changed(...names: string[]): void {
+    this.listener.hostChanged(names, []);
+  }
+
+  /** What an action is announced under. */
+  #namesOf(action: Action): string[] {
+    switch (action.kind) {
+      case 'set-sysctl':
+        // RTM_NEWNETCONF; net/ipv4/conf/<device>/forwarding.
+        return action.sysctl.name.split('/').slice(3, -1);
+      case 'ovs-delete-port':
+        return [action.port.name];
+      case 'nft':
+        return ownersOf(action);
+      // Neighbour entries are not followed, and masquerading and dnsmasq's files are nothing that others announce.
+      case 'set-neighbour':
+      case 'delete-neighbour':
+      case 'set-proxy':
+      case 'delete-proxy':
+      case 'set-offload':
+        return [];
+      default:
+        if ('index' in action) {
+          const link = this.machine.links.find(({ index }) => index === action.index);
+          return link === undefined ? [] : [link.name];
+        }
+        return 'name' in action ? [action.name] : [];
+    }
+  }
+}
+
+const refusal = (action: Action, reason: string): OperationError =>
+  new OperationError('change-refused', 'run', printAction(action), reason, { waits: false });
+
+/** The vifs that an action in nf_tables or Open vSwitch's database belongs to. */
+function ownersOf(action: Action): string[] {
+  const tells = action.kind === 'nft' || action.kind.startsWith('ovs-');
+  return tells ? [...new Set(JSON.stringify(action).match(/vif\d+\.\d+/g) ?? [])] : [];
+}
+
+function matcher(which: ActionMatch): (action: Action) => boolean {
+  if (typeof which === 'function') return which;
+  return typeof which === 'string'
+    ? ({ kind }) => kind === which
+    : (action) => which.test(printAction(action));
+}

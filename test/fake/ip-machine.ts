@@ -1,0 +1,139 @@
+import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/vif/address.js';
+import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/vif/ip.js';
+import type { Link } from '../../src/vif/observed.js';
+import type { IpAction } from '../../src/vif/plan-ip.js';
+import type { NftMachine } from './nft-machine.js';
+
+/**
+ * `"ip"` of `observed.json`: routes are ours but for default routes and those of `others`; `dev` is a device's name. A sysctl that is not given
+ * has the kernel's default.
+ */
+export interface PlainIp {
+  readonly routes?: readonly { to: string; dev: string; src?: string; others?: boolean; metric?: number }[];
+  readonly neighbours?: readonly { address: string; dev: string; mac: string }[];
+  /** `vif` is the owner; without it that of the route to the address. */
+  readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
+  readonly sysctls?: Readonly<Record<string, string>>;
+  readonly masquerades?: Readonly<Record<string, Masquerade>>;
+  readonly dhcp?: Readonly<Record<string, string>>;
+}
+
+const defaults: Record<string, string> = { accept_ra: '1', accept_redirects: '1', proxy_delay: '80' };
+
+const network = (text: string): Network => {
+  const parsed = parseNetwork(text);
+  if (parsed === undefined) throw new Error(`${text} is no network`);
+  return parsed;
+};
+const same = (a: Network, b: Network): boolean => formatNetwork(a) === formatNetwork(b);
+
+/** The kernel's routes, neighbours and sysctls, and what is kept besides, as far as planning can see them. */
+export class IpMachine implements IpState {
+  #routes: Route[];
+  #neighbours: { address: string; device: number; mac: string }[];
+  #proxies: ProxyEntry[];
+  readonly #sysctls: Map<string, string>;
+  readonly masquerades: ReadonlyMap<string, Masquerade>;
+  readonly dhcp: Map<string, string>;
+
+  constructor(plain: PlainIp, links: readonly Link[], { masquerades }: NftMachine) {
+    const device = (name: string): number => {
+      const link = links.find((each) => each.name === name);
+      if (link === undefined) throw new Error(`there is no device ${name}`);
+      return link.index;
+    };
+    this.#routes = (plain.routes ?? []).map(({ to, dev, src, others = false, metric }) => {
+      const ours = network(to).prefix > 0 && !others;
+      return { to: network(to), device: device(dev), metric: metric ?? (ours ? 2 : 0), source: src, ours };
+    });
+    this.#neighbours = (plain.neighbours ?? []).map(({ dev, ...rest }) => ({ ...rest, device: device(dev) }));
+    this.#proxies = (plain.proxies ?? []).map(({ address, dev, vif }) => {
+      const to = this.routes.to(hostOf(network(address)))?.device;
+      const owner = vif ?? links.find(({ index }) => index === to)?.name;
+      return { address: hostOf(network(address)), device: device(dev), owner };
+    });
+    this.#sysctls = new Map(Object.entries(plain.sysctls ?? {}));
+    this.masquerades = masquerades;
+    this.dhcp = new Map(Object.entries(plain.dhcp ?? {}));
+  }
+
+  readonly routes: RouteView = {
+    to: (to) => this.#routes.find((route) => route.ours && same(route.to, to)),
+    before: (to) => this.#routes.find((route) => !route.ours && route.metric < 2 && same(route.to, to)),
+    ours: () => this.#routes.filter(({ ours }) => ours),
+    onDevice: (index) => this.#routes.filter(({ ours, device }) => ours && device === index),
+    defaultDevice: (family) =>
+      this.#routes.find(({ ours, to }) => !ours && to.prefix === 0 && to.family === family)?.device,
+    neighbours: (index) =>
+      new Map(
+        this.#neighbours
+          .filter(({ device }) => device === index)
+          .map(({ address, mac }): [string, string] => [address, mac]),
+      ),
+    proxies: () => this.#proxies,
+  };
+
+  sysctl(name: string): string {
+    return this.#sysctls.get(name) ?? defaults[name.split('/').at(-1) ?? ''] ?? '0';
+  }
+
+  /** What is on a device that goes down goes. */
+  down(index: number): void {
+    this.#routes = this.#routes.filter(({ device }) => device !== index);
+    this.#neighbours = this.#neighbours.filter(({ device }) => device !== index);
+  }
+
+  /** @throws when the kernel would refuse it */
+  perform(action: IpAction): void {
+    switch (action.kind) {
+      case 'set-route': {
+        const { to, source } = action.route;
+        this.#routes = this.#routes.filter((route) => !route.ours || !same(route.to, to));
+        this.#routes.push({ to, device: action.index, metric: 2, source, ours: true });
+        return;
+      }
+      case 'delete-route':
+        this.#routes = this.#routes.filter(
+          (route) => route.device !== action.index || !same(route.to, action.to),
+        );
+        return;
+      case 'set-neighbour':
+      case 'delete-neighbour': {
+        const { address } = action.address;
+        this.#neighbours = this.#neighbours.filter(
+          (each) => each.device !== action.index || each.address !== address,
+        );
+        if (action.kind === 'set-neighbour')
+          this.#neighbours.push({ address, device: action.index, mac: action.mac });
+        return;
+      }
+      case 'set-proxy':
+      case 'delete-proxy':
+        this.#proxies = this.#proxies.filter(
+          (proxy) => proxy.device !== action.index || !same(proxy.address, action.address),
+        );
+        if (action.kind === 'set-proxy')
+          this.#proxies.push({ address: action.address, device: action.index, owner: action.owner });
+        return;
+      case 'set-sysctl':
+        this.#sysctls.set(action.sysctl.name, action.sysctl.value);
+        return;
+      case 'set-dhcp':
+        this.dhcp.set(action.vif, action.entry);
+        return;
+      case 'delete-dhcp':
+        this.dhcp.delete(action.vif);
+        return;
+    }
+  }
+
+  /** Takes over what another machine has on a device and under a vif's name, where it has nothing else there itself. */
+  inherit(former: IpMachine, device: number, index: number, vif: string): void {
+    for (const route of former.routes.onDevice(device))
+      if (this.routes.to(route.to) === undefined) this.#routes.push({ ...route, device: index });
+    for (const [address, mac] of former.routes.neighbours(device))
+      if (!this.routes.neighbours(index).has(address)) this.#neighbours.push({ address, mac, device: index });
+    const entry = former.dhcp.get(vif);
+    if (entry !== undefined && !this.dhcp.has(vif)) this.dhcp.set(vif, entry);
+  }
+}

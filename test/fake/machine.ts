@@ -1,0 +1,182 @@
+import { type Network, parseNetwork } from '../../src/vif/address.js';
+import { vifName } from '../../src/vif/id.js';
+import { type Link, linkView, type ObservedState, type Offload } from '../../src/vif/observed.js';
+import type { Action } from '../../src/vif/plan.js';
+import { type BridgePort, newPort } from '../../src/vif/port.js';
+import type { ScriptRun } from '../../src/vif/script.js';
+import { IpMachine, type PlainIp } from './ip-machine.js';
+import { NftMachine } from './nft-machine.js';
+import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
+
+/** What is on a machine at the beginning. */
+export interface MachineState {
+  readonly links: readonly Link[];
+  readonly openvswitch: PlainOvs | undefined;
+  readonly ip: PlainIp;
+  readonly scripts: ReadonlyMap<string, ScriptRun>;
+}
+
+/** A netdev in the terms of `ip link`: a field that is not given is that of an interface netback has just made. */
+export type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
+  readonly name: string;
+  /** A name. */
+  readonly master?: string;
+  readonly addresses?: readonly string[];
+};
+
+/** Netdevs with indexes from 1 up, where none is given. */
+export function plainLinks(links: readonly PlainLink[]): Link[] {
+  const indexOf = (name: string): number => {
+    const at = links.findIndex((link) => link.name === name);
+    if (at < 0) throw new Error(`there is no master ${name}`);
+    return links[at]?.index ?? at + 1;
+  };
+  return links.map(({ master, addresses = [], ...link }, at) => ({
+    index: at + 1,
+    alias: undefined,
+    parent: undefined,
+    kind: undefined,
+    mac: 'fe:ff:ff:ff:ff:ff',
+    mtu: 1500,
+    up: false,
+    ...link,
+    master: master === undefined ? undefined : indexOf(master),
+    addresses: addresses.map((text): Network => {
+      const network = parseNetwork(text);
+      if (network === undefined) throw new Error(`${text} is no address`);
+      return network;
+    }),
+  }));
+}
+
+/** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
+export class Machine {
+  links: Link[];
+  readonly openvswitch: OvsMachine | undefined;
+  readonly scripts: Map<string, ScriptRun>;
+  readonly offloads = new Map<number, Offload>();
+  readonly nft: NftMachine;
+  readonly ip: IpMachine;
+
+  constructor({ links, openvswitch, scripts, ip }: MachineState) {
+    this.links = [...links];
+    this.nft = new NftMachine(ip.masquerades);
+    this.ip = new IpMachine(ip, links, this.nft);
+    this.openvswitch = openvswitch && new OvsMachine(openvswitch);
+    this.scripts = new Map(scripts);
+  }
+
+  observe(): ObservedState {
+    const { openvswitch, scripts, offloads, nft, ip } = this;
+    return {
+      links: linkView(this.links),
+      scripts,
+      offloads,
+      nft,
+      ip,
+      ...(openvswitch && { openvswitch }),
+    };
+  }
+
+  /** @throws when the kernel would refuse it */
+  perform(action: Action): void {
+    switch (action.kind) {
+      case 'set-link': {
+        const { master, name, ...changes } = action.changes;
+        if (changes.up === false) this.ip.down(action.index);
+        if (name !== undefined && this.links.some((link) => link.name === name)) {
+          throw new Error(`the name ${name} is taken`);
+        }
+        this.#change(action.index, (link) => {
+          // A running interface refuses both, and the order within one message is: address, name, flags.
+          if (link.up && (name !== undefined || changes.mac !== undefined)) throw new Error('it is up');
+          return {
+            ...link,
+            // What is down has no IPv6 addresses.
+            ...(changes.up === false && { addresses: link.addresses.filter(({ family }) => family === 4) }),
+            ...changes,
+            ...(name === undefined ? {} : { name }),
+            ...(master === undefined ? {} : this.#enslave(master.index)),
+          };
+        });
+        return;
+      }
+      case 'ovs-add-port':
+      case 'ovs-set-port':
+      case 'ovs-delete-port':
+        this.openvswitch?.perform(action);
+        return;
+      case 'set-port':
+        this.#changePort(action.index, (port) => ({ ...port, ...action.flags }));
+        return;
+      case 'delete-vlans': {
+        const gone = new Set(action.vlans.map(({ vid }) => vid));
+        this.#changePort(action.index, (port) => ({
+          ...port,
+          vlans: port.vlans.filter(({ vid }) => !gone.has(vid)),
+        }));
+        return;
+      }
+      case 'add-vlans': {
+        const given = new Set(action.vlans.map(({ vid }) => vid));
+        const newPvid = action.vlans.some(({ pvid }) => pvid);
+        this.#changePort(action.index, (port) => {
+          const kept = port.vlans.filter(({ vid }) => !given.has(vid));
+          // A port has one PVID, and the last one given is it.
+          const others = kept.map((vlan) => (newPvid ? { ...vlan, pvid: false } : vlan));
+          return { ...port, vlans: [...others, ...action.vlans].sort((a, b) => a.vid - b.vid) };
+        });
+        return;
+      }
+      case 'set-offload':
+        this.offloads.set(action.index, { ...this.offloads.get(action.index), ...action.offload });
+        return;
+      case 'nft':
+        this.nft.perform(action);
+        return;
+      case 'run-script':
+      case 'adopt-script':
+        this.scripts.set(vifName(action.id), {
+          ...action.script,
+          state: action.kind === 'run-script' ? 'running' : 'online',
+        });
+        return;
+      case 'undo-script':
+        this.scripts.delete(vifName(action.id));
+        return;
+      case 'delete-address':
+        this.#change(action.index, (link) => ({
+          ...link,
+          addresses: link.addresses.filter(({ address }) => address !== action.address.address),
+        }));
+        return;
+      case 'add-address':
+        this.#change(action.index, (link) => ({ ...link, addresses: [...link.addresses, action.address] }));
+        return;
+      default:
+        this.ip.perform(action);
+    }
+  }
+
+  #enslave(index: number): Partial<Link> {
+    const bridge = this.links.find((link) => link.index === index);
+    return bridge === undefined
+      ? { master: undefined, port: undefined }
+      : { master: index, port: newPort(bridge.vlanDefaultPvid) };
+  }
+
+  #changePort(index: number, change: (port: BridgePort) => BridgePort): void {
+    this.#change(index, (link) => {
+      const bridge = this.links.find(({ index }) => index === link.master);
+      if (bridge === undefined) throw new Error('it is no bridge port');
+      return { ...link, port: change(link.port ?? newPort(bridge.vlanDefaultPvid)) };
+    });
+  }
+
+  #change(index: number, change: (link: Link) => Link): void {
+    const at = this.links.findIndex((link) => link.index === index);
+    const link = this.links[at];
+    if (link === undefined) throw new Error(`there is no interface ${index}`);
+    this.links[at] = change(link);
+  }
+}

@@ -1,0 +1,141 @@
+import { parseNetwork } from '../../src/vif/address.js';
+import type { Masquerade } from '../../src/vif/ip.js';
+import {
+  type Earlier,
+  type Element,
+  elementId,
+  type InstalledChain,
+  masqueradeElement,
+  type NftAction,
+  type NftView,
+  parseChainName,
+  type RuledTable,
+  type Table,
+  tableOf,
+} from '../../src/vif/nft.js';
+
+/** nf_tables as far as planning sees it: our tables, with rules or without, chains, and elements with their owners. */
+export class NftMachine implements NftView {
+  /** Whether each table that is there has its rules. */
+  readonly tables = new Map<Table, boolean>();
+  readonly #chains = new Map<string, { device: string; fits: boolean }>();
+  readonly #elements = new Map<string, { element: Element; owner: string }>();
+  readonly masquerades = new Map<string, Masquerade>();
+
+  /** @param masquerades by the guest's address */
+  constructor(masquerades: Readonly<Record<string, Masquerade>> = {}) {
+    for (const [address, { owner, uplink }] of Object.entries(masquerades)) {
+      const network = parseNetwork(address);
+      if (network === undefined) throw new Error(`${address} is no address`);
+      this.tables.set('inet vifd', true);
+      this.add(masqueradeElement(network, uplink), owner);
+    }
+  }
+
+  /** @throws when the kernel would refuse it */
+  perform({ changes }: NftAction): void {
+    for (const change of changes) {
+      switch (change.change) {
+        case 'set-rules':
+          this.tables.set(change.table, true);
+          break;
+        case 'delete-table':
+          this.#there(change.table);
+          this.tables.delete(change.table);
+          if (change.table === 'netdev vifd') this.#chains.clear();
+          for (const { element } of [...this.#elements.values()])
+            if (tableOf(element) === change.table) this.#drop(element);
+          break;
+        case 'set-chain':
+          this.#there('netdev vifd');
+          this.#chains.set(change.chain, { device: change.device, fits: true });
+          break;
+        case 'delete-chain':
+          this.#chains.delete(change.chain);
+          break;
+        case 'add-element':
+          this.#there(tableOf(change.element));
+          // The kernel leaves one that is there as it is, comment included.
+          if (this.owner(change.element) === undefined) this.add(change.element, change.owner);
+          break;
+        case 'delete-element':
+          if (this.owner(change.element) === undefined)
+            throw new Error(`no element ${elementId(change.element)}`);
+          this.#drop(change.element);
+          break;
+        case 'forget-drops':
+        case 'delete-earlier':
+          break;
+      }
+    }
+  }
+
+  /** What others do. */
+  add(element: Element, owner: string): void {
+    this.#elements.set(elementId(element), { element, owner });
+    const [address = '', uplink = ''] = element.key;
+    if (/^(masqueraded|guests)/.test(element.set)) this.masquerades.set(address, { owner, uplink });
+  }
+
+  /** Another took a chain's rule away. */
+  spoilChains(): void {
+    for (const chain of this.#chains.values()) chain.fits = false;
+  }
+
+  missingRules(table: RuledTable): string | undefined {
+    return this.tables.get(table) ? undefined : `table ${table} { … }`;
+  }
+
+  chains(vif: string): InstalledChain[] {
+    return [...this.#chains]
+      .filter(([chain]) => parseChainName(chain)?.vif === vif)
+      .map(([chain, found]) => ({ chain, ...found }));
+  }
+
+  elements(vif: string): Element[] {
+    return [...this.#elements.values()].filter(({ owner }) => owner === vif).map(({ element }) => element);
+  }
+
+  strangers(device: string): Element[] {
+    return this.elements('').filter(({ key }) => key[0] === device);
+  }
+
+  owner(element: Element): string | undefined {
+    return this.#elements.get(elementId(element))?.owner;
+  }
+
+  isAll(table: Table, vif: string): boolean {
+    return (
+      this.tables.has(table) &&
+      [...this.#elements.values()].every(
+        ({ element, owner }) => tableOf(element) !== table || owner === vif,
+      ) &&
+      (table !== 'netdev vifd' ||
+        [...this.#chains.keys()].every((chain) => parseChainName(chain)?.vif === vif))
+    );
+  }
+
+  earlier(): Earlier | undefined {
+    return undefined;
+  }
+
+  /** Takes over what another machine has of a vif's, where it has nothing else there itself. */
+  inherit(former: NftMachine, vif: string): void {
+    for (const [table, ruled] of former.tables) this.tables.set(table, ruled);
+    for (const { chain, ...found } of former.chains(vif)) this.#chains.set(chain, found);
+    for (const element of former.elements(vif)) if (this.owner(element) === undefined) this.add(element, vif);
+    if (this.#chains.size === 0 && former.chains(vif).length === 0) this.tables.delete('netdev vifd');
+  }
+
+  #drop(element: Element): void {
+    const owner = this.owner(element);
+    this.#elements.delete(elementId(element));
+    const [address = '', uplink = ''] = element.key;
+    const known = this.masquerades.get(address);
+    if (known?.owner === owner && known?.uplink === uplink) this.masquerades.delete(address);
+  }
+
+  #there(table: Table): void {
+    if (!this.tables.has(table)) throw new Error(`no table ${table}`);
+  }
+}

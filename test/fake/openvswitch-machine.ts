@@ -1,0 +1,101 @@
+import type { OvsBridge, OvsInterface, OvsPort, OvsView } from '../../src/vif/openvswitch.js';
+import { markKeys } from '../../src/vif/openvswitch.js';
+import type { OvsAction } from '../../src/vif/plan-ovs.js';
+
+/**
+ * `openvswitch` in a case's `observed.json`. A port not told otherwise is untagged, nobody's, and taken by ovs-vswitchd;
+ * `"takes": false` is an ovs-vswitchd that does not run.
+ */
+export interface PlainOvs {
+  state: OvsView['state'];
+  takes?: boolean;
+  bridges?: ({ name: string } & Partial<OvsBridge>)[];
+  ports?: ({ name: string; bridge: string; interface?: Partial<OvsInterface> } & Partial<
+    Omit<OvsPort, 'interface'>
+  >)[];
+}
+
+/** Open vSwitch as far as planning can see it: a database that does what a transaction says. */
+export class OvsMachine implements OvsView {
+  readonly database = 'unix:/var/run/openvswitch/db.sock';
+  state: OvsView['state'];
+  #takes: boolean;
+  readonly #bridges: OvsBridge[];
+  #ports: OvsPort[];
+
+  constructor({ state, takes = true, bridges = [], ports = [] }: PlainOvs) {
+    this.state = state;
+    this.#takes = takes;
+    this.#bridges = bridges.map((bridge) => ({
+      parent: bridge.name,
+      vlan: undefined,
+      datapathType: 'system',
+      ...bridge,
+    }));
+    this.#ports = ports.map((port) => ({
+      uuid: port.name,
+      tag: undefined,
+      trunks: [],
+      vlanMode: undefined,
+      owner: undefined,
+      madeFor: undefined,
+      ...port,
+      interface: { uuid: port.name, externalIds: {}, ofport: 1, error: undefined, ...port.interface },
+    }));
+  }
+
+  bridge(name: string): OvsBridge | undefined {
+    return this.#bridges.find((bridge) => bridge.name === name);
+  }
+
+  port(name: string): OvsPort | undefined {
+    return this.#ports.find((port) => port.name === name);
+  }
+
+  ports(): readonly OvsPort[] {
+    return this.#ports;
+  }
+
+  /** ovs-vswitchd runs from now on, and takes the ports that are there. */
+  takeAll(): void {
+    this.#takes = true;
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: port.interface.ofport ?? 1 } }),
+    }));
+  }
+
+  /** Leaves a port here that a vif had before. */
+  inherit(port: OvsPort): void {
+    if (this.bridge(port.bridge) && !this.port(port.name)) this.#ports.push(port);
+  }
+
+  /** @throws when the server would refuse it */
+  perform(action: OvsAction): void {
+    if (action.kind === 'ovs-delete-port') {
+      this.#ports = this.#ports.filter(({ uuid }) => uuid !== action.port.uuid);
+      return;
+    }
+    const { name, marks, port } = action;
+    const { externalIds, ...columns } = port;
+    const before = this.port(name);
+    if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
+    if ((action.kind === 'ovs-add-port') !== (before === undefined))
+      throw new Error(`port ${name}: wait failed`);
+    this.#ports = this.#ports.filter((other) => other !== before);
+    this.#ports.push({
+      uuid: before?.uuid ?? name,
+      name,
+      ...columns,
+      owner: marks[markKeys.owner],
+      madeFor: marks[markKeys.ifindex],
+      interface: {
+        uuid: name,
+        error: undefined,
+        ...before?.interface,
+        ofport: before?.interface?.ofport ?? (this.#takes ? 1 : undefined),
+        externalIds: { ...before?.interface?.externalIds, ...externalIds },
+      },
+    });
+  }
+}

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { toml } from '../../../docs/generate/configuration.js';
+import { parseConfig } from '../../../src/config/config.js';
+import { ConfigError } from '../../../src/config/error.js';
+import { sections } from '../../../src/config/keys.js';
+import type { Key, Section } from '../../../src/config/section.js';
+
+const example = readFileSync(fileURLToPath(new URL('../../../systemd/vifd.toml', import.meta.url)), 'utf8');
+
+/** Every key of the table: how its section stands in the file, its name, and itself. */
+const keys = Object.entries<Section>(sections).flatMap(([name, { isRepeated, keys }]) =>
+  Object.entries(keys).map(([key, declared]): [head: string, name: string, declared: Key, place: string] => [
+    isRepeated ? `[[${name}]]` : `[${name}]`,
+    key,
+    declared,
+    `${name}${isRepeated ? '[0]' : ''}.${key}`,
+  ]),
+);
+
+/** The lines of the example file below the head of a section. */
+const below = (head: string): string[] => {
+  const lines = example.split('\n');
+  const start = lines.findIndex((line) => line === head || line === `# ${head}`);
+  const end = lines.indexOf('', start);
+  return start < 0 ? [] : lines.slice(start + 1, end < 0 ? undefined : end);
+};
+
+test('the defaults', () => {
+  expect(parseConfig('', 'vifd.toml')).toStrictEqual({
+    log: { level: 'info' },
+    netdevTimeoutMs: 10_000,
+    antispoof: { mode: 'auto' },
+    bridge: { mtu: 'bridge' },
+    openvswitch: { database: 'unix:/var/run/openvswitch/db.sock' },
+    route: { gatewayDevice: undefined },
+    nat: {
+      network: { family: 4, address: '10.0.0.0', prefix: 8 },
+      prefix: 16,
+      uplink: undefined,
+      dhcp: 'off',
+      dns: [],
+    },
+    scripts: { directories: ['/etc/xen/scripts'], map: new Map() },
+    hooks: { directory: undefined },
+    metrics: { listen: undefined },
+    vifs: [],
+  });
+});
+
+test.each(keys)('%s %s: the default of the table is the one of the program', (head, name, declared) => {
+  if (declared.default === undefined) {
+    expect(declared.otherwise).toMatch(/^\S.*[^.]$/);
+    expect(declared.example).toBeDefined();
+  } else {
+    const given = parseConfig(`${head}\n${name} = ${toml(declared.default)}`, 'vifd.toml');
+    expect(given).toStrictEqual(parseConfig('', 'vifd.toml'));
+  }
+});
+
+test.each(keys)('%s %s: has one sentence', (_head, _name, { sentence, expected }) => {
+  expect(sentence).toMatch(/^["A-Z][^\n]*[a-z"]\.$/);
+  expect(sentence).not.toMatch(/\. [A-Z]/);
+  expect(expected).not.toBe('');
+});
+
+describe('the example file', () => {
+  test.each(keys)('%s %s is there, and is taken when it is uncommented', (head, name, declared) => {
+    const [line, ...more] = below(head).filter((one) => new RegExp(`^# ?${name} = `).test(one));
+    expect(more).toEqual([]);
+    expect(line).toBe(
+      declared.example === undefined
+        ? `#${name} = ${toml(declared.default)}`
+        : `# ${name} = ${toml(declared.example)}`,
+    );
+    const given = parseConfig(`${head}\n${line?.replace(/^# ?/, '')}`, 'vifd.toml');
+    if (declared.example === undefined) expect(given).toStrictEqual(parseConfig('', 'vifd.toml'));
+    else expect(given).not.toEqual(parseConfig('', 'vifd.toml'));
+  });
+
+  test('is a configuration when every key in it is uncommented', () => {
+    const uncommented = example.replace(/^# ?(?=[a-z_]+ = |\[\[\w+\]\]$)/gm, '');
+    expect(parseConfig(uncommented, 'vifd.toml')).toMatchObject({
+      route: { gatewayDevice: 'eth0' },
+      nat: { uplink: 'eth0' },
+      scripts: { map: new Map([['my-bridge', 'bridge']]) },
+      hooks: { directory: '/etc/vifd/hooks' },
+      metrics: { listen: { host: '127.0.0.1', port: 9775 } },
+      vifs: [
+        {
+          bridge: 'xenbr0',
+          mac: '00:16:3e:00:00:05',
+          isolated: true,
+          multicastFlood: false,
+          broadcastFlood: false,
+          txqueuelen: 1000,
+          offload: { tso: false },
+        },
+      ],
+    });
+  });
+});
+
+describe('a wrong value is refused with file, key, value and what is expected', () => {
+  /** By what a kind calls itself: a value it does not take, and what is at fault in it where that is not the whole. */
+  const wrong: Record<string, [value: string, fault?: [below: string, value: string, expected: string]]> = {
+    'one of trace, debug, info, warn, error': ['"loud"'],
+    'one of auto, strict, off': ['true'],
+    'one of bridge, uplink': ['1500'],
+    'one of off, dnsmasq': ['"isc"'],
+    'a number from 1 to 600': ['0.5'],
+    'a number from 0 to 1000000': ['-1'],
+    'true or false': ['"yes"'],
+    'unix: and an absolute path': ['"tcp:127.0.0.1:6640"'],
+    "a network device's name": ['"sixteen-letters-"'],
+    'an IPv4 network from /8 to /24': ['"fd00::/8"'],
+    'a list, each of it an IPv4 address': ['["10.0.0.1","fd00::1"]'],
+    'a list, each of it an absolute path': ['["/etc/xen/scripts","scripts"]'],
+    'an absolute path': ['"hooks"'],
+    'address:port, [address]:port or unix:/path': ['"127.0.0.1:65536"'],
+    'a bridge name': ['"xenbr0:10"'],
+    'a MAC address': ['"00:16:3e:00:00"'],
+    'a table, each value of it one of bridge, route, nat, openvswitch': [
+      '{ mine = "vif-nat" }',
+      ['.mine', '"vif-nat"', 'one of bridge, route, nat, openvswitch'],
+    ],
+    'a table, each value of it true or false': ['{ tso = 0 }', ['.tso', '0', 'true or false']],
+  };
+
+  test.each(keys)('%s %s', (head, name, { expected }, place) => {
+    const [value, [faultBelow, fault, what] = ['', value, expected]] = wrong[expected] ?? ['missing here'];
+    expect(() => parseConfig(`${head}\n${name} = ${value}`, '/etc/vifd/x.toml')).toThrow(
+      new ConfigError('/etc/vifd/x.toml', `${place}${faultBelow}: ${fault} is not ${what}`),
+    );
+  });
+
+  test('of every kind there is one', () => {
+    expect(Object.keys(wrong).sort()).toEqual(
+      [...new Set(keys.map(([, , { expected }]) => expected))].sort(),
+    );
+  });
+});

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { rulesFile } from '../../../src/nft/file.js';
+import { parseRules } from '../../../src/nft/rules.js';
+import { dropReasons, earlierSets, sets } from '../../../src/vif/nft.js';
+
+const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+const file = read('src/nft/vifd.nft');
+
+test('the reference shows the rules as they are', () => {
+  const shown = /```nft\n([\s\S]*?)```/.exec(read('docs/reference/nftables.md'))?.[1];
+  expect(shown).toBe(file);
+});
+
+test('every rule says what it is, and every drop has a mark and the reason of that mark', () => {
+  const rules = file
+    .split('\n')
+    .filter((line) => /^\t\t/.test(line) && !/^\t\t(#|type )/.test(line))
+    .map((line) => line.trim());
+  expect(rules.length).toBeGreaterThan(60);
+  expect(rules.filter((rule) => !/ comment "[^"#]+"$/.test(rule))).toEqual([]);
+  const marks = rules.flatMap((rule) => {
+    const [, mark, comment] = /^meta mark set (\d+) goto refuse comment "(.*)"$/.exec(rule) ?? [];
+    return mark === undefined ? [] : [`${mark} ${comment}`];
+  });
+  expect([...new Set(marks)].sort()).toEqual(
+    dropReasons.flatMap((reason, mark) => (mark === 0 ? [] : [`${mark} ${reason}`])).sort(),
+  );
+  expect(rules.filter((rule) => rule.includes('refuse') && !rule.startsWith('meta mark set'))).toEqual([
+    'drop comment "refused"',
+  ]);
+});
+
+test('every chain of the netdev table ends with a verdict, but for the one that is jumped to', () => {
+  const chains = [...file.matchAll(/^\tchain (\w+) \{\n([\s\S]*?)^\t\}/gm)];
+  const open = chains.filter(([, , rules = '']) => {
+    const last = rules.trim().split('\n').at(-1)?.trim() ?? '';
+    return !/^(meta mark set \d+ goto refuse|drop) comment/.test(last);
+  });
+  expect(open.map(([, name]) => name)).toEqual([
+    'unspecified',
+    'from_anywhere',
+    'to_this_machine',
+    'leaving',
+  ]);
+});
+
+test('the sets are those that elements are put into, of the keys that these have', () => {
+  const declared = [...rulesFile].flatMap(([table, { sets }]) =>
+    [...sets.keys()].filter((set) => set !== 'drops').map((set) => `${table} ${set}`),
+  );
+  const used = Object.entries(sets)
+    .filter(([set, { table }]) => table !== 'inet vifd-nat' && !earlierSets.includes(set))
+    .map(([set, { table }]) => `${table} ${set}`);
+  expect(declared.sort()).toEqual(used.sort());
+});
+
+test('a change of a table changes the mark of all of its rules, and of no other table', () => {
+  const changed = parseRules(file.replace('udp dport 68 goto', 'udp dport 69 goto'));
+  const marks = (of: typeof rulesFile, table: string) => [...(of.get(table)?.marks.values() ?? [])].flat();
+  const before = new Set(marks(rulesFile, 'netdev vifd'));
+  expect(marks(changed, 'netdev vifd').filter((mark) => before.has(mark))).toEqual([]);
+  expect(marks(changed, 'inet vifd')).toEqual(marks(rulesFile, 'inet vifd'));
+});

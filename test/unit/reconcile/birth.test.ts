@@ -1,0 +1,220 @@
+import { expect, test } from 'vitest';
+import { DriverDomain } from '../../fake/driver-domain.js';
+
+const id = { domid: 5, devid: 0 };
+
+/** A vif as an earlier daemon, or the stock agent, has left it. */
+const attachedBefore = {
+  links: [
+    { name: 'xenbr0', kind: 'bridge', up: true },
+    { name: 'vif5.0', master: 'xenbr0', up: true },
+  ],
+} as const;
+
+test('a vif is attached when its netdev comes after its keys', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.backend.create(id, { bridge: 'xenbr0' });
+  await domain.settle();
+  expect((await domain.status(id))?.state).toBe('waiting');
+  expect(domain.told(id)).toEqual({ status: '', error: undefined });
+  domain.host.add({ name: 'vif5.0' });
+  await domain.settle();
+  expect(domain.host.commands).toEqual(['ip link set dev vif5.0 master xenbr0 up']);
+  expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
+  expect(domain.backend.frontendMtu(id)).toBe('1500');
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach']);
+});
+
+test('a vif is attached when its keys come after its netdev', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.host.add({ name: 'vif5.0' });
+  await domain.settle();
+  // A netdev without keys is one that dom0 no longer speaks of: it is looked at, and nothing is said.
+  expect(domain.events.all).toEqual([]);
+  domain.backend.create(id, { bridge: 'xenbr0' });
+  await domain.settle();
+  expect(domain.host.commands).toEqual(['ip link set dev vif5.0 master xenbr0 up']);
+  expect(domain.told(id).status).toBe('connected');
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+});
+
+test('a birth is a read for all its keys, and what vifd did itself is read again once, a little later', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.host.add({ name: 'vif5.0' });
+  await domain.settle();
+  const { looks } = domain;
+  domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5' });
+  await domain.settle();
+  expect(domain.looks - looks).toBe(1);
+  expect(await domain.looksDuring(() => domain.pass(10_000))).toBe(1);
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+});
+
+test('attaching takes as long as from the event to the status, what others took included', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  const up = domain.host.hold('set-link');
+  const born = domain.birth(id);
+  await up.reached;
+  const passed = domain.pass(30);
+  await born;
+  await passed;
+  up.release();
+  await domain.settle();
+  expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'attached', ms: 30 });
+  expect((await domain.status(id))?.attachMs).toBe(30);
+});
+
+test('what another agent has attached is adopted: nothing is done, no hook is called', async () => {
+  const domain = new DriverDomain(attachedBefore);
+  domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.host.commands).toEqual([]);
+  expect(domain.events.of('vif5.0')).toEqual(['adopted']);
+  expect(domain.events.last('vif5.0')).not.toHaveProperty('actions');
+  expect(domain.hooks.calls).toEqual([]);
+  expect((await domain.status(id))?.state).toBe('attached');
+  // The hooks know it from before: a change is an update to them.
+  domain.backend.set(id, { mtu: '1400' });
+  await domain.settle();
+  expect(domain.hooks.of('vif5.0')).toEqual(['update']);
+});
+
+test('what is added to an adopted vif is told with the adoption', async () => {
+  const domain = new DriverDomain({
+    ...attachedBefore,
+    config: '[antispoof]\nmode = "off"\n[[vif]]\nisolated = true\n',
+  });
+  domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'adopted', actions: domain.host.commands });
+  expect(domain.host.commands).toHaveLength(1);
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach']);
+});
+
+test('an offload, which cannot be seen, is set anew after a restart without a word to the hooks', async () => {
+  const domain = new DriverDomain({ ...attachedBefore, config: '[[vif]]\noffload = { tso = false }\n' });
+  domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.host.commands).toEqual(['ethtool -K vif5.0 tso off']);
+  expect(domain.events.of('vif5.0')).toEqual(['adopted']);
+  expect(domain.hooks.calls).toEqual([]);
+});
+
+test('a vif of a status that is not connected is attached, though nothing is left to do for it', async () => {
+  const domain = new DriverDomain(attachedBefore);
+  domain.backend.create(id, { bridge: 'xenbr0' });
+  await domain.start();
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach']);
+});
+
+test('where the host has changed it is repaired, where something else is wanted it is updated', async () => {
+  const domain = new DriverDomain({
+    links: [
+      { name: 'xenbr0', kind: 'bridge' },
+      { name: 'xenbr1', kind: 'bridge' },
+    ],
+  });
+  await domain.start();
+  await domain.birth(id);
+  domain.host.change('vif5.0', { up: false });
+  await domain.settle();
+  expect(domain.events.last('vif5.0')).toMatchObject({
+    kind: 'repaired',
+    actions: ['ip link set dev vif5.0 up'],
+  });
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach']);
+  domain.backend.set(id, { bridge: 'xenbr1' });
+  await domain.settle();
+  expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'updated', bridge: 'xenbr1' });
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'update']);
+  expect(domain.hooks.calls.at(-1)).toMatchObject({ bridge: 'xenbr1', netdev: 'vif5.0', mtu: 1500 });
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'repaired', 'updated']);
+});
+
+test('a configuration read anew is followed at once, and only what it changes is touched', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  await domain.birth({ domid: 6, devid: 0 });
+  const before = domain.host.performed.length;
+  const config = '[[vif]]\nbridge = "xenbr0"\ntxqueuelen = 64\n';
+  const { configOf } = await import('../../fake/driver-domain.js');
+  await domain.reconciler.reconfigure(configOf(config));
+  expect(domain.host.commands.slice(before).sort()).toEqual([
+    'ip link set dev vif5.0 txqueuelen 64',
+    'ip link set dev vif6.0 txqueuelen 64',
+  ]);
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'updated']);
+});
+
+test('a vif that cannot be attached is refused, and healed by what it waits for', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id, { bridge: 'xenbr1' });
+  const error = 'attach vif5.0 to bridge xenbr1: no such bridge';
+  expect(domain.told(id)).toEqual({ status: 'error', error });
+  expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'failed', error, errorKind: 'bridge' });
+  expect(await domain.status(id)).toMatchObject({ state: 'failed', error, errorKind: 'bridge' });
+  // It waits for a change, so that no timer tries it again but the round of each minute.
+  await domain.pass(1000);
+  const rounds = domain.host.refreshes;
+  const looks = await domain.looksDuring(() => domain.pass(600_000));
+  expect(looks).toBe(domain.host.refreshes - rounds);
+  // Another netdev is nothing to it.
+  expect(await domain.looksDuring(async () => void domain.host.add({ name: 'eth7' }))).toBe(0);
+  domain.host.add({ name: 'xenbr1', kind: 'bridge' });
+  await domain.settle();
+  expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
+  expect(domain.events.of('vif5.0')).toEqual(['failed', 'attached']);
+  expect(await domain.status(id)).toMatchObject({ state: 'attached', error: null });
+});
+
+test('a bridge that goes takes its vif off, and is told to hooks; when it comes back the vif is attached', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  domain.host.remove('xenbr0');
+  await domain.settle();
+  expect(domain.told(id).status).toBe('error');
+  expect(domain.host.link('vif5.0')?.up).toBe(false);
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);
+  domain.host.add({ name: 'xenbr0', kind: 'bridge' });
+  await domain.settle();
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'failed', 'attached']);
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach', 'attach']);
+});
+
+test('a guest that reconnects keeps its attachment', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  const before = domain.host.performed.length;
+  for (const state of ['5', '6', '2', '4']) {
+    domain.backend.set(id, { state });
+    await domain.settle();
+  }
+  expect(domain.host.performed).toHaveLength(before);
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+  expect(domain.told(id).status).toBe('connected');
+});
+
+test('keys that decide nothing, and paths that are no vifs, cause no look', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  await domain.pass(1000);
+  const looks = await domain.looksDuring(async () => {
+    domain.backend.set(id, { 'feature-sg': '1', 'multi-queue-max-queues': '4' });
+    domain.reconciler.xenstoreChanged('backend/vbd/5/768');
+    domain.reconciler.xenstoreChanged('backend/vif/x');
+    domain.reconciler.xenstoreChanged('backend/vif/7/0/hotplug-status');
+    await domain.pass(1000);
+  });
+  expect(looks).toBe(0);
+});
