@@ -1,0 +1,227 @@
+import { availableParallelism, loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LinkEvent } from './eyes.js';
+import {
+  guestOf,
+  isConnected,
+  type Model,
+  missesSomething,
+  nameOf,
+  probes,
+  type Status,
+  type Step,
+  serving,
+  vifOf,
+} from './model.js';
+import { differences, linkOf, partOf, type Snapshot, settings } from './snapshot.js';
+import { unmet } from './spec.js';
+import { type About, about } from './steps.js';
+import { Broken, type StoreStatus, type ToldStatus, type World } from './world.js';
+
+/**
+ * How long the daemon has after a step, in ms, and how long is waited to tell what is late from what never comes. Both
+ * are longer where others want the processors too: `stretch` times, and 1 on a machine that has nothing else to do.
+ */
+export interface Patience {
+  readonly within: number;
+  readonly late: number;
+}
+
+const stretch = (): number => Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
+
+const pauseMs = 12;
+
+/** What is not so, and by which rule. */
+type Found = { readonly rule: string; readonly lines: readonly string[] } | undefined;
+
+/** The driver domain at rest: what the next step is compared with. */
+export interface Rest {
+  readonly model: Model;
+  readonly snapshot: Snapshot;
+}
+
+/**
+ * Waits for the world to be as it should be after a step, and looks that the step touched nothing it is not about.
+ * @returns the world at rest, and how long it took
+ * @throws Broken
+ */
+export async function check(
+  world: World,
+  step: Step,
+  before: Rest,
+  after: Model,
+  patience: Patience,
+): Promise<{ rest: Rest; ms: number }> {
+  const began = performance.now();
+  const factor = stretch();
+  const within = factor * patience.within;
+  const events: LinkEvent[] = [];
+  const scope = about(step, before.model, after);
+  for (;;) {
+    const crash = world.crash;
+    if (crash !== undefined) throw new Broken('crash', [crash]);
+    let snapshot: Snapshot | undefined;
+    const found = await (async (): Promise<Found> => {
+      const left = Math.max(60, Math.min(within - (performance.now() - began), 250 * factor));
+      const told = await statuses(world, after);
+      if (told !== undefined) return told;
+      snapshot = await world.snapshot();
+      // Snapshots are taken before probes: those count as packets in counters, which may grow.
+      const host = serving(after) ? unmet(after, snapshot) : [];
+      if (host.length > 0) return { rule: 'host', lines: host };
+      const reach = await world.probe(probes(after), after, left);
+      if (reach.length > 0) return { rule: 'reach', lines: reach };
+      return await lies(world, after, snapshot);
+    })();
+    events.push(...(await world.events()));
+    const ms = performance.now() - began;
+    if (found === undefined && snapshot !== undefined) {
+      // Where the step leaves it open what becomes of a thing, the next one begins when that has been decided.
+      if (widely.has(step.do)) {
+        await sleep(Math.min(40 * factor, 200));
+        if (!isSame(after, snapshot, await world.snapshot())) continue;
+      }
+      const touched = untouched(before, { model: after, snapshot }, scope, events);
+      if (touched !== undefined) throw new Broken(touched.rule, touched.lines);
+      if (ms > within + 250) throw new Broken('late', [`it took ${Math.round(ms)} ms`]);
+      return { rest: { model: after, snapshot }, ms };
+    }
+    if (found !== undefined && ms > factor * patience.late) throw new Broken(found.rule, found.lines);
+    await sleep(pauseMs);
+  }
+}
+
+/** Kinds of steps that many vifs follow, some of them in more than one way that is right. */
+const widely: ReadonlySet<Step['do']> = new Set([
+  ...(['bridge', 'uplink', 'address', 'default', 'blink', 'nft', 'ovsdb', 'vswitchd', 'vifd'] as const),
+]);
+
+/** Whether nothing of any vif has changed between two looks. */
+const isSame = (model: Model, one: Snapshot, other: Snapshot): boolean =>
+  model.vifs.every((vif) => {
+    const [a, b] = [one, other].map((at) => partOf(at, nameOf(vif.domid), vif.name, guestOf(vif).address));
+    return !vif.present || a === undefined || b === undefined || differences(a, b).length === 0;
+  });
+
+async function statuses(world: World, model: Model): Promise<Found> {
+  if (!model.xenstored) return undefined;
+  const all = await Promise.all(model.vifs.map(({ domid }) => world.stored(domid)));
+  const lines = model.vifs.flatMap((vif, at): string[] => {
+    const stored = all[at];
+    const own = `${nameOf(vif.domid)} (${vif.topology})`;
+    if (!vif.present) return stored === undefined ? [] : [`${own} has a directory, and should be gone`];
+    if (stored === undefined) return [`${own} has no directory`];
+    if (vif.uncertain || isAs(vif.status, stored)) return [];
+    return [`${own} is "${stored.status}" (${stored.error ?? 'no error'}), should be ${vif.status}`];
+  });
+  return lines.length > 0 ? { rule: 'status', lines } : undefined;
+}
+
+function isAs(expected: Status, { status, error }: StoreStatus): boolean {
+  if (expected === 'connected') return status === 'connected' && error === undefined;
+  if (expected === 'error') return status === 'error' && (error ?? '') !== '';
+  return status !== 'connected';
+}
+
+/** What `vifd status --json` says that the kernel and xenstore do not. */
+async function lies(world: World, model: Model, snapshot: Snapshot): Promise<Found> {
+  if (!serving(model)) return undefined;
+  const told = await world.told();
+  const lines = model.vifs.flatMap((vif) => {
+    const own = nameOf(vif.domid);
+    const one = told.find((status) => status.vif === own);
+    if (!vif.present) return one === undefined ? [] : [`${own} is gone, and told to be ${one.state}`];
+    if (one === undefined) return [`${own} is not told of`];
+    return liesOf(vif.domid, one, model, snapshot);
+  });
+  return lines.length > 0 ? { rule: 'lie', lines } : undefined;
+}
+
+function liesOf(domid: number, told: ToldStatus, model: Model, snapshot: Snapshot): string[] {
+  const vif = vifOf(model, domid);
+  const link = linkOf(snapshot, vif.name);
+  const lines: string[] = [];
+  const must = (what: string, value: unknown, expected: unknown): void => {
+    if (value !== expected) lines.push(`${told.vif} is told to have ${what} ${value}, it has ${expected}`);
+  };
+  if (isConnected(vif)) must('the state', told.state, 'attached');
+  if (vif.status === 'error') must('the state', told.state, 'failed');
+  must('the netdev', told.netdev, link?.name ?? null);
+  must('the index', told.ifindex, link?.index ?? null);
+  must('the MTU', told.mtu, link?.mtu ?? null);
+  must('an error', told.error !== null, vif.status === 'error');
+  const missing = missesSomething(vif, model);
+  if (missing !== undefined) must('something missing', (told.missing ?? []).length > 0, missing);
+  return lines;
+}
+
+/** Whether everything that a step is not about is what it was, and was not even told of by the kernel. */
+function untouched(before: Rest, after: Rest, scope: About, events: readonly LinkEvent[]): Found {
+  const touched: string[] = [];
+  for (const vif of before.model.vifs) {
+    if (!vif.present || scope.vifs.has(vif.domid)) continue;
+    const own = nameOf(vif.domid);
+    const { address } = guestOf(vif);
+    // Of Open vSwitch nothing is known while its database is away.
+    const unknown = before.snapshot.ports === undefined || after.snapshot.ports === undefined;
+    const lines = differences(
+      partOf(before.snapshot, own, vif.name, address),
+      partOf(after.snapshot, own, vif.name, address),
+      (thing) => unknown && thing.startsWith('port '),
+    );
+    touched.push(...lines.map((line) => `${own} (${vif.topology}): ${line}`));
+  }
+  if (touched.length > 0) return { rule: 'touched', lines: touched };
+  const told = before.model.vifs.flatMap((vif) => {
+    if (!vif.present || scope.links.has(vif.domid)) return [];
+    const link = linkOf(before.snapshot, vif.name);
+    if (link === undefined) return [];
+    // The settings of a port are told in other messages, which is no news of the device.
+    const plain = settings({ ...link, port: '' });
+    return events
+      .filter(
+        (event) => event.index === link.index && (event.gone || settings({ ...event, port: '' }) !== plain),
+      )
+      .map(
+        (event) =>
+          `${nameOf(vif.domid)} (${vif.topology}): ${event.gone ? 'gone' : settings({ ...event, port: '' })} instead of ${plain}`,
+      );
+  });
+  return told.length > 0 ? { rule: 'link-event', lines: told } : undefined;
+}
+
+const restMs = 300;
+const restTries = 3;
+
+/** A daemon at rest is at rest: no notification of the kernel, and no CPU time to speak of. @throws Broken */
+export async function checkQuiet(world: World): Promise<void> {
+  const seen: string[] = [];
+  for (let tries = 0; tries < restTries; tries++) {
+    await world.traffic();
+    const before = world.usage();
+    await sleep(restMs);
+    const [route, nftables] = await world.traffic();
+    const cpu = (world.usage()?.cpu ?? 0) - (before?.cpu ?? 0);
+    if (route === 0 && nftables === 0 && cpu <= restMs / 3) return;
+    seen.push(
+      `in ${restMs} ms: ${route} notifications of rtnetlink, ${nftables} of nftables, ${cpu} ms of CPU time`,
+    );
+  }
+  throw new Broken('storm', seen);
+}
+
+/**
+ * What may be otherwise on the host after the last vif has gone, each with its reason: the settings that
+ * docs/migrating.md lists as staying.
+ */
+const staying: readonly (readonly [thing: RegExp, to: string, reason: string])[] = [
+  [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, '1', 'somebody else may want it by now'],
+];
+
+/** @throws Broken when the host is not what it was */
+export function checkEnd(left: readonly (readonly [string, string | undefined, string | undefined])[]): void {
+  const lines = left
+    .filter(([thing, , after]) => !staying.some(([of, to]) => of.test(thing) && after === to))
+    .map(([thing, before, after]) => `${thing}: was ${before ?? 'not there'}, is ${after ?? 'gone'}`);
+  if (lines.length > 0) throw new Broken('end', lines);
+}

@@ -1,0 +1,391 @@
+import {
+  type Bridge,
+  bridges,
+  entangled,
+  gatewayOf,
+  guestOf,
+  isConnected,
+  isEntangled,
+  isRouted,
+  type Keys,
+  type Model,
+  nameOf,
+  ownIp,
+  type Step,
+  serving,
+  settle,
+  type Topology,
+  type Uplink,
+  usable,
+  type VifModel,
+  vifOf,
+  wantedName,
+} from './model.js';
+
+/** The world after a step, when everything has come to rest. */
+export function after(model: Model, step: Step): Model {
+  const changed = apply(model, step);
+  if (serving(changed)) return settle(changed);
+  const { vifs } = about(step, model, changed);
+  return {
+    ...changed,
+    vifs: changed.vifs.map((vif) => (vifs.has(vif.domid) && vif.present ? { ...vif, uncertain: true } : vif)),
+  };
+}
+
+/** What a step itself changes, before the daemon answers. */
+function apply(model: Model, step: Step): Model {
+  const change = (domid: number, to: Partial<VifModel>, more: Partial<Model> = {}): Model => ({
+    ...model,
+    ...more,
+    vifs: model.vifs.map((vif) => (vif.domid === domid ? { ...vif, ...to } : vif)),
+  });
+  const uplink = (name: Uplink, to: Partial<Model['uplinks'][Uplink]>): Model => {
+    const uplinks = { ...model.uplinks, [name]: { ...model.uplinks[name], ...to } };
+    const lost = model.defaultRoute === name && !usable(uplinks[name]);
+    return { ...model, uplinks, defaultRoute: lost ? undefined : model.defaultRoute };
+  };
+  const made = (domid: number): Partial<VifModel> => ({
+    present: true,
+    netdev: model.netdevs + 1,
+    name: nameOf(domid),
+    uncertain: false,
+  });
+  const fresh = { status: 'pending', gateway: undefined } as const;
+  const gone: Partial<VifModel> = {
+    ...fresh,
+    present: false,
+    keys: {},
+    topology: 'bridge',
+    uncertain: false,
+  };
+  const withNetdev = { netdevs: model.netdevs + 1 };
+  switch (step.do) {
+    case 'come':
+    case 'reuse':
+      return change(
+        step.vif,
+        { ...made(step.vif), ...fresh, topology: step.topology, keys: step.keys },
+        withNetdev,
+      );
+    case 'script':
+      return change(step.vif, { ...fresh, topology: step.topology, keys: step.keys });
+    case 'go':
+    case 'force':
+      return change(step.vif, { ...gone, name: nameOf(step.vif) });
+    case 'rush':
+      return change(step.vif, gone, withNetdev);
+    case 'replace':
+      return change(step.vif, made(step.vif), withNetdev);
+    case 'rewrite': {
+      const { keys } = vifOf(model, step.vif);
+      return change(step.vif, { keys: rewritten(keys, step.keys) });
+    }
+    case 'same-address': {
+      const { keys } = vifOf(model, step.vif);
+      const of = vifOf(model, step.of);
+      const { address } = guestOf(of);
+      const ip = of.topology === 'nat' ? `${address}/24` : address;
+      // The second NAT vif was connected under its old address; under the new one it begins anew.
+      const status = of.topology === 'nat' ? fresh : {};
+      return change(step.vif, { keys: { ...keys, ip }, ...status });
+    }
+    case 'same-name': {
+      const { keys } = vifOf(model, step.vif);
+      return change(step.vif, { keys: { ...keys, vifname: wantedName(vifOf(model, step.of)) } });
+    }
+    case 'apart': {
+      const vif = vifOf(model, step.vif);
+      const { vifname: _, ...keys } = vif.keys;
+      return change(step.vif, {
+        keys: isRouted(vif) ? { ...keys, ip: ownIp(vif.topology, vif.domid) } : keys,
+      });
+    }
+    case 'take-name': {
+      const name = takenName(step.vif);
+      const { keys } = vifOf(model, step.vif);
+      return change(
+        step.vif,
+        { keys: { ...keys, vifname: name } },
+        { foreign: { ...model.foreign, [name]: step.vif } },
+      );
+    }
+    case 'free-name': {
+      const foreign = Object.entries(model.foreign).filter(([, domid]) => domid !== step.vif);
+      return { ...model, foreign: Object.fromEntries(foreign) };
+    }
+    case 'rename':
+      return change(step.vif, { name: movedName(step.vif) });
+    case 'bridge':
+      return { ...model, bridges: { ...model.bridges, [step.bridge]: step.there } };
+    case 'uplink':
+      switch (step.become) {
+        case 'gone':
+          return uplink(step.uplink, { there: false });
+        case 'there':
+          return uplink(step.uplink, { there: true, up: true, address: true });
+        case 'down':
+        case 'up':
+          return uplink(step.uplink, { up: step.become === 'up' });
+      }
+      break;
+    case 'address':
+      return uplink(step.uplink, { address: step.there });
+    case 'default':
+      return { ...model, defaultRoute: step.uplink ?? undefined };
+    case 'ovsdb':
+      return { ...model, ovsdb: step.run, switching: model.switching || (step.run && model.vswitchd) };
+    case 'vswitchd':
+      return { ...model, vswitchd: step.run, switching: step.run && model.ovsdb };
+    case 'vifd':
+      return {
+        ...model,
+        vifd: step.how === 'stop' || step.how === 'kill' ? false : step.how === 'start' ? true : model.vifd,
+      };
+    case 'xenstored':
+      return { ...model, xenstored: step.run };
+    case 'reconnect':
+    case 'down':
+    case 'hijack':
+    case 'blink':
+    case 'nft':
+    case 'hand':
+    case 'dnsmasq':
+    case 'quiet':
+      return model;
+  }
+  return model;
+}
+
+export const takenName = (domid: number): string => `taken${domid}`;
+export const movedName = (domid: number): string => `moved${domid}`;
+
+/** Keys with some written anew; null removes one. */
+function rewritten(keys: Keys, changes: { readonly [K in keyof Keys]: Keys[K] | null }): Keys {
+  return Object.fromEntries(Object.entries({ ...keys, ...changes }).filter(([, value]) => value !== null));
+}
+
+/** Whom a step may change: everything of `vifs`; of `links` also the netdev itself, which else must not even be told of. */
+export interface About {
+  readonly vifs: ReadonlySet<number>;
+  readonly links: ReadonlySet<number>;
+}
+
+/** @param afterwards the world after the step */
+export function about(step: Step, before: Model, afterwards: Model): About {
+  const [vifs, links] = direct(step, before);
+  const all = new Set(vifs);
+  for (const domid of vifs) {
+    for (const model of [before, afterwards]) {
+      for (const other of entangled(vifOf(model, domid), model)) all.add(other.domid);
+    }
+  }
+  const moved = before.vifs.filter((vif) => {
+    const then = vifOf(afterwards, vif.domid);
+    // What happens while no daemon can be asked is made good at once, later, or by the next one.
+    return vif.status !== then.status || vif.name !== then.name || vif.uncertain;
+  });
+  for (const { domid } of moved) all.add(domid);
+  return { vifs: all, links: new Set([...links, ...moved.map(({ domid }) => domid)]) };
+}
+
+function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
+  const those = (fits: (vif: VifModel) => boolean): number[] =>
+    model.vifs.filter(fits).map(({ domid }) => domid);
+  switch (step.do) {
+    case 'come':
+    case 'reuse':
+    case 'script':
+    case 'go':
+    case 'force':
+    case 'rush':
+    case 'replace':
+    case 'rename':
+    case 'down':
+    case 'same-name':
+    case 'take-name':
+    case 'free-name':
+    case 'apart':
+      return [[step.vif], [step.vif]];
+    case 'same-address':
+      return [[step.vif], []];
+    case 'rewrite': {
+      const onlyAddresses = Object.keys(step.keys).every((key) =>
+        ['ip', 'othermac', 'gatewaydev'].includes(key),
+      );
+      return [[step.vif], onlyAddresses ? [] : [step.vif]];
+    }
+    case 'hijack':
+    case 'hand':
+      return [[step.vif], []];
+    case 'bridge': {
+      const ports = those((vif) => vif.topology === 'bridge' && vif.keys.bridge === step.bridge);
+      return [ports, ports];
+    }
+    case 'blink': {
+      if (step.what !== 'bridge') return [those(isRouted), []];
+      const ports = those((vif) => vif.topology === 'bridge' && vif.keys.bridge === bridges[0]);
+      return [ports, ports];
+    }
+    case 'uplink':
+    case 'address':
+    case 'default':
+      return [those(isRouted), []];
+    case 'nft':
+      return [those(({ topology }) => topology !== 'openvswitch'), []];
+    case 'vswitchd': {
+      // Its packet sockets make the ports promiscuous.
+      const ports = those(({ topology }) => topology === 'openvswitch');
+      return [ports, ports];
+    }
+    case 'reconnect':
+    case 'ovsdb':
+    case 'vifd':
+    case 'xenstored':
+    case 'dnsmasq':
+    case 'quiet':
+      return [[], []];
+  }
+}
+
+/** Whether a step can be taken now, and what is to come of it is certain. */
+export function possible(step: Step, model: Model): boolean {
+  if (usesStore.has(step.do) && !model.xenstored) return false;
+  if (!('vif' in step)) return hostPossible(step, model);
+  const vif = model.vifs.find(({ domid }) => domid === step.vif);
+  if (vif === undefined || !vifPossible(step, vif, model)) return false;
+  const then = vifOf(apply(model, step), step.vif);
+  const rivals = entangled(then, apply(model, step)).length;
+  // Of three the order is anybody's guess, and so is that of two when both come before the daemon does.
+  if (rivals > 1) return false;
+  const touchy = rivals > 0 || entangled(vif, model).length > 0;
+  if (touchy && !serving(model)) return false;
+  // Open vSwitch's port can be made and let go only while it runs.
+  const switched = [vif, then].some((one) => one.present && one.topology === 'openvswitch');
+  if (switched && needsSwitch.has(step.do) && !(model.ovsdb && model.switching)) return false;
+  // While nobody says what its address is, a routed vif that changes is neither new nor attached.
+  const routed = vif.present && then.present && then.topology === 'route' && step.do !== 'reuse';
+  if (routed && changes.has(step.do) && gatewayOf(then, model) === undefined) return false;
+  return true;
+}
+
+const usesStore = new Set<Step['do']>([
+  ...(['come', 'reuse', 'script', 'go', 'force', 'rush', 'reconnect', 'rewrite', 'same-address'] as const),
+  ...(['same-name', 'apart', 'take-name', 'vifd'] as const),
+]);
+const needsSwitch = new Set<Step['do']>([
+  'go',
+  'force',
+  'reuse',
+  'script',
+  'rewrite',
+  'replace',
+  'rename',
+  'rush',
+]);
+const changes = new Set<Step['do']>(['script', 'rewrite', 'same-address', 'apart', 'replace', 'rename']);
+
+function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model): boolean {
+  const free = !isEntangled(vif, model);
+  switch (step.do) {
+    case 'come':
+      return !vif.present;
+    case 'rush':
+      return !vif.present && serving(model);
+    case 'reuse':
+      return vif.present && free;
+    case 'force':
+      return vif.present;
+    case 'go':
+      return vif.present && serving(model);
+    case 'reconnect':
+      return isConnected(vif) && !vif.uncertain;
+    case 'script':
+      return vif.present && free && vif.topology !== step.topology;
+    case 'rewrite': {
+      const known = 'bridge' in step.keys ? ['bridge', 'openvswitch'].includes(vif.topology) : true;
+      const { bridge } = step.keys;
+      const switched = bridge === 'nobr0' || bridge?.startsWith('ovs') === (vif.topology === 'openvswitch');
+      if (!vif.present || !free || !known || ('bridge' in step.keys && !switched)) return false;
+      if ('ip' in step.keys && !['bridge', 'nat'].includes(vif.topology)) return false;
+      return 'gatewaydev' in step.keys ? vif.topology === 'route' : true;
+    }
+    case 'same-address':
+    case 'same-name': {
+      const of = model.vifs.find(({ domid }) => domid === step.of);
+      if (of === undefined || of === vif || !serving(model) || !free || isEntangled(of, model)) return false;
+      if (!isConnected(vif) || !isConnected(of)) return false;
+      if (step.do === 'same-name') return of.keys.vifname !== undefined;
+      return isRouted(vif) && vif.topology === of.topology;
+    }
+    case 'apart':
+      return vif.present && entangled(vif, model).length > 0 && entangledNoMore(vif, model);
+    case 'take-name':
+      return vif.present && free && serving(model);
+    case 'free-name':
+      return Object.values(model.foreign).includes(vif.domid) && serving(model);
+    case 'replace':
+      return vif.present && free;
+    case 'down':
+      return isConnected(vif);
+    case 'rename':
+      // A veth has no parent device by which it could be known under another name; the alias of a vifname it keeps.
+      return isConnected(vif) && free && vif.keys.vifname !== undefined && vif.name === wantedName(vif);
+    case 'hijack':
+      return isConnected(vif) && isRouted(vif) && free && model.uplinks.up0.there && model.uplinks.up0.up;
+    case 'hand': {
+      if (!isConnected(vif) || !isRouted(vif) || !free || !serving(model)) return false;
+      return step.fault !== 'proxy' || (vif.topology === 'route' && gatewayOf(vif, model) !== undefined);
+    }
+    default:
+      return false;
+  }
+}
+
+const entangledNoMore = (vif: VifModel, model: Model): boolean => {
+  const next = apply(model, { do: 'apart', vif: vif.domid });
+  return entangled(vifOf(next, vif.domid), next).length === 0;
+};
+
+function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boolean {
+  switch (step.do) {
+    case 'bridge':
+      return model.bridges[step.bridge] !== step.there;
+    case 'uplink': {
+      const { there, up } = model.uplinks[step.uplink];
+      if (step.become === 'there') return !there;
+      return there && (step.become === 'gone' || up === (step.become === 'down'));
+    }
+    case 'address': {
+      const { there, address } = model.uplinks[step.uplink];
+      return there && address !== step.there;
+    }
+    case 'default':
+      if (step.uplink === null) return model.defaultRoute !== undefined;
+      return usable(model.uplinks[step.uplink]) && model.defaultRoute !== step.uplink;
+    case 'blink':
+      return step.what === 'bridge' ? model.bridges[bridges[0] as Bridge] : model.defaultRoute !== undefined;
+    case 'ovsdb':
+      return model.ovsdb !== step.run;
+    case 'vswitchd':
+      return model.vswitchd !== step.run;
+    case 'vifd':
+      return (step.how === 'start') !== model.vifd;
+    case 'xenstored':
+      return model.xenstored !== step.run;
+    case 'quiet':
+    case 'dnsmasq':
+      return serving(model);
+    case 'nft':
+      return true;
+  }
+}
+
+/** Whether a schedule needs Open vSwitch to run. */
+export const usesOpenVswitch = (steps: readonly Step[]): boolean =>
+  steps.some(
+    (step) =>
+      ('topology' in step && (step.topology satisfies Topology) === 'openvswitch') ||
+      step.do === 'ovsdb' ||
+      step.do === 'vswitchd',
+  );
