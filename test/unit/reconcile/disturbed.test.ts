@@ -78,7 +78,7 @@ function disturbances(domain: DriverDomain, pick: <T>(of: readonly T[]) => T) {
     },
     failAction: () =>
       void ends.push(
-        host.fail(pick(['set-link', 'filter'] as const), 'Device or resource busy', pick([1, 2, 5])),
+        host.fail(pick(['set-link', 'nft'] as const), 'Device or resource busy', pick([1, 2, 5])),
       ),
     failForAWhile: () => void ends.push(host.fail('set-link', 'Device or resource busy')),
     ignore: () => void ends.push(host.ignore('set-link')),

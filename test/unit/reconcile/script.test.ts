@@ -73,7 +73,7 @@ test('a script that fails is reported, and run again when dom0 changes a key', a
   expect(domain.host.performed.map(({ kind }) => kind)).toEqual([
     'run-script',
     'undo-script',
-    'filter',
+    'nft',
     'run-script',
   ]);
   expect(domain.told(id)).toEqual({ status: '', error: undefined });
@@ -195,7 +195,7 @@ test('a script whose vif can no longer be held to its addresses is undone', asyn
   await domain.birth(id, { ...keys, ip: '10.0.0.5' });
   domain.host.change('vif5.0', { up: true });
   await succeed(domain);
-  domain.host.fail('filter', 'Operation not supported');
+  domain.host.fail('nft', 'Operation not supported');
   domain.backend.set(id, { ip: '10.0.0.6' });
   await domain.settle();
   expect(domain.host.link('vif5.0')?.up).toBe(false);

@@ -58,7 +58,7 @@ test('of several failures of a withdrawal the first is told', async () => {
   const domain = new DriverDomain(router);
   await domain.start();
   await domain.birth(id, natKeys);
-  domain.host.fail('delete-masquerade', 'second', 4);
+  domain.host.fail('nft', 'second', 4);
   domain.host.fail('set-link', 'first', 4);
   domain.backend.set(id, { ip: 'not an address' });
   await domain.settle();
@@ -85,7 +85,7 @@ test('a vif whose filter cannot be installed is taken off the network', async ()
       { name: 'vif5.0', master: 'xenbr0', up: true },
     ],
   });
-  const heal = domain.host.fail('filter', 'Operation not supported');
+  const heal = domain.host.fail('nft', 'Operation not supported');
   domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
   await domain.start();
   expect(domain.host.link('vif5.0')).toMatchObject({ up: false, master: undefined });
@@ -106,7 +106,7 @@ test('a filter that is taken and not there afterwards isolates the vif as well',
       { name: 'vif5.0', master: 'xenbr0', up: true },
     ],
   });
-  domain.host.ignore('filter');
+  domain.host.ignore('nft');
   domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
   await domain.start();
   expect(domain.host.link('vif5.0')).toMatchObject({ up: false, master: undefined });
