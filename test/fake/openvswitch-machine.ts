@@ -65,6 +65,15 @@ export class OvsMachine implements OvsView {
     }));
   }
 
+  /** ovs-vswitchd has let the ports go, and takes none before {@link takeAll}. */
+  dropAll(): void {
+    this.#takes = false;
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: undefined } }),
+    }));
+  }
+
   /** ovs-vswitchd cannot take the ports that are there, for this reason. */
   refuse(error: string): void {
     this.#ports = this.#ports.map((port) => ({

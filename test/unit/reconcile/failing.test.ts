@@ -170,9 +170,9 @@ test('another program that undoes at once what vifd does is answered 20 times in
   };
   domain.host.change('vif5.0', { up: false });
   await domain.settle();
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(60 * 21);
-  expect(looks).toBeGreaterThanOrEqual(600);
+  const looks = await domain.looksDuring(() => domain.pass(60_000));
+  expect(looks).toBeLessThanOrEqual(6 * 21);
+  expect(looks).toBeGreaterThanOrEqual(60);
   domain.host.listener = reconciler;
   await domain.pass(1000);
   expect(domain.host.link('vif5.0')?.up).toBe(true);

@@ -64,6 +64,20 @@ test('a port taken before its time is over is never missing', async () => {
   expect(domain.events.of('vif5.0')).not.toContain('degraded');
 });
 
+test('a port that is let go again is given its whole time again', async () => {
+  const domain = new DriverDomain({ links: [], openvswitch: { state: 'known', bridges } });
+  await domain.start();
+  await domain.birth(id, keys);
+  for (let time = 0; time < 3; time++) {
+    domain.host.machine.openvswitch?.dropAll();
+    domain.host.changed('vif5.0');
+    await domain.pass(6000);
+    domain.host.takePorts();
+    await domain.settle();
+  }
+  expect(domain.events.of('vif5.0')).toEqual(['attached']);
+});
+
 test('a database that goes degrades a connected vif at once, and refuses one that is new', async () => {
   const domain = new DriverDomain({ links: [], openvswitch: { state: 'known', bridges } });
   await domain.start();
