@@ -59,7 +59,7 @@ export function planNft(
   ];
   const wantedIds = new Set(wanted.map(elementId));
   const missing = wanted.filter((element) => observed.owner(element) !== vif);
-  const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name) : [])].filter(
+  const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
     (element) => !wantedIds.has(elementId(element)),
   );
   const chain = filter && link && { name: `${vif}_${link.index}`, device: link.name };
