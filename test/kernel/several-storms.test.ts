@@ -26,7 +26,7 @@ beforeAll(async () => {
   await ovs.start();
   await ovs.addBridge(bridges.openvswitch);
   // So that others can change them where they would be vifd's alone.
-  await openTables(domnet, 'netdev vifd', 'inet vifd', 'inet vifd-nat');
+  await openTables(domnet, 'netdev vifd', 'inet vifd');
   const socket = join(domnet.dir, 'metrics.sock');
   await domnet.vifd({ config: `${ovs.config}[metrics]\nlisten = "unix:${socket}"\n` });
   vifs = await fill();
@@ -87,7 +87,7 @@ const disturbances: Record<string, () => Promise<unknown>> = {
     nft('add chain inet vifd mine { type filter hook input priority 0; }; add rule inet vifd mine accept'),
   'a chain with a rule in netdev vifd': () =>
     nft('add chain netdev vifd mine; add rule netdev vifd mine accept'),
-  'a rule in inet vifd-nat': () => nft('insert rule inet vifd-nat postrouting accept'),
+  'a rule before masquerading': () => nft('insert rule inet vifd leaving accept'),
   'a table that is dormant': () => nft('add table netdev vifd { flags dormant; }'),
   'the whole ruleset flushed': () => nft('flush ruleset'),
   'a route to a guest replaced': () => domnet.ip('route replace 192.0.2.2/32 dev eth0 metric 2'),

@@ -105,7 +105,7 @@ const healthy: Record<string, string> = {
 describe('whatever fails afterwards', () => {
   /** Plugs a vif, does something that lets its withdrawal fail, and has it withdrawn. */
   async function closed(kind: Kind, spoil: (vif: Vif, daemon: Vifd) => Promise<unknown>): Promise<Vifd> {
-    await openTables(domnet, 'netdev vifd', 'inet vifd', 'inet vifd-nat');
+    await openTables(domnet, 'netdev vifd', 'inet vifd');
     const daemon = await domnet.vifd({ config });
     // A bridge of the userspace datapath takes no vif that has addresses to be held to.
     const keys = kind === 'openvswitch' ? {} : { ip: addressOf(kind, { domid: 5 }) };
@@ -153,12 +153,12 @@ describe('whatever fails afterwards', () => {
   test.each([
     ['route', 'delete table inet vifd; delete table netdev vifd'],
     ['nat', 'flush ruleset'],
-    ['nat', 'flush set inet vifd-nat guests4'],
+    ['nat', 'flush set inet vifd masqueraded4'],
     ['bridge', 'add chain netdev vifd mine; add rule netdev vifd mine accept'],
     ['route', 'add chain inet vifd mine; add rule inet vifd mine accept'],
-    ['nat', 'add rule inet vifd-nat postrouting accept'],
+    ['nat', 'add rule inet vifd leaving accept'],
     // Their rule holds on to our set, so that it cannot be deleted.
-    ['route', 'add chain inet vifd theirs; add rule inet vifd theirs iif @reverse accept'],
+    ['route', 'add chain inet vifd theirs; add rule inet vifd theirs iifname @confined accept'],
   ] as const)('%s: nft %s', async (kind, command) => {
     await closed(kind, () => domnet.exec('nft', [command]));
     await told();
