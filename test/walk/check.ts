@@ -67,7 +67,7 @@ export async function check(
       if (told !== undefined) return told;
       snapshot = await world.snapshot();
       // Snapshots are taken before probes: those count as packets in counters, which may grow.
-      const host = serving(after) ? unmet(after, snapshot) : [];
+      const host = serving(after) ? unmet(after, snapshot, world.rules) : [];
       if (host.length > 0) return { rule: 'host', lines: host };
       const reach = await world.probe(probes(after), after, left);
       if (reach.length > 0) return { rule: 'reach', lines: reach };

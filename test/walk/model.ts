@@ -21,11 +21,19 @@ export interface Keys {
 /** What the transactions of others do to our nftables. */
 export const nftFaults = [
   'flush ruleset',
-  ...['flush table netdev vifd', 'flush table inet vifd', 'flush table inet vifd-nat'],
-  ...['delete table netdev vifd', 'delete table inet vifd', 'delete table inet vifd-nat'],
-  ...['dormant netdev vifd', 'dormant inet vifd', 'dormant inet vifd-nat'],
-  ...['foreign chain netdev vifd', 'foreign chain inet vifd', 'foreign chain inet vifd-nat'],
-  ...['foreign rule inet vifd input', 'foreign rule inet vifd-nat postrouting', 'foreign rule of a vif'],
+  ...[
+    'flush table netdev vifd',
+    'flush table inet vifd',
+    'delete table netdev vifd',
+    'delete table inet vifd',
+  ],
+  ...['dormant netdev vifd', 'dormant inet vifd'],
+  ...['foreign chain netdev vifd', 'foreign chain inet vifd'],
+  ...['flush chain netdev vifd from_ip', 'flush chain inet vifd leaving', 'flush chain of a vif'],
+  ...['flush set netdev vifd macs', 'flush set netdev vifd hosts4', 'flush set inet vifd routed'],
+  ...['flush set inet vifd masqueraded4', 'flush set inet vifd confined', 'flush set netdev vifd drops'],
+  ...['foreign rule inet vifd to_this_machine', 'foreign rule inet vifd leaving'],
+  ...['foreign rule netdev vifd guest', 'foreign rule of a vif'],
 ] as const;
 export type NftFault = (typeof nftFaults)[number];
 
