@@ -149,7 +149,7 @@ function liesOf(domid: number, told: ToldStatus, model: Model, snapshot: Snapsho
   must('the netdev', told.netdev, link?.name ?? null);
   must('the index', told.ifindex, link?.index ?? null);
   must('the MTU', told.mtu, link?.mtu ?? null);
-  must('an error', told.error !== null, vif.status === 'error');
+  if (vif.status !== 'pending') must('an error', told.error !== null, vif.status === 'error');
   const missing = missesSomething(vif, model);
   if (missing !== undefined) must('something missing', (told.missing ?? []).length > 0, missing);
   return lines;

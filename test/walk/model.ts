@@ -90,6 +90,8 @@ export interface VifModel {
   readonly status: Status;
   /** Whose address and proxies a routed vif has. */
   readonly gateway: Uplink | undefined;
+  /** The gateway may also be another: it is gone, and may have been moved before, while the daemon could not be asked. */
+  readonly unsure: boolean;
   /** Something was done to it while no daemon could answer. */
   readonly uncertain: boolean;
 }
@@ -145,6 +147,7 @@ const absent = (domid: number): VifModel => ({
   name: nameOf(domid),
   status: 'pending',
   gateway: undefined,
+  unsure: false,
   uncertain: false,
 });
 
@@ -242,7 +245,11 @@ export function holdsAddress(vif: VifModel, model: Model): boolean {
 /** What the daemon makes of everything, when it can. */
 export function settle(model: Model): Model {
   if (!serving(model)) return model;
-  let vifs = model.vifs.map((vif) => ({ ...vif, uncertain: false }));
+  let vifs = model.vifs.map((vif) => ({
+    ...vif,
+    uncertain: false,
+    unsure: vif.topology === 'route' && gatewayOf(vif, model) === undefined && (vif.uncertain || vif.unsure),
+  }));
   // A name that one gives up is another's in the next round.
   for (let round = 0; round < 4; round++) {
     vifs = vifs.map((vif) => settled(vif, { ...model, vifs }));
@@ -295,9 +302,12 @@ export interface Probe {
   readonly what: string;
 }
 
+/** Whether more than one way for it to be is right. */
+const isOpen = ({ uncertain, unsure }: VifModel): boolean => uncertain || unsure;
+
 /** What guests must reach, and must not. Nothing is said of what is being changed while no daemon answers. */
 export function probes(model: Model): Probe[] {
-  return model.vifs.flatMap((vif) => (vif.present && !vif.uncertain ? probesOf(vif, model) : []));
+  return model.vifs.flatMap((vif) => (vif.present && !isOpen(vif) ? probesOf(vif, model) : []));
 }
 
 function probesOf(vif: VifModel, model: Model): Probe[] {
@@ -313,7 +323,7 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
   const next = (fits: (other: VifModel) => boolean): Probe[] => {
     const after = [...model.vifs, ...model.vifs].slice(model.vifs.indexOf(vif) + 1);
     const other = after.find(
-      (one) => one.domid !== vif.domid && isConnected(one) && !one.uncertain && fits(one),
+      (one) => one.domid !== vif.domid && isConnected(one) && !isOpen(one) && fits(one),
     );
     return other === undefined
       ? []
