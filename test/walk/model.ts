@@ -265,16 +265,15 @@ function settled(vif: VifModel, model: Model): VifModel {
     return failed;
   if (name in model.foreign) return failed;
   const fine: VifModel = { ...vif, status: 'connected', name };
+  // All that can be done without Open vSwitch is done.
+  const waiting: VifModel = { ...fine, status: 'pending', gateway: undefined };
   switch (vif.topology) {
     case 'bridge':
       return model.bridges[vif.keys.bridge as Bridge] ? { ...fine, gateway: undefined } : failed;
     case 'openvswitch':
-      if (!vif.keys.bridge?.startsWith('ovsbr0'))
-        return model.ovsdb ? failed : { ...failed, status: 'pending' };
+      if (!vif.keys.bridge?.startsWith('ovsbr0')) return model.ovsdb ? failed : waiting;
       if (vif.status === 'connected') return { ...fine, gateway: undefined };
-      return model.ovsdb && model.switching
-        ? { ...fine, gateway: undefined }
-        : { ...failed, status: 'pending' };
+      return model.ovsdb && model.switching ? { ...fine, gateway: undefined } : waiting;
     case 'route': {
       const gateway = gatewayOf(vif, model);
       if (gateway !== undefined) return { ...fine, gateway };

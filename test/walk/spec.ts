@@ -26,7 +26,7 @@ export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, strin
       const lines = isConnected(vif) ? attached(vif, model, snapshot) : detached(vif, snapshot);
       return lines.map((line) => `${nameOf(vif.domid)} (${vif.topology}): ${line}`);
     }),
-    ...tables(snapshot, rules),
+    ...tables(model, snapshot, rules),
     ...leftovers(model, snapshot),
     ...servers(model, snapshot),
   ];
@@ -214,9 +214,16 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
 }
 
 /** Others' doings in our tables: what is switched off, and rules that are not as they were when they were seen first. */
-function tables({ tables: all, chains, rules }: Snapshot, known: Map<string, string>): string[] {
+function tables(
+  model: Model,
+  { tables: all, chains, rules }: Snapshot,
+  known: Map<string, string>,
+): string[] {
+  // One that no vif needs stays only for what others have in it.
+  const needed = (table: string): boolean =>
+    model.vifs.some((vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif) : isRouted(vif)));
   return all
-    .filter(({ table }) => /^(netdev|inet) vifd$/.test(table))
+    .filter(({ table }) => /^(netdev|inet) vifd$/.test(table) && needed(table))
     .flatMap(({ table, dormant }) => {
       // A chain of others is theirs; those of vifs are looked at with them.
       const shared = chains

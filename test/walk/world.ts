@@ -35,6 +35,7 @@ import {
   uplinks,
   type VifModel,
   vifOf,
+  wantedName,
 } from './model.js';
 import type { Snapshot } from './snapshot.js';
 import { movedName, takenName } from './steps.js';
@@ -743,7 +744,7 @@ export class World {
     for (const step of steps) await this.#perform(step, model);
     // A table with something of others in it stays.
     for (const table of ['netdev vifd', 'inet vifd']) await this.#tryNft(`delete chain ${table} mine`);
-    for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name]);
+    for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name, wantedName(vif)]);
     for (const bridge of bridges) if (!model.bridges[bridge]) await this.#makeBridge(bridge);
     for (const uplink of uplinks) {
       const { there, up, address } = model.uplinks[uplink];
