@@ -7,6 +7,7 @@ import { actionsOf, next } from '../reconcile/next.js';
 import type { Verdict } from '../vif/desired.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
 import { printAction } from '../vif/print.js';
+import { isConnected } from '../vif/snapshot.js';
 import { CommandError, exit } from './exit.js';
 
 /**
@@ -21,7 +22,7 @@ export async function planCommand(name: string, config: Config, options: { json:
   try {
     const snapshot = await new Backend(xenstore).read(id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
-    const step = next({ id, snapshot, isNew: true }, config, observed);
+    const step = next({ id, snapshot, isNew: true, isAttached: isConnected(snapshot) }, config, observed);
     const { verdict } = step;
     const commands = actionsOf(step).map(printAction);
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;

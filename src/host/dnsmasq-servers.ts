@@ -18,7 +18,7 @@ export function serversOf(file: string): Server[] {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
       if (!words.includes(`--conf-file=${file}`)) continue;
-      // Anybody may choose the words; what is executed, and where, the kernel says.
+      // A process chooses its words itself; its program and its network the kernel tells.
       if (basename(readlinkSync(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '') !== 'dnsmasq') continue;
       if (readlinkSync(`/proc/${pid}/ns/net`) !== network) continue;
       const [group = ''] = readFileSync(`/proc/${pid}/cgroup`, 'utf8')

@@ -1,6 +1,6 @@
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../vif/address.js';
 import { type VifId, vifName } from '../vif/id.js';
-import { routerLinkLocal } from '../vif/ip.js';
+import { addressNews, ipv6News, routerLinkLocal } from '../vif/ip.js';
 import { type Link, type LinkView, portsOf, vifOfLink } from '../vif/observed.js';
 import type { BridgePort } from '../vif/port.js';
 import { decodePort, familyBridge } from './bridge-port.js';
@@ -189,14 +189,17 @@ export class LinkState implements LinkView {
     if (decoded === undefined) return [];
     const { index, network } = decoded;
     // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
-    if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) return [];
+    if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) {
+      const name = this.#byIndex.get(index)?.name;
+      return name === undefined ? [] : [ipv6News(name)];
+    }
     // What cannot be used yet, or changes by the hour, is nothing to build on.
     const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
     const of = this.#addresses.get(index) ?? new Map<string, Network>();
     this.#addresses.set(index, of);
     if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
-    return this.#takeAddresses(index, of);
+    return [...this.#takeAddresses(index, of), addressNews(network)];
   }
 
   #takeAddresses(index: number, of: ReadonlyMap<string, Network>): string[] {

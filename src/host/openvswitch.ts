@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type OvsBridge, type OvsPort, type OvsView, ovsDatabase } from '../vif/openvswitch.js';
 import type { OvsAction } from '../vif/plan-ovs.js';
+import { OpenVswitchSwitch } from './openvswitch-switch.js';
 import { Ovsdb } from './ovsdb.js';
 import { monitoredColumns, OvsdbTables } from './ovsdb-tables.js';
 import { countConfiguration, ovsDatabaseName, transaction } from './ovsdb-transactions.js';
@@ -22,6 +23,7 @@ export type OvsListener = (names: readonly string[], owners: readonly string[]) 
  */
 export class OpenVswitch implements OvsView {
   readonly database: string;
+  switchRuns = true;
   readonly #path: string;
   readonly #listener: OvsListener;
   readonly #log: Logger | undefined;
@@ -117,9 +119,16 @@ export class OpenVswitch implements OvsView {
     const tables = new OvsdbTables();
     // Updates may come in one piece with the reply which they follow, and are seen before it then.
     const early: unknown[] = [];
-    const connection = await Ovsdb.connect(this.#path, (updates) => {
-      if (this.#tables === tables) this.#apply(tables, updates);
-      else early.push(updates);
+    const connection = await Ovsdb.connect(this.#path, {
+      updated: (updates) => {
+        if (this.#tables === tables) this.#apply(tables, updates);
+        else early.push(updates);
+      },
+      locked: () => vswitchd?.locked(),
+    });
+    const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
+      this.switchRuns = runs;
+      this.#listener([ovsDatabase], []);
     });
     try {
       const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
@@ -134,8 +143,10 @@ export class OpenVswitch implements OvsView {
       this.#connection = connection;
       this.#tables = tables;
       this.#wasTried = true;
+      this.switchRuns = true;
       connected();
       this.#listener([ovsDatabase], owners);
+      void vswitchd.follow();
       return await connection.ended;
     } finally {
       connection.close();

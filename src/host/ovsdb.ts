@@ -27,6 +27,14 @@ export interface OperationResult {
   readonly rows?: readonly Readonly<Record<string, unknown>>[];
 }
 
+/** What an OVSDB server notifies. */
+export interface OvsdbListener {
+  /** The table updates of an `update` notification (RFC 7047, 4.1.6). */
+  updated(updates: unknown): void;
+  /** A lock that was asked for is ours (4.1.9). */
+  locked(): void;
+}
+
 /**
  * A connection to an OVSDB server (RFC 7047). The server's echo requests are answered, without which it would close
  * the connection. What a transaction changed is notified before its reply comes.
@@ -35,13 +43,13 @@ export class Ovsdb {
   /** Resolves, with the reason, when the connection has ended. */
   readonly ended: Promise<string>;
   readonly #socket: Socket;
-  readonly #notified: (params: unknown) => void;
+  readonly #notified: OvsdbListener;
   readonly #requests = new Map<number, Request>();
   readonly #splitter = new JsonSplitter();
   #lastId = 0;
   #reason = 'the server closed the connection';
 
-  private constructor(socket: Socket, notified: (params: unknown) => void) {
+  private constructor(socket: Socket, notified: OvsdbListener) {
     this.#socket = socket;
     this.#notified = notified;
     socket.setEncoding('utf8');
@@ -61,9 +69,9 @@ export class Ovsdb {
 
   /**
    * @param path of the server's Unix socket
-   * @param notified gets the table updates of an `update` notification (RFC 7047, 4.1.6)
+   * @param notified told what the server notifies
    */
-  static async connect(path: string, notified: (updates: unknown) => void): Promise<Ovsdb> {
+  static async connect(path: string, notified: OvsdbListener): Promise<Ovsdb> {
     const socket = connect(path);
     await once(socket, 'connect');
     return new Ovsdb(socket, notified);
@@ -114,7 +122,9 @@ export class Ovsdb {
     if (method === 'echo') {
       this.#socket.write(JSON.stringify({ id, result: params, error: null }));
     } else if (method === 'update') {
-      this.#notified((params as unknown[])[1]);
+      this.#notified.updated((params as unknown[])[1]);
+    } else if (method === 'locked') {
+      this.#notified.locked();
     } else if (typeof id === 'number') {
       const request = this.#requests.get(id);
       this.#requests.delete(id);

@@ -6,6 +6,12 @@ import type { Step } from './next.js';
 import type { HostPort } from './ports.js';
 import { fields, type VifRecord } from './vif-record.js';
 
+/** What came of performing some actions: those that were, and the one that failed. */
+export interface Performed {
+  readonly done: readonly Action[];
+  readonly failed?: { readonly action: Action; readonly error: unknown };
+}
+
 /** Performs the changes of a step. */
 export class Changes {
   readonly #host: HostPort;
@@ -16,12 +22,19 @@ export class Changes {
     this.#log = log;
   }
 
-  /** Performs actions in order, up to the first error. @throws OperationError */
-  async perform(record: VifRecord, actions: readonly Action[]): Promise<void> {
+  /** Performs actions in order, up to the first that fails. */
+  async perform(record: VifRecord, actions: readonly Action[]): Promise<Performed> {
+    const done: Action[] = [];
     for (const action of actions) {
       this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
-      await this.#host.perform(action);
+      try {
+        await this.#host.perform(action);
+      } catch (error) {
+        return { done, failed: { action, error } };
+      }
+      done.push(action);
     }
+    return { done };
   }
 
   /**
@@ -31,16 +44,18 @@ export class Changes {
   async performAll(record: VifRecord, actions: readonly Action[]): Promise<OperationError | undefined> {
     let first: OperationError | undefined;
     for (const action of actions) {
-      await this.perform(record, [action]).catch((error: unknown) => {
-        // What is left then is planned anew.
-        if (!(error instanceof ChangedMeanwhile))
-          first ??= asOperationError(error, 'internal', 'run', printAction(action));
-      });
+      const { failed } = await this.perform(record, [action]);
+      // What is left of a plan that was for another machine is planned anew.
+      if (failed === undefined || failed.error instanceof ChangedMeanwhile) continue;
+      first ??= asOperationError(failed.error, 'internal', 'run', printAction(action));
     }
     return first;
   }
 
-  /** Takes a vif off the network that could not be held to its addresses; nothing when its filter is in place. */
+  /**
+   * Takes a vif off the network that could not be held to its addresses; nothing when its filter is in place.
+   * @throws OperationError
+   */
   async isolate(record: VifRecord, { verdict }: Step): Promise<Action[]> {
     const name = verdict.kind === 'attach' ? verdict.desired.name : undefined;
     const filter =
@@ -50,7 +65,8 @@ export class Changes {
           ? verdict.filter
           : undefined;
     const actions = isolate(record.id, filter, this.#host.observe(), name);
-    await this.perform(record, actions);
+    const { failed } = await this.perform(record, actions);
+    if (failed !== undefined) throw failed.error;
     return actions;
   }
 }

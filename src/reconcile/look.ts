@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { bridgeOf } from '../vif/desired.js';
 import type { ObservedState } from '../vif/observed.js';
@@ -5,10 +6,11 @@ import { type Action, plan } from '../vif/plan.js';
 import type { VifPolicy } from '../vif/policy.js';
 import { printAction } from '../vif/print.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../vif/problem.js';
+import { isConnected } from '../vif/snapshot.js';
 import type { EventDetail } from '../vif/vif-event.js';
 import type { Announcer } from './announcer.js';
 import { Changes } from './changes.js';
-import { next, type Step } from './next.js';
+import { actionsOf, next, type Step } from './next.js';
 import { Outcomes } from './outcomes.js';
 import type { BackendPort, Clock, EventsPort, HostPort } from './ports.js';
 import { fields, type VifRecord } from './vif-record.js';
@@ -96,6 +98,7 @@ export class Look {
     for (let round = 1; ; round++) {
       const step = this.#next(record, done.length === 0);
       if (step.kind === 'start-script') {
+        if (round > mostRounds) throw stillToDo(record, [step.action]);
         if (!(await this.#startScript(record, step))) return;
         done.push(step.action);
       } else if (step.kind === 'change') {
@@ -104,11 +107,14 @@ export class Look {
           throw failure ?? stillToDo(record, step.actions);
         }
         if (step.verdict.kind === 'attach' || step.verdict.kind === 'script') {
-          if (!(await this.#attach(record, step))) return;
+          const performed = await this.#attach(record, step);
+          if (performed === undefined) return;
+          done.push(...performed);
         } else {
+          record.isAttached = false;
           failure = await this.#changes.performAll(record, step.actions);
+          done.push(...step.actions);
         }
-        done.push(...step.actions);
         record.changed();
       } else {
         return await this.#finish(record, step, done, since);
@@ -120,7 +126,9 @@ export class Look {
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#parts;
     const { id, snapshot } = record;
-    const step = next({ id, snapshot, isNew: record.isNew && isFirst }, this.config, host.observe());
+    const isAttached = record.isNew ? isConnected(snapshot) : record.isAttached;
+    const isNew = record.isNew && isFirst;
+    const step = next({ id, snapshot, isNew, isAttached }, this.config, host.observe());
     if (!record.mustReread) this.#parts.answered(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Set(step.verdict.dependsOn);
@@ -131,31 +139,31 @@ export class Look {
     return step;
   }
 
-  /** @returns false when the netdev or its bridge went meanwhile, so that what failed is not worth a word */
-  async #attach(record: VifRecord, step: Step & { kind: 'change' }): Promise<boolean> {
+  /** @returns what was done; undefined when the vif is another by now, and is looked at anew */
+  async #attach(record: VifRecord, step: Step & { kind: 'change' }): Promise<readonly Action[] | undefined> {
     const { host } = this.#parts;
     const before = devicesOf(record, step, host.observe());
-    try {
-      await this.#changes.perform(record, step.actions);
-      return true;
-    } catch (error) {
-      // It was planned for a machine that is another by now; the next step is for this one.
-      if (error instanceof ChangedMeanwhile) return true;
-      // Some of a netdev goes before the kernel says that it does.
-      await host.settled().catch(() => undefined);
-      const now = this.#next(record, false).verdict.kind;
-      if (now !== step.verdict.kind || devicesOf(record, step, host.observe()) !== before) {
-        this.#parts.mark(record, { stale: true });
-        return false;
-      }
-      // Fail closed: a vif that could not be held to its addresses must not stay on the network.
-      const isolated = await this.#changes.isolate(record, step);
-      if (isolated.length > 0 && now === 'script') {
-        // An operator's script may have done anything; it is undone, and run anew afterwards.
-        await this.#changes.performAll(record, plan(record.id, undefined, host.observe()));
-      }
-      throw error;
+    const { done, failed } = await this.#changes.perform(record, step.actions);
+    // What was planned for a machine that is another by now is planned anew.
+    if (failed === undefined || failed.error instanceof ChangedMeanwhile) return done;
+    // Some of a netdev goes before the kernel says that it does.
+    await host.settled().catch(() => undefined);
+    const after = this.#next(record, false);
+    const { kind } = after.verdict;
+    if (kind !== step.verdict.kind || devicesOf(record, step, host.observe()) !== before) {
+      this.#parts.mark(record, { stale: true });
+      return undefined;
     }
+    // Its object has gone meanwhile, such as the gateway device: that it failed is no failure.
+    if (!actionsOf(after).some((action) => isDeepStrictEqual(action, failed.action))) return done;
+    // Fail closed: a vif that could not be held to its addresses must not stay on the network.
+    const isolated = await this.#changes.isolate(record, step);
+    if (isolated.length > 0) record.isAttached = false;
+    if (isolated.length > 0 && kind === 'script') {
+      // An operator's script may have done anything; it is undone, and run anew afterwards.
+      await this.#changes.performAll(record, plan(record.id, undefined, host.observe()));
+    }
+    throw failed.error;
   }
 
   /** @returns false when the backend's directory went meanwhile */
@@ -165,7 +173,8 @@ export class Look {
     if (!(await this.#outcomes.report(record, { kind: 'script-starts' }))) return false;
     record.problem = undefined;
     this.#parts.announcer.detached(record);
-    await this.#changes.perform(record, [step.action]);
+    const { failed } = await this.#changes.perform(record, [step.action]);
+    if (failed !== undefined) throw failed.error;
     return true;
   }
 

@@ -16,6 +16,8 @@ export interface Known {
   readonly snapshot: VifSnapshot | undefined;
   /** This daemon has not dealt with the vif before, so that another may have attached it. */
   readonly isNew: boolean;
+  /** It is on the network, and stays there when what it needs for more reach goes. */
+  readonly isAttached: boolean;
 }
 
 /** What has to be done next for a vif. After a `change` the machine is observed and the next step asked for again. */
@@ -63,8 +65,8 @@ export type Step =
  * compare.
  */
 export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
-  const verdict = decide(known.snapshot, config, observed);
-  const { id } = known;
+  const { id, snapshot, isAttached } = known;
+  const verdict = decide(snapshot, config, observed, isAttached);
   switch (verdict.kind) {
     case 'closing':
       return { kind: 'closing', verdict };
@@ -103,16 +105,16 @@ export function actionsOf(step: Step): readonly Action[] {
 }
 
 function attached(
-  { id, snapshot }: Known,
+  { id, isAttached }: Known,
   verdict: Verdict & { kind: 'attach' },
   config: VifPolicy,
   observed: ObservedState,
 ): Step {
   const link = observed.links.ofVif(id);
   const problem = netdevMissing(id, config.netdevTimeoutMs);
-  if (link === undefined || snapshot === undefined) return { kind: 'wait', verdict, problem };
+  if (link === undefined) return { kind: 'wait', verdict, problem };
   const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
-  if (others !== undefined && !(others.forwards && isConnected(snapshot))) {
+  if (others !== undefined && !(others.forwards && isAttached)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
   const missing = verdict.missing.map((lack) => ({ problem: lack, patient: false, forwards: true }));
@@ -125,7 +127,7 @@ function script(
   config: VifPolicy,
   observed: ObservedState,
 ): Step {
-  const isFound = isNew && snapshot !== undefined && isConnected(snapshot);
+  const isFound = isNew && isConnected(snapshot);
   const actions = planScript(id, verdict.script, verdict.filter, observed, isFound);
   const [action] = actions;
   if (action?.kind === 'run-script') {

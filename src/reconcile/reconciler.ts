@@ -48,6 +48,7 @@ export class Reconciler {
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue<Request>;
   readonly #rounds: Rounds;
+  #stopped = false;
 
   /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
   constructor(parts: {
@@ -161,9 +162,11 @@ export class Reconciler {
 
   /** Ends the work under way and starts no more; the vifs stay as they are. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#rounds.stop();
-    for (const record of this.#records.values()) record.sleep();
     await this.#queue.close();
+    // Afterwards: what ended now may have set a time to be tried again.
+    for (const record of this.#records.values()) record.sleep();
   }
 
   #mark(id: VifId, { stale = false } = {}): void {
@@ -228,13 +231,12 @@ export class Reconciler {
    */
   async #removeOrphans(): Promise<void> {
     // One at a time, each planned anew: a vif may take it while another is removed.
-    let last: string | undefined;
-    for (;;) {
-      const [action] = planOrphans(this.#host.observe());
+    const tried = new Set<string>();
+    while (!this.#stopped) {
+      const action = planOrphans(this.#host.observe()).find((each) => !tried.has(printAction(each)));
       if (action === undefined) return;
       const printed = printAction(action);
-      if (printed === last) return;
-      last = printed;
+      tried.add(printed);
       this.#log.info({ action: printed }, 'left-over removed');
       await this.#host
         .perform(action)

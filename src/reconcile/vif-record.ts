@@ -36,6 +36,8 @@ export class VifRecord {
   notBefore = 0;
   /** When the next try of what failed is due (ms of the clock); in the past where none is. */
   retryAt = 0;
+  /** It was put on the network and has not been taken off since, whatever failed meanwhile. */
+  isAttached = false;
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
@@ -71,6 +73,7 @@ export class VifRecord {
       this.missing = [];
       return;
     }
+    this.isAttached = true;
     this.problem = undefined;
     this.failures = 0;
   }

@@ -10,7 +10,7 @@ import type { Attachment } from '../vif/desired.js';
 import { dhcpEntry } from '../vif/dhcp.js';
 import { filterFor } from '../vif/filter.js';
 import { type VifId, vifName } from '../vif/id.js';
-import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
+import { addressNews, defaultRoute, type IpState, ipv6News, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
 import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
@@ -41,6 +41,7 @@ export const nat: Topology = {
     const dependsOn = [config.nat.uplink ?? defaultRoute];
     const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
+    dependsOn.push(...all.map(addressNews));
     const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
     const guests = no6 === undefined ? all : all.filter(({ family }) => family === 4);
     const v4 = guests.filter(({ family }) => family === 4);
@@ -48,9 +49,10 @@ export const nat: Topology = {
     const routers = v4.map(routerOf);
     const conflict = conflictOf(guests, routers, snapshot, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
-      return { problem: conflict.problem, dependsOn: [conflict.device] };
+      return { problem: conflict.problem, dependsOn: [...dependsOn, conflict.device] };
     }
     if (conflict !== undefined) dependsOn.push(conflict.device);
+    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
 
     const uplink = (family: 4 | 6): Link | undefined =>
       config.nat.uplink === undefined

@@ -3,11 +3,11 @@ import type { Attachment } from '../vif/desired.js';
 import type { ErrorCode } from '../vif/error-codes.js';
 import { filterFor } from '../vif/filter.js';
 import { vifName } from '../vif/id.js';
-import { defaultRoute, type IpState, noIp } from '../vif/ip.js';
+import { defaultRoute, type IpState, ipv6News, noIp } from '../vif/ip.js';
 import type { Link, ObservedState } from '../vif/observed.js';
 import type { VifPolicy } from '../vif/policy.js';
 import { type OperationError, problem } from '../vif/problem.js';
-import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
+import type { VifSnapshot } from '../vif/snapshot.js';
 import { vifMac } from './bridge.js';
 import {
   defaultLink,
@@ -34,7 +34,7 @@ const protectHost = { dhcp: false, dns: false };
  */
 export const route: Topology = {
   name: 'route',
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
     const dependsOn = [wanted ?? defaultRoute];
@@ -50,15 +50,15 @@ export const route: Topology = {
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
-    if (gatewayLoss !== undefined && !isConnected(snapshot)) return { problem: gatewayLoss, dependsOn };
+    if (gatewayLoss !== undefined && !isAttached) return { problem: gatewayLoss, dependsOn };
     const netdev = observed.links.ofVif(snapshot.id);
     const [v4, v6] = ([4, 6] as const).map(
-      (family) =>
-        addressOf(gateway, family) ?? (isConnected(snapshot) ? addressOf(netdev, family) : undefined),
+      (family) => addressOf(gateway, family) ?? (isAttached ? addressOf(netdev, family) : undefined),
     );
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
+    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
     const filtered = filterFor(snapshot, config, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const held = takenOver(networks, snapshot, observed, ip);

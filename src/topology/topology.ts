@@ -12,7 +12,8 @@ import { type OperatorScript, operatorScript } from './script.js';
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
   readonly name: TopologyName;
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment;
+  /** @param isAttached whether the vif is on the network, so that it keeps what it can */
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment;
 }
 
 const byName: Readonly<Record<TopologyName, Topology>> = { bridge, route, nat, openvswitch };

@@ -92,6 +92,7 @@ export function decide(
   snapshot: VifSnapshot | undefined,
   config: VifPolicy,
   observed: ObservedState,
+  isAttached: boolean,
 ): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
@@ -127,7 +128,7 @@ export function decide(
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, dependsOn };
   }
-  const attachment = topology.attach(snapshot, config, observed);
+  const attachment = topology.attach(snapshot, config, observed, isAttached);
   const dependsOn = [own, name, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: attached } = attachment;

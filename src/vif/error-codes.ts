@@ -117,6 +117,11 @@ export const errorCodes = {
     "Open vSwitch's database does not answer.",
     'systemctl start openvswitch-switch; the vif joins by itself.',
   ),
+  'openvswitch-switch-down': code(
+    'openvswitch',
+    'ovs-vswitchd does not run, so that no port is taken; with the kernel datapath known flows go on.',
+    'systemctl start openvswitch-switch; the vif joins by itself.',
+  ),
   'openvswitch-port-foreign': code(
     'openvswitch',
     'Another port has the name, which vifd did not make for this vif.',

@@ -15,6 +15,12 @@ export const routerLinkLocal = 'fe80::1';
 /** A name to depend on for changes of the default routes; no netdev can have one with a blank. */
 export const defaultRoute = 'default route';
 
+/** A name to depend on for an address that comes to a device of this domain, or goes. */
+export const addressNews = ({ address }: Pick<Network, 'address'>): string => `address ${address}`;
+
+/** A name to depend on for IPv6 being switched on or off on a device: its link-local address comes or goes. */
+export const ipv6News = (device: string): string => `ipv6 of ${device}`;
+
 /** A route in the main table, ours or one of others that can stand before ours. */
 export interface Route {
   readonly to: Network;

@@ -133,8 +133,8 @@ export interface NftView {
   chains(vif: string): readonly InstalledChain[];
   /** The elements of a vif. */
   elements(vif: string): readonly Element[];
-  /** Elements about a netdev that belong to no vif, in the sets that a guest's rights are in. */
-  strangers(device: string): readonly Element[];
+  /** Elements keyed by a netdev's name that are not this vif's: another's by hand, or a vif's that had the name before. */
+  strangers(device: string, vif: string): readonly Element[];
   /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
   owner(element: Element): string | undefined;
   /** Whether a table is there and has nothing but its rules and what is this vif's. */

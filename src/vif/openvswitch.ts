@@ -59,6 +59,8 @@ export interface DesiredOvsPort {
  */
 export interface OvsView {
   readonly state: 'unknown' | 'unreachable' | 'known';
+  /** Whether ovs-vswitchd runs; true until it is known not to. */
+  readonly switchRuns: boolean;
   /** As configured: `unix:/var/run/openvswitch/db.sock`. */
   readonly database: string;
   bridge(name: string): OvsBridge | undefined;

@@ -58,7 +58,14 @@ export function pending(
       port.error ?? 'ovs-vswitchd could not take the port',
     );
   }
-  if ((port?.ofport ?? 0) > 0) return undefined;
+  if ((port?.ofport ?? 0) > 0) {
+    if (view.switchRuns) return undefined;
+    return because(
+      'openvswitch-switch-down',
+      { patient: false, forwards: true },
+      'ovs-vswitchd does not run',
+    );
+  }
   const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
   return because('openvswitch-port-late', { patient: true, forwards: true }, late);
 }

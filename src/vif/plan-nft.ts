@@ -59,7 +59,7 @@ export function planNft(
   ];
   const wantedIds = new Set(wanted.map(elementId));
   const missing = wanted.filter((element) => observed.owner(element) !== vif);
-  const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name) : [])].filter(
+  const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
     (element) => !wantedIds.has(elementId(element)),
   );
   const chain = filter && link && { name: `${vif}_${link.index}`, device: link.name };
@@ -93,7 +93,8 @@ export function planNft(
       // One that another has made and that is empty is none of a vif's business.
       (released.some((element) => tableOf(element) === table) ||
         (table === 'netdev vifd' && chains.length > 0) ||
-        (table !== 'inet vifd-nat' && observed.missingRules(table) === undefined)),
+        table === 'inet vifd-nat' ||
+        observed.missingRules(table) === undefined),
   );
   const earlier = observed.earlier(vif);
   const stays = (table: Table): boolean => !gone.includes(table);

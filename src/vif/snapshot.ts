@@ -52,7 +52,8 @@ export interface VifSnapshot {
  * Whether a vif was attached when its keys were read. What it needs for more reach may go for a while then, without its
  * being taken off the network. The guest can read the key and not write it.
  */
-export const isConnected = ({ hotplugStatus }: VifSnapshot): boolean => hotplugStatus === 'connected';
+export const isConnected = (snapshot: VifSnapshot | undefined): boolean =>
+  snapshot?.hotplugStatus === 'connected';
 
 /** Smallest and largest MTU: IPv4's minimum (RFC 791), and what an IPv4 length can say. */
 const mtuRange = { least: 68, most: 65535 };

@@ -96,8 +96,10 @@ export class NftMachine implements NftView {
     return [...this.#elements.values()].filter(({ owner }) => owner === vif).map(({ element }) => element);
   }
 
-  strangers(device: string): Element[] {
-    return this.elements('').filter(({ key }) => key[0] === device);
+  strangers(device: string, vif: string): Element[] {
+    return [...this.#elements.values()]
+      .filter(({ element, owner }) => owner !== vif && element.key[0] === device)
+      .map(({ element }) => element);
   }
 
   owner(element: Element): string | undefined {

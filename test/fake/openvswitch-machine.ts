@@ -9,6 +9,7 @@ import type { OvsAction } from '../../src/vif/plan-ovs.js';
 export interface PlainOvs {
   state: OvsView['state'];
   takes?: boolean;
+  switchRuns?: boolean;
   bridges?: ({ name: string } & Partial<OvsBridge>)[];
   ports?: ({ name: string; bridge: string; interface?: Partial<OvsInterface> } & Partial<
     Omit<OvsPort, 'interface'>
@@ -19,12 +20,15 @@ export interface PlainOvs {
 export class OvsMachine implements OvsView {
   readonly database = 'unix:/var/run/openvswitch/db.sock';
   state: OvsView['state'];
+  /** Said where a case or a test sets it. */
+  switchRuns = true;
   #takes: boolean;
   readonly #bridges: OvsBridge[];
   #ports: OvsPort[];
 
-  constructor({ state, takes = true, bridges = [], ports = [] }: PlainOvs) {
+  constructor({ state, takes = true, switchRuns = true, bridges = [], ports = [] }: PlainOvs) {
     this.state = state;
+    this.switchRuns = switchRuns;
     this.#takes = takes;
     this.#bridges = bridges.map((bridge) => ({
       parent: bridge.name,
@@ -62,6 +66,23 @@ export class OvsMachine implements OvsView {
     this.#ports = this.#ports.map((port) => ({
       ...port,
       ...(port.interface && { interface: { ...port.interface, ofport: port.interface.ofport ?? 1 } }),
+    }));
+  }
+
+  /** ovs-vswitchd has let the ports go, and takes none before {@link takeAll}. */
+  dropAll(): void {
+    this.#takes = false;
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: undefined } }),
+    }));
+  }
+
+  /** ovs-vswitchd cannot take the ports that are there, for this reason. */
+  refuse(error: string): void {
+    this.#ports = this.#ports.map((port) => ({
+      ...port,
+      ...(port.interface && { interface: { ...port.interface, ofport: -1, error } }),
     }));
   }
 

@@ -3,6 +3,7 @@ import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
 import { Foreign } from '../support/foreign-table.js';
 import { attempts, ipKey, lastOne, type Parties } from '../support/forgeries.js';
+import { Neighbours } from '../support/neighbours.js';
 import { openTables } from '../support/open-tables.js';
 import { Capture, send } from '../support/packets.js';
 import { tried } from '../support/tried.js';
@@ -201,6 +202,7 @@ describe('a vif', () => {
   it('is held to its new addresses when they change, without going down', async () => {
     const daemon = await domnet.vifd();
     const [vif] = await twoGuests();
+    const beside = await Neighbours.of(daemon, domnet, 'bridge');
     await vif.write({ ip: '10.0.0.66' });
     const { actions } = await until('the line about it', () =>
       daemon.log.find((line) => line.vif === 'vif1.0' && line.actions !== undefined),
@@ -212,6 +214,7 @@ describe('a vif', () => {
     await vif.write({ ip: '' });
     await until('the filter to go', async () => !(await ruleset()).includes('vif1.0'));
     expect(await arrives('10.0.0.1')).toBe(true);
+    await beside.untouched();
   });
 
   it('takes its rules along when it goes', async () => {
@@ -242,8 +245,9 @@ describe('a vif', () => {
   });
 
   it('is filtered again when netback makes its netdev anew under the old name', async () => {
-    await domnet.vifd();
+    const daemon = await domnet.vifd();
     const [vif] = await twoGuests();
+    const beside = await Neighbours.of(daemon, domnet, 'bridge');
     const before = await domnet.link('vif1.0');
     await vif.removeNetdev();
     await vif.addNetdev();
@@ -255,6 +259,7 @@ describe('a vif', () => {
     expect(await ruleset()).toContain(`chain vif1.0_${after.ifindex}`);
     expect(await arrives('10.0.0.66')).toBe(false);
     expect(await arrives('10.0.0.1')).toBe(true);
+    await beside.untouched();
   });
 
   it('is filtered under the name dom0 chose for it', async () => {

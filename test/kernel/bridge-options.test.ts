@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 
 let domnet: Domnet;
 
@@ -62,6 +63,7 @@ test('options hold against drift, and only for the vifs they match', async () =>
   });
   await guest(5);
   await guest(6, { bridge: 'xenbr1' });
+  const beside = await Neighbours.of(daemon, domnet, 'bridge', { keys: { bridge: 'xenbr1' } });
   expect(await port('vif5.0')).toMatchObject({ isolated: true, mcast_flood: false, bcast_flood: false });
   expect(await domnet.link('vif5.0')).toMatchObject({ txqlen: 77 });
   expect(await port('vif6.0')).toMatchObject({ isolated: false, mcast_flood: true, bcast_flood: true });
@@ -80,6 +82,7 @@ test('options hold against drift, and only for the vifs they match', async () =>
   expect((await daemon.logged('vif repaired', 'vif5.0')).actions).toEqual([
     'bridge link set dev vif5.0 isolated on',
   ]);
+  await beside.untouched();
 });
 
 test('a restart with options finds nothing to do', async () => {
@@ -125,7 +128,8 @@ test('with mtu = "uplink" vifs follow the uplink, and the guest is told', async 
 });
 
 test('a vif with vlan on a bridge that does not filter stays off the network, with the remedy', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
   const vif = await domnet.plug({ domid: 5, keys: { vlan: '10p/20' } });
   await vif.status('error');
   expect(await vif.read('hotplug-error')).toBe(
@@ -140,6 +144,7 @@ test('a vif with vlan on a bridge that does not filter stays off the network, wi
   await vif.write({ vlan: '10' });
   await vif.status('error');
   expect((await domnet.link('vif5.0'))?.flags).not.toContain('UP');
+  await beside.untouched();
 });
 
 test('what follows the uplink or a new configuration is an update, not a repair', async () => {

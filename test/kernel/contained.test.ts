@@ -124,7 +124,7 @@ test('a run that fails for its own reasons keeps its status, and what it left is
   expect(run.output).toMatch(/^ {2}file \/tmp\/toy$/m);
 });
 
-test('a file elsewhere cannot be made, and nobody leads there', async () => {
+test('a file elsewhere cannot be made', async () => {
   const places = ['/etc', '/var/lib', '/root', root, `${root}dist`, `${root}test`];
   const run = toy(
     `for place in ${places.join(' ')}; do touch $place/toy && exit 1; done; echo "$TMPDIR:"; touch .cache/toy && rm .cache/toy`,

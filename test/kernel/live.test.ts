@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { exec, until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 
 let domnet: Domnet;
 
@@ -55,27 +56,32 @@ test('a key that changes nothing on the host loses no packet', async () => {
 test('another bridge is moved to in one message, the link staying up', async () => {
   const daemon = await domnet.vifd();
   const vif = await guest();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
   await vif.write({ bridge: 'xenbr1' });
   await until('the move', async () => (await domnet.link('vif5.0'))?.master === 'xenbr1');
   await vif.guestExec('ping', ['-c', '1', '-W', '5', '10.7.1.1']);
   const line = await daemon.logged('vif updated', 'vif5.0');
   expect(line).toMatchObject({ bridge: 'xenbr1', actions: ['ip link set dev vif5.0 master xenbr1'] });
   expect(await vif.read('hotplug-status')).toBe('connected');
+  await beside.untouched();
 });
 
 test('what somebody else changed is a repair, what dom0 changed an update', async () => {
   const daemon = await domnet.vifd();
   const vif = await guest();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
   await domnet.ip('link set vif5.0 nomaster');
   await daemon.logged('vif repaired', 'vif5.0');
   await vif.write({ mtu: '1300' });
   await daemon.logged('vif updated', 'vif5.0');
   expect(daemon.log.filter(({ msg }) => msg === 'vif repaired')).toHaveLength(1);
+  await beside.untouched();
 });
 
 test('a bridge that is not there yet takes the vif off the old one, and it heals', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
   const vif = await guest();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
   await vif.write({ bridge: 'xenbr2' });
   await vif.status('error');
   expect((await domnet.link('vif5.0'))?.master).toBeUndefined();
@@ -83,4 +89,5 @@ test('a bridge that is not there yet takes the vif off the old one, and it heals
   await vif.connected();
   expect((await domnet.link('vif5.0'))?.master).toBe('xenbr2');
   expect(await exec('ip', ['-n', domnet.namespace, 'link', 'show', 'vif5.0'])).toMatch(/master xenbr2/);
+  await beside.untouched();
 });

@@ -1,11 +1,11 @@
-import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { series } from '../support/prometheus-text.js';
+import { ask } from '../support/status.js';
 
 let domnet: Domnet;
 
@@ -26,24 +26,7 @@ const overTcp = (address = tcp, path = '/metrics'): Promise<string> =>
     `import urllib.request as r; print(r.urlopen('http://${address}${path}', timeout=5).read().decode(), end='')`,
   ]);
 
-async function overSocket(path = '/metrics', method = 'GET'): Promise<{ status: number; text: string }> {
-  const asking = request({ socketPath: socket(), path, method, agent: false }).end();
-  const [answer] = await once(asking, 'response');
-  let text = '';
-  for await (const chunk of answer.setEncoding('utf8')) text += chunk;
-  return { status: answer.statusCode, text };
-}
-
-/** Values by their series: the name and its labels as Prometheus' text format has them. */
-function series(text: string): Map<string, number> {
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.map((line): [string, number] => {
-      const at = line.lastIndexOf(' ');
-      return [line.slice(0, at), Number(line.slice(at + 1))];
-    }),
-  );
-}
+const overSocket = (path = '/metrics', method = 'GET') => ask(socket(), path, method);
 
 const values = async () => series((await overSocket()).text);
 

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 import { openTables } from '../support/open-tables.js';
 import { Outside } from '../support/outside.js';
 
@@ -185,11 +186,13 @@ test.each([
 });
 
 test('a change of ip takes effect without unplugging', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'nat');
   const vif = await plug(5, { ip: '10.7.0.9/24' });
   await vif.connected();
   await vif.write({ ip: '10.8.0.9/24' });
-  await until('the new address', async () => (await masqueraded()).join() === '10.8.0.9 . "eth0"');
+  const after = ['10.0.201.1', '10.0.202.1', '10.8.0.9'].map((address) => `${address} . "eth0"`);
+  await until('the new address', async () => (await masqueraded()).join() === after.join());
   await configure(vif, '10.8.0.9/24', '10.8.0.136');
   await answers(vif, '198.51.100.80');
   await until(
@@ -198,6 +201,7 @@ test('a change of ip takes effect without unplugging', async () => {
       (await domnet.link('vif5.0'))?.addr_info.filter(({ family }) => family === 'inet').length === 1,
   );
   expect(await domnet.ip('route show proto 120')).not.toContain('10.7.0.9');
+  await beside.untouched();
 });
 
 test('what is deleted by hand comes back, and a restart touches nothing', async () => {

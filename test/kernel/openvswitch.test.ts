@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Domnet, type Vif, type VifSpec } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 import { FrameListener, OpenVswitch, sendFrame } from '../support/openvswitch.js';
 
 const script = '/etc/xen/scripts/vif-openvswitch';
@@ -87,10 +88,12 @@ describe('a port', () => {
   });
 
   test('goes with the vif', async () => {
-    await vifd();
+    const daemon = await vifd();
+    const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const vif = await connected(5);
     await vif.unplug();
-    expect(await ovs.vsctl('list-ports ovsbr0')).toBe('');
+    expect(await ovs.vsctl('list-ports ovsbr0')).toBe('vif201.0\nvif202.0');
+    await beside.untouched();
   });
 
   test('follows a netdev that netback made anew', async () => {
@@ -183,7 +186,8 @@ describe('live changes', () => {
   });
 
   test('a tag changes in place', async () => {
-    await vifd();
+    const daemon = await vifd();
+    const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const [one, two] = await Promise.all([connected(5, 'ovsbr0.10'), connected(6, 'ovsbr0.20')]);
     const [row, number] = [await ovs.get('port', 'vif5.0', '_uuid'), await ofport('vif5.0')];
     await one.write({ bridge: 'ovsbr0.20:30' });
@@ -195,28 +199,33 @@ describe('live changes', () => {
     expect([await ovs.get('port', 'vif5.0', '_uuid'), await ofport('vif5.0')]).toEqual([row, number]);
     const listener = await listenIn(two);
     await listener.receives('- moved', () => sendFrame(one, '-', 'moved'));
+    await beside.untouched();
   });
 
   test('a vif moves between bridges', async () => {
     await ovs.addBridge('ovsbr1');
-    await vifd();
+    const daemon = await vifd();
+    const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const [one, two] = await Promise.all([connected(5), connected(6, 'ovsbr1')]);
     await one.write({ bridge: 'ovsbr1' });
     await until('the move', async () => (await ovs.bridgeOf('vif5.0')) === 'ovsbr1');
     const listener = await listenIn(two);
     await listener.receives('- moved', () => sendFrame(one, '-', 'moved'));
     await one.connected();
+    await beside.untouched();
   });
 });
 
 describe('what others did', () => {
   test('a port of ours that is deleted or changed is put right', async () => {
-    await vifd();
+    const daemon = await vifd();
+    const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const vif = await connected(5, 'ovsbr0.10');
     await ovs.vsctl('del-port vif5.0');
     await until('the port', async () => (await ovs.bridgeOf('vif5.0')) === 'ovsbr0');
     await ovs.vsctl('set port vif5.0 tag=99');
     await portIs(vif, 'tag', '10');
+    await beside.untouched();
   });
 
   test('a port of another owner is refused, and taken once it is gone', async () => {
@@ -253,13 +262,15 @@ describe('what others did', () => {
   });
 
   test('a port that ovs-vswitchd cannot take is an error in its words', async () => {
-    await vifd();
+    const daemon = await vifd();
+    const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const vif = await connected(5);
     await ovs.vsctl('set interface vif5.0 type=nonsense');
     expect(await errorOf(vif, 'attach')).toContain('bridge ovsbr0: could not open network device vif5.0 (');
     await ovs.vsctl('set interface vif5.0 type=""');
     await vif.connected();
     expect(await vif.read('hotplug-error')).toBeUndefined();
+    await beside.untouched();
   });
 });
 

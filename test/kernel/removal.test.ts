@@ -1,18 +1,28 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 import { attachedTo, linkOf } from '../support/net.js';
 
 let domnet: Domnet;
 let daemon: Vifd;
+/** They live through all of it, and the daemons that come after the first. */
+let beside: Neighbours;
+const later: Vifd[] = [];
 
 beforeAll(async () => {
   domnet = await Domnet.start();
   await domnet.addBridge('xenbr0');
   await domnet.addBridge('xenbr1');
   daemon = await domnet.vifd();
+  beside = await Neighbours.of(daemon, domnet, 'bridge');
 });
 afterAll(() => domnet.stop());
+
+async function another(): Promise<void> {
+  daemon = await domnet.vifd();
+  later.push(daemon);
+}
 
 const deleted = (vif: Vif) => until(`the deletion of ${vif.backend}`, async () => !(await vif.exists()));
 
@@ -76,7 +86,7 @@ test('also when dom0 asked while the daemon was not there', async () => {
   await daemon.kill();
   await vif.write({ online: '0', state: '6' });
   await vif.removeNetdev();
-  daemon = await domnet.vifd();
+  await another();
   await deleted(vif);
 });
 
@@ -90,18 +100,11 @@ test('after a directory that dom0 deleted itself the host is cleaned', async () 
   expect(await vif.exists()).toBe(false);
 });
 
-test.each(['backend/vif/12', 'backend/vif', 'backend'])('also when it went with %s', async (path) => {
-  const vif = await plugged(12);
-  await domnet.xenstore.rm(path);
-  await attachedTo(vif, undefined);
-  await vif.removeNetdev();
-});
-
 test('also when dom0 deleted it while the daemon was not there', async () => {
   const vif = await plugged(13);
   await daemon.kill();
   await domnet.xenstore.rm(vif.backend);
-  daemon = await domnet.vifd();
+  await another();
   await attachedTo(vif, undefined);
 });
 
@@ -138,3 +141,16 @@ test('one that takes the place of another in the same transaction is not deleted
     await vif.connected();
   }
 });
+
+test('two guests beside all that came and went have lost nothing', () => beside.untouched(...later));
+
+// From here on they go with the others.
+test.each(['backend/vif/12', 'backend/vif', 'backend'])(
+  'after a directory that went with %s the host is cleaned',
+  async (path) => {
+    const vif = await plugged(12);
+    await domnet.xenstore.rm(path);
+    await attachedTo(vif, undefined);
+    await vif.removeNetdev();
+  },
+);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 import { Outside } from '../support/outside.js';
 
 let domnet: Domnet;
@@ -44,11 +45,13 @@ const answers = (ping: () => Promise<string>): Promise<unknown> =>
 
 const ping = (vif: Vif, to: string): Promise<string> => vif.guestExec('ping', ['-c', '1', '-W', '1', to]);
 
+/** Our routes, but for those to the neighbours. */
 const routes = async (family: 4 | 6 = 4): Promise<string[]> =>
   (await domnet.ip(`-${family} route show proto 120`))
     .trim()
     .split('\n')
-    .map((line) => line.trim());
+    .map((line) => line.trim())
+    .filter((line) => !/ dev vif20[12]\.0 /.test(line));
 
 test('a guest is reached at its address, from both sides, by IPv4 and IPv6', async () => {
   await domnet.vifd();
@@ -199,7 +202,8 @@ test('what is deleted by hand without the kernel saying so comes back within a m
 }, 90_000);
 
 test('what should be deleted and has been already is no error', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
   const vif = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
   await vif.connected();
   await domnet.ip('neighbour delete 192.0.2.5 dev vif5.0');
@@ -212,6 +216,7 @@ test('what should be deleted and has been already is no error', async () => {
   await vif.write({ online: '0', state: '6' });
   await until('the deletion of the backend', async () => !(await vif.exists()));
   expect(await vif.read('hotplug-error')).toBeUndefined();
+  await beside.untouched();
 });
 
 test('a restart touches nothing', async () => {
@@ -236,6 +241,7 @@ test('removal leaves nothing', async () => {
 
 test('a netdev that is on its way out is no error: its sysctls go before the kernel says that it does', async () => {
   const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
   for (let domid = 1; domid <= 20; domid++) {
     const vif = await plug(domid, { ip: `192.0.2.${domid + 10}` });
     await vif.connected();
@@ -243,6 +249,7 @@ test('a netdev that is on its way out is no error: its sysctls go before the ker
     await vif.unplug();
   }
   expect(daemon.log.filter(({ level }) => level !== 'info')).toEqual([]);
+  await beside.untouched();
 });
 
 test('what a vif left that went while nobody looked is removed at the start', async () => {
@@ -256,8 +263,14 @@ test('what a vif left that went while nobody looked is removed at the start', as
   expect(await domnet.ip('neighbour show proxy')).toBe('');
 });
 
+/** The connections that the guest began, or that were begun to it. */
+const tracked = async (): Promise<string> =>
+  (await domnet.exec('conntrack', ['-L', '-s', '192.0.2.5'])) +
+  (await domnet.exec('conntrack', ['-L', '-d', '192.0.2.5']));
+
 test('an address moves to the newest vif, without a trace of the old one, and back when that goes', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
   const old = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
   await old.connected();
   await configure(old, '192.0.2.5');
@@ -267,11 +280,11 @@ test('an address moves to the newest vif, without a trace of the old one, and ba
     'add table t; add chain t c { type filter hook forward priority 0; }; add rule t c ct state new',
   ]);
   await answers(() => ping(old, '192.0.2.254'));
-  expect(await domnet.exec('conntrack', ['-L'])).toContain('src=192.0.2.5');
+  expect(await tracked()).toContain('src=192.0.2.5');
 
   const next = await plug(6, { ip: '192.0.2.5' });
   await next.connected();
-  expect(await domnet.exec('conntrack', ['-L'])).toBe('');
+  expect(await tracked()).toBe('');
   expect(await routes()).toEqual([
     '192.0.2.5 dev vif6.0 scope link src 192.0.2.1 metric 2',
     '192.0.2.6 dev vif5.0 scope link src 192.0.2.1 metric 2',
@@ -288,6 +301,7 @@ test('an address moves to the newest vif, without a trace of the old one, and ba
   await until('the way back', async () =>
     (await routes()).includes('192.0.2.5 dev vif5.0 scope link src 192.0.2.1 metric 2'),
   );
+  await beside.untouched();
 });
 
 test('a vif with a name of its own is routed as well', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../support/domnet.js';
 import { until } from '../support/exec.js';
+import { Neighbours } from '../support/neighbours.js';
 import { processesWith, wordsOf } from '../support/processes.js';
 import { TrustedDir } from '../support/trusted-dir.js';
 
@@ -174,6 +175,7 @@ test('one that hangs holds up no other vif, and goes with its vif, children and 
   );
   const vif = await plug(script);
   const daemon = await domnet.vifd({ config });
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
   const other = await domnet.plug({ domid: 6 });
   await other.connected();
   const pid = await until(
@@ -184,6 +186,7 @@ test('one that hangs holds up no other vif, and goes with its vif, children and 
   await until('the child to end', () => !existsSync(`/proc/${pid}`) || isZombie(pid));
   expect(runs()).toEqual(['online type_if=vif', 'offline type_if=vif']);
   await daemon.logged('vif removed', 'vif5.0');
+  await beside.untouched();
 });
 
 test('one that was cut short by the end of the daemon begins anew', async () => {

@@ -31,8 +31,19 @@ const each = (
   list: readonly (readonly [what: string, stock: string | null, vifd: string | null, reason: string])[],
 ): Difference[] => list.map(([what, stock, vifd, reason]) => ({ inputs, what, stock, vifd, reason }));
 
+const filterOf = (sets: string): readonly [string, null, string, string] => [
+  'nft table netdev vifd',
+  null,
+  `${sets}, chain vif5.0_<ifindex>`,
+  reasons.antispoof,
+];
+const filter4 = filterOf('set macs, set speaks4, set hosts4');
+const filter46 = filterOf(
+  'set macs, set speaks4, set speaks6, set hosts4, set hosts6, set nd_hosts, set nd_macs',
+);
+
 const bridge: Difference[] = [
-  ...each(['ip'], [['nft table netdev vifd', null, 'chain vif5.0_<ifindex>', reasons.antispoof]]),
+  ...each(['ip'], [filter46]),
   ...each(
     ['vifname'],
     [
@@ -184,7 +195,8 @@ const openvswitch: Difference[] = [
   ),
 ];
 
-const routerTable = 'set reverse, set protected, chain prerouting, chain input';
+const routerTable = (sets: string): string =>
+  `${sets}, chain from_anywhere, chain to_this_machine, chain leaving`;
 const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, and it reaches nothing of the domain but what it needs`;
 const routed = (device = 'eth0') =>
   [
@@ -194,10 +206,6 @@ const routed = (device = 'eth0') =>
     ['sysctl net/ipv4/neigh/VIF/proxy_delay', '80', '0', reasons.proxyDelay],
     ['sysctl net/ipv6/conf/VIF/accept_ra', '1', '0', reasons.ra],
   ] as const;
-const held = [
-  ['nft table netdev vifd', null, 'chain vif5.0_<ifindex>', reasons.antispoof],
-  ['nft table inet vifd', null, routerTable, heldAtRouter],
-] as const;
 const routed6 = [
   [
     'address VIF fe80::1/64',
@@ -223,7 +231,13 @@ const route: Difference[] = [
     ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'gateway device is not eth0'],
     [['xenstore frontend mtu', null, '1500', reasons.mtu]],
   ),
-  ...each(['plain', 'gatewaydev', 'IPv6', 'network', 'vifname', 'mtu', 'gateway device is not eth0'], held),
+  ...each(['plain', 'gatewaydev', 'vifname', 'mtu', 'gateway device is not eth0'], [filter4]),
+  ...each(['IPv6'], [filter46]),
+  ...each(['network'], [filterOf('set macs, set speaks4, set networks4')]),
+  ...each(
+    ['plain', 'gatewaydev', 'IPv6', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
+    [['nft table inet vifd', null, routerTable('set routed, set confined'), heldAtRouter]],
+  ),
   ...each(
     ['plain', 'gatewaydev', 'IPv6', 'vifname', 'mtu'],
     [
@@ -339,12 +353,17 @@ const natRoute = (guest: string, router: string): readonly [string, string, stri
   reasons.route,
 ];
 const masqueraded = 'the script leaves masquerading, and forwarding, to the administrator';
-const natTable = (families: string): string => `${families}, chain postrouting`;
+const natTable = (sets: string, more = ''): readonly [string, null, string, string] => [
+  'nft table inet vifd',
+  null,
+  routerTable(`set routed, set confined, ${sets}`),
+  `${heldAtRouter}; ${masqueraded}${more}`,
+];
 const nat: Difference[] = [
-  ...each(natAll, [...routed(), ...held]),
+  ...each(natAll, routed()),
   ...each(
     natAll.filter((name) => name !== 'IPv6'),
-    [['nft table inet vifd-nat', null, natTable('set guests4'), masqueraded]],
+    [filter4, natTable('set masqueraded4')],
   ),
   ...each(
     natAll.filter((name) => name !== 'mtu'),
@@ -404,12 +423,8 @@ const nat: Difference[] = [
     [
       ...routed6,
       ['neighbour fd00::5 dev VIF', null, '00:16:3e:00:05:00', reasons.neighbour],
-      [
-        'nft table inet vifd-nat',
-        null,
-        natTable('set guests4, set guests6'),
-        `${masqueraded}; here for IPv6, too`,
-      ],
+      filter46,
+      natTable('set masqueraded4, set masqueraded6', '; here for IPv6, too'),
       ['route 10.0.9.5 dev VIF', null, protocolOf('120', '10.0.9.132'), reasons.status],
       ['route fd00::5 dev VIF', null, 'table main protocol 120 scope global metric 2', reasons.v6],
       ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, where it gets there'],

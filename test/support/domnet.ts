@@ -34,6 +34,7 @@ export class Domnet {
   readonly dir: string;
   readonly #namespaces = new Set<string>();
   readonly #daemons = new Set<Vifd>();
+  readonly #ends: (() => Promise<unknown>)[] = [];
 
   private constructor(namespace: string, xenstored: Xenstored, xenstore: Xenstore) {
     this.namespace = namespace;
@@ -60,6 +61,7 @@ export class Domnet {
 
   /** Ends everything that was started and removes everything that was made. */
   async stop(): Promise<void> {
+    for (const end of this.#ends) await end();
     for (const daemon of this.#daemons) await daemon.kill();
     await this.xenstore.close();
     await this.xenstored.stop();
@@ -67,6 +69,11 @@ export class Domnet {
       if (existsSync(`/run/netns/${namespace}`)) await exec('ip', ['netns', 'delete', namespace]);
     }
     rmSync(this.dir, { recursive: true });
+  }
+
+  /** Has something that runs beside the test ended with the driver domain, where the test does not come to do it. */
+  atEnd(end: () => Promise<unknown>): void {
+    this.#ends.push(end);
   }
 
   /** A xenstored that was killed comes back at the same socket, with an empty store, as it does on a host. */

@@ -144,7 +144,10 @@ async function sysctls(domnet: Domnet): Promise<Things> {
   );
 }
 
-/** Each table with its chains, and those of its sets that have elements. The netdev's number is a part of some names. */
+/**
+ * Each table with its chains at hooks, and those of its sets that have elements but for what was counted. The netdev's
+ * number is a part of some names.
+ */
 async function nftables(domnet: Domnet): Promise<Things> {
   const { nftables: objects } = JSON.parse(await domnet.exec('nft', ['-j', 'list', 'ruleset'])) as {
     nftables: Record<string, Row>[];
@@ -153,8 +156,9 @@ async function nftables(domnet: Domnet): Promise<Things> {
     if (table === undefined) return [];
     const content = objects.flatMap(({ table: _, ...object }) => {
       const [[kind, row] = ['', {}]] = Object.entries(object);
-      const isEmpty = kind !== 'chain' && (row.elem as Json[] | undefined) === undefined;
-      if (row.family !== table.family || row.table !== table.name || kind === 'rule' || isEmpty) return [];
+      const counts =
+        kind === 'chain' ? row.hook !== undefined : row.elem !== undefined && row.name !== 'drops';
+      if (row.family !== table.family || row.table !== table.name || kind === 'rule' || !counts) return [];
       return [`${kind} ${String(row.name).replace(/_\d+$/, '_<ifindex>')}`];
     });
     return [thing(`nft table ${table.family} ${table.name}`, content.join(', '))];

@@ -25,6 +25,7 @@ export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
   const address = (vif: Vif) => `10.${vif.devid}.${vif.domid >> 8}.${vif.domid & 255}`;
   for (const vif of [from, to]) await vif.guestIp(`address replace ${address(vif)}/8 dev eth${vif.devid}`);
   const ping = new Ping(await from.domnet.guestNamespace(from.domid), address(to));
+  from.domnet.atEnd(() => ping.stop());
   circumstances.set(ping, () => pathBetween(from, to));
   await answers(ping, 5);
   return ping;
@@ -57,19 +58,21 @@ export async function answers(ping: Ping, count: number): Promise<void> {
   );
 }
 
-/** `ip monitor link address` in the driver domain: what changes there, whoever does it. */
+/** `ip monitor` in the driver domain: what changes there, whatever does it. */
 export class Monitor {
   readonly #domnet: Domnet;
   readonly #monitor: Background;
   #marks = 0;
 
-  private constructor(domnet: Domnet) {
+  private constructor(domnet: Domnet, objects: readonly string[]) {
     this.#domnet = domnet;
-    this.#monitor = new Background('ip', ['-n', domnet.namespace, 'monitor', 'link', 'address']);
+    this.#monitor = new Background('ip', ['-n', domnet.namespace, '-o', 'monitor', ...objects]);
   }
 
-  static async start(domnet: Domnet): Promise<Monitor> {
-    const monitor = new Monitor(domnet);
+  /** @param objects what `ip monitor` is to tell of; links are among it */
+  static async start(domnet: Domnet, objects: readonly string[] = ['link', 'address']): Promise<Monitor> {
+    const monitor = new Monitor(domnet, objects);
+    domnet.atEnd(() => monitor.#monitor.stop());
     // Until it listens, a mark may go unseen.
     await until('ip monitor to listen', () => monitor.#mark());
     return monitor;
@@ -79,10 +82,12 @@ export class Monitor {
   async changesOf(...vifs: Vif[]): Promise<string[]> {
     await until('ip monitor to catch up', () => this.#mark());
     await this.#monitor.stop();
-    // The kernel gives link-local addresses by itself, and tells again when it has found them to be free.
-    return this.#monitor.lines.filter(
-      (line) => vifs.some((vif) => line.includes(vif.name)) && !line.includes('scope link'),
-    );
+    // The kernel gives link-local addresses by itself, and tells again when it has found them to be free. It makes the
+    // routes that come with an address.
+    const isKernels = (line: string) => / inet6 fe80:|\bproto kernel\b/.test(line);
+    // After an @ is the other end of a veth pair: its number, by what has that number in this namespace.
+    const names = vifs.map(({ name }) => new RegExp(`(?<![@\\w])${name.replace('.', '\\.')}\\b`));
+    return this.#monitor.lines.filter((line) => names.some((name) => name.test(line)) && !isKernels(line));
   }
 
   async #mark(): Promise<boolean> {

@@ -61,6 +61,11 @@ export class OpenVswitch {
     await this.#end(this.#switch);
   }
 
+  /** Ends it without its having a say, and resolves when it is gone. */
+  async killSwitch(): Promise<void> {
+    await this.#end(this.#switch, 'SIGKILL');
+  }
+
   /** SIGSTOP makes a server that hangs. */
   signalServer(signal: NodeJS.Signals): void {
     this.#server?.kill(signal);
@@ -105,10 +110,10 @@ export class OpenVswitch {
     );
   }
 
-  async #end(child: ChildProcess | undefined): Promise<void> {
+  async #end(child: ChildProcess | undefined, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exit = once(child, 'exit');
-    child.kill('SIGTERM');
+    child.kill(signal);
     child.kill('SIGCONT');
     await exit;
   }

@@ -8,7 +8,7 @@ import type { Link } from '../../src/vif/observed.js';
 import type { Action } from '../../src/vif/plan.js';
 import { printAction } from '../../src/vif/print.js';
 import type { ScriptRun } from '../../src/vif/script.js';
-import { snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
+import { isConnected, snapshot, type VifSnapshot } from '../../src/vif/snapshot.js';
 import { type Outcome, status } from '../../src/vif/status.js';
 import type { PlainIp } from '../fake/ip-machine.js';
 import { type Machine, plainLinks } from '../fake/machine.js';
@@ -82,7 +82,12 @@ export interface Result {
 
 /** Goes step by step as the reconciler does, until nothing is left to change, and tells what it would report. */
 export function run({ id, snapshot, config }: Case, machine: Machine): Result {
-  const known = (): Known => ({ id, snapshot, isNew: actions.length === 0 });
+  const known = (): Known => ({
+    id,
+    snapshot,
+    isNew: actions.length === 0,
+    isAttached: isConnected(snapshot),
+  });
   const actions: Action[] = [];
   let step = next(known(), config, machine.observe());
   while (step.kind === 'change' || step.kind === 'start-script') {

@@ -68,7 +68,7 @@ export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undef
   return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
 }
 
-/** The process whose transaction ends with this message; undefined when it does not end one. */
+/** The thread whose transaction ends with this message, as the kernel numbers it; undefined when it does not end one. */
 export function decodeGeneration({ type, data }: NetlinkMessage): number | undefined {
   if (type !== nft.newGeneration) return undefined;
   return number(collect(data.subarray(header)).get(generationPid));

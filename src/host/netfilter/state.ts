@@ -78,6 +78,8 @@ export class NftState implements NftView {
   readonly #elements = new Map<string, OwnedElement>();
   /** The same by their owner. */
   readonly #owned = new Map<string, Map<string, Element>>();
+  /** The same by the netdev's name, where that is the first part of the key. */
+  readonly #ofDevice = new Map<string, Map<string, OwnedElement>>();
   /** By the vif. */
   readonly #chains = new Map<string, Map<string, Chain>>();
 
@@ -123,8 +125,10 @@ export class NftState implements NftView {
     return [...(this.#owned.get(vif)?.values() ?? [])];
   }
 
-  strangers(device: string): Element[] {
-    return this.elements('').filter(({ set, key }) => sets[set].key[0] === 'ifname' && key[0] === device);
+  strangers(device: string, vif: string): Element[] {
+    return [...(this.#ofDevice.get(device)?.values() ?? [])]
+      .filter(({ owner }) => owner !== vif)
+      .map(({ element }) => element);
   }
 
   owner(element: Element): string | undefined {
@@ -177,9 +181,10 @@ export class NftState implements NftView {
   foreign(): string[] {
     return [
       ...tables.flatMap((table) => this.#foreignIn(table)),
-      ...this.elements('').map(
-        ({ set, key }) => `element ${tableOf({ set, key })} ${set} ${key.join(' . ')}`,
-      ),
+      // About a vif's netdev it is not left.
+      ...this.elements('')
+        .filter(({ key }) => !this.#isHeld(key[0] ?? ''))
+        .map((element) => `element ${tableOf(element)} ${element.set} ${element.key.join(' . ')}`),
     ];
   }
 
@@ -347,11 +352,20 @@ export class NftState implements NftView {
         counts.set(owner, (counts.get(owner) ?? 0) + 1);
         const of = this.#owned.get(owner) ?? new Map<string, Element>();
         this.#owned.set(owner, of.set(id, element));
+        if (sets[set].key[0] === 'ifname') {
+          const device = key[0] ?? '';
+          const there = this.#ofDevice.get(device) ?? new Map<string, OwnedElement>();
+          this.#ofDevice.set(device, there.set(id, { element, owner }));
+        }
         this.#noteMasquerade(element, owner);
       }
     }
     // One that belongs to no vif is about the netdev in its key.
     return [...owners].map((owner) => owner || everyVif);
+  }
+
+  #isHeld(device: string): boolean {
+    return [...(this.#ofDevice.get(device)?.values() ?? [])].some(({ owner }) => owner !== '');
   }
 
   #noteMasquerade(element: Element, owner: string): void {
@@ -370,6 +384,10 @@ export class NftState implements NftView {
     const left = (counts?.get(found.owner) ?? 0) - 1;
     if (left > 0) counts?.set(found.owner, left);
     else counts?.delete(found.owner);
+    const [device = ''] = found.element.key;
+    const there = this.#ofDevice.get(device);
+    there?.delete(id);
+    if (there?.size === 0) this.#ofDevice.delete(device);
     const was = masqueraded(found.element);
     if (was === undefined || this.masquerades.get(was.address)?.uplink !== was.uplink) return;
     this.masquerades.delete(was.address);

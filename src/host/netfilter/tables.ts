@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Nftables, NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
 import { rulesFile } from '../../nft/file.js';
@@ -334,13 +335,13 @@ export class NftTables {
     for (const vif of this.#current.apply(decoded)) this.#touched.add(vif);
   }
 
-  /** A transaction is announced change by change, and its end by a message that names the process that made it. */
+  /** A transaction is announced change by change, and its end by a message that names the thread that made it. */
   #endTransaction(maker: number): void {
     const vifs = [...this.#touched];
     const ours = this.#ours;
     this.#touched.clear();
     this.#ours = false;
-    if (maker === process.pid) return;
+    if (existsSync(`/proc/self/task/${maker}`)) return;
     if (vifs.length > 0) this.#listener(vifs);
     if (ours) this.#warnOfForeign();
   }

@@ -216,9 +216,13 @@ test('elements have the owner in their comment, and one without is about the net
   expect(
     addElement(state, nft.newElements, 'hosts4', key('vif5.0', Buffer.from([10, 0, 0, 66])), 'mine'),
   ).toEqual([everyVif]);
-  expect(state.strangers('vif5.0').map(elementId)).toEqual(['hosts4 vif5.0 . 10.0.0.66']);
-  expect(state.strangers('vif6.0')).toEqual([]);
-  expect(state.foreign()).toEqual(['element netdev vifd hosts4 vif5.0 . 10.0.0.66']);
+  expect(state.strangers('vif5.0', 'vif5.0').map(elementId)).toEqual(['hosts4 vif5.0 . 10.0.0.66']);
+  expect(state.strangers('vif5.0', 'vif6.0').length).toBe(5);
+  expect(state.strangers('vif6.0', 'vif6.0')).toEqual([]);
+  // It is put right, so it is none of those that are left.
+  expect(state.foreign()).toEqual([]);
+  addElement(state, nft.newElements, 'hosts4', key('eth0', Buffer.from([10, 0, 0, 66])), '');
+  expect(state.foreign()).toEqual(['element netdev vifd hosts4 eth0 . 10.0.0.66']);
   addElement(state, nft.delElements, 'hosts4', key('vif5.0', Buffer.from([10, 0, 0, 5])), '');
   expect(state.owner({ set: 'hosts4', key: ['vif5.0', '10.0.0.5'] })).toBeUndefined();
   expect([...state.owners()]).toEqual(['vif5.0']);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DriverDomain } from '../../fake/driver-domain.js';
+import { configOf, DriverDomain } from '../../fake/driver-domain.js';
 
 const id = { domid: 5, devid: 0 };
 
@@ -144,7 +144,6 @@ test('a configuration read anew is followed at once, and only what it changes is
   await domain.birth({ domid: 6, devid: 0 });
   const before = domain.host.performed.length;
   const config = '[[vif]]\nbridge = "xenbr0"\ntxqueuelen = 64\n';
-  const { configOf } = await import('../../fake/driver-domain.js');
   await domain.reconciler.reconfigure(configOf(config));
   expect(domain.host.commands.slice(before).sort()).toEqual([
     'ip link set dev vif5.0 txqueuelen 64',

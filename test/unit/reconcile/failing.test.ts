@@ -51,17 +51,19 @@ test('what passes by itself is over with the next try, and the pauses begin anew
 });
 
 test('events that a failing look causes itself give no further look', async () => {
-  const domain = new DriverDomain();
-  await domain.start();
-  // The link goes up and down again in each try, each time with an event.
-  domain.host.fail(/mtu 1400/, 'Invalid argument');
+  const domain = new DriverDomain({ config: '[[vif]]\noffload = { tso = false }\n' });
   domain.host.add({ name: 'vif5.0' });
-  domain.backend.create(id, { bridge: 'xenbr0', mtu: '1400' });
+  domain.backend.create(id, { bridge: 'xenbr0' });
+  await domain.start();
+  domain.host.fail('set-offload', 'netlink error: Operation not supported');
+  // Each try takes the link down and up, with an event each time.
+  domain.host.change('vif5.0', { mac: '00:00:00:00:00:01' });
+  domain.host.machine.offloads.clear();
+  domain.host.ignore(({ kind }) => kind === 'set-link');
   await domain.settle();
-  expect(domain.events.of('vif5.0')).toEqual(['failed']);
-  const { looks } = domain;
-  await domain.pass(400);
-  expect(domain.looks).toBe(looks);
+  expect(domain.events.of('vif5.0')).toContain('failed');
+  expect(await domain.looksDuring(() => domain.pass(499))).toBe(0);
+  expect(await domain.looksDuring(() => domain.pass(1))).toBe(1);
 });
 
 test('an event of the machine that comes after a failure is followed within a second', async () => {
@@ -168,9 +170,9 @@ test('another program that undoes at once what vifd does is answered 20 times in
   };
   domain.host.change('vif5.0', { up: false });
   await domain.settle();
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(60 * 21);
-  expect(looks).toBeGreaterThanOrEqual(600);
+  const looks = await domain.looksDuring(() => domain.pass(60_000));
+  expect(looks).toBeLessThanOrEqual(6 * 21);
+  expect(looks).toBeGreaterThanOrEqual(60);
   domain.host.listener = reconciler;
   await domain.pass(1000);
   expect(domain.host.link('vif5.0')?.up).toBe(true);

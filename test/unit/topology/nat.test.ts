@@ -12,11 +12,16 @@ function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
     ['mac', '00:16:3e:00:00:05'],
     ['ip', ip],
   ]);
-  const attachment = nat.attach(snapshot({ domid, devid }, keys), parseConfig(config, 'vifd.toml'), {
-    links: linkView([]),
-    // A kernel with IPv6, in which nothing is set.
-    ip: { ...noIp, sysctl: () => '0' },
-  });
+  const attachment = nat.attach(
+    snapshot({ domid, devid }, keys),
+    parseConfig(config, 'vifd.toml'),
+    {
+      links: linkView([]),
+      // A kernel with IPv6, in which nothing is set.
+      ip: { ...noIp, sysctl: () => '0' },
+    },
+    false,
+  );
   if ('problem' in attachment) return attachment.problem.message;
   const { link, ip: more } = attachment.desired;
   return {

@@ -171,7 +171,13 @@ it('puts right what others have done to its own: a rule of its chain, the rules 
   expect(holds(spec(), elsewhere)).toEqual([]);
 });
 
-it('takes an element over that has the name of another vif, and leaves that one the rest', () => {
+it('leaves a netdev no rights of a vif that had the name before', () => {
+  const nft = installed(spec());
+  nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, 'vif6.0');
+  expect(holds(spec(), nft)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
+});
+
+it('takes an element over that has the name of another vif', () => {
   const nft = installed(spec());
   nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.6'] }, 'vif6.0');
   expect(holds(spec('10.0.0.5 10.0.0.6'), nft)).toEqual([

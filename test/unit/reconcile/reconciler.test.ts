@@ -1,0 +1,225 @@
+import { expect, test } from 'vitest';
+import { DriverDomain } from '../../fake/driver-domain.js';
+import type { PlainIp } from '../../fake/ip-machine.js';
+import type { PlainLink } from '../../fake/machine.js';
+
+const id = { domid: 5, devid: 0 };
+
+/** A domain that routes, with what a vif that went has left behind. */
+const leftOvers = (ip: PlainIp): { links: PlainLink[]; ip: PlainIp; config: string } => ({
+  links: [{ name: 'eth0', up: true, mac: '02:00:00:00:00:01', addresses: ['192.0.2.1/24'] }],
+  ip: { ...ip, routes: [{ to: '0.0.0.0/0', dev: 'eth0' }, ...(ip.routes ?? [])] },
+  config: '[antispoof]\nmode = "off"\n',
+});
+const proxied = { proxies: [{ address: '192.0.2.5', dev: 'eth0' }] };
+
+test('what bears our mark and belongs to no vif goes after the sweep', async () => {
+  const domain = new DriverDomain(leftOvers({ ...proxied, routes: [{ to: '192.0.2.9', dev: 'eth0' }] }));
+  await domain.start();
+  expect(domain.host.performed.map(({ kind }) => kind)).toEqual(['delete-route', 'delete-proxy']);
+  expect(domain.journal.filter(({ msg }) => msg === 'left-over removed')).toHaveLength(2);
+  await domain.pass(300_000);
+  expect(domain.host.performed).toHaveLength(2);
+});
+
+test('what a vif takes over in the sweep is no left-over', async () => {
+  const domain = new DriverDomain({
+    ...leftOvers(proxied),
+    links: [...leftOvers({}).links, { name: 'vif5.0' }],
+  });
+  domain.backend.create(id, { script: '/etc/xen/scripts/vif-route', ip: '192.0.2.5' });
+  await domain.start();
+  expect(domain.told(id).status).toBe('connected');
+  expect(domain.host.performed.map(({ kind }) => kind)).not.toContain('delete-proxy');
+  expect(domain.host.machine.ip.routes.proxies()).toMatchObject([{ owner: 'vif5.0' }]);
+  await domain.pass(120_000);
+  expect(domain.host.machine.ip.routes.proxies()).toHaveLength(1);
+});
+
+test('a left-over that comes later goes with a round', async () => {
+  const domain = new DriverDomain(leftOvers({}));
+  await domain.start();
+  const eth0 = domain.host.link('eth0');
+  domain.host.machine.ip.perform({
+    kind: 'set-route',
+    index: eth0?.index ?? 0,
+    name: 'eth0',
+    route: { to: { family: 4, address: '192.0.2.9', prefix: 32 }, source: undefined },
+  });
+  await domain.pass(60_000);
+  expect(domain.host.commands).toEqual([expect.stringMatching(/^ip route delete 192\.0\.2\.9/)]);
+});
+
+test('a left-over that cannot be removed keeps no other, and is tried again with the next round', async () => {
+  const domain = new DriverDomain(leftOvers({ ...proxied, routes: [{ to: '192.0.2.9', dev: 'eth0' }] }));
+  const heal = domain.host.fail('delete-route', 'Operation not permitted');
+  await domain.start();
+  expect(domain.host.performed.map(({ kind }) => kind)).toEqual(['delete-route', 'delete-proxy']);
+  expect(domain.journal.filter(({ msg }) => msg === 'left-over not removed')).toHaveLength(1);
+  heal();
+  await domain.pass(60_000);
+  expect(domain.host.machine.ip.routes.ours()).toEqual([]);
+});
+
+test('a machine that cannot be read again is read in the next round', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  domain.host.failCall('refresh', new Error('ENOBUFS'), 1);
+  await domain.pass(60_000);
+  expect(domain.host.refreshes).toBe(1);
+  await domain.pass(60_000);
+  expect(domain.host.refreshes).toBe(2);
+});
+
+test('a round looks at every vif, and reads nothing of xenstore', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  await domain.birth({ domid: 6, devid: 0 });
+  await domain.pass(40_000);
+  const { requests } = domain.backend;
+  expect(await domain.looksDuring(() => domain.pass(20_000))).toBe(2);
+  expect(domain.backend.requests).toBe(requests);
+});
+
+test('what the kernel did not announce is repaired with the next round', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  domain.host.machine.links = domain.host.machine.links.map((link) =>
+    link.name === 'vif5.0' ? { ...link, up: false } : link,
+  );
+  await domain.pass(60_000);
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'repaired']);
+});
+
+test('a daemon at rest looks at nothing but in its rounds', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  for (let domid = 1; domid <= 50; domid++) await domain.birth({ domid, devid: 0 });
+  await domain.pass(1000);
+  const rounds = domain.host.refreshes;
+  const looks = await domain.looksDuring(() => domain.pass(60_000));
+  expect(looks).toBe(50 * (domain.host.refreshes - rounds));
+  expect(domain.host.performed).toHaveLength(50);
+});
+
+test('stopping ends the look under way and starts no more', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  const up = domain.host.hold('set-link');
+  const born = domain.birth(id);
+  await up.reached;
+  let isStopped = false;
+  const stopped = domain.reconciler.stop().then(() => {
+    isStopped = true;
+  });
+  await domain.settle();
+  expect(isStopped).toBe(false);
+  up.release();
+  await stopped;
+  await born;
+  // What was begun is done to its end.
+  expect(domain.told(id).status).toBe('connected');
+  const { looks } = domain;
+  const done = domain.host.performed.length;
+  domain.host.change('vif5.0', { up: false });
+  domain.backend.set(id, { bridge: 'xenbr9' });
+  await domain.pass(600_000);
+  expect(domain.looks).toBe(looks);
+  expect(domain.host.performed).toHaveLength(done);
+  expect(domain.host.refreshes).toBe(0);
+});
+
+test('after a stop a try that fails is not made again, and nothing waits', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.pass(1000);
+  const up = domain.host.hold('set-link');
+  const born = domain.birth(id);
+  await up.reached;
+  const stopped = domain.reconciler.stop();
+  up.release(new Error('Device or resource busy'));
+  await stopped;
+  await born;
+  const { looks } = domain;
+  // The events of its keys are over by then.
+  await domain.pass(200);
+  expect(domain.clock.timers).toBe(0);
+  await domain.pass(600_000);
+  expect(domain.looks).toBe(looks);
+});
+
+test('a stop during the first sweep changes nothing more on the machine', async () => {
+  const domain = new DriverDomain(leftOvers(proxied));
+  const list = domain.backend.hold('list');
+  const swept = domain.reconciler.sweep();
+  await list.reached;
+  const stopped = domain.reconciler.stop();
+  list.release();
+  await stopped;
+  await swept;
+  await domain.settle();
+  expect(domain.host.performed).toEqual([]);
+});
+
+test('a stop during a round changes nothing more on the machine', async () => {
+  const domain = new DriverDomain(leftOvers({}));
+  await domain.start();
+  const refresh = domain.host.holdCall('refresh');
+  const passed = domain.pass(60_000);
+  await refresh.reached;
+  await passed;
+  const stopped = domain.reconciler.stop();
+  domain.host.machine.ip.perform({
+    kind: 'set-route',
+    index: domain.host.link('eth0')?.index ?? 0,
+    name: 'eth0',
+    route: { to: { family: 4, address: '192.0.2.9', prefix: 32 }, source: undefined },
+  });
+  refresh.release();
+  await stopped;
+  await domain.pass(600_000);
+  expect(domain.host.performed).toEqual([]);
+  expect(domain.host.refreshes).toBe(1);
+});
+
+test('the status is in order of the numbers, with what the netdev counted and what was dropped', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  for (const [domid, devid] of [
+    [10, 0],
+    [5, 1],
+    [5, 0],
+  ] as const)
+    await domain.birth({ domid, devid }, { ip: `10.0.${domid}.${devid}` });
+  domain.host.dropped.set('vif5.1', { 'source address': 3 });
+  const status = await domain.reconciler.status();
+  expect(status.map(({ vif }) => vif)).toEqual(['vif5.0', 'vif5.1', 'vif10.0']);
+  expect(status[1]).toMatchObject({
+    state: 'attached',
+    topology: 'bridge',
+    bridge: 'xenbr0',
+    netdev: 'vif5.1',
+    ip: ['10.0.5.1'],
+    drops: { 'source address': 3 },
+    traffic: { rxBytes: 1 },
+  });
+  expect(status[0]?.drops).toEqual({});
+  expect(domain.reconciler.phases()).toEqual(['attached', 'attached', 'attached']);
+  expect((await domain.reconciler.drops()).get('vif5.1')).toEqual({ 'source address': 3 });
+  domain.host.remove('vif5.0');
+  await domain.settle();
+  expect(await domain.status({ domid: 5, devid: 0 })).toMatchObject({
+    netdev: null,
+    traffic: null,
+    ifindex: null,
+  });
+});
+
+test('the addresses that a topology chose are in the status of a vif that has no ip key', async () => {
+  const domain = new DriverDomain(leftOvers({}));
+  await domain.start();
+  await domain.birth(id, { script: '/etc/xen/scripts/vif-nat', bridge: '' });
+  expect((await domain.status(id))?.ip).toEqual(['10.0.5.1']);
+});

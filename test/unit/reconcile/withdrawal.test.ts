@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest';
+import { DriverDomain } from '../../fake/driver-domain.js';
+import type { PlainIp } from '../../fake/ip-machine.js';
+import type { PlainLink } from '../../fake/machine.js';
+
+const id = { domid: 5, devid: 0 };
+
+/** A domain with a way out. */
+const router: { links: PlainLink[]; ip: PlainIp; config: string } = {
+  links: [{ name: 'eth0', up: true, mac: '02:00:00:00:00:01', addresses: ['192.0.2.1/24'] }],
+  ip: { routes: [{ to: '0.0.0.0/0', dev: 'eth0' }] },
+  config: '[antispoof]\nmode = "off"\n',
+};
+const natKeys = { script: '/etc/xen/scripts/vif-nat', bridge: '' };
+const routeKeys = { script: '/etc/xen/scripts/vif-route', bridge: '', ip: '192.0.2.5' };
+
+test.each([
+  ['NAT', natKeys],
+  ['route', routeKeys],
+])('the link goes down before anything else is withdrawn, %s', async (_, keys) => {
+  const domain = new DriverDomain(router);
+  await domain.start();
+  await domain.birth(id, keys);
+  expect(domain.told(id).status).toBe('connected');
+  const before = domain.host.performed.length;
+  domain.backend.set(id, { ip: 'not an address' });
+  await domain.settle();
+  const done = domain.host.commands.slice(before);
+  expect(done[0]).toBe('ip link set dev vif5.0 down');
+  expect(done.length).toBeGreaterThan(1);
+  expect(domain.told(id).status).toBe('error');
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);
+});
+
+test('every further action of a withdrawal is performed although one fails, and the failure is told', async () => {
+  const domain = new DriverDomain(router);
+  await domain.start();
+  await domain.birth(id, natKeys);
+  expect(domain.host.machine.ip.masquerades.size).toBe(1);
+  const heal = domain.host.fail('set-link', 'Device or resource busy');
+  domain.backend.set(id, { ip: 'not an address' });
+  await domain.settle();
+  // What could be taken off is off; what could not is tried a few times and then left to the back-off.
+  expect(domain.host.machine.ip.masquerades.size).toBe(0);
+  expect(domain.told(id)).toMatchObject({
+    status: 'error',
+    error: 'run ip link set dev vif5.0 down: Device or resource busy',
+  });
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'failed']);
+  heal();
+  await domain.pass(500);
+  expect(domain.host.link('vif5.0')).toMatchObject({ up: false, addresses: [] });
+  // Now it is off, and the reason is the one that it was to be taken off for.
+  expect(domain.told(id).error).toMatch(/is not a list of addresses/);
+});
+
+test('of several failures of a withdrawal the first is told', async () => {
+  const domain = new DriverDomain(router);
+  await domain.start();
+  await domain.birth(id, natKeys);
+  domain.host.fail('nft', 'second', 4);
+  domain.host.fail('set-link', 'first', 4);
+  domain.backend.set(id, { ip: 'not an address' });
+  await domain.settle();
+  expect(domain.told(id).error).toMatch(/: first$/);
+});
+
+test('a withdrawal that is taken and does nothing is looked at by back-off only', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  domain.host.ignore('set-link');
+  domain.backend.set(id, { bridge: 'xenbr9' });
+  await domain.settle();
+  expect(domain.told(id).error).toMatch(/still to do afterwards: ip link set dev vif5.0 nomaster down/);
+  const rounds = domain.host.refreshes;
+  const looks = await domain.looksDuring(() => domain.pass(600_000));
+  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+});
+
+test('a vif whose filter cannot be installed is taken off the network', async () => {
+  const domain = new DriverDomain({
+    links: [
+      { name: 'xenbr0', kind: 'bridge', up: true },
+      { name: 'vif5.0', master: 'xenbr0', up: true },
+    ],
+  });
+  const heal = domain.host.fail('nft', 'Operation not supported');
+  domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.host.link('vif5.0')).toMatchObject({ up: false, master: undefined });
+  expect(domain.told(id)).toMatchObject({
+    status: 'error',
+    error: expect.stringMatching(/Operation not supported$/),
+  });
+  heal();
+  await domain.pass(2000);
+  expect(domain.host.link('vif5.0')?.up).toBe(true);
+  expect(domain.told(id).status).toBe('connected');
+});
+
+test('a filter that is taken and not there afterwards isolates the vif as well', async () => {
+  const domain = new DriverDomain({
+    links: [
+      { name: 'xenbr0', kind: 'bridge', up: true },
+      { name: 'vif5.0', master: 'xenbr0', up: true },
+    ],
+  });
+  domain.host.ignore('nft');
+  domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.host.link('vif5.0')).toMatchObject({ up: false, master: undefined });
+  expect(domain.told(id).status).toBe('error');
+});
+
+test('a vif that fails at something else than its filter stays as it is', async () => {
+  const domain = new DriverDomain({ config: '[[vif]]\noffload = { tso = false }\n' });
+  await domain.start();
+  domain.host.fail('set-offload', 'netlink error: Operation not supported');
+  await domain.birth(id, { ip: '10.0.0.5' });
+  expect(domain.told(id).status).toBe('error');
+  expect(domain.host.link('vif5.0')?.up).toBe(true);
+});
+
+test('a default route that goes is told once as missing, and the vif goes on; so is its coming back', async () => {
+  const domain = new DriverDomain(router);
+  await domain.start();
+  await domain.birth(id, routeKeys);
+  const setRoute = domain.host.machine.ip;
+  domain.host.remove('eth0');
+  await domain.settle();
+  expect(setRoute.routes.onDevice(domain.host.link('vif5.0')?.index ?? 0)).toHaveLength(1);
+  expect(domain.events.of('vif5.0').filter((kind) => kind === 'degraded')).toHaveLength(1);
+  expect(await domain.status(id)).toMatchObject({ state: 'attached', error: null });
+  expect((await domain.status(id))?.missing).toHaveLength(1);
+  await domain.pass(300_000);
+  domain.backend.set(id, { state: '4' });
+  await domain.settle();
+  expect(domain.events.of('vif5.0').filter((kind) => kind === 'degraded')).toHaveLength(1);
+  expect(domain.told(id).status).toBe('connected');
+});
+
+test('what is missing is told as recovered once when it is there again', async () => {
+  const domain = new DriverDomain({
+    ...router,
+    config: '[antispoof]\nmode = "off"\n[nat]\nuplink = "eth1"\n',
+  });
+  await domain.start();
+  await domain.birth(id, natKeys);
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'degraded']);
+  domain.host.add({ name: 'eth1', up: true });
+  await domain.settle();
+  expect(domain.events.of('vif5.0').filter((kind) => kind === 'recovered')).toHaveLength(1);
+  expect((await domain.status(id))?.missing).toEqual([]);
+  domain.host.remove('eth1');
+  await domain.settle();
+  expect(domain.events.of('vif5.0').filter((kind) => kind === 'degraded')).toHaveLength(2);
+  expect(domain.hooks.of('vif5.0')).not.toContain('detach');
+});
