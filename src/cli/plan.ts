@@ -22,7 +22,11 @@ export async function planCommand(name: string, config: Config, options: { json:
   try {
     const snapshot = await new Backend(xenstore).read(id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
-    const step = next({ id, snapshot, isNew: true, isAttached: isConnected(snapshot) }, config, observed);
+    const step = next(
+      { id, snapshot, isNew: true, attached: isConnected(snapshot) ? { addresses: [] } : undefined },
+      config,
+      observed,
+    );
     const { verdict } = step;
     const commands = actionsOf(step).map(printAction);
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;

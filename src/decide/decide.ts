@@ -1,3 +1,4 @@
+import type { Attached } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -20,7 +21,7 @@ export function decide(
   snapshot: VifSnapshot | undefined,
   config: VifPolicy,
   observed: ObservedState,
-  isAttached: boolean,
+  attached: Attached | undefined,
 ): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
@@ -58,15 +59,15 @@ export function decide(
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, dependsOn };
   }
-  const attachment = topology.attach(snapshot, config, observed, isAttached);
+  const attachment = topology.attach(snapshot, config, observed, attached);
   const dependsOn = [own, name, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
-  const { desired: attached } = attachment;
-  const filtered = nameable('filter' in attached ? { filter: attached.filter } : ofKeys(), own, name);
+  const { desired: ofTopology } = attachment;
+  const filtered = nameable('filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(), own, name);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(attached.link, snapshot, config.vifs);
-  const desired = { ...attached, link, name, filter: filtered.filter };
+  const link = withOptions(ofTopology.link, snapshot, config.vifs);
+  const desired = { ...ofTopology, link, name, filter: filtered.filter };
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
 }
 

@@ -18,6 +18,14 @@ export interface DesiredLink {
   readonly offload?: Offload;
 }
 
+/**
+ * That a vif is on the network, so that it keeps what it can when the gateway or the database goes. The addresses are those
+ * its link was given; none are known where another daemon gave them.
+ */
+export interface Attached {
+  readonly addresses: readonly Network[];
+}
+
 /** What should be on the host for one vif. */
 export interface DesiredState {
   /** The netdev's name: the vif's own, or the one dom0 chose. */

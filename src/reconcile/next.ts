@@ -2,6 +2,7 @@ import { decide } from '../decide/decide.js';
 import { netdevMissing, type Pending, pending } from '../decide/readiness.js';
 import { scriptFailure } from '../decide/script.js';
 import type { Action } from '../model/action.js';
+import type { Attached } from '../model/desired.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -20,7 +21,7 @@ export interface Known {
   /** This daemon has not dealt with the vif before, so that another may have attached it. */
   readonly isNew: boolean;
   /** It is on the network, and stays there when what it needs for more reach goes. */
-  readonly isAttached: boolean;
+  readonly attached: Attached | undefined;
 }
 
 /** What has to be done next for a vif. After a `change` the machine is observed and the next step asked for again. */
@@ -68,8 +69,8 @@ export type Step =
  * compare.
  */
 export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
-  const { id, snapshot, isAttached } = known;
-  const verdict = decide(snapshot, config, observed, isAttached);
+  const { id, snapshot, attached } = known;
+  const verdict = decide(snapshot, config, observed, attached);
   switch (verdict.kind) {
     case 'closing':
       return { kind: 'closing', verdict };
@@ -84,9 +85,7 @@ export function next(known: Known, config: VifPolicy, observed: ObservedState): 
       return change(verdict, plan(id, undefined, observed)) ?? { kind: 'remove', verdict, directory };
     }
     case 'attach':
-      return (
-        change(verdict, plan(id, verdict.desired, observed)) ?? attached(known, verdict, config, observed)
-      );
+      return change(verdict, plan(id, verdict.desired, observed)) ?? done(known, verdict, config, observed);
     case 'script':
       return script(known, verdict, config, observed);
   }
@@ -107,8 +106,9 @@ export function actionsOf(step: Step): readonly Action[] {
   return step.kind === 'start-script' ? [step.action] : [];
 }
 
-function attached(
-  { id, isAttached }: Known,
+/** Nothing is left to change for a vif: it is on the network, unless others have something to do first. */
+function done(
+  { id, attached }: Known,
   verdict: Verdict & { kind: 'attach' },
   config: VifPolicy,
   observed: ObservedState,
@@ -117,7 +117,7 @@ function attached(
   const problem = netdevMissing(id, config.netdevTimeoutMs);
   if (link === undefined) return { kind: 'wait', verdict, problem };
   const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
-  if (others !== undefined && !(others.forwards && isAttached)) {
+  if (others !== undefined && !(others.forwards && attached !== undefined)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
   const missing = verdict.missing.map((lack) => ({ problem: lack, patient: false, forwards: true }));

@@ -112,7 +112,7 @@ export class VifReconciler {
           if (performed === undefined) return;
           done.push(...performed);
         } else {
-          record.isAttached = false;
+          record.attached = undefined;
           failure = await this.#executor.performAll(record, step.actions);
           done.push(...step.actions);
         }
@@ -127,9 +127,10 @@ export class VifReconciler {
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#deps;
     const { id, snapshot } = record;
-    const isAttached = record.isNew ? isConnected(snapshot) : record.isAttached;
+    const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
+    const attached = record.attached ?? found;
     const isNew = record.isNew && isFirst;
-    const step = next({ id, snapshot, isNew, isAttached }, this.config, host.observe());
+    const step = next({ id, snapshot, isNew, attached }, this.config, host.observe());
     if (!record.mustReread) this.#deps.answered(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Set(step.verdict.dependsOn);
@@ -159,7 +160,7 @@ export class VifReconciler {
     if (!actionsOf(after).some((action) => isDeepStrictEqual(action, failed.action))) return done;
     // Fail closed: a vif that could not be held to its addresses must not stay on the network.
     const isolated = await this.#executor.isolate(record, step);
-    if (isolated.length > 0) record.isAttached = false;
+    if (isolated.length > 0) record.attached = undefined;
     if (isolated.length > 0 && kind === 'script') {
       // An operator's script may have done anything; it is undone, and run anew afterwards.
       await this.#executor.performAll(record, plan(record.id, undefined, host.observe()));

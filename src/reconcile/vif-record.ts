@@ -1,5 +1,5 @@
 import { formatNetwork, type Network } from '../model/address.js';
-import { bridgeOf, type DesiredState } from '../model/desired.js';
+import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -36,8 +36,8 @@ export class VifRecord {
   notBefore = 0;
   /** When the next try of what failed is due (ms of the clock); in the past where none is. */
   retryAt = 0;
-  /** It was put on the network and has not been taken off since, whatever failed meanwhile. */
-  isAttached = false;
+  /** What it was given when it was put on the network; undefined once it has been taken off, whatever else failed. */
+  attached: Attached | undefined;
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
@@ -73,7 +73,7 @@ export class VifRecord {
       this.missing = [];
       return;
     }
-    this.isAttached = true;
+    this.attached = { addresses: desired?.link.addresses ?? [] };
     this.problem = undefined;
     this.failures = 0;
   }

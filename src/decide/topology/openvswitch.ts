@@ -1,3 +1,4 @@
+import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -19,7 +20,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
-  attach(snapshot: VifSnapshot, config, observed: ObservedState, isAttached: boolean): Attachment {
+  attach(snapshot: VifSnapshot, config, observed: ObservedState, attached: Attached | undefined): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
     const name = snapshot.vifname ?? own;
@@ -40,7 +41,7 @@ export const openvswitch: Topology = {
 
     const view = observed.openvswitch;
     // Without its port the link is of no use, so it is not brought up for nothing.
-    if (view?.state === 'unreachable' && !isAttached) {
+    if (view?.state === 'unreachable' && attached === undefined) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;

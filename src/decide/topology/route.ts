@@ -1,4 +1,5 @@
 import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -33,7 +34,12 @@ const protectHost = { dhcp: false, dns: false };
  */
 export const route: Topology = {
   name: 'route',
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment {
+  attach(
+    snapshot: VifSnapshot,
+    config: VifPolicy,
+    observed: ObservedState,
+    attached: Attached | undefined,
+  ): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
     const dependsOn = [wanted ?? defaultRoute];
@@ -49,10 +55,12 @@ export const route: Topology = {
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
-    if (gatewayLoss !== undefined && !isAttached) return { problem: gatewayLoss, dependsOn };
+    if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
     const netdev = observed.links.ofVif(snapshot.id);
     const [v4, v6] = ([4, 6] as const).map(
-      (family) => addressOf(gateway, family) ?? (isAttached ? addressOf(netdev, family) : undefined),
+      (family) =>
+        addressOf(gateway, family) ??
+        (attached && (addressOf(attached, family) ?? addressOf(netdev, family))),
     );
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
@@ -133,7 +141,7 @@ function takenOver(
   return taken;
 }
 
-const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
+const addressOf = (link: Pick<Link, 'addresses'> | undefined, family: 4 | 6): Network | undefined =>
   link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
 const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>

@@ -1,4 +1,4 @@
-import type { DesiredState } from '../../model/desired.js';
+import type { Attached, DesiredState } from '../../model/desired.js';
 import type { ObservedState } from '../../model/observed.js';
 import type { OperationError } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
@@ -20,6 +20,10 @@ export type Attachment =
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
   readonly name: TopologyName;
-  /** @param isAttached whether the vif is on the network, so that it keeps what it can */
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment;
+  attach(
+    snapshot: VifSnapshot,
+    config: VifPolicy,
+    observed: ObservedState,
+    attached: Attached | undefined,
+  ): Attachment;
 }

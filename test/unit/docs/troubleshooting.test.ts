@@ -45,10 +45,10 @@ function ofOthers(): string[] {
     routes: { ...noIp.routes, to: () => ({ device: 4 }) as ReturnType<IpState['routes']['to']> },
   };
   const refusals = [
-    route.attach(keys(), config, { links }, false),
-    route.attach(keys({ gatewaydev: 'eth0' }), config, { links }, false),
-    nat.attach(keys({ ip: '10.0.0.0/24' }), config, { links }, false),
-    nat.attach(keys({ ip: '10.0.0.5' }), config, { links: linkView([other]), ip: taken }, false),
+    route.attach(keys(), config, { links }, undefined),
+    route.attach(keys({ gatewaydev: 'eth0' }), config, { links }, undefined),
+    nat.attach(keys({ ip: '10.0.0.0/24' }), config, { links }, undefined),
+    nat.attach(keys({ ip: '10.0.0.5' }), config, { links: linkView([other]), ip: taken }, undefined),
   ].map((attachment) => ('problem' in attachment ? attachment.problem.message : ''));
   const openvswitch = new OvsMachine({ state: 'known', takes: false, bridges: [{ name: 'xenbr0' }] });
   const port = { bridge: 'xenbr0', tag: undefined, trunks: [], vlanMode: undefined, externalIds: {} };

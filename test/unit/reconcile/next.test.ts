@@ -27,7 +27,7 @@ const known = (keys: Record<string, string>, isNew = true) => ({
     ),
   ),
   isNew,
-  isAttached: keys['hotplug-status'] === 'connected',
+  attached: keys['hotplug-status'] === 'connected' ? { addresses: [] } : undefined,
 });
 const bridge = { script: '/etc/xen/scripts/vif-bridge', bridge: 'xenbr0' };
 
@@ -74,7 +74,8 @@ test.each([
   ['a bridge that is not there', { ...bridge, bridge: 'xenbr9' }, 'fail'],
 ] as const)('%s, and nothing on the host: %s', (_, keys, kind) => {
   const links = plainLinks([{ name: 'xenbr0', kind: 'bridge' }]);
-  const of = keys === undefined ? { id, snapshot: undefined, isNew: false, isAttached: false } : known(keys);
+  const of =
+    keys === undefined ? { id, snapshot: undefined, isNew: false, attached: undefined } : known(keys);
   const step = next(of, config, machine({ links }).observe());
   expect(step.kind).toBe(kind);
   expect(actionsOf(step)).toEqual([]);

@@ -20,7 +20,7 @@ function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
       // A kernel with IPv6, in which nothing is set.
       ip: { ...noIp, sysctl: () => '0' },
     },
-    false,
+    undefined,
   );
   if ('problem' in attachment) return attachment.problem.message;
   const { link, ip: more } = attachment.desired;
