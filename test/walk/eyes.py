@@ -138,7 +138,8 @@ class Monitor:
                 at += (length + 3) & ~3
 
 
-PORT_SETTINGS = {*range(1, 13), 17, 18, *range(25, 28), *range(30, 37)}
+# IFLA_BRPORT_*; the state follows from the carrier.
+PORT_SETTINGS = {*range(2, 13), 17, 18, *range(25, 28), *range(30, 37)}
 
 
 def link_of(payload):

@@ -21,11 +21,19 @@ export interface Keys {
 /** What the transactions of others do to our nftables. */
 export const nftFaults = [
   'flush ruleset',
-  ...['flush table netdev vifd', 'flush table inet vifd', 'flush table inet vifd-nat'],
-  ...['delete table netdev vifd', 'delete table inet vifd', 'delete table inet vifd-nat'],
-  ...['dormant netdev vifd', 'dormant inet vifd', 'dormant inet vifd-nat'],
-  ...['foreign chain netdev vifd', 'foreign chain inet vifd', 'foreign chain inet vifd-nat'],
-  ...['foreign rule inet vifd input', 'foreign rule inet vifd-nat postrouting', 'foreign rule of a vif'],
+  ...[
+    'flush table netdev vifd',
+    'flush table inet vifd',
+    'delete table netdev vifd',
+    'delete table inet vifd',
+  ],
+  ...['dormant netdev vifd', 'dormant inet vifd'],
+  ...['foreign chain netdev vifd', 'foreign chain inet vifd'],
+  ...['flush chain netdev vifd from_ip', 'flush chain inet vifd leaving', 'flush chain of a vif'],
+  ...['flush set netdev vifd macs', 'flush set netdev vifd hosts4', 'flush set inet vifd routed'],
+  ...['flush set inet vifd masqueraded4', 'flush set inet vifd confined', 'flush set netdev vifd drops'],
+  ...['foreign rule inet vifd to_this_machine', 'foreign rule inet vifd leaving'],
+  ...['foreign rule netdev vifd guest', 'foreign rule of a vif'],
 ] as const;
 export type NftFault = (typeof nftFaults)[number];
 
@@ -82,6 +90,8 @@ export interface VifModel {
   readonly status: Status;
   /** Whose address and proxies a routed vif has. */
   readonly gateway: Uplink | undefined;
+  /** The gateway may also be another: it is gone, and may have been moved before, while the daemon could not be asked. */
+  readonly unsure: boolean;
   /** Something was done to it while no daemon could answer. */
   readonly uncertain: boolean;
 }
@@ -137,6 +147,7 @@ const absent = (domid: number): VifModel => ({
   name: nameOf(domid),
   status: 'pending',
   gateway: undefined,
+  unsure: false,
   uncertain: false,
 });
 
@@ -234,7 +245,11 @@ export function holdsAddress(vif: VifModel, model: Model): boolean {
 /** What the daemon makes of everything, when it can. */
 export function settle(model: Model): Model {
   if (!serving(model)) return model;
-  let vifs = model.vifs.map((vif) => ({ ...vif, uncertain: false }));
+  let vifs = model.vifs.map((vif) => ({
+    ...vif,
+    uncertain: false,
+    unsure: vif.topology === 'route' && gatewayOf(vif, model) === undefined && (vif.uncertain || vif.unsure),
+  }));
   // A name that one gives up is another's in the next round.
   for (let round = 0; round < 4; round++) {
     vifs = vifs.map((vif) => settled(vif, { ...model, vifs }));
@@ -250,16 +265,15 @@ function settled(vif: VifModel, model: Model): VifModel {
     return failed;
   if (name in model.foreign) return failed;
   const fine: VifModel = { ...vif, status: 'connected', name };
+  // All that can be done without Open vSwitch is done.
+  const waiting: VifModel = { ...fine, status: 'pending', gateway: undefined };
   switch (vif.topology) {
     case 'bridge':
       return model.bridges[vif.keys.bridge as Bridge] ? { ...fine, gateway: undefined } : failed;
     case 'openvswitch':
-      if (!vif.keys.bridge?.startsWith('ovsbr0'))
-        return model.ovsdb ? failed : { ...failed, status: 'pending' };
+      if (!vif.keys.bridge?.startsWith('ovsbr0')) return model.ovsdb ? failed : waiting;
       if (vif.status === 'connected') return { ...fine, gateway: undefined };
-      return model.ovsdb && model.switching
-        ? { ...fine, gateway: undefined }
-        : { ...failed, status: 'pending' };
+      return model.ovsdb && model.switching ? { ...fine, gateway: undefined } : waiting;
     case 'route': {
       const gateway = gatewayOf(vif, model);
       if (gateway !== undefined) return { ...fine, gateway };
@@ -287,9 +301,12 @@ export interface Probe {
   readonly what: string;
 }
 
+/** Whether more than one way for it to be is right. */
+const isOpen = ({ uncertain, unsure }: VifModel): boolean => uncertain || unsure;
+
 /** What guests must reach, and must not. Nothing is said of what is being changed while no daemon answers. */
 export function probes(model: Model): Probe[] {
-  return model.vifs.flatMap((vif) => (vif.present && !vif.uncertain ? probesOf(vif, model) : []));
+  return model.vifs.flatMap((vif) => (vif.present && !isOpen(vif) ? probesOf(vif, model) : []));
 }
 
 function probesOf(vif: VifModel, model: Model): Probe[] {
@@ -305,7 +322,7 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
   const next = (fits: (other: VifModel) => boolean): Probe[] => {
     const after = [...model.vifs, ...model.vifs].slice(model.vifs.indexOf(vif) + 1);
     const other = after.find(
-      (one) => one.domid !== vif.domid && isConnected(one) && !one.uncertain && fits(one),
+      (one) => one.domid !== vif.domid && isConnected(one) && !isOpen(one) && fits(one),
     );
     return other === undefined
       ? []

@@ -15,15 +15,18 @@ import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
 const ours = { protocol: 120, table: 254, metric: 2 };
 const policyDrop = 0;
 
-/** What is not on the host as it should be, as sentences; empty when all is. Nothing is said of what is uncertain. */
-export function unmet(model: Model, snapshot: Snapshot): string[] {
+/**
+ * What is not on the host as it should be, as sentences; empty when all is. Nothing is said of what is uncertain.
+ * @param rules those that all vifs share, by table; what is seen first is put in here
+ */
+export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, string>): string[] {
   return [
     ...model.vifs.flatMap((vif) => {
       if (!vif.present || vif.uncertain) return [];
       const lines = isConnected(vif) ? attached(vif, model, snapshot) : detached(vif, snapshot);
       return lines.map((line) => `${nameOf(vif.domid)} (${vif.topology}): ${line}`);
     }),
-    ...tables(snapshot),
+    ...tables(model, snapshot, rules),
     ...leftovers(model, snapshot),
     ...servers(model, snapshot),
   ];
@@ -44,7 +47,7 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   const master = snapshot.links.find(({ index }) => index === link.master)?.name;
   const bridge = vif.topology === 'bridge' ? vif.keys.bridge : undefined;
   must(master === bridge, `it is a port of ${master}, not of ${bridge}`);
-  lines.push(...filter(vif, link, snapshot));
+  lines.push(...filter(vif, link, model, snapshot));
   if (isRouted(vif)) lines.push(...routing(vif, link, model, snapshot));
   else {
     must(
@@ -69,39 +72,76 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
 const isFiltered = (vif: VifModel): boolean =>
   isRouted(vif) || (vif.topology === 'bridge' && vif.keys.ip !== undefined);
 
-function filter(vif: VifModel, link: Link, { chains, rules, sets }: Snapshot): string[] {
+function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }: Snapshot): string[] {
   const own = nameOf(vif.domid);
   const found = chains.filter(({ table, chain }) => table === 'netdev vifd' && chain.startsWith(`${own}_`));
-  if (!isFiltered(vif))
-    return found.map(({ chain }) => `it is not filtered, and there is the chain ${chain}`);
+  const elements = sets.flatMap(({ table, set, elements: those }) =>
+    those.filter(({ comment }) => comment === own).map(({ key }) => `${table} ${set} ${key}`),
+  );
+  const wanted = wantedElements(vif, model);
+  // Whether an address is still masqueraded that has no way out is nobody's concern.
+  const open = model.defaultRoute === undefined ? / masqueraded4 / : /^$/;
+  const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
+  const lines = closed(elements).join() === closed(wanted).join() ? [] : [elementsLine(elements, wanted)];
+  if (!isFiltered(vif)) {
+    return [...lines, ...found.map(({ chain }) => `it is not filtered, and there is the chain ${chain}`)];
+  }
   const [chain, ...more] = found;
-  if (chain === undefined) return ['it has no filter'];
+  if (chain === undefined) return [...lines, 'it has no filter'];
   const of = rules.filter(({ table, chain: name }) => table === chain.table && name === chain.chain);
-  const digests = new Set(of.map(({ comment }) => comment.split(' #')[1]));
-  const elements = sets
-    .filter(({ table }) => table === 'inet vifd')
-    .flatMap(({ set, elements: those }) =>
-      those.filter(({ comment }) => comment === own).map(({ key }) => `${set} ${key}`),
-    );
-  const index = Buffer.alloc(4);
-  index.writeUInt32LE(link.index);
-  const wanted = isRouted(vif)
-    ? ['reverse', 'protected', ...(vif.topology === 'nat' ? ['dhcp'] : [])].map(
-        (set) => `${set} ${index.toString('hex')}`,
-      )
-    : [];
   return [
+    ...lines,
     ...more.map((one) => `there is another chain, ${one.chain}`),
+    ...(chain.chain === `${own}_${link.index}` ? [] : [`the chain is ${chain.chain}`]),
     ...(chain.devices.join() === link.name ? [] : [`the chain is on "${chain.devices}", not ${link.name}`]),
     ...(chain.policy === policyDrop ? [] : ['the policy of the chain is accept']),
-    ...(of.length >= 10 && digests.size === 1
+    ...(of.length === 1
       ? []
-      : [`the chain has other rules: ${of.map(({ comment }) => comment)}`]),
-    ...(elements.sort().join() === wanted.sort().join()
-      ? []
-      : [`the router's elements are ${elements.join(', ')}, not ${wanted.join(', ')}`]),
+      : [`the chain has the rules ${of.map(({ comment }) => `"${comment}"`).join(', ')}`]),
   ];
 }
+
+const elementsLine = (found: readonly string[], wanted: readonly string[]): string => {
+  const only = (list: readonly string[], other: readonly string[]): string =>
+    list
+      .filter((element) => !other.includes(element))
+      .map(readable)
+      .join(', ') || 'none';
+  return `elements that are missing: ${only(wanted, found)}; that should not be: ${only(found, wanted)}`;
+};
+
+/** An element's key with its printable part as text. */
+const readable = (element: string): string =>
+  element.replace(
+    /[0-9a-f]+$/,
+    (hex) =>
+      `${Buffer.from(hex, 'hex')
+        .toString('latin1')
+        .replace(/[^!-~]+/g, '.')} ${hex}`,
+  );
+
+/** The elements of a vif in the sets of both tables, each as table, set and key. */
+function wantedElements(vif: VifModel, model: Model): string[] {
+  if (!isFiltered(vif)) return [];
+  const name = text16(vif.name);
+  const mac = Buffer.from(`${macOf(vif.domid, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
+  const address = addressBytes(vif.topology === 'bridge' ? (vif.keys.ip ?? '') : guestOf(vif).address);
+  const element = (set: string, ...parts: Buffer[]): string =>
+    `${set} ${Buffer.concat(parts).toString('hex')}`;
+  return [
+    element('netdev vifd macs', name, mac),
+    element('netdev vifd speaks4', name),
+    element('netdev vifd hosts4', name, address),
+    ...(isRouted(vif) ? [element('inet vifd routed', name), element('inet vifd confined', name)] : []),
+    ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
+    ...(vif.topology === 'nat' && model.defaultRoute !== undefined
+      ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
+      : []),
+  ];
+}
+
+const text16 = (text: string): Buffer => Buffer.from(text.padEnd(16, '\0'));
+const addressBytes = (address: string): Buffer => Buffer.from(address.split('.').map(Number));
 
 function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): string[] {
   const { address, router } = guestOf(vif);
@@ -128,7 +168,7 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     ({ dev, address: one }) => dev === link.index && !one.includes(':'),
   );
   must(
-    addresses.map((one) => one.address).join() === `${router}/32`,
+    vif.unsure || addresses.map((one) => one.address).join() === `${router}/32`,
     `its addresses are ${addresses.map((one) => one.address)}, not ${router}/32`,
   );
   for (const key of ['forwarding', 'proxy_arp']) {
@@ -144,26 +184,10 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     must(!missing || !model.uplinks[gateway].up, `${address} is answered for at ${proxies}, not ${gateway}`);
   }
   if (vif.topology === 'nat') {
-    const wanted = model.defaultRoute === undefined ? [] : [elementOf(address, model.defaultRoute)];
-    const found = snapshot.sets
-      .filter(({ table }) => table === 'inet vifd-nat')
-      .flatMap(({ elements }) =>
-        elements.filter(({ comment }) => comment === nameOf(vif.domid)).map(({ key }) => key),
-      );
-    must(
-      model.defaultRoute === undefined || found.join() === wanted.join(),
-      `it is masqueraded as ${found}, not ${wanted}`,
-    );
     must(snapshot.dhcp[nameOf(vif.domid)] !== undefined, 'dnsmasq has no file of it');
   }
   return lines;
 }
-
-/** The key of an element of `guests4`: the address, and the device's name, filled up. */
-const elementOf = (address: string, device: string): string =>
-  Buffer.concat([Buffer.from(address.split('.').map(Number)), Buffer.from(device.padEnd(16, '\0'))]).toString(
-    'hex',
-  );
 
 /** Off the network: nothing comes in or goes out, and nothing is kept for it. */
 function detached(vif: VifModel, snapshot: Snapshot): string[] {
@@ -180,7 +204,7 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
     }
   }
   const masqueraded = snapshot.sets.some(
-    ({ table, elements }) => table === 'inet vifd-nat' && elements.some(({ comment }) => comment === own),
+    ({ set, elements }) => set === 'masqueraded4' && elements.some(({ comment }) => comment === own),
   );
   if (masqueraded) lines.push('it is not connected, and masqueraded');
   if (snapshot.ports?.some(({ owner }) => owner === own)) {
@@ -189,17 +213,36 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
   return lines;
 }
 
-function tables({ tables: all, rules }: Snapshot): string[] {
-  const dormant = all.filter(({ table, dormant: off }) => off && /^(netdev|inet) vifd(-nat)?$/.test(table));
-  // A chain of others in our table is theirs; a rule of others in a chain of ours is not.
-  const foreign = rules.filter(
-    ({ table, chain, comment }) =>
-      /^(netdev|inet) vifd(-nat)?$/.test(table) && chain !== 'mine' && comment === 'mine',
-  );
-  return [
-    ...dormant.map(({ table }) => `table ${table} is dormant`),
-    ...foreign.map(({ table, chain }) => `chain ${table} ${chain} has a rule of others`),
-  ];
+/** Others' doings in our tables: what is switched off, and rules that are not as they were when they were seen first. */
+function tables(
+  model: Model,
+  { tables: all, chains, rules }: Snapshot,
+  known: Map<string, string>,
+): string[] {
+  // One that no vif needs stays only for what others have in it.
+  const needed = (table: string): boolean =>
+    model.vifs.some((vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif) : isRouted(vif)));
+  return all
+    .filter(({ table }) => /^(netdev|inet) vifd$/.test(table) && needed(table))
+    .flatMap(({ table, dormant }) => {
+      // A chain of others is theirs; those of vifs are looked at with them.
+      const shared = chains
+        .filter((chain) => chain.table === table && chain.chain !== 'mine' && !chain.chain.startsWith('vif'))
+        .map(({ chain, policy }) => {
+          const of = rules.filter((rule) => rule.table === table && rule.chain === chain);
+          return `${chain} (${policy}): ${of.map(({ comment }) => comment).join(', ')}`;
+        })
+        .sort()
+        .join('\n');
+      if (!known.has(table)) known.set(table, shared);
+      const before = (known.get(table) ?? '').split('\n');
+      const now = shared.split('\n');
+      return [
+        ...(dormant ? [`table ${table} is dormant`] : []),
+        ...now.filter((line) => !before.includes(line)).map((line) => `table ${table}: there is ${line}`),
+        ...before.filter((line) => !now.includes(line)).map((line) => `table ${table}: missing is ${line}`),
+      ];
+    });
 }
 
 function leftovers(model: Model, snapshot: Snapshot): string[] {

@@ -51,7 +51,7 @@ function apply(model: Model, step: Step): Model {
     name: nameOf(domid),
     uncertain: false,
   });
-  const fresh = { status: 'pending', gateway: undefined } as const;
+  const fresh = { status: 'pending', gateway: undefined, unsure: false } as const;
   const gone: Partial<VifModel> = {
     ...fresh,
     present: false,

@@ -22,6 +22,7 @@ const usage = `npm run walk -- [options]
   --within MS        how long the daemon has after a step (default 1000)
   --late MS          how long is waited for what is late (default 3000)
   --shorten SECONDS  how long to look for a shorter schedule that fails (default 240; 0: not at all)
+  --tries N          how often a shorter schedule is tried before it counts as one that passes (default 2)
   --keep-going       with --minutes, go on after a seed that failed
   --vifd PATH        the daemon's main.js (default: this build's)
   --verbose          each step`;
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     within: { type: 'string', default: '1000' },
     late: { type: 'string', default: '3000' },
     shorten: { type: 'string', default: '240' },
+    tries: { type: 'string', default: '2' },
     'keep-going': { type: 'boolean', default: false },
     vifd: { type: 'string' },
     verbose: { type: 'boolean', default: false },
@@ -138,18 +140,26 @@ async function shortest({ steps, failure }: Walked, vifs: number, seed: number):
   if (seconds === 0) return;
   const end = performance.now() + 1000 * seconds;
   let best: Walked | undefined;
-  const found = await shorten(
+  await shorten(
     steps,
     async (candidate) => {
-      const again = await replay(candidate, { vifs, patience, signal: interrupted.signal });
-      const fails = again.failure?.rule === failure?.rule;
-      if (fails) best = again;
-      return fails;
+      // What hangs on a race does not come each time.
+      for (let tries = 0; tries < Number(values.tries) && performance.now() < end; tries++) {
+        const again = await replay(candidate, { vifs, patience, signal: interrupted.signal });
+        if (again.failure?.rule !== failure?.rule) continue;
+        if (best === undefined || again.steps.length < best.steps.length) best = again;
+        return true;
+      }
+      return false;
     },
     { shorter: (length) => say(`  ${length} steps do it`), enough: () => performance.now() > end },
   );
-  if (best !== undefined) report(best, `shortened, of seed ${seed}`);
-  say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ vifs, seed, steps: found })}\n`);
+  if (best === undefined) {
+    say('no shorter schedule was found that fails');
+    return;
+  }
+  report(best, `shortened, of seed ${seed}`);
+  say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ vifs, seed, steps: best.steps })}\n`);
 }
 
 async function replayGiven(given: string): Promise<boolean> {

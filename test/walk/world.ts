@@ -35,6 +35,7 @@ import {
   uplinks,
   type VifModel,
   vifOf,
+  wantedName,
 } from './model.js';
 import type { Snapshot } from './snapshot.js';
 import { movedName, takenName } from './steps.js';
@@ -94,6 +95,8 @@ const macs = {
  */
 export class XenHost {
   readonly domnet: Domnet;
+  /** The rules that all vifs share, as they were when they were seen first, by table. */
+  readonly rules = new Map<string, string>();
   readonly #hasSwitch: boolean;
   #ovs: OpenVswitch | undefined;
   #eyes: Eyes | undefined;
@@ -650,28 +653,25 @@ export class XenHost {
   async #nft(fault: NftFault): Promise<void> {
     const words = fault.split(' ');
     const table = `${words.at(-2)} ${words.at(-1)}`;
-    const commands = ((): string => {
-      if (fault.startsWith('flush') || fault.startsWith('delete')) return fault;
-      if (fault.startsWith('dormant')) return `add table ${table} { flags dormant; }`;
-      if (fault.startsWith('foreign chain')) return `add chain ${table} mine; add rule ${table} mine counter`;
-      return `insert rule ${words.slice(2).join(' ')} counter accept comment "mine"`;
-    })();
-    if (fault === 'foreign rule of a vif') {
+    const insert = (chain: string): string => `insert rule ${chain} counter accept comment "mine"`;
+    if (fault.endsWith('of a vif')) {
       const { chains } = await this.#look.snapshot();
       const chain = chains.find(
         ({ table: of, chain: name }) => of === 'netdev vifd' && name.startsWith('vif'),
       );
-      if (chain !== undefined) {
-        await this.#tryNft(`insert rule ${chain.table} ${chain.chain} counter accept comment "mine"`);
-      }
-      return;
-    }
-    if (fault.startsWith('dormant')) {
+      const path = `${chain?.table} ${chain?.chain}`;
+      if (chain !== undefined)
+        await this.#tryNft(words[0] === 'flush' ? `flush chain ${path}` : insert(path));
+    } else if (fault.startsWith('dormant')) {
       // Adding it to what is not there would make a table.
       const { tables } = await this.#look.snapshot();
-      if (!tables.some((one) => one.table === table)) return;
+      if (tables.some((one) => one.table === table))
+        await this.#tryNft(`add table ${table} { flags dormant; }`);
+    } else if (fault.startsWith('foreign chain')) {
+      await this.#tryNft(`add chain ${table} mine; add rule ${table} mine counter`);
+    } else {
+      await this.#tryNft(fault.startsWith('foreign rule') ? insert(words.slice(2).join(' ')) : fault);
     }
-    await this.#tryNft(commands);
   }
 
   /** What is not there cannot be changed, and what is vifd's alone may not. */
@@ -742,7 +742,9 @@ export class XenHost {
       ...(model.vifd ? [] : [{ do: 'vifd', how: 'start' } as const]),
     ];
     for (const step of steps) await this.#perform(step, model);
-    for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name]);
+    // A table with something of others in it stays.
+    for (const table of ['netdev vifd', 'inet vifd']) await this.#tryNft(`delete chain ${table} mine`);
+    for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name, wantedName(vif)]);
     for (const bridge of bridges) if (!model.bridges[bridge]) await this.#makeBridge(bridge);
     for (const uplink of uplinks) {
       const { there, up, address } = model.uplinks[uplink];
@@ -754,9 +756,6 @@ export class XenHost {
     }
     await domnet.ip(`route replace default via ${uplinkPeer.up0}`);
     for (const name of Object.keys(model.foreign)) await domnet.ip(`link delete ${name}`);
-    for (const table of ['netdev vifd', 'inet vifd', 'inet vifd-nat']) {
-      await this.#tryNft(`delete chain ${table} mine`);
-    }
     await this.#endVifd('terminate');
     const before = this.#before as HostState;
     const after = await this.#hostState();

@@ -19,7 +19,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
-  attach(snapshot: VifSnapshot, config, observed: ObservedState): Attachment {
+  attach(snapshot: VifSnapshot, config, observed: ObservedState, isAttached: boolean): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
     const name = snapshot.vifname ?? own;
@@ -39,6 +39,10 @@ export const openvswitch: Topology = {
     if (snapshot.mac === undefined) return refuse('key-missing', 'the mac key is missing');
 
     const view = observed.openvswitch;
+    // Without its port the link is of no use, so it is not brought up for nothing.
+    if (view?.state === 'unreachable' && !isAttached) {
+      return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
+    }
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
     if (view?.state === 'known' && found === undefined) return refuse('bridge-missing', 'no such bridge');
     const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: key.trunks.length > 0 });
