@@ -15,7 +15,7 @@ export class OpenVswitchSwitch {
   readonly #connection: Ovsdb;
   readonly #changed: (runs: boolean) => void;
   #runs = true;
-  #free: (() => void) | undefined;
+  #granted: (() => void) | undefined;
 
   /** @param changed told when it has gone, or is there again */
   constructor(connection: Ovsdb, changed: (runs: boolean) => void) {
@@ -26,18 +26,22 @@ export class OpenVswitchSwitch {
   /** Follows it for as long as the connection lasts. Never rejects. */
   async follow(): Promise<void> {
     try {
-      for (;;) {
-        if (await this.#isFree()) {
-          await sleep(pauseMs.certain, undefined, { ref: false });
-          this.#tell(!(await this.#isFree()));
-          if (!this.#runs) await sleep(pauseMs.look, undefined, { ref: false });
-        } else {
+      for (let free = 0; ; ) {
+        const granted = new Promise<void>((resolve) => {
+          this.#granted = resolve;
+        });
+        const isFree = await this.#lock();
+        if (!isFree) {
+          // The request stays in the server's queue until the switch lets go; a second one would be an error.
+          free = 0;
           this.#tell(true);
-          await new Promise<void>((resolve) => {
-            this.#free = resolve;
-          });
-          await this.#connection.request('unlock', lock);
+          await granted;
         }
+        await this.#connection.request('unlock', lock);
+        free++;
+        // One that is started anew is there in a moment.
+        if (free > 1) this.#tell(false);
+        await sleep(free > 1 ? pauseMs.look : pauseMs.certain, undefined, { ref: false });
       }
     } catch {
       // The connection has ended, which is told elsewhere.
@@ -46,16 +50,13 @@ export class OpenVswitchSwitch {
 
   /** The server has given us the lock that we were waiting for. */
   locked(): void {
-    this.#free?.();
-    this.#free = undefined;
+    this.#granted?.();
   }
 
-  /** Where it is not free, the request stays in the server's queue. */
-  async #isFree(): Promise<boolean> {
+  /** @returns whether it is ours at once */
+  async #lock(): Promise<boolean> {
     const answer = (await this.#connection.request('lock', lock)) as { locked?: boolean };
-    if (answer.locked !== true) return false;
-    await this.#connection.request('unlock', lock);
-    return true;
+    return answer.locked === true;
   }
 
   #tell(runs: boolean): void {

@@ -76,7 +76,8 @@ export class OpenVswitch implements OvsView {
   /** Performs one action in one transaction; what it changed is in the view when this resolves. */
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
-    const release = action.kind === 'ovs-delete-port' && action.release;
+    // A switch that does not run lets nothing go.
+    const release = action.kind === 'ovs-delete-port' && action.release && this.switchRuns;
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
       ...(release ? countConfiguration : []),
