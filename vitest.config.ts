@@ -11,8 +11,8 @@ export default defineConfig({
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       {
         test: {
-          name: 'kernel',
-          include: ['test/kernel/**/*.test.ts', 'native/*/test/**/*.test.ts'],
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts', 'native/*/test/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { CommandError, exit } from './commands/exit.js';
+import { CommandError, exit, messageOf } from './cli/exit-status.js';
+import { run } from './cli/run.js';
 import { defaultConfigFile, readConfig } from './config/config.js';
 import { ConfigError } from './config/error.js';
-import { version } from './version.js';
+import { version } from './runtime/version.js';
 
 const help = `Usage: vifd <command> [options]
 
@@ -71,23 +72,19 @@ async function main(args: string[]): Promise<number> {
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
       return await run(values.config);
     case 'status':
-      return await (await import('./commands/status.js')).statusCommand(subject, values);
+      return await (await import('./cli/status.js')).statusCommand(subject, values);
     case 'events':
-      return await (await import('./commands/events.js')).eventsCommand(subject, values);
+      return await (await import('./cli/events.js')).eventsCommand(subject, values);
     case 'check':
       if (subject !== undefined) throw usage(`"${subject}" is too much`);
-      return await (await import('./commands/check.js')).checkCommand(values.config, values);
+      return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))
         throw usage(`--format ${values.format}: mermaid or dot`);
-      return await (await import('./commands/graph.js')).graphCommand(readConfig(values.config), values);
+      return await (await import('./cli/graph/graph.js')).graphCommand(readConfig(values.config), values);
     case 'plan':
       if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
-      return await (await import('./commands/plan.js')).planCommand(
-        subject,
-        readConfig(values.config),
-        values,
-      );
+      return await (await import('./cli/plan.js')).planCommand(subject, readConfig(values.config), values);
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
   }
@@ -101,39 +98,6 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
     throw usage(messageOf(error).split('. ')[0] ?? '');
   }
 }
-
-async function run(configFile: string | undefined): Promise<number> {
-  const config = readConfig(configFile);
-  const [{ createLog }, { Daemon }] = await Promise.all([import('./observe/log.js'), import('./daemon.js')]);
-  const log = await createLog(config.log);
-  const daemon = new Daemon(config, log);
-  const stopping = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      log.info({ signal }, 'stopping');
-      stopping.abort();
-    });
-  }
-  process.on('SIGHUP', () => {
-    Promise.resolve()
-      .then(() => daemon.reload(readConfig(configFile)))
-      .then(
-        () => log.info('configuration reloaded'),
-        (error: unknown) => log.error({ error: messageOf(error) }, 'configuration not reloaded'),
-      );
-  });
-  log.info({ version: version() }, 'starting');
-  try {
-    await daemon.run(stopping.signal);
-  } catch (error) {
-    log.fatal({ error: messageOf(error) }, 'cannot run');
-    return exit.failed;
-  }
-  log.info('stopped');
-  return exit.ok;
-}
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const usage = (reason: string): CommandError => new CommandError(`${reason}; see vifd --help`, exit.usage);
 

@@ -31,7 +31,7 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** `systemd/vifd.toml`, where every key is a comment: behind "#" with its default, behind "# " with an example. */
+/** `systemd/etc/vifd.toml`, where every key is a comment: behind "#" with its default, behind "# " with an example. */
 export function exampleFile(): string {
   const comment = (text: string): string[] => wrap(text, 118).map((line) => `# ${line}`);
   const keyLines = ([name, key]: [string, Key]): string[] => {

@@ -1,4 +1,4 @@
-import { type ErrorCode, errorCodes } from '../../src/vif/error-codes.js';
+import { type ErrorCode, errorCodes } from '../../src/model/error-codes.js';
 
 /** The table of docs/reference/errors.md: a row a code, in the order of the sources. */
 export function errorTable(): string {

@@ -13,10 +13,10 @@ const keys = 'src/config/keys.ts';
 
 /** All that `npm run generate` writes, and that a unit test compares. */
 export const generatedFiles: readonly GeneratedFile[] = [
-  { file: 'systemd/vifd.toml', make: exampleFile },
+  { file: 'systemd/etc/vifd.toml', make: exampleFile },
   { file: 'docs/man/vifd.toml.5', make: between('.\\" {}', keys, manualList) },
   { file: 'docs/reference/configuration.md', make: between('<!-- {} -->', keys, referenceTables) },
-  { file: 'docs/reference/errors.md', make: between('<!-- {} -->', 'src/vif/error-codes.ts', errorTable) },
+  { file: 'docs/reference/errors.md', make: between('<!-- {} -->', 'src/model/error-codes.ts', errorTable) },
 ];
 
 /**

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
-import { formatNetwork, type Network } from '../vif/address.js';
-import type { VifOptions, VifPolicy } from '../vif/policy.js';
+import { formatNetwork, type Network } from '../model/address.js';
+import type { VifPolicy } from '../model/policy.js';
+import type { VifOptions } from '../model/vif-options.js';
 import { ConfigError, Place } from './error.js';
 import { sections } from './keys.js';
 import { readTable, type Values } from './section.js';

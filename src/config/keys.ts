@@ -1,4 +1,5 @@
-import { topologyNames, type VifOptions } from '../vif/policy.js';
+import { topologyNames } from '../model/topology-name.js';
+import type { VifOptions } from '../model/vif-options.js';
 import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
 import {
   bridgeName,

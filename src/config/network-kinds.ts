@@ -1,4 +1,6 @@
-import { type Network, networkOf, parseIpv4, parseMac, parseNetwork } from '../vif/address.js';
+import { type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
+import type { Listen } from '../model/listen.js';
+import { parseMac } from '../model/mac.js';
 import { matching, text } from './kinds.js';
 
 export const bridgeName = matching('a bridge name', /^[^\s/:]{1,15}$/);
@@ -19,9 +21,6 @@ export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (valu
 
 /** The socket of an Open vSwitch database, as the `--db` of ovs-vsctl has it. */
 export const unixSocket = matching('unix: and an absolute path', /^unix:\/./);
-
-/** Where to serve something: a Unix socket, or an address and a port. */
-export type Listen = { readonly path: string } | { readonly host: string; readonly port: number };
 
 export const listenAddress = text<Listen>('address:port, [address]:port or unix:/path', (value) => {
   if (value.startsWith('unix:/')) return { path: value.slice('unix:'.length) };

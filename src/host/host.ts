@@ -2,20 +2,20 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import type { HostPort } from '../reconcile/ports.js';
-import type { ErrorCode } from '../vif/error-codes.js';
-import { parseVifName, type VifId } from '../vif/id.js';
-import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../vif/observed.js';
-import { ovsDatabase } from '../vif/openvswitch.js';
-import type { Action } from '../vif/plan.js';
-import { nameAction } from '../vif/print.js';
-import { ChangedMeanwhile, OperationError } from '../vif/problem.js';
-import type { DesiredScript } from '../vif/script.js';
-import { IpHost } from './ip.js';
-import { Links } from './links.js';
+import type { Action } from '../model/action.js';
+import type { ErrorCode } from '../model/error-codes.js';
+import { type ObservedState, type Offload, type Traffic, vifOfLink } from '../model/observed.js';
+import { ChangedMeanwhile, OperationError } from '../model/operation-error.js';
+import { ovsDatabase } from '../model/ovs-port.js';
+import type { DesiredScript } from '../model/script.js';
+import { parseVifName, type VifId } from '../model/vif-id.js';
+import { nameAction } from '../plan/print/print.js';
+import type { HostPort } from '../reconcile/ports/ports.js';
 import { type Drops, NftTables } from './netfilter/tables.js';
-import { OpenVswitch } from './openvswitch.js';
-import { type ScriptOptions, Scripts } from './scripts.js';
+import { OpenVswitch } from './ovsdb/openvswitch.js';
+import { type ScriptOptions, Scripts } from './process/scripts.js';
+import { RoutingHost } from './routing.js';
+import { Links } from './rtnetlink/links.js';
 
 const execFileAsync = promisify(execFile);
 
@@ -36,7 +36,7 @@ export interface HostOptions {
 export class Host implements HostPort {
   readonly #links: Links;
   readonly #nft: NftTables;
-  readonly #ip: IpHost;
+  readonly #ip: RoutingHost;
   readonly #openvswitch: OpenVswitch | undefined;
   readonly #scripts: Scripts | undefined;
   /** What this daemon has set: asking for offloads costs a process each time. */
@@ -45,7 +45,7 @@ export class Host implements HostPort {
   private constructor(
     links: Links,
     nft: NftTables,
-    ip: IpHost,
+    ip: RoutingHost,
     openvswitch: OpenVswitch | undefined,
     scripts: Scripts | undefined,
   ) {
@@ -66,7 +66,7 @@ export class Host implements HostPort {
       (names) => listener(names, []),
       (index) => nft.deviceGone(index),
     );
-    const ip = new IpHost(links, { nft, serves, log });
+    const ip = new RoutingHost(links, { nft, serves, log });
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
     return new Host(links, nft, ip, database, scripts && new Scripts(scripts));
@@ -86,8 +86,8 @@ export class Host implements HostPort {
   }
 
   /** Waits until every change of the links that was under way has been observed. */
-  settled(): Promise<void> {
-    return this.#links.settled();
+  whenQuiet(): Promise<void> {
+    return this.#links.whenQuiet();
   }
 
   /** Reads again what is not announced, and has every vif looked at. */
@@ -96,12 +96,12 @@ export class Host implements HostPort {
   }
 
   /** The vifs that something on the host belongs to, known to xenstore or not. */
-  owned(): VifId[] {
+  vifsWithState(): VifId[] {
     const ofLinks = [...this.#links.view.all()].map(vifOfLink);
     const ofPorts = [...(this.#openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? ''));
     const ofScripts = [...(this.#scripts?.runs.keys() ?? [])].map(parseVifName);
     const ofNft = [...this.#nft.view.owners()].map(parseVifName);
-    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofNft, ...this.#ip.owned()].filter(
+    return [...ofLinks, ...ofPorts, ...ofScripts, ...ofNft, ...this.#ip.vifsWithState()].filter(
       (id) => id !== undefined,
     );
   }
@@ -117,7 +117,7 @@ export class Host implements HostPort {
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
-  attend(dependsOn: readonly string[]): void {
+  startWatching(dependsOn: readonly string[]): void {
     if (dependsOn.includes(ovsDatabase)) void this.#openvswitch?.start();
   }
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import type { EventsPort } from '../reconcile/ports.js';
-import { type VifId, vifName } from '../vif/id.js';
-import type { EventDetail, EventKind } from '../vif/vif-event.js';
+import type { EventDetail, EventKind } from '../model/vif-event.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import type { EventsPort } from '../reconcile/ports/ports.js';
 
 /** The constant message of each kind's log line, and the level it is worth. */
 export const eventKinds: Readonly<Record<EventKind, { message: string; level: 'info' | 'warn' }>> = {
@@ -37,10 +37,10 @@ export function where(
 }
 
 /** How much is kept: events a vif, and vifs, the oldest going first. */
-const kept = { events: 32, vifs: 1024 };
+const historyLimits = { events: 32, vifs: 1024 };
 
 /** A vif may write this many lines in this many ms; a guest that flaps must not drown the others. */
-const limit = { lines: 20, ms: 10_000 };
+const logRate = { lines: 20, ms: 10_000 };
 
 interface History {
   readonly events: VifEvent[];
@@ -64,7 +64,7 @@ export class Events implements EventsPort {
     const event: VifEvent = { time: new Date().toISOString(), kind, vif: vifName(id), ...id, ...detail };
     const history = this.#historyOf(event.vif);
     history.events.push(event);
-    if (history.events.length > kept.events) history.events.shift();
+    if (history.events.length > historyLimits.events) history.events.shift();
     this.#write(event, history);
     for (const follower of this.#followers) follower(event);
   }
@@ -89,15 +89,15 @@ export class Events implements EventsPort {
     this.#histories.delete(vif);
     this.#histories.set(vif, history);
     const [oldest] = this.#histories.keys();
-    if (this.#histories.size > kept.vifs && oldest !== undefined) this.#histories.delete(oldest);
+    if (this.#histories.size > historyLimits.vifs && oldest !== undefined) this.#histories.delete(oldest);
     return history;
   }
 
   #write({ kind, time: _, ...fields }: VifEvent, history: History): void {
     const now = performance.now();
     const leftOut = history.left;
-    if (now - history.since > limit.ms) Object.assign(history, { since: now, written: 0, left: 0 });
-    if (++history.written > limit.lines) {
+    if (now - history.since > logRate.ms) Object.assign(history, { since: now, written: 0, left: 0 });
+    if (++history.written > logRate.lines) {
       history.left++;
       return;
     }

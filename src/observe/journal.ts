@@ -1,5 +1,5 @@
 import { journalSend } from 'node-libsystemd';
-import type { EventDetail } from '../vif/vif-event.js';
+import type { EventDetail } from '../model/vif-event.js';
 import { where } from './events.js';
 
 /** Syslog priorities of pino's levels (sd-daemon(3)). */
@@ -13,7 +13,7 @@ const priorities: Readonly<Record<string, number>> = {
 };
 
 /**
- * The kinds of entries that have a help text in systemd/vifd.catalog, by their constant message. The ids are random and
+ * The kinds of entries that have a help text in systemd/catalog/vifd.catalog, by their constant message. The ids are random and
  * never change: people search by them.
  */
 const messageIds: Readonly<Record<string, string>> = {

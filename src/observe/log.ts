@@ -1,6 +1,5 @@
 import { isJournal } from 'node-libsystemd';
-import pino, { type DestinationStream, type Logger } from 'pino';
-import type { Config } from '../config/config.js';
+import pino, { type DestinationStream, type Level, type Logger } from 'pino';
 import { journalStream } from './journal.js';
 
 /**
@@ -8,7 +7,7 @@ import { journalStream } from './journal.js';
  * line of JSON an event. A message is constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`,
  * `error`).
  */
-export async function createLog({ level }: Config['log']): Promise<Logger> {
+export async function createLog({ level }: { readonly level: Level }): Promise<Logger> {
   const options = {
     level,
     base: null,

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Listen } from '../config/network-kinds.js';
-import { type ErrorCode, errorCodes } from '../vif/error-codes.js';
-import { topologyNames } from '../vif/policy.js';
-import type { VifPhase } from '../vif/vif-status.js';
+import { type ErrorCode, errorCodes } from '../model/error-codes.js';
+import type { Listen } from '../model/listen.js';
+import { topologyNames } from '../model/topology-name.js';
+import type { VifPhase } from '../model/vif-status.js';
 import type { VifEvent } from './events.js';
 
 /** What the metrics are read from when they are asked for. */
@@ -26,7 +26,7 @@ const attachBuckets = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 
 const phases: readonly VifPhase[] = ['new', 'waiting', 'attached', 'failed', 'closing'];
 
 /** Connections at a time, and what cuts off who holds one without asking; Node looks every 30 s only by itself. */
-const limits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
+const httpLimits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
 const maxConnections = 32;
 
 /** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. They count from when this is made. */
@@ -61,7 +61,7 @@ export class Metrics {
   }
 
   async #open(listen: Listen): Promise<void> {
-    const server = createServer(limits, (asked, answer) => this.#respond(asked, answer));
+    const server = createServer(httpLimits, (request, response) => this.#respond(request, response));
     server.maxConnections = maxConnections;
     if ('path' in listen) removeSocket(listen.path);
     server.listen(listen);
@@ -69,14 +69,14 @@ export class Metrics {
     this.#listener = { server, listen };
   }
 
-  #respond(asked: IncomingMessage, answer: ServerResponse): void {
-    if (asked.method !== 'GET' || asked.url?.split('?')[0] !== '/metrics') {
-      answer.writeHead(404).end('the metrics are at /metrics\n');
+  #respond(request: IncomingMessage, response: ServerResponse): void {
+    if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
+      response.writeHead(404).end('the metrics are at /metrics\n');
       return;
     }
     this.#registry.metrics().then(
-      (text) => answer.writeHead(200, { 'content-type': this.#registry.contentType }).end(text),
-      (error: unknown) => answer.writeHead(500).end(`${String(error)}\n`),
+      (text) => response.writeHead(200, { 'content-type': this.#registry.contentType }).end(text),
+      (error: unknown) => response.writeHead(500).end(`${String(error)}\n`),
     );
   }
 

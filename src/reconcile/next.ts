@@ -1,13 +1,16 @@
-import { decide, type Verdict } from '../vif/desired.js';
-import type { VifId } from '../vif/id.js';
-import { vifName } from '../vif/id.js';
-import type { Link, ObservedState } from '../vif/observed.js';
-import { netdevMissing, type Pending, pending } from '../vif/pending.js';
-import { type Action, plan, planScript } from '../vif/plan.js';
-import type { VifPolicy } from '../vif/policy.js';
-import type { OperationError } from '../vif/problem.js';
-import { type DesiredScript, type ScriptRun, scriptFailure } from '../vif/script.js';
-import { isConnected, type VifSnapshot } from '../vif/snapshot.js';
+import { decide } from '../decide/decide.js';
+import { netdevMissing, type Pending, pending } from '../decide/readiness.js';
+import { scriptFailure } from '../decide/script.js';
+import type { Action } from '../model/action.js';
+import type { Link, ObservedState } from '../model/observed.js';
+import type { OperationError } from '../model/operation-error.js';
+import type { VifPolicy } from '../model/policy.js';
+import type { DesiredScript, ScriptRun } from '../model/script.js';
+import { isConnected, type VifSnapshot } from '../model/snapshot.js';
+import type { Verdict } from '../model/verdict.js';
+import type { VifId } from '../model/vif-id.js';
+import { vifName } from '../model/vif-id.js';
+import { plan, planScript } from '../plan/plan.js';
 
 /** What is remembered of a vif, as far as the next step depends on it. */
 export interface Known {

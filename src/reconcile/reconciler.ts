@@ -1,31 +1,25 @@
 import type { Logger } from 'pino';
-import { parseBackendPath, parseVifName, type VifId, vifName } from '../vif/id.js';
-import { vifOfLink } from '../vif/observed.js';
-import { planOrphans } from '../vif/plan-ip.js';
-import type { VifPolicy } from '../vif/policy.js';
-import { printAction } from '../vif/print.js';
-import { vifKeys } from '../vif/snapshot.js';
-import type { VifPhase, VifStatus } from '../vif/vif-status.js';
-import { Announcer } from './announcer.js';
-import { Look } from './look.js';
-import {
-  type BackendPort,
-  type Clock,
-  type EventsPort,
-  type HooksPort,
-  type HostPort,
-  systemClock,
-} from './ports.js';
-import { WorkQueue } from './queue.js';
-import { Rounds } from './rounds.js';
+import { vifOfLink } from '../model/observed.js';
+import type { VifPolicy } from '../model/policy.js';
+import { vifKeys } from '../model/snapshot.js';
+import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
+import type { VifPhase, VifStatus } from '../model/vif-status.js';
+import { printAction } from '../plan/print/print.js';
+import { planOrphans } from '../plan/routing.js';
+import { Notifier } from './notifier.js';
+import { PeriodicResync } from './periodic-resync.js';
+import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
+import { systemClock } from './system-clock.js';
+import { VifReconciler } from './vif-reconciler.js';
 import { VifRecord } from './vif-record.js';
+import { WorkQueue } from './work-queue.js';
 
 /** Keys which vifd writes itself. A look at their events is not urgent: mostly they are its own. */
 const ownKeys = new Set(['hotplug-status', 'hotplug-error']);
 const ownKeyDelayMs = 200;
 
 /** Pause before vifs are listed again when that failed. */
-const surveyRetryMs = 1000;
+const listRetryMs = 1000;
 
 /** What the queue holds: a look at a vif, or at all vifs of a domain, or of all domains. */
 type Request = { readonly vif: string } | { readonly vifsOf: number | 'all' };
@@ -44,14 +38,14 @@ export class Reconciler {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #lost: (error: unknown) => void;
-  readonly #look: Look;
+  readonly #vifReconciler: VifReconciler;
   readonly #records = new Map<string, VifRecord>();
   readonly #queue: WorkQueue<Request>;
-  readonly #rounds: Rounds;
+  readonly #periodicResync: PeriodicResync;
   #stopped = false;
 
   /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
-  constructor(parts: {
+  constructor(deps: {
     backend: BackendPort;
     host: HostPort;
     config: VifPolicy;
@@ -61,26 +55,26 @@ export class Reconciler {
     lost: (error: unknown) => void;
     clock?: Clock;
   }) {
-    const { clock = systemClock } = parts;
-    this.#backend = parts.backend;
-    this.#host = parts.host;
-    this.#log = parts.log;
+    const { clock = systemClock } = deps;
+    this.#backend = deps.backend;
+    this.#host = deps.host;
+    this.#log = deps.log;
     this.#clock = clock;
-    this.#lost = parts.lost;
-    this.#look = new Look(parts.config, {
-      ...parts,
+    this.#lost = deps.lost;
+    this.#vifReconciler = new VifReconciler(deps.config, {
+      ...deps,
       clock,
-      announcer: new Announcer(parts.events, parts.hooks),
-      mark: ({ id }, options) => this.#mark(id, options),
+      notifier: new Notifier(deps.events, deps.hooks),
+      enqueue: ({ id }, options) => this.#enqueue(id, options),
       answered: (record) => this.#answered(record),
       forget: (record) => this.#forget(record),
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
-    this.#rounds = new Rounds(() => this.#round(), clock);
+    this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock);
   }
 
   /** Looks at every vif there is in xenstore, on the host or in memory, and resolves when all have been seen to. */
-  async sweep(): Promise<void> {
+  async reconcileAll(): Promise<void> {
     this.#queue.add({ vifsOf: 'all' });
     await this.#queue.idle();
     await this.#removeOrphans();
@@ -93,13 +87,13 @@ export class Reconciler {
       // xenstored tells of a tree that came or went by its topmost node only.
       this.#queue.add({ vifsOf: subject.domid ?? 'all' });
     } else if (subject.kind === 'vif' && decisiveKeys.has(subject.key)) {
-      if (!ownKeys.has(subject.key)) this.#mark(subject.id, { stale: true });
+      if (!ownKeys.has(subject.key)) this.#enqueue(subject.id, { mustReread: true });
       else
         this.#clock.after(ownKeyDelayMs, () => {
           const record = this.#records.get(vifName(subject.id));
           // A try that is due reads them anyway. Mostly it is its own error that this is about: one of another text each time would cause the next try.
           if (record !== undefined && record.retryAt <= this.#clock.now())
-            this.#mark(subject.id, { stale: true });
+            this.#enqueue(subject.id, { mustReread: true });
         });
     }
   }
@@ -110,26 +104,26 @@ export class Reconciler {
     for (const name of names) {
       const link = links.byName(name);
       const id = link && vifOfLink(link);
-      if (id) this.#mark(id);
+      if (id) this.#enqueue(id);
     }
     for (const owner of owners) {
       const id = parseVifName(owner);
-      if (id) this.#mark(id);
+      if (id) this.#enqueue(id);
     }
     for (const { id, dependsOn } of this.#records.values()) {
-      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#mark(id);
+      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#enqueue(id);
     }
   }
 
   /** An operator's script has ended: what it wrote to xenstore is news too. */
   scriptEnded(id: VifId): void {
-    this.#mark(id, { stale: true });
+    this.#enqueue(id, { mustReread: true });
   }
 
   /** From now on decides by this configuration; every vif is looked at again. */
   async reconfigure(config: VifPolicy): Promise<void> {
-    this.#look.config = config;
-    await this.sweep();
+    this.#vifReconciler.config = config;
+    await this.reconcileAll();
   }
 
   /** What is known of the vifs, for people and programs; in order of their numbers. */
@@ -157,32 +151,32 @@ export class Reconciler {
 
   /** Looks taken at vifs, and requests made to xenstore, since the connection began. */
   counts(): { looks: number; xenstoreRequests: number } {
-    return { looks: this.#look.taken, xenstoreRequests: this.#backend.requests };
+    return { looks: this.#vifReconciler.reconciliations, xenstoreRequests: this.#backend.requests };
   }
 
   /** Ends the work under way and starts no more; the vifs stay as they are. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#rounds.stop();
+    this.#periodicResync.stop();
     await this.#queue.close();
     // Afterwards: what ended now may have set a time to be tried again.
     for (const record of this.#records.values()) record.sleep();
   }
 
-  #mark(id: VifId, { stale = false } = {}): void {
+  #enqueue(id: VifId, { mustReread = false } = {}): void {
     const name = vifName(id);
     const record = this.#records.get(name) ?? new VifRecord(id, this.#clock);
     this.#records.set(name, record);
-    record.mustReread ||= stale;
+    record.mustReread ||= mustReread;
     const now = this.#clock.now();
-    record.markedAt ??= now;
+    record.enqueuedAt ??= now;
     // dom0's word is followed at once, an event of the machine when the vif's pause is over.
-    if (stale || now >= record.notBefore) this.#queue.add({ vif: name });
+    if (mustReread || now >= record.notBefore) this.#queue.add({ vif: name });
     else record.wakeIn(record.notBefore - now, () => this.#queue.add({ vif: name }));
   }
 
   #answered(record: VifRecord): void {
-    record.markedAt = undefined;
+    record.enqueuedAt = undefined;
     record.sleep();
     this.#queue.remove({ vif: record.name });
   }
@@ -196,20 +190,20 @@ export class Reconciler {
   async #run(request: Request): Promise<void> {
     if ('vif' in request) {
       const record = this.#records.get(request.vif);
-      if (record !== undefined) await this.#look.at(record);
+      if (record !== undefined) await this.#vifReconciler.reconcile(record);
       return;
     }
     try {
-      await this.#survey(request.vifsOf === 'all' ? undefined : request.vifsOf);
+      await this.#listVifs(request.vifsOf === 'all' ? undefined : request.vifsOf);
     } catch (error) {
       if (this.#backend.isLoss(error)) return this.#lost(error);
       this.#log.error({ err: error }, 'survey failed');
-      this.#clock.after(surveyRetryMs, () => this.#queue.add(request));
+      this.#clock.after(listRetryMs, () => this.#queue.add(request));
     }
   }
 
   /** Xenstore announces everything, so that only the host is looked at. Never rejects. */
-  async #round(): Promise<void> {
+  async #resyncHost(): Promise<void> {
     await this.#host
       .refresh()
       .then(() => this.#removeOrphans())
@@ -217,11 +211,11 @@ export class Reconciler {
   }
 
   /** Marks the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
-  async #survey(domid: number | undefined): Promise<void> {
+  async #listVifs(domid: number | undefined): Promise<void> {
     const listed = await this.#backend.list(domid);
     const known = [...this.#records.values()].map(({ id }) => id);
-    for (const id of [...listed, ...known, ...this.#host.owned()]) {
-      if (domid === undefined || id.domid === domid) this.#mark(id, { stale: true });
+    for (const id of [...listed, ...known, ...this.#host.vifsWithState()]) {
+      if (domid === undefined || id.domid === domid) this.#enqueue(id, { mustReread: true });
     }
   }
 

@@ -1,11 +1,11 @@
-import { formatNetwork, type Network } from '../vif/address.js';
-import { bridgeOf, type DesiredState } from '../vif/desired.js';
-import { type VifId, vifName } from '../vif/id.js';
-import type { Link, Traffic } from '../vif/observed.js';
-import type { OperationError } from '../vif/problem.js';
-import type { VifSnapshot } from '../vif/snapshot.js';
-import type { VifPhase, VifStatus } from '../vif/vif-status.js';
-import type { Clock, HookEvent } from './ports.js';
+import { formatNetwork, type Network } from '../model/address.js';
+import { bridgeOf, type DesiredState } from '../model/desired.js';
+import type { Link, Traffic } from '../model/observed.js';
+import type { OperationError } from '../model/operation-error.js';
+import type { VifSnapshot } from '../model/snapshot.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import type { VifPhase, VifStatus } from '../model/vif-status.js';
+import type { Clock, HookEvent } from './ports/ports.js';
 
 /** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
 export class VifRecord {
@@ -25,7 +25,7 @@ export class VifRecord {
   lastDesired: string | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (ms of the clock). */
-  markedAt: number | undefined;
+  enqueuedAt: number | undefined;
   /** The operation of others that is waited for, and since when. */
   waitingFor: { readonly what: string; readonly since: number } | undefined;
   /** When the attaching began which waits for others to finish. */

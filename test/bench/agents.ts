@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Domnet } from '../support/domnet.js';
-import { exec, until } from '../support/exec.js';
+import type { Domnet } from '../support/net/domnet.js';
+import { exec, until } from '../support/process/exec.js';
 
 /** What is compared: this daemon, the stock script as `xl devd` runs it, and the least that C can do. */
 export const agents = ['vifd', 'stock', 'floor'] as const;

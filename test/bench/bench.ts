@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, loadavg, release } from 'node:os';
-import { Domnet } from '../support/domnet.js';
+import { Domnet } from '../support/net/domnet.js';
 import { type Agent, type AgentName, agents, cpuMs, rssMb, startAgent } from './agents.js';
-import { Yard } from './yard.js';
+import { BenchDomain } from './bench-domain.js';
 
 // Times a vif's way to `connected` for each agent, all in the same driver domain with the same xenstored, and prints a
 // table in Markdown. The agents take turns, so that whatever else the machine does meets all of them. See
-// docs/benchmarks.md for what the figures mean.
+// docs/develop/benchmarks.md for what the figures mean.
 
 const turns = 3;
 const perTurn = { single: 10, burst: 2 };
@@ -27,27 +27,32 @@ const quantile = (values: readonly number[], q: number): number =>
   sorted(values)[Math.min(values.length - 1, Math.floor(q * values.length))] as number;
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-async function turn(name: AgentName, agent: Agent, yard: Yard, figures: Figures): Promise<void> {
+async function turn(
+  name: AgentName,
+  agent: Agent,
+  benchDomain: BenchDomain,
+  figures: Figures,
+): Promise<void> {
   figures.rss.idle = rssMb(agent.pid);
   // The first run of each kind is not counted: caches are cold and, in the daemon, code is not compiled yet.
   for (let i = 0; i <= perTurn.single; i++) {
-    const ms = await yard.run(1);
+    const ms = await benchDomain.run(1);
     if (i > 0) figures.single.push(ms);
-    await yard.clear();
+    await benchDomain.clear();
   }
   for (let i = 0; i <= perTurn.burst; i++) {
     const before = cpuMs(agent.pid);
-    const ms = await yard.run(burst);
+    const ms = await benchDomain.run(burst);
     if (i > 0) {
       figures.burst.push(ms);
       figures.cpu.push(cpuMs(agent.pid) - before);
     }
-    await yard.clear();
+    await benchDomain.clear();
   }
   if (name === 'vifd') {
-    await yard.run(many);
+    await benchDomain.run(many);
     figures.rss.many = rssMb(agent.pid);
-    await yard.clear();
+    await benchDomain.clear();
   }
 }
 
@@ -87,7 +92,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 const domnet = await Domnet.start();
 try {
-  const yard = await Yard.make(domnet, many, interrupted.signal);
+  const yard = await BenchDomain.make(domnet, many, interrupted.signal);
   const results = new Map<AgentName, Figures>(
     agents.map((name) => [name, { single: [], burst: [], cpu: [], rss: { idle: 0, many: 0 } }]),
   );

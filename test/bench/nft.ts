@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Nftables } from 'node-libnftables';
 import { NftTables } from '../../src/host/netfilter/tables.js';
-import { parseNetwork } from '../../src/vif/address.js';
-import type { FilterSpec } from '../../src/vif/filter.js';
-import type { VifId } from '../../src/vif/id.js';
-import type { NftAction } from '../../src/vif/nft.js';
-import { planNft } from '../../src/vif/plan-nft.js';
+import { parseNetwork } from '../../src/model/address.js';
+import type { FilterSpec } from '../../src/model/filter.js';
+import type { NftAction } from '../../src/model/nft.js';
+import type { VifId } from '../../src/model/vif-id.js';
+import { planNft } from '../../src/plan/nft.js';
 
 // What a vif costs in nf_tables, beside none and beside many, and how long the event loop stands still for it:
 //   unshare --net node --import tsx test/bench/nft.ts [vifs]

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { Domnet } from '../support/domnet.js';
+import { Domnet } from '../support/net/domnet.js';
 import { Screen } from './screen.js';
 import { Show } from './show.js';
 import { story } from './story.js';

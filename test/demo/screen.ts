@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { LogLine } from '../support/domnet.js';
+import type { LogLine } from '../support/net/domnet.js';
 
 const width = 100;
 type Style = Parameters<typeof styleText>[0];

@@ -1,5 +1,5 @@
-import type { Domnet, LogLine, Vif, Vifd } from '../support/domnet.js';
-import { until } from '../support/exec.js';
+import type { Domnet, LogLine, Vif, Vifd } from '../support/net/domnet.js';
+import { until } from '../support/process/exec.js';
 import type { Screen } from './screen.js';
 
 /** The stage: a driver domain, the daemon in it, and the guests that have come up so far. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Vif } from '../support/domnet.js';
+import type { Vif } from '../support/net/domnet.js';
 import type { Show } from './show.js';
 
 const bridgeAddress = '10.77.0.1';

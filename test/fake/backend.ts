@@ -1,10 +1,9 @@
-import type { BackendPort } from '../../src/reconcile/ports.js';
-import { openvswitch } from '../../src/topology/openvswitch.js';
-import { topologyNamed } from '../../src/topology/topology.js';
-import type { ErrorCode } from '../../src/vif/error-codes.js';
-import { backendPath, backendRoot, type VifId, vifName } from '../../src/vif/id.js';
-import { snapshot, type VifSnapshot, xenbusState } from '../../src/vif/snapshot.js';
-import type { StatusWrites } from '../../src/vif/status.js';
+import type { ErrorCode } from '../../src/model/error-codes.js';
+import { snapshot, type VifSnapshot, xenbusState } from '../../src/model/snapshot.js';
+import type { StatusWrites } from '../../src/model/status-writes.js';
+import { stockTopology } from '../../src/model/topology-name.js';
+import { backendPath, backendRoot, type VifId, vifName } from '../../src/model/vif-id.js';
+import type { BackendPort } from '../../src/reconcile/ports/ports.js';
 import { Faults, type Held } from './faults.js';
 
 /** xenstored is out of reach. */
@@ -59,7 +58,7 @@ export class FakeBackend implements BackendPort {
       const directory = this.#directories.get(vifName(id));
       if (directory === undefined || directory.keys.size === 0) return undefined;
       const parsed = snapshot(id, directory.keys, directory.frontend);
-      const isOvs = topologyNamed(parsed.script) === openvswitch;
+      const isOvs = stockTopology(parsed.script) === 'openvswitch';
       return isOvs ? { ...parsed, guest: { name: undefined, uuid: undefined } } : parsed;
     });
   }

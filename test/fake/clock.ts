@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Clock } from '../../src/reconcile/ports.js';
+import type { Clock } from '../../src/reconcile/ports/ports.js';
 
 /** A clock that stands still until a test turns it; what is due is then done in order, each thing at its own time. */
 export class FakeClock implements Clock {

@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import pino from 'pino';
 import { type Config, parseConfig } from '../../src/config/config.js';
+import type { ScriptRun } from '../../src/model/script.js';
+import type { VifId } from '../../src/model/vif-id.js';
+import type { VifStatus } from '../../src/model/vif-status.js';
 import { Reconciler } from '../../src/reconcile/reconciler.js';
-import type { VifId } from '../../src/vif/id.js';
-import type { ScriptRun } from '../../src/vif/script.js';
-import type { VifStatus } from '../../src/vif/vif-status.js';
 import { FakeBackend } from './backend.js';
 import { FakeClock } from './clock.js';
 import { FakeEvents } from './events.js';
@@ -68,7 +68,7 @@ export class DriverDomain {
 
   /** The first sweep. */
   async start(): Promise<void> {
-    await this.reconciler.sweep();
+    await this.reconciler.reconcileAll();
     await this.settle();
   }
 

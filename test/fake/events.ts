@@ -1,6 +1,6 @@
-import type { EventsPort } from '../../src/reconcile/ports.js';
-import { type VifId, vifName } from '../../src/vif/id.js';
-import type { EventDetail, EventKind } from '../../src/vif/vif-event.js';
+import type { EventDetail, EventKind } from '../../src/model/vif-event.js';
+import { type VifId, vifName } from '../../src/model/vif-id.js';
+import type { EventsPort } from '../../src/reconcile/ports/ports.js';
 
 /** Keeps what was told, in order. */
 export class FakeEvents implements EventsPort {

@@ -1,4 +1,4 @@
-import type { HookEvent, HooksPort } from '../../src/reconcile/ports.js';
+import type { HookEvent, HooksPort } from '../../src/reconcile/ports/ports.js';
 
 /** Keeps what hooks were called with, in order. */
 export class FakeHooks implements HooksPort {

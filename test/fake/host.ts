@@ -1,11 +1,11 @@
-import type { HostPort } from '../../src/reconcile/ports.js';
-import { parseVifName, type VifId, vifName } from '../../src/vif/id.js';
-import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/vif/observed.js';
-import { type OvsView, ovsDatabase } from '../../src/vif/openvswitch.js';
-import type { Action } from '../../src/vif/plan.js';
-import { printAction } from '../../src/vif/print.js';
-import { OperationError } from '../../src/vif/problem.js';
-import type { DesiredScript, ScriptRun } from '../../src/vif/script.js';
+import type { Action } from '../../src/model/action.js';
+import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/model/observed.js';
+import { OperationError } from '../../src/model/operation-error.js';
+import { type OvsView, ovsDatabase } from '../../src/model/ovs-port.js';
+import type { DesiredScript, ScriptRun } from '../../src/model/script.js';
+import { parseVifName, type VifId, vifName } from '../../src/model/vif-id.js';
+import { printAction } from '../../src/plan/print/print.js';
+import type { HostPort } from '../../src/reconcile/ports/ports.js';
 import { Faults, type Held } from './faults.js';
 import { Machine, type MachineState, type PlainLink, plainLinks } from './machine.js';
 
@@ -66,7 +66,7 @@ export class FakeHost implements HostPort {
     if (names.length > 0) this.listener.hostChanged(names, ownersOf(action));
   }
 
-  async settled(): Promise<void> {
+  async whenQuiet(): Promise<void> {
     await this.#calls.strike('settled');
   }
 
@@ -76,7 +76,7 @@ export class FakeHost implements HostPort {
     this.listener.hostChanged(['*'], []);
   }
 
-  owned(): VifId[] {
+  vifsWithState(): VifId[] {
     const { links, ip, openvswitch, scripts } = this.machine;
     return [
       ...links.map(vifOfLink),
@@ -90,7 +90,7 @@ export class FakeHost implements HostPort {
     ].filter((id) => id !== undefined);
   }
 
-  attend(dependsOn: readonly string[]): void {
+  startWatching(dependsOn: readonly string[]): void {
     for (const name of dependsOn) this.attended.add(name);
   }
 

@@ -1,7 +1,7 @@
-import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/vif/address.js';
-import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/vif/ip.js';
-import type { Link } from '../../src/vif/observed.js';
-import type { IpAction } from '../../src/vif/plan-ip.js';
+import type { IpAction } from '../../src/model/action.js';
+import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
+import type { Link } from '../../src/model/observed.js';
+import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/model/routing.js';
 import type { NftMachine } from './nft-machine.js';
 
 /**

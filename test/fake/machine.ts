@@ -1,9 +1,10 @@
-import { type Network, parseNetwork } from '../../src/vif/address.js';
-import { vifName } from '../../src/vif/id.js';
-import { type Link, linkView, type ObservedState, type Offload } from '../../src/vif/observed.js';
-import type { Action } from '../../src/vif/plan.js';
-import { type BridgePort, newPort } from '../../src/vif/port.js';
-import type { ScriptRun } from '../../src/vif/script.js';
+import type { Action } from '../../src/model/action.js';
+import { type Network, parseNetwork } from '../../src/model/address.js';
+import type { BridgePort } from '../../src/model/bridge-port.js';
+import { type Link, linkView, type ObservedState, type Offload } from '../../src/model/observed.js';
+import type { ScriptRun } from '../../src/model/script.js';
+import { vifName } from '../../src/model/vif-id.js';
+import { newPort } from '../../src/plan/bridge-port.js';
 import { IpMachine, type PlainIp } from './ip-machine.js';
 import { NftMachine } from './nft-machine.js';
 import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';

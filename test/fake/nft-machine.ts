@@ -1,18 +1,18 @@
-import { parseNetwork } from '../../src/vif/address.js';
-import type { Masquerade } from '../../src/vif/ip.js';
+import { parseNetwork } from '../../src/model/address.js';
 import {
   type Earlier,
   type Element,
   elementId,
   type InstalledChain,
-  masqueradeElement,
   type NftAction,
   type NftView,
-  parseChainName,
   type RuledTable,
   type Table,
   tableOf,
-} from '../../src/vif/nft.js';
+} from '../../src/model/nft.js';
+import type { Masquerade } from '../../src/model/routing.js';
+import { masqueradeElement } from '../../src/nft/elements.js';
+import { parseChainName } from '../../src/nft/tables.js';
 
 /** nf_tables as far as planning sees it: our tables, with rules or without, chains, and elements with their owners. */
 export class NftMachine implements NftView {

@@ -1,6 +1,6 @@
-import type { OvsBridge, OvsInterface, OvsPort, OvsView } from '../../src/vif/openvswitch.js';
-import { markKeys } from '../../src/vif/openvswitch.js';
-import type { OvsAction } from '../../src/vif/plan-ovs.js';
+import type { OvsAction } from '../../src/model/action.js';
+import type { OvsBridge, OvsInterface, OvsPort, OvsView } from '../../src/model/ovs-port.js';
+import { markKeys } from '../../src/model/ovs-port.js';
 
 /**
  * `openvswitch` in a case's `observed.json`. A port not told otherwise is untagged, nobody's, and taken by ovs-vswitchd;

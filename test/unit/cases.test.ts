@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { printAction } from '../../src/vif/print.js';
+import { printAction } from '../../src/plan/print/print.js';
+import { caseFile, caseNames, readCase, run } from '../cases/case.js';
 import { Machine } from '../fake/machine.js';
-import { caseFile, caseNames, readCase, run } from './case.js';
 
 // `vitest run --project unit -u` writes plan.txt and status.json anew; read the difference before it is committed.
 describe.each(caseNames())('%s', (name) => {

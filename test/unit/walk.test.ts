@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
-import { vifName } from '../../src/vif/id.js';
-import { type Link, linkView, vifOfLink } from '../../src/vif/observed.js';
+import { type Link, linkView, vifOfLink } from '../../src/model/observed.js';
+import { vifName } from '../../src/model/vif-id.js';
+import { type Case, caseNames, readCase, run } from '../cases/case.js';
 import { Machine } from '../fake/machine.js';
-import { type Case, caseNames, readCase, run } from './case.js';
 
 /**
  * Cases in which a vif keeps what it had before, so that it depends on where it came from; and one that leaves an MTU
  * behind at which there is no IPv6.
  */
 const depends = (name: string): boolean =>
-  name.includes('-degraded-') || ['nat-address-of-domain', 'route-ipv6-below-1280'].includes(name);
+  name.includes('/degraded-') || ['nat/address-of-domain', 'route/ipv6-below-1280'].includes(name);
 
 const cases = caseNames()
   .filter((name) => !depends(name))

@@ -4,10 +4,10 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Domnet, Vif, Vifd } from '../support/domnet.js';
-import { exec, until } from '../support/exec.js';
-import { type HostState, hostState } from '../support/host-state.js';
-import { OpenVswitch } from '../support/openvswitch.js';
+import { Domnet, Vif, Vifd } from '../support/net/domnet.js';
+import { type HostState, hostState } from '../support/net/host-state.js';
+import { OpenVswitch } from '../support/net/openvswitch.js';
+import { exec, until } from '../support/process/exec.js';
 import { Eyes, type LinkEvent, ovsPorts, type Sent } from './eyes.js';
 import {
   type Bridge,
@@ -93,7 +93,7 @@ const macs = {
  * A driver domain with two uplinks, a management network, two Linux bridges and one of Open vSwitch, and what happens to
  * it: libxl's, netback's and the guests' hands are here, and the operator's.
  */
-export class World {
+export class XenHost {
   readonly domnet: Domnet;
   /** The rules that all vifs share, as they were when they were seen first, by table. */
   readonly rules = new Map<string, string>();
@@ -114,8 +114,8 @@ export class World {
   }
 
   /** @param options.openvswitch whether any vif will be on it; it costs a second */
-  static async start(options: { vifs: readonly VifModel[]; openvswitch: boolean }): Promise<World> {
-    const world = new World(await Domnet.start(), options.openvswitch);
+  static async start(options: { vifs: readonly VifModel[]; openvswitch: boolean }): Promise<XenHost> {
+    const world = new XenHost(await Domnet.start(), options.openvswitch);
     try {
       await world.#build(options.vifs.map(({ domid }) => domid));
       return world;

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { rig, rigFile } from './world.js';
+import { rig, rigFile } from './rig.js';
 
 /*
  * The two agents a driver domain can have. A scenario knows no more of them than this, so that what it finds of one

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from './agents.js';
+import type { Guest } from './guest.js';
+import { Netdevs } from './netdevs.js';
+import { type NetworkSetup, withSetup } from './network-setups.js';
 import type { Result } from './run.js';
-import { at, type Site } from './sites.js';
-import { type Guest, Netdevs, World } from './world.js';
+import { World } from './xen-host.js';
 
 /*
  * What an agent costs, measured the same way for each: a vif's time from the kernel's announcement of its netdev in
@@ -30,64 +32,64 @@ interface Cost {
 const devids = [0, 1, 2, 3, 4, 5, 6, 7];
 const rounds = { one: 3, eight: 1 };
 
-const cpu = async (world: World) =>
-  Number(await world.domnet(`sed -n 's/^usage_usec //p' ${world.cgroup}/cpu.stat`)) / 1e6;
-const memory = async (world: World, what: string) =>
-  Number(await world.domnet(`cat ${world.cgroup}/memory.${what}`)) / 2 ** 20;
+const cpu = async (host: World) =>
+  Number(await host.domnet(`sed -n 's/^usage_usec //p' ${host.cgroup}/cpu.stat`)) / 1e6;
+const memory = async (host: World, what: string) =>
+  Number(await host.domnet(`cat ${host.cgroup}/memory.${what}`)) / 2 ** 20;
 
-async function idle(world: World): Promise<Omit<Cost, 'memoryPeak'>> {
-  await world.domnet(`systemctl restart ${world.agent.unit}; sleep 5`);
-  const memoryIdle = await memory(world, 'current');
-  const before = await cpu(world);
+async function idle(host: World): Promise<Omit<Cost, 'memoryPeak'>> {
+  await host.domnet(`systemctl restart ${host.agent.unit}; sleep 5`);
+  const memoryIdle = await memory(host, 'current');
+  const before = await cpu(host);
   await sleep(20_000);
-  return { memoryIdle, cpuIdle: ((await cpu(world)) - before) * 3 };
+  return { memoryIdle, cpuIdle: ((await cpu(host)) - before) * 3 };
 }
 
 async function measure(
-  world: World,
+  host: World,
   netdevs: Netdevs,
-  site: Site,
+  networkSetup: NetworkSetup,
   say: (text: string) => void,
 ): Promise<Measures> {
   /** Milliseconds from the netdev to `connected`. */
   const took = (guest: Guest, n: number) => {
     const status = `${guest.backend(n)}/hotplug-status`;
-    const done = world.store.events.find(({ path, value }) => path === status && value === 'connected');
+    const done = host.store.events.find(({ path, value }) => path === status && value === 'connected');
     const born = netdevs.bornAt.get(guest.netdev(n));
     return done === undefined || born === undefined ? Number.NaN : (done.at - born) * 1000;
   };
   const wall = async (command: string) => {
     const script = `t=$EPOCHREALTIME; ${command} >/dev/null 2>&1; echo $(( (\${EPOCHREALTIME/./} - \${t/./}) / 1000 ))`;
-    return Number((await world.dom0(script)).trim());
+    return Number((await host.dom0(script)).trim());
   };
 
   const one: number[] = [];
   const detach: number[] = [];
-  const guest = await world.guest({ vifs: [] });
+  const guest = await host.guest({ vifs: [] });
   await guest.run('true');
-  const cpuOne = await cpu(world);
+  const cpuOne = await cpu(host);
   for (let round = 0; round < rounds.one; round++) {
-    const seen = world.store.events.length;
+    const seen = host.store.events.length;
     netdevs.bornAt.delete(guest.netdev(0));
-    await world.attach(guest, site.vif);
+    await host.attach(guest, networkSetup.vif);
     await guest.connected();
-    world.store.events.splice(0, seen);
+    host.store.events.splice(0, seen);
     one.push(took(guest, 0));
     detach.push(await wall(`xl network-detach ${guest.name} 0`));
     await guest.gone();
   }
   await sleep(1000);
-  const cpuPerVif = ((await cpu(world)) - cpuOne) / rounds.one;
-  await world.endGuests();
-  const who = `${world.agent.name}, ${site.name}`;
+  const cpuPerVif = ((await cpu(host)) - cpuOne) / rounds.one;
+  await host.endGuests();
+  const who = `${host.agent.name}, ${networkSetup.name}`;
   say(`${who}: ${one.map(Math.round).join(', ')} ms to connected, ${detach.join(', ')} ms to detach`);
 
   const eight: Measures['eight'][number][] = [];
   const destroyEight: number[] = [];
-  const cpuEight = await cpu(world);
+  const cpuEight = await cpu(host);
   for (let round = 0; round < rounds.eight; round++) {
     // The agent may be so busy that netback does not answer xl in time; then there is no guest.
-    const many = await world.guest({ vifs: devids.map(() => site.vif) }).catch(() => undefined);
+    const many = await host.guest({ vifs: devids.map(() => networkSetup.vif) }).catch(() => undefined);
     if (many === undefined) {
       eight.push({ last: Number.NaN, connected: 0 });
     } else {
@@ -101,10 +103,10 @@ async function measure(
       destroyEight.push(await wall(`xl destroy ${many.name}`));
       await sleep(2000);
     }
-    await world.endGuests();
-    await world.scriptsEnded();
+    await host.endGuests();
+    await host.scriptsEnded();
   }
-  const cpuPerEight = ((await cpu(world)) - cpuEight) / rounds.eight;
+  const cpuPerEight = ((await cpu(host)) - cpuEight) / rounds.eight;
   say(`${who}: 8 vifs in ${eight.map(({ last }) => Math.round(last)).join(', ')} ms`);
   return { one, eight, detach, destroyEight, cpuPerVif, cpuPerEight };
 }
@@ -121,24 +123,24 @@ const eightText = (of: Measures['eight']) =>
 /** Both agents measured at every site on the machine that is up, and what the scenarios found, as Markdown. */
 export async function compare(
   agents: readonly Agent[],
-  sites: readonly Site[],
+  sites: readonly NetworkSetup[],
   say: (text: string) => void,
   results: readonly Result[],
 ): Promise<string> {
   const costs: Cost[] = [];
-  const measured = new Map<Site, Measures[]>(sites.map((site) => [site, []]));
+  const measured = new Map<NetworkSetup, Measures[]>(sites.map((networkSetup) => [networkSetup, []]));
   for (const agent of agents) {
     say(`measuring ${agent.name}`);
-    const world = await World.open(agent);
-    const alone = await idle(world);
+    const host = await World.open(agent);
+    const alone = await idle(host);
     const netdevs = new Netdevs();
     for (const [site, columns] of measured) {
-      columns.push(await at(world, site, () => measure(world, netdevs, site, say)));
-      await world.clean();
+      columns.push(await withSetup(host, site, () => measure(host, netdevs, site, say)));
+      await host.clean();
     }
-    costs.push({ ...alone, memoryPeak: await memory(world, 'peak') });
+    costs.push({ ...alone, memoryPeak: await memory(host, 'peak') });
     netdevs.close();
-    world.close();
+    host.close();
   }
   const names = agents.map(({ name }) => name);
   const header = [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---:|').join('')}`];

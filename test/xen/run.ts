@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import { type Agent, vifd, vifdPackage, xlDevd } from './agents.js';
 import { compare } from './compare.js';
+import { networkSetups } from './network-setups.js';
+import { boot, rig } from './rig.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
-import { sites } from './sites.js';
 import { topologies } from './topologies.js';
-import { boot, rig, World } from './world.js';
+import { World } from './xen-host.js';
 
 const help = `Usage: run [options]
 
@@ -99,42 +100,42 @@ async function runOn(
   const results: Result[] = [];
   for (const agent of agents) {
     say(`installing ${agent.name}`);
-    const world = await World.open(agent, () => agent.install());
+    const host = await World.open(agent, () => agent.install());
     try {
       for (const scenario of set) {
         if (scenario.only !== undefined && scenario.only !== agent.name) continue;
-        const result = await runOne(world, scenario);
+        const result = await runOne(host, scenario);
         results.push({ ...result, agent, xenstored, scenario });
         const verdict = result.error === undefined ? 'ok' : 'FAILED';
         say(`${agent.name}: ${scenario.name}: ${verdict} (${result.seconds.toFixed(0)} s)`);
         if (result.error !== undefined) console.error(result.error.replace(/^/gm, '         '));
       }
     } finally {
-      world.close();
+      host.close();
     }
   }
   if (options.compare) {
-    const chosen = sites.filter(({ name }) => matches(name));
-    process.stdout.write(await compare(agents, chosen.length > 0 ? chosen : sites, say, results));
+    const chosen = networkSetups.filter(({ name }) => matches(name));
+    process.stdout.write(await compare(agents, chosen.length > 0 ? chosen : networkSetups, say, results));
   }
   return results;
 }
 
-async function runOne(world: World, scenario: Scenario): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
+async function runOne(host: World, scenario: Scenario): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
   const start = performance.now();
   let note = '';
   let error: string | undefined;
   try {
-    note = (await scenario.run(world)) ?? '';
+    note = (await scenario.run(host)) ?? '';
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
   }
   // The guests' end is part of it.
-  const { left, complaints } = await world.clean(error !== undefined);
+  const { left, complaints } = await host.clean(error !== undefined);
   if (complaints.length > 0 && !scenario.fault)
     error ??= `the journal has: ${complaints.slice(0, 3).join('\n')}`;
   if (left.length > 0) error ??= `left behind: ${left.join(', ')}`;
-  const kernel = world.kernelTrouble();
+  const kernel = host.kernelTrouble();
   if (kernel.length > 0) error ??= `the kernel of domnet: ${kernel.join('\n')}`;
   return { seconds: (performance.now() - start) / 1000, note, error };
 }

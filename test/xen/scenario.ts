@@ -1,4 +1,4 @@
-import type { World } from './world.js';
+import type { World } from './xen-host.js';
 
 /**
  * One thing that happens on a real Xen host. It begins with the agent running and no guest, says what happens and what
@@ -13,7 +13,7 @@ export interface Scenario {
   readonly only?: 'vifd';
   /** The agent may complain: something goes wrong on purpose. */
   readonly fault?: true;
-  run(world: World): Promise<string | undefined>;
+  run(host: World): Promise<string | undefined>;
 }
 
 /** `wanted`, or an error that says what is there instead. */

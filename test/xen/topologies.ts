@@ -1,9 +1,11 @@
-import { attempts, ipKey, lastOne, type Parties } from '../support/forgeries.js';
-import { ethernet, etherTypes, ipv4, udp } from '../support/frames.js';
-import { tried } from '../support/tried.js';
+import { expectedFrames } from '../support/packets/expected-frames.js';
+import { attempts, ipKey, lastOne, type Parties } from '../support/packets/forgeries.js';
+import { ethernet, etherTypes, ipv4, udp } from '../support/packets/frames.js';
+import { Capture } from './capture.js';
+import type { Guest } from './guest.js';
+import { bridge, type NetworkSetup, nat, openvswitch, routed, withSetup } from './network-setups.js';
 import { mustBe, type Scenario } from './scenario.js';
-import { at, bridge, nat, openvswitch, routed, type Site } from './sites.js';
-import { Capture, type Guest, type World } from './world.js';
+import type { World } from './xen-host.js';
 
 /*
  * What a vif is attached to, and who may speak on it: with packets, through the real netfront and netback, which is
@@ -11,9 +13,9 @@ import { Capture, type Guest, type World } from './world.js';
  */
 
 /** The resident with a vif at the site, as its administrator has set it up. */
-async function guestAt(world: World, site: Site, more = ''): Promise<Guest> {
-  const guest = await world.resident([[site.vif, more].filter((part) => part !== '').join(',')]);
-  await guest.run(`netfront; ${site.join(guest)}`);
+async function guestAt(host: World, networkSetup: NetworkSetup, more = ''): Promise<Guest> {
+  const guest = await host.resident([[networkSetup.vif, more].filter((part) => part !== '').join(',')]);
+  await guest.run(`netfront; ${networkSetup.join(guest)}`);
   return guest;
 }
 
@@ -37,26 +39,30 @@ const send = (guest: Guest, frames: readonly Buffer[]) =>
     `ip link set eth0 up; sendframes eth0 <<END\n${frames.map((frame) => frame.toString('hex')).join('\n')}\nEND`,
   );
 
-/** Everything docs/security.md says was tried, tried here: what the guest forges, and what is honest. */
-const forgeries = (site: Site, column: 'on a bridge' | 'on Open vSwitch', plug: string): Scenario => ({
-  name: `${site.name}: a guest that forges`,
+/** Everything docs/operate/security.md says was tried, tried here: what the guest forges, and what is honest. */
+const forgeries = (
+  networkSetup: NetworkSetup,
+  column: 'on a bridge' | 'on Open vSwitch',
+  plug: string,
+): Scenario => ({
+  name: `${networkSetup.name}: a guest that forges`,
   only: 'vifd',
-  run: (world) =>
-    at(world, site, async () => {
+  run: (host) =>
+    withSetup(host, networkSetup, async () => {
       const parties: Parties = { from: attacker, to: listener };
-      await world.domnet(listening(listener, plug));
-      const guest = await guestAt(world, site, `mac=${attacker},ip=${ipKey}`);
+      await host.domnet(listening(listener, plug));
+      const guest = await guestAt(host, networkSetup, `mac=${attacker},ip=${ipKey}`);
       await guest.connected();
-      const capture = await Capture.start(world, 'lis', 'eth0');
+      const capture = await Capture.start(host, 'lis', 'eth0');
       const rows = attempts(parties);
       try {
         await send(guest, [...rows.map(({ frame }) => frame), lastOne(parties)]);
-        await world.until('the last frame', () => capture.saw(lastOne(parties)));
+        await host.until('the last frame', () => capture.saw(lastOne(parties)));
       } finally {
         capture.stop();
-        await world.domnet('ip link del lis0; ip netns del lis');
+        await host.domnet('ip link del lis0; ip netns del lis');
       }
-      const said = tried(column);
+      const said = expectedFrames(column);
       const wrong = rows
         .map(({ what, frame }) => ({ what, came: capture.saw(frame) ? 'arrived' : 'dropped' }))
         .filter(({ what, came }) => came !== said.get(what));
@@ -66,14 +72,14 @@ const forgeries = (site: Site, column: 'on a bridge' | 'on Open vSwitch', plug: 
 });
 
 /** Sends from its address, from another's, and from another MAC, to a host beyond domnet. */
-async function forgeOutwards(world: World, site: Site, guest: Guest): Promise<void> {
-  const capture = await Capture.start(world, 'out', 'eth0');
+async function forgeOutwards(host: World, networkSetup: NetworkSetup, guest: Guest): Promise<void> {
+  const capture = await Capture.start(host, 'out', 'eth0');
   const datagram = (port: number, from: string, source = attacker) =>
     ethernet(
       'fe:ff:ff:ff:ff:ff',
       source,
       etherTypes.ip,
-      ipv4({ from, to: site.peer, protocol: 17, id: port }, udp(port, port)),
+      ipv4({ from, to: networkSetup.peer, protocol: 17, id: port }, udp(port, port)),
     );
   // The destination port tells which it was: no router and no masquerade changes it.
   const came = (port: number) =>
@@ -85,26 +91,26 @@ async function forgeOutwards(world: World, site: Site, guest: Guest): Promise<vo
     datagram(4003, own, '00:16:3e:66:66:66'),
     datagram(4004, own),
   ]);
-  await world.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
+  await host.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
   mustBe('who passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
 }
 
 /** Attached, used, forging, detached, and attached again: once around for every topology that routes. */
-const around = (site: Site): Scenario => ({
-  name: `${site.name}: attached, nobody's address but its own, detached, again`,
-  run: (world) =>
-    at(world, site, async () => {
-      const guest = await guestAt(world, site, `mac=${attacker}`);
-      await guest.works([0], site);
+const around = (networkSetup: NetworkSetup): Scenario => ({
+  name: `${networkSetup.name}: attached, nobody's address but its own, detached, again`,
+  run: (host) =>
+    withSetup(host, networkSetup, async () => {
+      const guest = await guestAt(host, networkSetup, `mac=${attacker}`);
+      await guest.works([0], networkSetup);
       // The stock scripts hold nobody to anything.
-      if (world.agent.name === 'vifd') await forgeOutwards(world, site, guest);
-      await world.dom0(`xl network-detach ${guest.name} 0`);
+      if (host.agent.name === 'vifd') await forgeOutwards(host, networkSetup, guest);
+      await host.dom0(`xl network-detach ${guest.name} 0`);
       await guest.gone();
-      await world.attach(guest, site.vif);
+      await host.attach(guest, networkSetup.vif);
       await guest.connected();
-      await guest.run(`netfront; ${site.join(guest)}`);
-      await guest.works([0], site);
-      return world.agent.name === 'vifd' ? undefined : 'whether it may forge was not tried';
+      await guest.run(`netfront; ${networkSetup.join(guest)}`);
+      await guest.works([0], networkSetup);
+      return host.agent.name === 'vifd' ? undefined : 'whether it may forge was not tried';
     }),
 });
 
@@ -115,9 +121,9 @@ export const topologies: readonly Scenario[] = [
     name: 'bridge: VLANs',
     only: 'vifd',
     fault: true,
-    run: (world) =>
-      at(
-        world,
+    run: (host) =>
+      withSetup(
+        host,
         {
           ...bridge,
           make: `ip link add xenbr9 type bridge; ip link set xenbr9 up
@@ -126,28 +132,28 @@ export const topologies: readonly Scenario[] = [
           unmake: 'ip link del xenbr9; for n in 0 1; do ip addr add 10.9.$n.1/24 dev xenbr0; done',
         },
         async () => {
-          const guest = await world.guest({
+          const guest = await host.guest({
             vifs: ['bridge=xenbr9,vlan=10', 'bridge=xenbr9,vlan=10p/20-30'],
           });
           // xl before 4.19 does not know the key, and passes over it when it creates a guest: it is written as xl would.
           for (const [n, vlan] of ['10', '10p/20-30'].entries()) {
             const key = `${guest.backend(n)}/vlan`;
-            await world.dom0(
+            await host.dom0(
               `[ "$(xenstore-read ${key} 2>/dev/null)" = ${vlan} ] || xenstore-write ${key} ${vlan}`,
             );
           }
-          const error = await world.until('hotplug-error', () =>
-            world.store.get(`${guest.backend(0)}/hotplug-error`),
+          const error = await host.until('hotplug-error', () =>
+            host.store.get(`${guest.backend(0)}/hotplug-error`),
           );
-          const link = await world.domnet(`ip -o link show ${guest.netdev(0)}`);
+          const link = await host.domnet(`ip -o link show ${guest.netdev(0)}`);
           if (link.includes(',UP')) throw new Error(`up without its VLAN: ${link}`);
 
-          await world.domnet(
+          await host.domnet(
             'ip link set xenbr9 type bridge vlan_filtering 1; for v in 10 20; do bridge vlan add dev xenbr9 vid $v self; done',
           );
           await guest.connected([0, 1]);
           const vlans = async (n: number) => {
-            const said = await world.domnet(`bridge -j -c vlan show dev ${guest.netdev(n)}`);
+            const said = await host.domnet(`bridge -j -c vlan show dev ${guest.netdev(n)}`);
             const [port] = JSON.parse(said) as [
               { vlans: { vlan: number; vlanEnd?: number; flags?: string[] }[] },
             ];
@@ -168,8 +174,8 @@ export const topologies: readonly Scenario[] = [
           await guest.run(`ip link del eth0.20; ${tagged(1)}`);
           // Another VLAN, while it runs.
           await guest.run('ip link del eth1.20; ip link set eth1 down');
-          await world.dom0(`xenstore-write ${guest.backend(0)}/vlan 20`);
-          await world.told(new RegExp(`${guest.netdev(0)} updated .* vid 20 pvid`));
+          await host.dom0(`xenstore-write ${guest.backend(0)}/vlan 20`);
+          await host.told(new RegExp(`${guest.netdev(0)} updated .* vid 20 pvid`));
           mustBe('VLANs after the change', await vlans(0), '20 PVID Egress Untagged');
           await noPacket(guest, 'ping -q -c 2 -W 2 -I eth0 10.9.0.1');
           await guest.run(
@@ -181,25 +187,25 @@ export const topologies: readonly Scenario[] = [
   },
   {
     name: 'Open vSwitch: attached, in a VLAN, detached, again',
-    run: (world) =>
-      at(world, openvswitch, async () => {
-        const guest = await world.resident(['', '.20'].map((tag) => `${openvswitch.vif}${tag}`));
+    run: (host) =>
+      withSetup(host, openvswitch, async () => {
+        const guest = await host.resident(['', '.20'].map((tag) => `${openvswitch.vif}${tag}`));
         await guest.works([0, 1], { master: 'ovs-system' });
-        const port = await world.domnet(`ovs-vsctl get port ${guest.netdev(1)} tag`);
+        const port = await host.domnet(`ovs-vsctl get port ${guest.netdev(1)} tag`);
         mustBe('the tag', port.trim(), '20');
         // One in VLAN 20 alone does not hear the others.
         await noPacket(
           guest,
           `ip addr flush dev eth0; ip addr add ${guest.address(0)}/24 dev eth1; ping -q -c 2 -W 2 -I eth1 10.9.0.1`,
         );
-        await world.dom0(`xl network-detach ${guest.name} 1`);
+        await host.dom0(`xl network-detach ${guest.name} 1`);
         await guest.gone([1]);
         mustBe(
           'the ports',
-          (await world.domnet('ovs-vsctl list-ports ovsbr0')).trim(),
+          (await host.domnet('ovs-vsctl list-ports ovsbr0')).trim(),
           `${guest.netdev(0)}\nvlan20`,
         );
-        await world.attach(guest, `${openvswitch.vif}.20`, 1);
+        await host.attach(guest, `${openvswitch.vif}.20`, 1);
         await guest.works([0, 1], { master: 'ovs-system' });
         return undefined;
       }),
@@ -207,10 +213,10 @@ export const topologies: readonly Scenario[] = [
   {
     name: 'NAT: a guest leases its address',
     only: 'vifd',
-    run: (world) =>
-      at(world, nat, async () => {
-        await world.configure('[nat]\ndhcp = "dnsmasq"\nnetwork = "172.20.0.0/14"');
-        const guest = await world.resident(['script=vif-nat']);
+    run: (host) =>
+      withSetup(host, nat, async () => {
+        await host.configure('[nat]\ndhcp = "dnsmasq"\nnetwork = "172.20.0.0/14"');
+        const guest = await host.resident(['script=vif-nat']);
         await guest.connected();
         const lease = await guest.run(
           `ip addr flush dev eth0; ip link set eth0 up
@@ -227,10 +233,10 @@ export const topologies: readonly Scenario[] = [
     name: 'the firewall reloaded: a guest that forges all the while',
     only: 'vifd',
     fault: true,
-    run: (world) =>
-      at(world, bridge, async () => {
-        await world.domnet(listening(listener, 'ip link set lis0 master xenbr0'));
-        const guest = await guestAt(world, bridge, `mac=${attacker},ip=@`);
+    run: (host) =>
+      withSetup(host, bridge, async () => {
+        await host.domnet(listening(listener, 'ip link set lis0 master xenbr0'));
+        const guest = await guestAt(host, bridge, `mac=${attacker},ip=@`);
         await guest.works();
         const forged = ethernet(
           listener,
@@ -238,7 +244,7 @@ export const topologies: readonly Scenario[] = [
           etherTypes.ip,
           ipv4({ from: '10.9.0.200', to: '10.9.0.201', protocol: 17 }, udp(1, 1)),
         );
-        const capture = await Capture.start(world, 'lis', 'eth0');
+        const capture = await Capture.start(host, 'lis', 'eth0');
         const came = () => capture.frames.filter((hex) => hex.startsWith(forged.toString('hex'))).length;
         let [passed, dropped] = [0, 0];
         try {
@@ -246,20 +252,20 @@ export const topologies: readonly Scenario[] = [
             `echo ${forged.toString('hex')} >/forged; (while :; do cat /forged; done | sendframes eth0) & echo $! >/forging; sleep 1`,
           );
           for (let i = 0; i < 3; i++)
-            await world.domnet('nft flush ruleset; nft delete table netdev vifd 2>/dev/null; sleep 0.5');
+            await host.domnet('nft flush ruleset; nft delete table netdev vifd 2>/dev/null; sleep 0.5');
           passed = came();
-          await world.domnet('sleep 1');
+          await host.domnet('sleep 1');
           mustBe('forged frames that come through afterwards', came() - passed, 0);
           await guest.run('kill $(cat /forging)');
-          const status = await world.domnet(`vifd status ${guest.netdev(0)} --json`);
+          const status = await host.domnet(`vifd status ${guest.netdev(0)} --json`);
           dropped = Number(/"IPv4 source": *(\d+)/.exec(status)?.[1]);
           if (!(dropped > 10)) throw new Error(`hardly anything was forged: ${status}`);
         } finally {
           capture.stop();
-          await world.domnet('ip link del lis0; ip netns del lis');
+          await host.domnet('ip link del lis0; ip netns del lis');
         }
         // Debian 13's kernel and nft let vifd own the table; on Debian 12 it is put back as fast as may be.
-        const own = (await world.domnet('nft list ruleset')).includes('persist');
+        const own = (await host.domnet('nft list ruleset')).includes('persist');
         if (own) mustBe('forged frames that came through', passed, 0);
         await guest.reaches();
         return `${passed} forged frames came through, ${dropped} were dropped since`;
@@ -268,56 +274,56 @@ export const topologies: readonly Scenario[] = [
   {
     name: 'the sandbox denies nothing',
     only: 'vifd',
-    run: (world) =>
-      at(world, nat, async () => {
+    run: (host) =>
+      withSetup(host, nat, async () => {
         // strace sees what seccomp, the device policy and the read-only mounts answer; it is not in the sandbox itself.
-        await world.domnet(
+        await host.domnet(
           `systemd-run -q -u denials strace -f -q -Z -e signal=none -o /root/denials -p $(systemctl show -P MainPID vifd)
            until [ "$(grep TracerPid: /proc/$(systemctl show -P MainPID vifd)/status | cut -f2)" != 0 ]; do sleep 0.2; done`,
         );
         try {
-          await world.configure('[nat]\ndhcp = "dnsmasq"');
+          await host.configure('[nat]\ndhcp = "dnsmasq"');
           const vifs = [`mac=${attacker},ip=@`, nat.vif, 'script=vif-route,gatewaydev=wan0,ip=@'];
-          const guest = await world.resident(vifs);
+          const guest = await host.resident(vifs);
           await guest.connected([0, 1, 2]);
-          await world.domnet('vifd status');
-          await world.dom0(`for n in 0 1 2; do xl network-detach ${guest.name} $n; done`);
+          await host.domnet('vifd status');
+          await host.dom0(`for n in 0 1 2; do xl network-detach ${guest.name} $n; done`);
           await guest.gone([0, 1, 2]);
         } finally {
-          await world.domnet('systemctl stop denials');
+          await host.domnet('systemctl stop denials');
         }
         // systemctl asks whether it is in a chroot, and does without the answer.
-        const denied = await world.domnet(
+        const denied = await host.domnet(
           "grep -E ' (EPERM|EACCES|EROFS) ' /root/denials | grep -v '\"/proc/1/root\"' || :",
         );
-        mustBe('what was denied', [denied.trim(), ...world.heard(/audit:|seccomp/)].join(''), '');
+        mustBe('what was denied', [denied.trim(), ...host.heard(/audit:|seccomp/)].join(''), '');
         return undefined;
       }),
   },
   {
     name: "an operator's own script",
-    async run(world) {
+    async run(host) {
       const script = '/etc/xen/scripts/vif-ours';
       const text = `#!/bin/bash
         echo "$1 $vif"
         [ "$1" = online ] || exit 0
         ip link set "$vif" master xenbr0 up && xenstore-write "$XENBUS_PATH/hotplug-status" connected`;
-      await world.domnet(`cat >${script} <<'END'\n${text}\nEND\nchmod 755 ${script}`);
-      const guest = await world.resident(['script=vif-ours']);
+      await host.domnet(`cat >${script} <<'END'\n${text}\nEND\nchmod 755 ${script}`);
+      const guest = await host.resident(['script=vif-ours']);
       await guest.works();
-      await world.dom0(`xl network-detach ${guest.name} 0`);
+      await host.dom0(`xl network-detach ${guest.name} 0`);
       await guest.gone();
-      await world.told(new RegExp(`offline ${guest.netdev(0)}`));
-      await world.domnet(`rm ${script}`);
+      await host.told(new RegExp(`offline ${guest.netdev(0)}`));
+      await host.domnet(`rm ${script}`);
       return undefined;
     },
   },
   {
     name: "options of a port, the uplink's MTU, a hook",
     only: 'vifd',
-    run: (world) =>
-      at(
-        world,
+    run: (host) =>
+      withSetup(
+        host,
         {
           ...bridge,
           make: `ip link add up0 type dummy; ip link set up0 mtu 1400 master xenbr0 up; mkdir -p /etc/vifd/hooks
@@ -325,13 +331,13 @@ export const topologies: readonly Scenario[] = [
           unmake: 'ip link del up0; rm -r /etc/vifd/hooks /run/vifd/hooked',
         },
         async () => {
-          await world.configure(
+          await host.configure(
             '[bridge]\nmtu = "uplink"\n[hooks]\ndirectory = "/etc/vifd/hooks"\n[[vif]]\nbridge = "xenbr0"\nisolated = true\nmulticast_flood = false\ntxqueuelen = 1234',
           );
-          const guest = await world.resident();
+          const guest = await host.resident();
           await guest.works();
           const netdev = guest.netdev(0);
-          const found = await world.domnet(
+          const found = await host.domnet(
             `cd /sys/class/net/${netdev}; cat brport/isolated brport/multicast_flood tx_queue_len mtu`,
           );
           mustBe(
@@ -339,11 +345,11 @@ export const topologies: readonly Scenario[] = [
             found.trim().split('\n').join(),
             '1,0,1234,1400',
           );
-          await world.domnet('ip link set up0 mtu 1300');
-          await world.told(/updated .* mtu 1300/);
-          mustBe('mtu', (await world.domnet(`cat /sys/class/net/${netdev}/mtu`)).trim(), '1300');
+          await host.domnet('ip link set up0 mtu 1300');
+          await host.told(/updated .* mtu 1300/);
+          mustBe('mtu', (await host.domnet(`cat /sys/class/net/${netdev}/mtu`)).trim(), '1300');
           await guest.reaches();
-          const hooked = await world.domnet('cat /run/vifd/hooked');
+          const hooked = await host.domnet('cat /run/vifd/hooked');
           if (!hooked.includes(`"event":"attach","vif":"${netdev}"`))
             throw new Error(`the hook heard: ${hooked}`);
           return undefined;
@@ -353,22 +359,22 @@ export const topologies: readonly Scenario[] = [
   {
     name: 'bridge and ip rewritten by dom0, connected as it is',
     only: 'vifd',
-    run: (world) =>
-      at(
-        world,
+    run: (host) =>
+      withSetup(
+        host,
         {
           ...bridge,
           make: 'ip link add xenbr9 type bridge; ip link set xenbr9 up',
           unmake: 'ip link del xenbr9',
         },
         async () => {
-          const guest = await guestAt(world, bridge, 'ip=@');
+          const guest = await guestAt(host, bridge, 'ip=@');
           await guest.works();
-          const before = await world.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
+          const before = await host.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
           const rewrite = async (key: string, value: string, updated: RegExp) => {
-            await world.dom0(`xenstore-write ${guest.backend(0)}/${key} ${value}`);
-            await world.told(updated);
-            mustBe('what the journal complains of', (await world.complaints()).join(), '');
+            await host.dom0(`xenstore-write ${guest.backend(0)}/${key} ${value}`);
+            await host.told(updated);
+            mustBe('what the journal complains of', (await host.complaints()).join(), '');
           };
           const ping = 'ping -q -c 2 -W 1 10.9.0.1';
           await rewrite('ip', '10.9.0.250', /updated on bridge xenbr0/);
@@ -378,7 +384,7 @@ export const topologies: readonly Scenario[] = [
           await noPacket(guest, ping);
           await rewrite('bridge', 'xenbr0', /updated on bridge xenbr0/);
           await guest.works();
-          const after = await world.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
+          const after = await host.domnet(`cat /sys/class/net/${guest.netdev(0)}/ifindex`);
           mustBe('ifindex', after, before);
           return undefined;
         },

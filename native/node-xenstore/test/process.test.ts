@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Xenstore, XenstoreError } from 'node-xenstore';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Xenstored } from '../../../test/support/xenstored.js';
+import { Xenstored } from '../../../test/support/store/xenstored.js';
 
 let server: Xenstored;
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { Xenstore } from 'node-xenstore';
 import { expect, test } from 'vitest';
-import { Xenstored } from '../../../test/support/xenstored.js';
+import { Xenstored } from '../../../test/support/store/xenstored.js';
 import { failed } from '../src/error.js';
 
 const { EINVAL, ENOENT, ENOSPC, EACCES, E2BIG } = constants.errno;

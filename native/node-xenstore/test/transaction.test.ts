@@ -1,6 +1,6 @@
 import { Xenstore } from 'node-xenstore';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Xenstored } from '../../../test/support/xenstored.js';
+import { Xenstored } from '../../../test/support/store/xenstored.js';
 
 let server: Xenstored;
 let store: Xenstore;

@@ -1,5 +1,6 @@
-import { formatNumbers, formatRange, type KeyPart } from '../../vif/nft.js';
-import { type NetlinkMessage, parseAttributes } from '../netlink-format.js';
+import type { KeyPart } from '../../model/nft.js';
+import { formatNumbers, formatRange } from '../../nft/elements.js';
+import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 
 // Numbers of linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h and libnftnl/udata.h. Netlink's own integers are
 // in the host's byte order, nf_tables' in the network's.

@@ -1,5 +1,3 @@
-import type { TableRules } from '../../nft/rules.js';
-import type { Masquerade } from '../../vif/ip.js';
 import {
   dropsSet,
   type Earlier,
@@ -8,16 +6,18 @@ import {
   earlierSets,
   elementId,
   type InstalledChain,
-  masqueraded,
   type NftView,
-  parseChainName,
   type RuledTable,
   type SetName,
   sets,
   type Table,
   tableOf,
   tables,
-} from '../../vif/nft.js';
+} from '../../model/nft.js';
+import type { Masquerade } from '../../model/routing.js';
+import { masqueraded } from '../../nft/elements.js';
+import type { TableRules } from '../../nft/rules.js';
+import { parseChainName } from '../../nft/tables.js';
 import {
   decodeChain,
   decodeElements,

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { Nftables, NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
-import { rulesFile } from '../../nft/file.js';
 import {
   countingSets,
   dropReasons,
@@ -15,11 +14,11 @@ import {
   type Table,
   tableOf,
   tables,
-} from '../../vif/nft.js';
-import { nftCommands } from '../../vif/nft-commands.js';
-import { ChangedMeanwhile } from '../../vif/problem.js';
-import { NetlinkError, RouteNetlink } from '../netlink.js';
-import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from '../netlink-format.js';
+} from '../../model/nft.js';
+import { ChangedMeanwhile } from '../../model/operation-error.js';
+import { nftCommands } from '../../nft/commands.js';
+import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
+import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from '../netlink/format.js';
 import {
   attribute,
   decode,
@@ -30,6 +29,7 @@ import {
   nft,
   setOf,
 } from './messages.js';
+import { rulesFile } from './rules-file.js';
 import { everyVif, NftState } from './state.js';
 
 /** NFNLGRP_NFTABLES. */
@@ -46,7 +46,7 @@ export type NftListener = (vifs: readonly string[]) => void;
  * others did to them is known at once; what {@link perform} did, when it resolves.
  */
 export class NftTables {
-  readonly #netlink: RouteNetlink;
+  readonly #netlink: NetlinkConnection;
   readonly #listener: NftListener;
   readonly #serves: boolean;
   readonly #log: Logger | undefined;
@@ -73,7 +73,7 @@ export class NftTables {
     this.#listener = listener;
     this.#serves = serves;
     this.#log = log;
-    this.#netlink = new RouteNetlink(
+    this.#netlink = new NetlinkConnection(
       [group],
       { message: (message) => this.#receive(message), overflow: () => this.#sync() },
       Protocol.NETFILTER,

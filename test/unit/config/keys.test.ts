@@ -7,7 +7,10 @@ import { ConfigError } from '../../../src/config/error.js';
 import { sections } from '../../../src/config/keys.js';
 import type { Key, Section } from '../../../src/config/section.js';
 
-const example = readFileSync(fileURLToPath(new URL('../../../systemd/vifd.toml', import.meta.url)), 'utf8');
+const example = readFileSync(
+  fileURLToPath(new URL('../../../systemd/etc/vifd.toml', import.meta.url)),
+  'utf8',
+);
 
 /** Every key of the table: how its section stands in the file, its name, and itself. */
 const keys = Object.entries<Section>(sections).flatMap(([name, { isRepeated, keys }]) =>

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { decode, nft } from '../../../src/host/netfilter/messages.js';
+import { rulesFile } from '../../../src/host/netfilter/rules-file.js';
 import { everyVif, NftState } from '../../../src/host/netfilter/state.js';
-import { rulesFile } from '../../../src/nft/file.js';
-import { elementId, type RuledTable } from '../../../src/vif/nft.js';
+import { elementId, type RuledTable } from '../../../src/model/nft.js';
 
 // Messages as the kernel sends them: struct nfgenmsg and attributes.
 const attribute = (type: number, value: Buffer): Buffer => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { rulesFile } from '../../../src/nft/file.js';
+import { rulesFile } from '../../../src/host/netfilter/rules-file.js';
+import { dropReasons, earlierSets, sets } from '../../../src/model/nft.js';
 import { parseRules } from '../../../src/nft/rules.js';
-import { dropReasons, earlierSets, sets } from '../../../src/vif/nft.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const file = read('src/nft/vifd.nft');

@@ -87,7 +87,7 @@ test('an error is ERROR, however it was logged; lists are one field; names are w
 });
 
 test('every MESSAGE_ID is explained in the catalog, and every entry there is one of them', () => {
-  const file = fileURLToPath(new URL('../../../systemd/vifd.catalog', import.meta.url));
+  const file = fileURLToPath(new URL('../../../systemd/catalog/vifd.catalog', import.meta.url));
   const explained = [...readFileSync(file, 'utf8').matchAll(/^-- ([0-9a-f]{32})$/gm)].map(
     (match) => match[1],
   );

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type VifId, vifName } from '../../../src/vif/id.js';
+import { type VifId, vifName } from '../../../src/model/vif-id.js';
 import { Refused } from '../../fake/backend.js';
 import { DriverDomain } from '../../fake/driver-domain.js';
 import type { Held } from '../../fake/faults.js';

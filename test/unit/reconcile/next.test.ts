@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { snapshot } from '../../../src/model/snapshot.js';
 import { actionsOf, next } from '../../../src/reconcile/next.js';
-import { snapshot } from '../../../src/vif/snapshot.js';
 import { configOf } from '../../fake/driver-domain.js';
 import { Machine, type MachineState, plainLinks } from '../../fake/machine.js';
 

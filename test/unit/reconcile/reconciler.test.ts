@@ -153,7 +153,7 @@ test('after a stop a try that fails is not made again, and nothing waits', async
 test('a stop during the first sweep changes nothing more on the machine', async () => {
   const domain = new DriverDomain(leftOvers(proxied));
   const list = domain.backend.hold('list');
-  const swept = domain.reconciler.sweep();
+  const swept = domain.reconciler.reconcileAll();
   await list.reached;
   const stopped = domain.reconciler.stop();
   list.release();

@@ -1,0 +1,39 @@
+import { type Config, defaultConfigFile, parseConfig, readConfig } from '../../config/config.js';
+import { ConfigError } from '../../config/error.js';
+import { exit } from '../exit-status.js';
+import { table } from '../table.js';
+import { gatherFacts } from './facts.js';
+import { findings } from './findings.js';
+
+const marks = { ok: 'ok', note: 'note', warning: 'WARNING', error: 'ERROR' } as const;
+
+/** `vifd check [--json]`: whether this machine is fit, each finding with its remedy. Exits 1 when something is in the way. */
+export async function checkCommand(
+  configFile: string | undefined,
+  options: { json: boolean },
+): Promise<number> {
+  const config = readOrExplain(configFile);
+  // One that cannot be read is a finding; the rest is looked at by the defaults.
+  const usable = 'reason' in config ? parseConfig('', defaultConfigFile) : config;
+  const found = findings(await gatherFacts(usable), config);
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(found, undefined, 2)}\n`
+      : table(
+          found.flatMap(({ severity, check, message, remedy }) => [
+            [marks[severity], check, message],
+            ...(remedy === '' ? [] : [['', '', `-> ${remedy}`]]),
+          ]),
+        ),
+  );
+  return found.some(({ severity }) => severity === 'error') ? exit.failed : exit.ok;
+}
+
+function readOrExplain(file: string | undefined): Config | { reason: string } {
+  try {
+    return readConfig(file);
+  } catch (error) {
+    if (error instanceof ConfigError) return { reason: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,237 @@
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { Nftables } from 'node-libnftables';
+import { Xenstore } from 'node-xenstore';
+import type { Config } from '../../config/config.js';
+import { Host } from '../../host/host.js';
+import type { LinkView } from '../../model/observed.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import type { VifId } from '../../model/vif-id.js';
+import { controlSocket } from '../../runtime/runtime-dir.js';
+import { Backend } from '../../xenstore/backend.js';
+
+/** How long xenstored may take to answer, and between two looks at a ring, in ms. */
+const patience = { xenstore: 3000, ring: 300 };
+
+/** What `vifd check` looks at. Absent files read as undefined. */
+export interface Facts {
+  /** The reason when xenstore does not answer; the rest of what it would tell is empty then. */
+  readonly xenstore:
+    | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
+    | { readonly reason: string };
+  readonly links: LinkView;
+  /** Vifs which something on this host belongs to. */
+  readonly owned: readonly VifId[];
+  readonly netback: boolean;
+  /** Command lines of running processes. */
+  readonly processes: readonly string[];
+  /** Names and texts of the files that may make another program claim an interface. */
+  readonly files: { readonly udev: Files; readonly networkd: Files; readonly networkManager: Files };
+  readonly networkdRuns: boolean;
+  readonly networkManagerRuns: boolean;
+  /** Whether a vifd runs. */
+  readonly vifd: boolean;
+  /** Why filters cannot be made; undefined when they can. */
+  readonly nft: string | undefined;
+  /** Devices that do not forward IPv4, and the one the default route leads through. */
+  readonly forwarding: { readonly off: ReadonlySet<string>; readonly uplink: string | undefined };
+  /** By name below /proc/sys, dots for slashes. */
+  readonly sysctls: Readonly<Record<string, string | undefined>>;
+  readonly programs: { readonly dnsmasq: boolean };
+  readonly openvswitch: boolean;
+  /** Queues of netback in which the guest's packets wait and none was taken between two looks; undefined: not seen. */
+  readonly stalled: readonly string[] | undefined;
+}
+
+export type Files = readonly { readonly path: string; readonly text: string }[];
+
+/** Looks at the machine, changing nothing. */
+export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
+  const host = await Host.open(() => undefined, { openvswitch });
+  try {
+    const { links, ip } = host.observe();
+    const uplink = ip?.routes.defaultDevice(4);
+    return {
+      xenstore: await askXenstore(),
+      links,
+      vifd: await answers(controlSocket()),
+      nft: whyNotNft(),
+      forwarding: {
+        off: new Set(
+          [...links.all()]
+            .map(({ name }) => name)
+            .filter((name) => read(`/proc/sys/net/ipv4/conf/${name}/forwarding`)?.trim() === '0'),
+        ),
+        uplink: uplink === undefined ? undefined : links.byIndex(uplink)?.name,
+      },
+      owned: host.vifsWithState(),
+      netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
+      processes: processes(),
+      files: {
+        udev: files(['/etc/udev/rules.d', '/run/udev/rules.d', '/usr/lib/udev/rules.d'], '.rules'),
+        networkd: files(
+          ['/etc/systemd/network', '/run/systemd/network', '/usr/lib/systemd/network'],
+          '.network',
+        ),
+        networkManager: files(
+          [
+            '/etc/NetworkManager',
+            '/etc/NetworkManager/conf.d',
+            '/run/NetworkManager/conf.d',
+            '/usr/lib/NetworkManager/conf.d',
+          ],
+          '.conf',
+        ),
+      },
+      networkdRuns: exists('/run/systemd/netif/state'),
+      networkManagerRuns:
+        exists('/run/NetworkManager/NetworkManager.pid') || exists('/run/NetworkManager/devices'),
+      sysctls: sysctls([
+        'net.bridge.bridge-nf-call-iptables',
+        'net.bridge.bridge-nf-call-ip6tables',
+        'net.ipv6.conf.all.disable_ipv6',
+        'net.ipv6.conf.all.forwarding',
+      ]),
+      programs: { dnsmasq: inPath('dnsmasq') },
+      openvswitch: await answers(openvswitch.database.replace(/^unix:/, '')),
+      stalled: await stalledQueues(),
+    };
+  } finally {
+    host.close();
+  }
+}
+
+/** What a filter needs most: a table with a chain at a device's ingress. The kernel is asked, and makes none. */
+function whyNotNft(): string | undefined {
+  const chain = 'add chain netdev vifd-check ingress { type filter hook ingress device "lo" priority 0; }';
+  try {
+    const nft = new Nftables();
+    nft.check(`add table netdev vifd-check\n${chain}`);
+    nft.close();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+async function askXenstore(): Promise<Facts['xenstore']> {
+  const late = new Promise<never>((_, reject) => {
+    setTimeout(
+      () => reject(new Error(`no answer in ${patience.xenstore / 1000} s`)),
+      patience.xenstore,
+    ).unref();
+  });
+  try {
+    const xenstore = await Promise.race([Xenstore.open(), late]);
+    try {
+      return await Promise.race([readVifs(new Backend(xenstore)), late]);
+    } finally {
+      await xenstore.close();
+    }
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function readVifs(backend: Backend): Promise<{ domid: number; vifs: VifSnapshot[] }> {
+  const snapshots = await Promise.all((await backend.list()).map((id) => backend.read(id)));
+  return { domid: await backend.domid(), vifs: snapshots.filter((one) => one !== undefined) };
+}
+
+function exists(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** The files of these directories, one of a name only: an earlier directory's hides a later one's, as systemd has it. */
+function files(directories: readonly string[], suffix: string): Files {
+  const found = new Map<string, { path: string; text: string }>();
+  for (const directory of directories) {
+    for (const name of list(directory).filter((one) => one.endsWith(suffix) && !found.has(one))) {
+      found.set(name, { path: join(directory, name), text: read(join(directory, name)) ?? '' });
+    }
+  }
+  return [...found.values()];
+}
+
+const processes = (): string[] =>
+  list('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => (read(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim())
+    .filter(Boolean);
+
+const sysctls = (names: readonly string[]): Record<string, string | undefined> =>
+  Object.fromEntries(names.map((name) => [name, read(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim()]));
+
+function inPath(program: string): boolean {
+  // A daemon's PATH often lacks sbin, where these programs live.
+  return [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    const end = (result: boolean): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket
+      .once('connect', () => end(true))
+      .once('error', () => end(false))
+      .setTimeout(1000, () => end(false));
+  });
+}
+
+/** netback's queues in debugfs (`xenvif_read_io_ring`): how far the guest has produced, and netback consumed. */
+const rings = (): Map<string, { produced: number; consumed: number }> => {
+  const root = '/sys/kernel/debug/xen-netback';
+  const found = new Map<string, { produced: number; consumed: number }>();
+  for (const vif of list(root)) {
+    for (const queue of list(join(root, vif)).filter((name) => name.startsWith('io_ring'))) {
+      const match = /TX:.*?req prod (\d+).*?cons (\d+)/s.exec(read(join(root, vif, queue)) ?? '');
+      if (match) found.set(`${vif} ${queue}`, { produced: Number(match[1]), consumed: Number(match[2]) });
+    }
+  }
+  return found;
+};
+
+async function stalledQueues(): Promise<string[] | undefined> {
+  if (!exists('/sys/kernel/debug/xen-netback')) return undefined;
+  const before = rings();
+  if (before.size === 0) return [];
+  await new Promise((resolve) => setTimeout(resolve, patience.ring));
+  const after = rings();
+  return [...before]
+    .filter(
+      ([queue, { produced, consumed }]) => produced !== consumed && after.get(queue)?.consumed === consumed,
+    )
+    .map(([queue]) => queue);
+}

@@ -1,0 +1,56 @@
+import { createInterface } from 'node:readline';
+import { type VifEvent, where } from '../observe/events.js';
+import { ask, open } from './control-client.js';
+import { CommandError, exit } from './exit-status.js';
+
+/** `vifd events [VIF] [--follow] [--json]`: what the running daemon remembers, oldest first, then what comes. */
+export async function eventsCommand(
+  vif: string | undefined,
+  options: { json: boolean; follow: boolean },
+): Promise<number> {
+  const path = vif === undefined ? '/events' : `/events/${encodeURIComponent(vif)}`;
+  const print = (event: VifEvent): void => {
+    process.stdout.write(options.json ? `${JSON.stringify(event)}\n` : printEvent(event));
+  };
+  // Before asking for the past, so that nothing falls between; what comes meanwhile waits in the stream.
+  const coming = options.follow ? await open(`${path}?follow`) : undefined;
+  const past = ((await ask(path)) as VifEvent[]).map((event) => JSON.stringify(event));
+  for (const line of past) print(JSON.parse(line) as VifEvent);
+  if (coming === undefined) return exit.ok;
+  try {
+    for await (const line of createInterface({ input: coming })) {
+      // What happened between the two questions is in both answers.
+      if (!past.includes(line)) print(JSON.parse(line) as VifEvent);
+    }
+  } catch (error) {
+    // A daemon that ends breaks the answer off.
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+  }
+  throw new CommandError('vifd has ended, and with it what there was to follow', exit.notRunning);
+}
+
+function printEvent({
+  time,
+  kind,
+  vif,
+  topology,
+  bridge,
+  mtu,
+  ms,
+  error,
+  actions,
+  missing,
+}: VifEvent): string {
+  const words = [
+    time,
+    vif,
+    kind,
+    where({ topology, bridge }, kind === 'adopted' ? 'on' : 'to'),
+    mtu === undefined ? undefined : `mtu ${mtu}`,
+    ms === undefined ? undefined : `in ${ms} ms`,
+    error === undefined ? undefined : `- ${error}`,
+    actions === undefined ? undefined : `- ${actions.join('; ')}`,
+    missing === undefined ? undefined : `- ${missing.join('; ')}`,
+  ];
+  return `${words.filter((word) => word !== undefined && word !== '').join(' ')}\n`;
+}

@@ -1,0 +1,61 @@
+import { Xenstore } from 'node-xenstore';
+import type { Config } from '../config/config.js';
+import { Host } from '../host/host.js';
+import { recordedRuns } from '../host/process/scripts.js';
+import { isConnected } from '../model/snapshot.js';
+import type { Verdict } from '../model/verdict.js';
+import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
+import { printAction } from '../plan/print/print.js';
+import { actionsOf, next } from '../reconcile/next.js';
+import { Backend } from '../xenstore/backend.js';
+import { CommandError, exit } from './exit-status.js';
+
+/**
+ * `vifd plan VIF [--json]`: what would be done for a vif as it is now, as the commands an administrator would type.
+ * Changes nothing and needs no daemon. Exits 1 when the vif cannot be attached as things are.
+ */
+export async function planCommand(name: string, config: Config, options: { json: boolean }): Promise<number> {
+  const id = parseVifName(name);
+  if (id === undefined) throw new CommandError(`"${name}" is no vif; they are named like vif5.0`, exit.usage);
+  const xenstore = await Xenstore.open();
+  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  try {
+    const snapshot = await new Backend(xenstore).read(id);
+    const observed = { ...host.observe(), scripts: recordedRuns() };
+    const step = next({ id, snapshot, isNew: true, isAttached: isConnected(snapshot) }, config, observed);
+    const { verdict } = step;
+    const commands = actionsOf(step).map(printAction);
+    const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify({ vif: name, verdict: verdict.kind, problem, commands }, undefined, 2)}\n`
+        : [`# ${explain(id, verdict, commands.length)}`, ...commands].map((line) => `${line}\n`).join(''),
+    );
+    return verdict.kind === 'refuse' ? exit.failed : exit.ok;
+  } finally {
+    host.close();
+    await xenstore.close();
+  }
+}
+
+function explain(id: VifId, verdict: Verdict, commands: number): string {
+  const name = vifName(id);
+  switch (verdict.kind) {
+    case 'attach':
+      return commands === 0 ? `${name} is attached as it should be` : `attach ${name} (${verdict.topology})`;
+    case 'script':
+      return commands === 0 ? `${name} is in the hands of ${verdict.script.file}` : `attach ${name} (script)`;
+    case 'refuse':
+      return verdict.problem.message;
+    case 'await-netdev':
+      return `${name} waits for its netdev, which netback makes`;
+    case 'closing':
+      return `${name} is being taken away by dom0; netback is still closing it`;
+    case 'remove':
+      return verdict.directory
+        ? `${name} is closed: undo what was done for it, then delete ${backendPath(id)}`
+        : commands === 0
+          ? `there is no ${backendPath(id)}, and nothing on this host belongs to ${name}`
+          : `there is no ${backendPath(id)}: undo what is left of ${name}`;
+  }
+}

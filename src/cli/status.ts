@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { VifStatus } from '../model/vif-status.js';
+import { summary } from '../observe/health.js';
+import { ask } from './control-client.js';
+import { exit } from './exit-status.js';
+import { ago, bytes, table } from './table.js';
+
+interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly since: string;
+  readonly domid: number | null;
+  readonly xenstore: boolean;
+  readonly vifs: readonly VifStatus[];
+}
+
+/** How often `--watch` looks, in ms. */
+const watchMs = 1000;
+
+/**
+ * `vifd status [VIF] [--json] [--watch]`, of the running daemon. Exits 1 when the vif, or one of them, has failed.
+ * With `--watch` it goes on until it is stopped: in place on a terminal, one JSON text a line with `--json`.
+ */
+export async function statusCommand(
+  vif: string | undefined,
+  options: { json: boolean; watch: boolean },
+): Promise<number> {
+  for (;;) {
+    const status = await ask(vif === undefined ? '/status' : `/status/${encodeURIComponent(vif)}`);
+    const shown = vif === undefined ? (status as DaemonStatus).vifs : [status as VifStatus];
+    const text = options.json
+      ? `${JSON.stringify(status, undefined, options.watch ? undefined : 2)}\n`
+      : vif === undefined
+        ? printDaemon(status as DaemonStatus)
+        : printVif(status as VifStatus);
+    // Home, the new text, and away with what is left of the old one: no flicker.
+    const inPlace = options.watch && !options.json && process.stdout.isTTY;
+    process.stdout.write(inPlace ? `\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J` : text);
+    if (!options.watch) return shown.some(({ state }) => state === 'failed') ? exit.failed : exit.ok;
+    await sleep(watchMs);
+  }
+}
+
+const heads = [
+  ...['VIF', 'STATE', 'TOPOLOGY', 'BRIDGE', 'MAC', 'IP', 'MTU', 'SINCE', 'ATTACHED IN', 'DROPS'],
+  ...['FROM GUEST', 'TO GUEST'],
+];
+
+function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatus): string {
+  const where = domid === null ? '' : `, domain ${domid}`;
+  const head = `vifd ${version}, pid ${pid}${where}, up ${ago(since)}: ${summary(vifs.map(({ state }) => state))}`;
+  const rows = vifs.map((vif) => [
+    vif.vif,
+    vif.missing.length > 0 ? `${vif.state}, degraded` : vif.state,
+    vif.topology ?? '-',
+    vif.bridge ?? '-',
+    vif.mac ?? '-',
+    vif.ip.join(' ') || '-',
+    String(vif.mtu ?? '-'),
+    ago(vif.since),
+    vif.attachMs === null ? '-' : `${vif.attachMs} ms`,
+    Object.keys(vif.drops).length === 0 ? '-' : String(dropped(vif.drops)),
+    vif.traffic === null ? '-' : bytes(vif.traffic.rxBytes),
+    vif.traffic === null ? '-' : bytes(vif.traffic.txBytes),
+  ]);
+  const errors = vifs.filter(({ error }) => error !== null).map(({ vif, error }) => `${vif}: ${error}\n`);
+  const lacks = vifs.flatMap(({ vif, missing }) => missing.map((lack) => `${vif}: goes without: ${lack}\n`));
+  return [
+    `${head}\n`,
+    xenstore ? '' : 'xenstore is not reachable: the vifs stay as they are, nothing new is attached\n',
+    vifs.length === 0 ? '' : `\n${table([heads, ...rows])}`,
+    errors.length === 0 ? '' : `\n${errors.join('')}`,
+    lacks.length === 0 ? '' : `\n${lacks.join('')}`,
+  ].join('');
+}
+
+/** One vif, each thing on a line of its own; what is not known is left out. */
+function printVif(vif: VifStatus): string {
+  const { drops, traffic } = vif;
+  const reasons = Object.entries(drops).filter(([, count]) => count > 0);
+  const lines: [string, string | number | null][] = [
+    ['vif', vif.vif],
+    ['state', vif.state],
+    ['since', `${vif.since} (${ago(vif.since)})`],
+    ['error', vif.error],
+    ...vif.missing.map((lack): [string, string] => ['goes without', lack]),
+    ['topology', vif.topology],
+    ['bridge', vif.bridge],
+    ['interface', vif.netdev === null ? null : `${vif.netdev}, index ${vif.ifindex}`],
+    ['mac', vif.mac],
+    ['ip', vif.ip.join(' ')],
+    ['mtu', vif.mtu],
+    ['attached in', vif.attachMs === null ? null : `${vif.attachMs} ms`],
+    [
+      'dropped',
+      Object.keys(drops).length === 0
+        ? 'it is not filtered'
+        : `${dropped(drops)}${reasons.length === 0 ? '' : ` (${reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')})`}`,
+    ],
+    ['from guest', traffic && `${bytes(traffic.rxBytes)} in ${traffic.rxPackets} packets`],
+    ['to guest', traffic && `${bytes(traffic.txBytes)} in ${traffic.txPackets} packets`],
+  ];
+  return table(
+    lines.flatMap(([name, value]) => (value === null || value === '' ? [] : [[`${name}:`, String(value)]])),
+  );
+}
+
+const dropped = (drops: VifStatus['drops']): number =>
+  Object.values(drops).reduce((sum, count) => sum + count, 0);

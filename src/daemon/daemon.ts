@@ -1,0 +1,215 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { notify } from 'node-libsystemd';
+import { type WatchEvent, Xenstore } from 'node-xenstore';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.js';
+import { Hooks } from '../hooks/hooks.js';
+import { Host } from '../host/host.js';
+import { scriptStateDir } from '../host/process/scripts.js';
+import { ControlServer, type ControlSource } from '../observe/control/server.js';
+import { Events } from '../observe/events.js';
+import { reportHealth } from '../observe/health.js';
+import type { Metrics } from '../observe/metrics.js';
+import { Reconciler } from '../reconcile/reconciler.js';
+import { version } from '../runtime/version.js';
+import { Backend } from '../xenstore/backend.js';
+
+/** Pause between two attempts to reach a xenstored that went away. */
+const reconnectMs = 1000;
+/** How long the work under way may take to end when the daemon stops. */
+const stopMs = 3000;
+
+/**
+ * Serves the vifs of this domain. Should xenstored go away, the vifs stay as they are and it is looked for again.
+ */
+export class Daemon implements ControlSource {
+  readonly #log: Logger;
+  readonly #events: Events;
+  readonly #hooks: Hooks;
+  readonly #started = new Date();
+  #config: Config;
+  #domid: number | undefined;
+  #reconciler: Reconciler | undefined;
+  #metrics: Metrics | undefined;
+  #ready = false;
+  /** Why there is no xenstore, as it was told last; undefined while there is one. */
+  #lost: string | undefined;
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#events = new Events(log);
+    this.#hooks = new Hooks({ directory: () => this.#config.hooks.directory, log });
+  }
+
+  /**
+   * Runs until `signal` aborts, and leaves the vifs working then. READY=1 is sent when the watch is set and every vif
+   * that is there has been seen to.
+   * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const control = await ControlServer.listen(this);
+    try {
+      await this.#serveMetrics(this.#config);
+      while (!signal.aborted) {
+        try {
+          const xenstore = await orAborted(Xenstore.open(), signal);
+          if (xenstore !== undefined) await this.#serve(xenstore, signal);
+        } catch (error) {
+          if (!this.#ready) throw error;
+          this.#outage(error);
+          await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
+        }
+      }
+    } finally {
+      notify('STOPPING=1');
+      control.close();
+      this.#metrics?.close();
+      this.#hooks.close();
+    }
+  }
+
+  /**
+   * Takes another configuration: every vif is looked at again and only what it changes is touched.
+   * @throws when it cannot be used; then the old one stays
+   */
+  async reload(config: Config): Promise<void> {
+    const microseconds = process.hrtime.bigint() / 1000n;
+    notify(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
+    try {
+      await this.#serveMetrics(config);
+      this.#config = config;
+      this.#log.level = config.log.level;
+      await this.#reconciler?.reconfigure(config);
+    } finally {
+      // Also when it failed: until it is told, systemd takes us to be reloading.
+      if (this.#ready) notify('READY=1');
+    }
+  }
+
+  /** Opens the metrics' listener, moves it, or closes it, as a configuration says. */
+  async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
+    if (this.#metrics === undefined && listen === undefined) return;
+    if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
+      return;
+    // Loaded when they are wanted: the library would be a fifth of the daemon's start.
+    const { Metrics } = await import('../observe/metrics.js');
+    this.#metrics ??= new Metrics({
+      follow: (follower) => this.follow(follower),
+      phases: () => this.#reconciler?.phases() ?? [],
+      connected: () => this.#reconciler !== undefined,
+      drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
+      counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
+    });
+    await this.#metrics.listen(listen);
+  }
+
+  async status(vif?: string): Promise<unknown> {
+    const vifs = (await this.#reconciler?.status()) ?? [];
+    if (vif !== undefined) return vifs.find((one) => one.vif === vif);
+    return {
+      version: version(),
+      pid: process.pid,
+      since: this.#started.toISOString(),
+      domid: this.#domid ?? null,
+      xenstore: this.#reconciler !== undefined,
+      vifs,
+    };
+  }
+
+  events(vif?: string): ReturnType<Events['recent']> {
+    return this.#events.recent(vif);
+  }
+
+  follow(follower: Parameters<Events['follow']>[0]): () => void {
+    return this.#events.follow(follower);
+  }
+
+  /** There is no xenstore to serve: said once for each reason, however long it takes. */
+  #outage(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason !== this.#lost) this.#log.error({ err: error }, 'xenstore lost');
+    this.#lost = reason;
+    // To be started anew would not bring it back, and cost what is remembered of the vifs.
+    notify(`STATUS=looking for xenstore: ${reason}\nWATCHDOG=1`);
+  }
+
+  /** Serves one connection until it ends, or `signal` aborts. */
+  async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
+    let host: Host | undefined;
+    let reconciler: Reconciler | undefined;
+    let health: { stop(): void } | undefined;
+    try {
+      const backend = new Backend(xenstore);
+      // No wait may outlast the signal: a xenstored that is stopped answers nothing.
+      this.#domid = await orAborted(backend.domid(), signal);
+      if (this.#domid === undefined) return;
+      host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+        openvswitch: this.#config.openvswitch,
+        scripts: {
+          directories: () => this.#config.scripts.directories,
+          stateDir: scriptStateDir(),
+          log: this.#log,
+          ended: (id) => reconciler?.scriptEnded(id),
+        },
+        log: this.#log,
+        serves: true,
+      });
+      let lose: (error: unknown) => void = () => undefined;
+      const lost = new Promise<never>((_, reject) => {
+        lose = reject;
+      });
+      // It may come before anybody waits for it.
+      lost.catch(() => undefined);
+      reconciler = new Reconciler({
+        backend,
+        host,
+        config: this.#config,
+        log: this.#log,
+        events: this.#events,
+        hooks: this.#hooks,
+        lost: lose,
+      });
+      this.#reconciler = reconciler;
+      const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
+      if (events === undefined) return;
+      // A new watch fires once for itself: it is in place, and from here on nothing is missed.
+      await orAborted(events.next(), signal);
+      const followed = Promise.race([follow(events, reconciler), lost]);
+      await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
+      if (!signal.aborted) {
+        this.#lost = undefined;
+        this.#log.info({ domid: this.#domid }, 'ready');
+        if (!this.#ready) notify('READY=1');
+        this.#ready = true;
+        health = reportHealth({ check: () => backend.domid(), phases: () => reconciler?.phases() ?? [] });
+      }
+      await orAborted(followed, signal);
+    } finally {
+      health?.stop();
+      this.#reconciler = undefined;
+      // A xenstored that does not answer must not keep us: what is under way then is finished by the next start.
+      await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
+      host?.close();
+      await xenstore.close();
+    }
+  }
+}
+
+/** Passes watch events on for as long as they come. */
+async function follow(events: AsyncIterator<WatchEvent>, reconciler: Reconciler): Promise<void> {
+  for (let event = await events.next(); !event.done; event = await events.next()) {
+    reconciler.xenstoreChanged(event.value.path);
+  }
+}
+
+/** What the promise resolves with, or undefined when the signal comes first: then it is nobody's any more. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => resolve(undefined);
+    if (signal.aborted) abort();
+    // Removed again: the signal outlives any number of connections.
+    signal.addEventListener('abort', abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,80 @@
+import type { ObservedState } from '../model/observed.js';
+import { problem } from '../model/operation-error.js';
+import type { VifPolicy } from '../model/policy.js';
+import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
+import type { Verdict } from '../model/verdict.js';
+import { vifName } from '../model/vif-id.js';
+import { filterFor } from './antispoof.js';
+import { netbackGaveUp } from './readiness.js';
+import { desiredScript } from './script.js';
+import { topologyOf } from './topology/registry.js';
+import { withOptions } from './vif-options.js';
+
+/**
+ * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
+ * exist. `dependsOn` names the network devices whose coming, changing or going can change the verdict; `*` is any.
+ *
+ * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
+ */
+export function decide(
+  snapshot: VifSnapshot | undefined,
+  config: VifPolicy,
+  observed: ObservedState,
+  isAttached: boolean,
+): Verdict {
+  if (snapshot === undefined) return { kind: 'remove', directory: false };
+  if (!snapshot.online) {
+    return snapshot.state === xenbusState.closed ? { kind: 'remove', directory: true } : { kind: 'closing' };
+  }
+  const own = vifName(snapshot.id);
+  const name = snapshot.vifname ?? own;
+  const [keyProblem] = snapshot.problems;
+  if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [own] };
+  const topology = topologyOf(snapshot, config);
+  if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [own] };
+
+  const netdev = observed.links.ofVif(snapshot.id);
+  if (netdev === undefined && snapshot.state === xenbusState.closing) {
+    return { kind: 'refuse', problem: netbackGaveUp(snapshot.id), dependsOn: [own] };
+  }
+  const holder = observed.links.byName(name);
+  if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
+    const reason = `interface ${holder.index} has that name; choose another vifname, or remove it`;
+    return {
+      kind: 'refuse',
+      problem: problem('name-taken', `rename ${own} to`, name, reason),
+      dependsOn: [own, name],
+    };
+  }
+  const ofKeys = () =>
+    filterFor(snapshot, config.antispoof.mode, {
+      tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+    });
+  if ('file' in topology) {
+    const dependsOn = [own, name];
+    const filtered = nameable(ofKeys(), own, name);
+    if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
+    if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+    const script = desiredScript(snapshot, topology.file, netdev.index);
+    return { kind: 'script', script, filter: filtered.filter, dependsOn };
+  }
+  const attachment = topology.attach(snapshot, config, observed, isAttached);
+  const dependsOn = [own, name, ...attachment.dependsOn];
+  if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
+  const { desired: attached } = attachment;
+  const filtered = nameable('filter' in attached ? { filter: attached.filter } : ofKeys(), own, name);
+  if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
+  if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+  const link = withOptions(attached.link, snapshot, config.vifs);
+  const desired = { ...attached, link, name, filter: filtered.filter };
+  return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
+}
+
+type Filtered = ReturnType<typeof filterFor>;
+
+/** The same, or why there can be no filter for a netdev of this name. */
+function nameable(filtered: Filtered, own: string, name: string): Filtered {
+  if ('problem' in filtered || filtered.filter === undefined || /^[\w.-]+$/.test(name)) return filtered;
+  const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
+  return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
+}

@@ -1,0 +1,92 @@
+import type { DesiredState } from '../model/desired.js';
+import type { ErrorCode } from '../model/error-codes.js';
+import type { ObservedState } from '../model/observed.js';
+import { type OperationError, problem } from '../model/operation-error.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+
+/**
+ * Something that others have still to do before a vif works, when nothing is left for us to do. The problem is
+ * reported at once, or, `patient`, when it has not come right within the time a netdev is given.
+ */
+export interface Pending {
+  readonly problem: OperationError;
+  readonly patient: boolean;
+  /** A vif that was on the network goes on forwarding meanwhile. */
+  readonly forwards: boolean;
+}
+
+/**
+ * What others have still to do for a vif whose plan is empty; undefined when nothing is left.
+ * @param timeoutMs the time given to what is patient, for its text
+ */
+export function pending(
+  id: VifId,
+  desired: DesiredState,
+  observed: ObservedState,
+  timeoutMs: number,
+): Pending | undefined {
+  if (desired.ovsPort === undefined) return undefined;
+  const { openvswitch: view } = observed;
+  const because = (
+    code: ErrorCode,
+    { patient, forwards }: Omit<Pending, 'problem'>,
+    reason: string,
+  ): Pending => ({
+    patient,
+    forwards,
+    problem: problem(
+      code,
+      `attach ${vifName(id)} to Open vSwitch bridge`,
+      desired.ovsPort?.bridge ?? '',
+      reason,
+    ),
+  });
+  if (view?.state !== 'known') {
+    // Open vSwitch goes on forwarding without its database, and without its daemon.
+    return because(
+      'openvswitch-unreachable',
+      { patient: view?.state !== 'unreachable', forwards: true },
+      `database ${view?.database} not reachable`,
+    );
+  }
+  const row = view.port(desired.name);
+  const port = row?.owner === vifName(id) ? row.interface : undefined;
+  if (port?.error !== undefined || port?.ofport === -1) {
+    return because(
+      'openvswitch-port-refused',
+      { patient: false, forwards: false },
+      port.error ?? 'ovs-vswitchd could not take the port',
+    );
+  }
+  if ((port?.ofport ?? 0) > 0) {
+    if (view.switchRuns) return undefined;
+    return because(
+      'openvswitch-switch-down',
+      { patient: false, forwards: true },
+      'ovs-vswitchd does not run',
+    );
+  }
+  const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
+  return because('openvswitch-port-late', { patient: true, forwards: true }, late);
+}
+
+/** What is wrong when netback has made no netdev in the time it is given. */
+export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>
+  problem(
+    'netdev-late',
+    'wait for netdev',
+    vifName(id),
+    `it did not appear within ${timeoutMs / 1000} s; is xen-netback loaded?`,
+  );
+
+/**
+ * What is wrong when netback fails at a device before it has made the netdev: it goes to state 5 on its own
+ * (xenbus_switch_fatal in Linux's xenbus_client.c), writes why into the kernel's log, and `xl` takes the device away.
+ */
+export const netbackGaveUp = (id: VifId): OperationError =>
+  problem(
+    'netback-failed',
+    'wait for netdev',
+    vifName(id),
+    `netback has given it up; "journalctl -k -g vif-${id.domid}-${id.devid}" says why, where 22 or 28 is xenstore's quota for this domain`,
+  );

@@ -1,0 +1,90 @@
+import { type Link, type LinkView, type ObservedState, portsOf, vifOfLink } from '../../model/observed.js';
+import { problem } from '../../model/operation-error.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import { vifName } from '../../model/vif-id.js';
+import type { Attachment, Topology } from './topology.js';
+
+/**
+ * The numerically largest unicast address. A bridge takes the smallest address of its ports for its own, so this one
+ * never becomes the bridge's and then vanishes with a guest.
+ */
+export const vifMac = 'fe:ff:ff:ff:ff:ff';
+
+/** `vif-bridge`: the vif is a port of a Linux bridge. */
+export const bridge: Topology = {
+  name: 'bridge',
+  attach(snapshot: VifSnapshot, config, observed: ObservedState): Attachment {
+    const { links } = observed;
+    const own = vifName(snapshot.id);
+    const dependsOn = bridgesLookedAt(snapshot.bridge);
+    const master = findBridge(snapshot.bridge, links);
+    if ('reason' in master) {
+      const operation = snapshot.bridge === undefined ? `attach ${own} to` : `attach ${own} to bridge`;
+      return {
+        problem: problem(master.code, operation, snapshot.bridge ?? 'the first bridge', master.reason),
+        dependsOn,
+      };
+    }
+    dependsOn.push(master.name);
+    const { vlans } = snapshot;
+    if (vlans !== undefined && master.vlanFiltering !== true) {
+      // Never untagged instead: the guest would see, and be seen by, everybody on the bridge.
+      const reason = `it does not filter VLANs, and the vif has the vlan key; run: ip link set dev ${master.name} type bridge vlan_filtering 1`;
+      return { problem: problem('bridge-unfit', `attach ${own} to bridge`, master.name, reason), dependsOn };
+    }
+    const netdev = links.ofVif(snapshot.id);
+    const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
+    if (config.bridge.mtu === 'uplink') dependsOn.push(portsOf(master.name));
+    return {
+      desired: {
+        link: {
+          mac: vifMac,
+          mtu: mtu ?? inheritedMtu(netdev, master),
+          master: master.name,
+          addresses: [],
+          ...(vlans === undefined ? {} : { port: { vlans } }),
+        },
+      },
+      dependsOn,
+    };
+  },
+};
+
+/**
+ * The bridge the key means, or why there is none. An empty key means the oldest bridge, where the stock script takes
+ * whichever is listed first; a missing `xenbrX` means `ethX` where that is a bridge (the naming of Xen 3 hosts), as there.
+ */
+function findBridge(
+  key: string | undefined,
+  links: LinkView,
+): Link | { readonly code: 'bridge-missing' | 'bridge-unfit'; readonly reason: string } {
+  if (key === undefined) {
+    const bridges = [...links.all()].filter((link) => link.kind === 'bridge');
+    const [first] = bridges.sort((a, b) => a.index - b.index);
+    return first ?? { code: 'bridge-missing', reason: 'the bridge key is empty and there is no bridge' };
+  }
+  const named = links.byName(key);
+  if (named?.kind === 'bridge') return named;
+  if (named !== undefined) return { code: 'bridge-unfit', reason: `${key} is not a bridge` };
+  const ethernet = key.startsWith('xenbr') ? links.byName(`eth${key.slice('xenbr'.length)}`) : undefined;
+  return ethernet?.kind === 'bridge' ? ethernet : { code: 'bridge-missing', reason: 'no such bridge' };
+}
+
+function bridgesLookedAt(key: string | undefined): string[] {
+  if (key === undefined) return ['*'];
+  return key.startsWith('xenbr') ? [key, `eth${key.slice('xenbr'.length)}`] : [key];
+}
+
+/**
+ * Without an `mtu` key a vif takes the bridge's MTU when it joins, and keeps it: a bridge follows the smallest MTU of
+ * its ports, so ports that followed the bridge would go down together and never come up again.
+ */
+function inheritedMtu(netdev: Link | undefined, master: Link): number | undefined {
+  return netdev?.master === master.index ? undefined : master.mtu;
+}
+
+/** The MTU of the bridge's way out: of its ports that are no vifs the one that was there first. */
+function uplinkMtu(master: Link, links: LinkView): number | undefined {
+  const ports = [...links.all()].filter((link) => link.master === master.index && !vifOfLink(link));
+  return ports.sort((a, b) => a.index - b.index)[0]?.mtu;
+}

@@ -1,0 +1,226 @@
+import {
+  addressValue,
+  formatAddress,
+  formatNetwork,
+  hostOf,
+  type Network,
+  networkOf,
+} from '../../model/address.js';
+import { dhcpEntry } from '../../model/dhcp-entry.js';
+import type { Link, ObservedState } from '../../model/observed.js';
+import { type OperationError, problem } from '../../model/operation-error.js';
+import type { VifPolicy } from '../../model/policy.js';
+import { addressNews, defaultRoute, type IpState, ipv6News, noIp } from '../../model/routing.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import { type VifId, vifName } from '../../model/vif-id.js';
+import { filterFor } from '../antispoof.js';
+import { vifMac } from './bridge.js';
+import {
+  defaultLink,
+  deviceName,
+  holderOf,
+  linkLocalRouter,
+  overruled,
+  routedElsewhere,
+  routerSysctls,
+  whyNoIpv6,
+} from './routed-link.js';
+import type { Attachment, Topology } from './topology.js';
+
+/** What lies between a guest's address and its router's, in the last octet, as the stock script has it. */
+const routerDistance = 127n;
+/** The prefix length an address without one is taken to have: its router differs in the last octet only. */
+const bareLength = 24;
+
+/** `vif-nat`: the guest has an address nobody outside sees; the domain routes, and masquerades what leaves it. */
+export const nat: Topology = {
+  name: 'nat',
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
+    const ip = observed.ip ?? noIp;
+    const dependsOn = [config.nat.uplink ?? defaultRoute];
+    const all = guestAddresses(snapshot, config);
+    if (!Array.isArray(all)) return { problem: all, dependsOn };
+    dependsOn.push(...all.map(addressNews));
+    const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
+    const guests = no6 === undefined ? all : all.filter(({ family }) => family === 4);
+    const v4 = guests.filter(({ family }) => family === 4);
+    const v6 = guests.filter(({ family }) => family === 6);
+    const routers = v4.map(routerOf);
+    const conflict = conflictOf(guests, routers, snapshot, observed, ip);
+    if (conflict !== undefined && !conflict.isPassed) {
+      return { problem: conflict.problem, dependsOn: [...dependsOn, conflict.device] };
+    }
+    if (conflict !== undefined) dependsOn.push(conflict.device);
+    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
+
+    const uplink = (family: 4 | 6): Link | undefined =>
+      config.nat.uplink === undefined
+        ? defaultLink(family, observed.links, ip)
+        : observed.links.byName(config.nat.uplink);
+    const filtered = filterFor(snapshot, config.antispoof.mode, {
+      networks: all.map(hostOf),
+      reverse: true,
+      protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
+    });
+    if ('problem' in filtered) return { ...filtered, dependsOn };
+    const [first] = v4;
+    const [router] = routers;
+    return {
+      desired: {
+        link: {
+          mac: vifMac,
+          mtu: snapshot.mtu,
+          master: null,
+          // As hosts: as the /16 it is, every vif would claim the same network.
+          addresses: [...routers.map(hostOf), ...(v6.length > 0 ? [linkLocalRouter] : [])],
+        },
+        ...filtered,
+        ip: {
+          routes: guests.map((guest) => ({
+            to: hostOf(guest),
+            source: guest.family === 4 ? routerOf(guest).address : undefined,
+          })),
+          neighbours: guests.map(hostOf),
+          mac: snapshot.mac,
+          proxies: { device: 0, name: '', hosts: [] },
+          sysctls: routerSysctls(
+            deviceName(snapshot),
+            [uplink(4), uplink(6)],
+            undefined,
+            { links: observed.links, ip },
+            v6.length > 0,
+          ),
+          masquerades: guests.flatMap((guest) => {
+            const name = uplink(guest.family)?.name;
+            return name === undefined ? [] : [{ address: hostOf(guest), uplink: name }];
+          }),
+          dhcp:
+            config.nat.dhcp === 'dnsmasq' && snapshot.mac !== undefined && first && router
+              ? dhcpEntry({
+                  vif: vifName(snapshot.id),
+                  device: deviceName(snapshot),
+                  mac: snapshot.mac,
+                  guest: first,
+                  router: router.address,
+                  dns: config.nat.dns,
+                })
+              : undefined,
+        },
+      },
+      dependsOn,
+      missing: [
+        ...(conflict === undefined ? [] : [conflict.problem]),
+        ...(no6 === undefined ? [] : [no6]),
+        ...missingWayOut(snapshot, config, v4, uplink(4)),
+        ...missingWayOut(snapshot, config, v6, uplink(6)),
+        ...overruled(snapshot, guests.map(hostOf), observed),
+      ],
+    };
+  },
+};
+
+/** What to say of addresses that are not masqueraded because nothing leads out. */
+function missingWayOut(
+  { id }: VifSnapshot,
+  { nat: { uplink } }: VifPolicy,
+  guests: readonly Network[],
+  way: Link | undefined,
+): OperationError[] {
+  const [first] = guests;
+  if (first === undefined || way !== undefined) return [];
+  const reason =
+    uplink === undefined ? `there is no IPv${first.family} default route` : `there is no device ${uplink}`;
+  return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
+}
+
+/** The guest's addresses, each with the prefix length of its network; or why there are none. */
+function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
+  const reject = (target: string, reason: string): OperationError =>
+    problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
+  const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
+  if (network !== undefined) {
+    return reject(formatNetwork(network), 'it is a network; give the address of the guest in it');
+  }
+  const given = ip.map((entry) =>
+    entry.family === 4 && entry.prefix === 32 ? { ...entry, prefix: bareLength } : entry,
+  );
+  if (given.some(({ family }) => family === 4)) return given;
+  if (BigInt(id.devid) + 1n > routerDistance) {
+    return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
+  }
+  return [planned(id, nat), ...given];
+}
+
+/** The stock address plan: two octets of the domain's id, one of the device's number. */
+function planned({ domid, devid }: VifId, { network, prefix }: VifPolicy['nat']): Network {
+  const size = 1n << BigInt(32 - network.prefix);
+  const host = (BigInt(domid) * 256n + BigInt(devid) + 1n) % size;
+  return { family: 4, address: formatAddress(4, addressValue(network) + host), prefix };
+}
+
+const isNetwork = (entry: Network): boolean =>
+  entry.prefix < (entry.family === 4 ? 31 : 127) && networkOf(entry).address === entry.address;
+
+/**
+ * The router's address: 127 more in the last octet, or less where that would be beyond 254; in a network smaller than
+ * that its first address, or the second when the guest has the first.
+ */
+function routerOf(guest: Network): Network {
+  const value = addressValue(guest);
+  const octet = value & 255n;
+  const start = addressValue(networkOf(guest));
+  const first = guest.prefix >= 31 ? start : start + 1n;
+  const router =
+    guest.prefix > bareLength
+      ? first === value
+        ? first + 1n
+        : first
+      : octet + routerDistance <= 254n
+        ? value + routerDistance
+        : value - routerDistance;
+  return { ...guest, address: formatAddress(4, router) };
+}
+
+/**
+ * The device that has one of these addresses already, and why that is a problem. The first vif keeps it. `isPassed`: the
+ * vif had its address before this domain took it as one of its own, and goes on.
+ */
+function conflictOf(
+  guests: readonly Network[],
+  routers: readonly Network[],
+  { id, ...snapshot }: VifSnapshot,
+  observed: ObservedState,
+  ip: IpState,
+): { problem: OperationError; device: string; isPassed: boolean } | undefined {
+  const own = observed.links.ofVif(id);
+  const device = own?.name ?? deviceName({ id, ...snapshot });
+  const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
+    problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
+    device: holder.name,
+    isPassed,
+  });
+  for (const guest of guests) {
+    const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
+    if (other !== undefined) return conflict(guest.address, other, 'has it');
+    const holder = holderOf(guest.address, device, observed);
+    if (holder === undefined) continue;
+    const isHeld = own !== undefined && ip.routes.to(hostOf(guest))?.device === own.index;
+    return conflict(guest.address, holder, 'has it as an address of this domain', isHeld);
+  }
+  for (const router of routers) {
+    const other = routedElsewhere(hostOf(router), own, observed, ip);
+    if (other !== undefined) return conflict(router.address, other, 'has it, but its router needs it');
+  }
+  return undefined;
+}
+
+/** The vif that is masqueraded under this address; its claim outlasts a link that is down for a while. */
+function claimant({ address }: Network, id: VifId, { links }: ObservedState, ip: IpState): Link | undefined {
+  const owner = ip.masquerades.get(address)?.owner;
+  if (owner === undefined || owner === vifName(id)) return undefined;
+  for (const link of links.all()) {
+    const vif = link.name === owner || link.alias === owner;
+    if (vif) return link;
+  }
+  return undefined;
+}

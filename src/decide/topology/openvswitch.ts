@@ -1,0 +1,133 @@
+import type { ErrorCode } from '../../model/error-codes.js';
+import type { ObservedState } from '../../model/observed.js';
+import { type OperationError, problem } from '../../model/operation-error.js';
+import { type DesiredOvsPort, isOwnPort, type OvsBridge, ovsDatabase } from '../../model/ovs-port.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import { type VifId, vifName } from '../../model/vif-id.js';
+import { filterFor } from '../antispoof.js';
+import { vifMac } from './bridge.js';
+import type { Attachment, Topology } from './topology.js';
+
+/** What the `bridge` key asks of Open vSwitch. */
+export interface OvsBridgeKey {
+  readonly bridge: string;
+  readonly tag: number | undefined;
+  /** Ascending, without duplicates. */
+  readonly trunks: readonly number[];
+}
+
+/** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
+export const openvswitch: Topology = {
+  name: 'openvswitch',
+  attach(snapshot: VifSnapshot, config, observed: ObservedState, isAttached: boolean): Attachment {
+    const { id } = snapshot;
+    const own = vifName(id);
+    const name = snapshot.vifname ?? own;
+    const operation = `attach ${own} to Open vSwitch bridge`;
+    const key = parseOvsBridge(snapshot.bridge ?? '');
+    if (typeof key === 'string') {
+      return {
+        problem: problem('key-malformed', operation, snapshot.bridge ?? '""', key),
+        dependsOn: [ovsDatabase],
+      };
+    }
+    const dependsOn = [ovsDatabase, key.bridge];
+    const refuse = (code: ErrorCode, reason: string): Attachment => ({
+      problem: problem(code, operation, key.bridge, reason),
+      dependsOn,
+    });
+    if (snapshot.mac === undefined) return refuse('key-missing', 'the mac key is missing');
+
+    const view = observed.openvswitch;
+    // Without its port the link is of no use, so it is not brought up for nothing.
+    if (view?.state === 'unreachable' && !isAttached) {
+      return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
+    }
+    const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
+    if (view?.state === 'known' && found === undefined) return refuse('bridge-missing', 'no such bridge');
+    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: key.trunks.length > 0 });
+    if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
+    const bypassed = filtered.filter && found && unfilterable(id, found);
+    if (bypassed !== undefined) return { problem: bypassed, dependsOn };
+    const port: DesiredOvsPort = { ...vlans(key, found), externalIds: externalIds(snapshot, snapshot.mac) };
+    const there = view?.port(name);
+    if (there !== undefined && !isOwnPort(id, there, port)) {
+      const holder =
+        there.owner === undefined ? 'which vifd did not make' : `which belongs to ${there.owner}`;
+      const remedy = `if nothing needs it: ovs-vsctl del-port ${there.bridge} ${name}`;
+      const reason = `bridge ${there.bridge} has a port ${name}, ${holder}; ${remedy}`;
+      return refuse('openvswitch-port-foreign', reason);
+    }
+    return {
+      // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
+      desired: {
+        link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
+        ovsPort: port,
+        filter: filtered.filter,
+      },
+      // A fake bridge is what its parent is.
+      dependsOn: [...dependsOn, port.bridge],
+    };
+  },
+};
+
+/**
+ * Parses `name[.tag][:trunk[:trunk…]]` exactly as the stock script does, so a bridge's name holds no dot here. VLAN
+ * numbers are what the database's schema takes, 0 to 4095; 0 stands for untagged frames.
+ * @returns the parts, or why there are none
+ */
+export function parseOvsBridge(text: string): OvsBridgeKey | string {
+  if (text === '') return 'the key is empty; it takes name[.tag][:trunk[:trunk...]]';
+  const [, bridge, tagText, trunkText] = /^([^.:]+)(?:\.(\d+))?(?::(\d+(?::\d+)*))?$/.exec(text) ?? [];
+  if (bridge === undefined) return 'it does not read name[.tag][:trunk[:trunk...]]';
+  const tag = tagText === undefined ? undefined : Number(tagText);
+  const trunks = (trunkText?.split(':') ?? []).map(Number);
+  const unusable = [...(tag === undefined ? [] : [tag]), ...trunks].find((vlan) => vlan > 4095);
+  if (unusable !== undefined) return `VLAN ${unusable} is not between 0 and 4095`;
+  return { bridge, tag, trunks: [...new Set(trunks)].sort((a, b) => a - b) };
+}
+
+/**
+ * Why a vif cannot be held to its addresses on this bridge; undefined when it can. Open vSwitch's userspace datapath
+ * reads frames from a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
+ */
+export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): OperationError | undefined {
+  if (datapathType !== 'netdev') return undefined;
+  return problem(
+    'filter-bypassed',
+    `attach ${vifName(id)} to Open vSwitch bridge`,
+    name,
+    'anti-spoofing does not work with its datapath_type=netdev; ' +
+      'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
+  );
+}
+
+/**
+ * A tag alone is an access port, trunks alone a trunk port: what Open vSwitch makes of an empty vlan_mode. With both it
+ * would ignore the trunks (and warn in its own log), which nobody who wrote them meant: the tag is the native VLAN then.
+ */
+function vlans(
+  { bridge, tag, trunks }: OvsBridgeKey,
+  found: OvsBridge | undefined,
+): Omit<DesiredOvsPort, 'externalIds'> {
+  const native = tag ?? found?.vlan;
+  return {
+    bridge: found?.parent ?? bridge,
+    tag: native,
+    trunks,
+    vlanMode: native !== undefined && trunks.length > 0 ? 'native-untagged' : undefined,
+  };
+}
+
+/**
+ * `iface-id` is what OVN knows a port by (the name of its Logical_Switch_Port). It is the MAC: the one thing in a guest's
+ * configuration that outlives its domid. The guest's name and uuid can be read in dom0 only.
+ */
+function externalIds({ guest }: VifSnapshot, mac: string): DesiredOvsPort['externalIds'] {
+  return {
+    'attached-mac': mac,
+    'iface-id': mac,
+    ...(guest?.name === undefined ? {} : { 'xen-vm-name': guest.name }),
+    ...(guest?.uuid === undefined ? {} : { 'xen-vm-uuid': guest.uuid }),
+  };
+}

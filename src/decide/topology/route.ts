@@ -1,0 +1,150 @@
+import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import type { ErrorCode } from '../../model/error-codes.js';
+import type { Link, ObservedState } from '../../model/observed.js';
+import { type OperationError, problem } from '../../model/operation-error.js';
+import type { VifPolicy } from '../../model/policy.js';
+import { defaultRoute, type IpState, ipv6News, noIp } from '../../model/routing.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import { vifName } from '../../model/vif-id.js';
+import { filterFor } from '../antispoof.js';
+import { vifMac } from './bridge.js';
+import {
+  defaultLink,
+  deviceName,
+  hosts,
+  linkLocalRouter,
+  overruled,
+  routedElsewhere,
+  routerSysctls,
+  whyNoIpv6,
+} from './routed-link.js';
+import type { Attachment, Topology } from './topology.js';
+
+/** A routed guest has its address from elsewhere, and its resolver too. */
+const protectHost = { dhcp: false, dns: false };
+
+/**
+ * `vif-route`: the domain routes to the guest. The vif has the gateway device's address, as the stock script has it,
+ * and for IPv6 fe80::1 too; each entry of `ip` has a route, and each host is answered for at the gateway device, so
+ * that it is reached from a network which knows nothing of this.
+ *
+ * A vif that is connected stays so when the gateway device, its address or the default route goes: it keeps the address
+ * it has, and reaches other guests.
+ */
+export const route: Topology = {
+  name: 'route',
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment {
+    const ip = observed.ip ?? noIp;
+    const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
+    const dependsOn = [wanted ?? defaultRoute];
+    const gateway =
+      wanted === undefined
+        ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
+        : observed.links.byName(wanted);
+    if (gateway !== undefined) dependsOn.push(gateway.name);
+    const networks = snapshot.ip.map(networkOf);
+    const everything = networks.find(({ prefix }) => prefix === 0);
+    if (everything !== undefined) {
+      const reason = "it is everything, and would replace the domain's own default route";
+      return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
+    }
+    const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
+    if (gatewayLoss !== undefined && !isAttached) return { problem: gatewayLoss, dependsOn };
+    const netdev = observed.links.ofVif(snapshot.id);
+    const [v4, v6] = ([4, 6] as const).map(
+      (family) => addressOf(gateway, family) ?? (isAttached ? addressOf(netdev, family) : undefined),
+    );
+    const wants6 = networks.some(({ family }) => family === 6);
+    const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
+    const has6 = wants6 && no6 === undefined;
+    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
+    const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
+    if ('problem' in filtered) return { ...filtered, dependsOn };
+    const held = takenOver(networks, snapshot, observed, ip);
+    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
+    return {
+      desired: {
+        link: {
+          mac: vifMac,
+          mtu: snapshot.mtu,
+          master: null,
+          addresses: [
+            ...(v4 ? [hostOf(v4)] : []),
+            ...(has6 ? [linkLocalRouter, ...(v6 ? [hostOf(v6)] : [])] : []),
+          ],
+        },
+        ...filtered,
+        ip: {
+          routes: kept.map((to) => ({ to, source: (to.family === 4 ? v4 : v6)?.address })),
+          neighbours: hosts(kept),
+          mac: snapshot.mac,
+          proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
+          sysctls: routerSysctls(
+            deviceName(snapshot),
+            [gateway, defaultLink(4, observed.links, ip)],
+            has6 ? gateway : undefined,
+            { links: observed.links, ip },
+            has6,
+          ),
+          masquerades: [],
+          dhcp: undefined,
+        },
+      },
+      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => name)],
+      missing: [
+        ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
+        ...(no6 === undefined ? [] : [no6]),
+        ...overruled(snapshot, kept, observed),
+      ],
+    };
+  },
+};
+
+/** Why there is no gateway device, or none with the address that is needed; undefined when there is. */
+function whyNoGateway(
+  snapshot: VifSnapshot,
+  wanted: string | undefined,
+  gateway: Link | undefined,
+  networks: readonly Network[],
+): OperationError | undefined {
+  if (gateway === undefined) return noGateway(snapshot, wanted);
+  const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
+  if (!needsV4 || addressOf(gateway, 4) !== undefined) return undefined;
+  const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
+  return routing('gateway-address-missing', snapshot, `by ${gateway.name}`, reason);
+}
+
+/**
+ * What a newer vif has taken over, and that vif. The newest is the one whose netdev came last: the kernel numbers
+ * devices in order, and the numbers outlive us. When the newer one goes, its address comes back to the older.
+ */
+function takenOver(
+  networks: readonly Network[],
+  snapshot: VifSnapshot,
+  observed: ObservedState,
+  ip: IpState,
+): Map<Network, Link> {
+  const own = observed.links.ofVif(snapshot.id);
+  const taken = new Map<Network, Link>();
+  for (const network of networks) {
+    const other = routedElsewhere(network, own, observed, ip);
+    if (own !== undefined && other !== undefined && other.index > own.index) taken.set(network, other);
+  }
+  return taken;
+}
+
+const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
+  link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
+
+const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>
+  problem(code, `route ${vifName(id)}`, target, reason);
+
+const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): OperationError =>
+  wanted === undefined
+    ? routing(
+        'gateway-missing',
+        snapshot,
+        'by the default route',
+        'there is none; set gatewaydev, or gateway_device in [route]',
+      )
+    : routing('gateway-missing', snapshot, `by ${wanted}`, 'no such device');

@@ -1,0 +1,25 @@
+import type { DesiredState } from '../../model/desired.js';
+import type { ObservedState } from '../../model/observed.js';
+import type { OperationError } from '../../model/operation-error.js';
+import type { VifPolicy } from '../../model/policy.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import type { TopologyName } from '../../model/topology-name.js';
+
+/**
+ * What a topology makes of a vif; the name is the same for all. `missing` is what the vif lacks of its full reach (a
+ * way out, an address of a family) and goes on without.
+ */
+export type Attachment =
+  | {
+      readonly desired: Omit<DesiredState, 'name'>;
+      readonly dependsOn: readonly string[];
+      readonly missing?: readonly OperationError[];
+    }
+  | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
+
+/** A way to join a vif to the network, under the name of the stock script that did it. */
+export interface Topology {
+  readonly name: TopologyName;
+  /** @param isAttached whether the vif is on the network, so that it keeps what it can */
+  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment;
+}

@@ -1,0 +1,102 @@
+import { isHost, type Network, networkOf } from '../../model/address.js';
+import { addressBytes } from '../netlink/address-bytes.js';
+import { NetlinkConnection } from '../netlink/connection.js';
+import {
+  AttrStream,
+  formatAttribute,
+  type NetlinkMessage,
+  Protocol,
+  parseAttributes,
+  putU32,
+} from '../netlink/format.js';
+import { family } from '../rtnetlink/link-state.js';
+import { readSysctl } from '../sysctl.js';
+
+// Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
+const conntrackGet = 0x101;
+const conntrackDelete = 0x102;
+const cta = { tupleOrig: 1, tupleReply: 2, filter: 25 };
+const ctaTupleIp = 1;
+const ctaIp = { 4: { source: 1, destination: 2 }, 6: { source: 3, destination: 4 } } as const;
+const ctaFilter = { orig: 1, reply: 2 };
+const filterOn = { source: 1, destination: 2 };
+
+/**
+ * Deletes what connection tracking remembers of the addresses in a network, at either end and in either direction: who
+ * has an address next shall not answer for connections of whoever had it before.
+ * @throws NetlinkError
+ */
+export async function forgetConnections(network: Network): Promise<void> {
+  // Without the module there is no such file, and without entries nothing to look for.
+  if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
+  const tuples: Buffer[] = [];
+  const netlink = new NetlinkConnection(
+    [],
+    { message: (message) => collect(message, network, tuples), overflow: () => undefined },
+    Protocol.NETFILTER,
+  );
+  try {
+    for (const filter of filters(network))
+      await netlink.request(conntrackGet, 0x300, header(network), filter);
+    for (const tuple of tuples) {
+      const which = new AttrStream();
+      which.emit(formatAttribute({ type: cta.tupleOrig, nested: true, data: tuple }));
+      await netlink.remove(conntrackDelete, header(network), which);
+    }
+  } finally {
+    netlink.close();
+  }
+}
+
+/** struct nfgenmsg. */
+const header = (network: Network): Buffer =>
+  Buffer.from([network.family === 4 ? family.inet : family.inet6, 0, 0, 0]);
+
+/**
+ * For a host, what lets the kernel pick the entries out of perhaps hundreds of thousands (since Linux 5.8): outgoing,
+ * incoming, and incoming by destination NAT. It knows no prefixes, so for a network all are looked at.
+ */
+function filters(network: Network): AttrStream[] {
+  if (!isHost(network)) return [new AttrStream()];
+  const of = (tuple: 'orig' | 'reply', end: 'source' | 'destination'): AttrStream => {
+    const address = formatAttribute({ type: ctaIp[network.family][end], data: addressBytes(network) });
+    const ip = formatAttribute({ type: ctaTupleIp, nested: true, data: address });
+    const flags = [ctaFilter.orig, ctaFilter.reply].flatMap((type) =>
+      formatAttribute({ type, data: putU32(type === ctaFilter[tuple] ? filterOn[end] : 0) }),
+    );
+    const type = tuple === 'orig' ? cta.tupleOrig : cta.tupleReply;
+    const stream = new AttrStream();
+    stream.emit(formatAttribute({ type, nested: true, data: ip }));
+    stream.emit(formatAttribute({ type: cta.filter, nested: true, data: flags }));
+    return stream;
+  };
+  return [of('orig', 'source'), of('orig', 'destination'), of('reply', 'source')];
+}
+
+/** Keeps the original tuple of an entry that is about the network. Older kernels leave the choice to us. */
+function collect({ data }: NetlinkMessage, network: Network, tuples: Buffer[]): void {
+  const wanted = networkOf(network).address;
+  let original: Buffer | undefined;
+  let concerned = false;
+  parseAttributes(data.subarray(4), ({ type, data: tuple }) => {
+    if (type !== cta.tupleOrig && type !== cta.tupleReply) return;
+    if (type === cta.tupleOrig) original = tuple;
+    for (const address of addressesOf(tuple)) {
+      concerned ||= networkOf({ ...network, address }).address === wanted;
+    }
+  });
+  if (concerned && original !== undefined) tuples.push(original);
+}
+
+function addressesOf(tuple: Buffer): string[] {
+  const addresses: string[] = [];
+  parseAttributes(tuple, ({ type, data: ip }) => {
+    if (type !== ctaTupleIp) return;
+    parseAttributes(ip, ({ data }) =>
+      addresses.push(
+        data.length === 4 ? [...data].join('.') : (data.toString('hex').match(/..../g) ?? []).join(':'),
+      ),
+    );
+  });
+  return addresses;
+}

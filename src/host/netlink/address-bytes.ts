@@ -1,0 +1,11 @@
+import { addressValue, type Network } from '../../model/address.js';
+
+/** An address in network byte order, as netlink has it. */
+export function addressBytes(network: Pick<Network, 'family' | 'address'>): Buffer {
+  return Buffer.from(
+    addressValue(network)
+      .toString(16)
+      .padStart(network.family === 6 ? 32 : 8, '0'),
+    'hex',
+  );
+}

@@ -1,0 +1,152 @@
+import { getSystemErrorMap } from 'node:util';
+import { NetlinkSocket } from 'node-netlink';
+import {
+  type AttrStream,
+  Flags,
+  formatMessage,
+  MessageType,
+  type NetlinkMessage,
+  Protocol,
+  parseError,
+  parseMessages,
+} from './format.js';
+
+/** A request the kernel refused; `code` is the errno's name. */
+export class NetlinkError extends Error {
+  readonly code: string;
+
+  constructor(errno: number) {
+    const [code, text] = getSystemErrorMap().get(-Math.abs(errno)) ?? [`E${errno}`, 'unknown error'];
+    super(`${text} (${code})`);
+    this.name = 'NetlinkError';
+    this.code = code;
+  }
+}
+
+interface Request {
+  readonly seq: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * One netlink socket, rtnetlink's by default, for requests and notifications alike. The kernel queues the notifications
+ * of a change before the acknowledgement of the request that made it, so whoever awaited a request has already been told what it changed.
+ * The npm library gives the message formats only. Its request layer ends a dump at a notification in the middle of it,
+ * and its socket ends the process when the receive buffer overflows.
+ */
+export class NetlinkConnection {
+  readonly #socket: NetlinkSocket;
+  readonly #listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> };
+  #seq = 0;
+  #pending: Request | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /**
+   * @param groups RTNLGRP_* numbers to listen to
+   * @param listener `message` gets notifications and the rows of dumps in the kernel's order; `overflow` says that
+   *   notifications were lost, so that everything has to be read again
+   * @param protocol another family of netlink that keeps this order, such as nf_tables
+   */
+  constructor(
+    groups: readonly number[],
+    listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> },
+    protocol: Protocol = Protocol.ROUTE,
+  ) {
+    this.#listener = listener;
+    this.#socket = new NetlinkSocket({ groups, protocol })
+      .on('message', (data) => {
+        for (const message of parseMessages(data)) this.#receive(message);
+      })
+      .on('overflow', () => this.#overflow())
+      .on('lost', () => {
+        this.close();
+        // Nothing can be observed or done without it, and a new process starts with a new one.
+        throw new Error('the netlink socket ended');
+      });
+  }
+
+  /**
+   * Sends one request and waits for its end. One at a time: the kernel works synchronously, so sending ahead gains
+   * nothing, and the notifications of a burst would overflow the receive buffer before anyone could read them.
+   * @throws NetlinkError
+   */
+  async request(type: number, flags: number, header: Buffer, attributes?: AttrStream): Promise<void> {
+    const mine = this.#turn.then(() => this.#send(type, flags, [header, ...(attributes?.bufs ?? [])]));
+    this.#turn = mine.catch(() => undefined);
+    await mine;
+  }
+
+  /**
+   * Sends a request that deletes something. What is gone already is deleted: the kernel takes routes, addresses and
+   * neighbour entries along with devices, and devices with their drivers.
+   * @throws NetlinkError
+   */
+  async remove(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
+    await this.request(type, 0, header, attributes).catch((error: unknown) => {
+      if (!(error instanceof NetlinkError && absences.has(error.code))) throw error;
+    });
+  }
+
+  /** Asks for a whole table; its rows go to the listener as they come. */
+  dump(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
+    return this.request(type, dumpFlag, header, attributes);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+    this.#pending?.reject(new Error('the netlink socket was closed'));
+  }
+
+  #send(type: number, flags: number, data: Uint8Array[]): Promise<void> {
+    if (this.#closed) return Promise.reject(new Error('the netlink socket is closed'));
+    const seq = ++this.#seq;
+    return new Promise((resolve, reject) => {
+      this.#pending = { seq, resolve, reject };
+      this.#socket.send(
+        Buffer.concat(formatMessage({ type, flags: flags | Flags.REQUEST | Flags.ACK, seq, port: 0, data })),
+      );
+    });
+  }
+
+  #receive(message: NetlinkMessage): void {
+    if (message.type === MessageType.DONE) {
+      this.#settle(message.seq, message.flags & dumpInterrupted ? new NetlinkError(eintr) : undefined);
+    } else if (message.type === MessageType.ERROR) {
+      const { errno } = parseError(message.data, message.flags);
+      this.#settle(message.seq, errno === 0 ? undefined : new NetlinkError(errno));
+    } else {
+      this.#listener.message(message);
+    }
+  }
+
+  #settle(seq: number, error: Error | undefined): void {
+    const pending = this.#pending;
+    if (pending?.seq !== seq) return;
+    this.#pending = undefined;
+    if (error) pending.reject(error);
+    else pending.resolve();
+  }
+
+  /** The kernel dropped messages for this socket, an acknowledgement perhaps among them. */
+  #overflow(): void {
+    if (this.#pending) this.#settle(this.#pending.seq, new NetlinkError(enobufs));
+    Promise.resolve(this.#listener.overflow()).catch((error: unknown) => {
+      // Closed meanwhile: nobody looks at it any more.
+      if (!this.#closed) throw error;
+    });
+  }
+}
+
+/** How the kernel says that there is nothing to delete: of an object, a route, a device, an address. */
+const absences: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENODEV', 'ENXIO', 'EADDRNOTAVAIL']);
+
+/** NLM_F_ROOT | NLM_F_MATCH. */
+const dumpFlag = 0x300;
+/** NLM_F_DUMP_INTR: the table changed while it was dumped. */
+const dumpInterrupted = 0x10;
+const eintr = 4;
+const enobufs = 105;

@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { OvsAction } from '../../model/action.js';
+import { type OvsBridge, type OvsPort, type OvsView, ovsDatabase } from '../../model/ovs-port.js';
+import { Ovsdb } from './connection.js';
+import { OpenVswitchSwitch } from './openvswitch-switch.js';
+import { monitoredColumns, OvsdbTables } from './tables.js';
+import { countConfiguration, ovsDatabaseName, transaction } from './transactions.js';
+
+/** Pause before the next try to connect: the first, and the longest it doubles to. In ms. */
+const reconnectMs = { first: 100, longest: 5000 };
+
+/** How long ovs-vswitchd may take to let a netdev go; it may also not be running. In ms. */
+const releaseMs = 2000;
+
+/** Told the names of bridges, ports and interfaces that changed, and the vifs whose ports did. */
+export type OvsListener = (names: readonly string[], owners: readonly string[]) => void;
+
+/**
+ * Open vSwitch's database: what is in it, kept current by its notifications, and the changes of it. Nothing is
+ * connected before {@link start}, and from then on a connection that is lost is made again.
+ */
+export class OpenVswitch implements OvsView {
+  readonly database: string;
+  switchRuns = true;
+  readonly #path: string;
+  readonly #listener: OvsListener;
+  readonly #log: Logger | undefined;
+  readonly #stopping = new AbortController();
+  #tables: OvsdbTables | undefined;
+  #connection: Ovsdb | undefined;
+  #running: Promise<void> | undefined;
+  #wasTried = false;
+  #configurationInEffect: (() => void)[] = [];
+
+  /** @param database `unix:` and the path of the server's socket */
+  constructor(database: string, listener: OvsListener, log?: Logger) {
+    this.database = database;
+    this.#path = database.replace(/^unix:/, '');
+    this.#listener = listener;
+    this.#log = log;
+  }
+
+  /**
+   * Connects where there is something to connect to, so that what an earlier run left is seen; resolves when that has
+   * been tried. A machine without Open vSwitch costs nothing.
+   */
+  async begin(): Promise<void> {
+    if (existsSync(this.#path)) await this.start();
+  }
+
+  /** Sees to it that there is a connection from now on; resolves when that has been tried once. */
+  start(): Promise<void> {
+    this.#running ??= new Promise((tried) => void this.#run(tried));
+    return this.#running;
+  }
+
+  get state(): OvsView['state'] {
+    if (this.#tables !== undefined) return 'known';
+    return this.#wasTried ? 'unreachable' : 'unknown';
+  }
+
+  bridge(name: string): OvsBridge | undefined {
+    return this.#tables?.bridge(name);
+  }
+
+  port(name: string): OvsPort | undefined {
+    return this.#tables?.port(name);
+  }
+
+  ports(): Iterable<OvsPort> {
+    return this.#tables?.ports() ?? [];
+  }
+
+  /** Performs one action in one transaction; what it changed is in the view when this resolves. */
+  async perform(action: OvsAction): Promise<void> {
+    if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
+    const release = action.kind === 'ovs-delete-port' && action.release;
+    const results = await this.#connection.transact(ovsDatabaseName, [
+      ...transaction(action),
+      ...(release ? countConfiguration : []),
+    ]);
+    if (release) await this.#inEffect(Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0));
+  }
+
+  close(): void {
+    this.#stopping.abort();
+    this.#connection?.close();
+  }
+
+  async #run(tried: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    let pause = reconnectMs.first;
+    let isMissed = false;
+    while (!signal.aborted) {
+      const reason = await this.#serve(() => {
+        if (isMissed) this.#log?.info({ database: this.database }, 'openvswitch database reached');
+        isMissed = false;
+        pause = reconnectMs.first;
+        tried();
+      }).catch((error: Error) => error.message);
+      this.#wasTried = true;
+      if (signal.aborted) break;
+      if (!isMissed) {
+        isMissed = true;
+        this.#log?.warn({ database: this.database, error: reason }, 'openvswitch database not reachable');
+        this.#listener([ovsDatabase], []);
+      }
+      tried();
+      await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
+      pause = Math.min(2 * pause, reconnectMs.longest);
+    }
+    tried();
+  }
+
+  /** Connects and follows the database until the connection ends. @returns why it did */
+  async #serve(connected: () => void): Promise<string> {
+    const tables = new OvsdbTables();
+    // Updates may come in one piece with the reply which they follow, and are seen before it then.
+    const early: unknown[] = [];
+    const connection = await Ovsdb.connect(this.#path, {
+      updated: (updates) => {
+        if (this.#tables === tables) this.#apply(tables, updates);
+        else early.push(updates);
+      },
+      locked: () => vswitchd?.locked(),
+    });
+    const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
+      this.switchRuns = runs;
+      this.#listener([ovsDatabase], []);
+    });
+    try {
+      const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
+      const everything = await connection.request('monitor', [
+        ovsDatabaseName,
+        null,
+        Object.fromEntries(requests),
+      ]);
+      if (this.#stopping.signal.aborted) return 'closed';
+      const { owners } = tables.apply(everything);
+      for (const updates of early) tables.apply(updates);
+      this.#connection = connection;
+      this.#tables = tables;
+      this.#wasTried = true;
+      this.switchRuns = true;
+      connected();
+      this.#listener([ovsDatabase], owners);
+      void vswitchd.follow();
+      return await connection.ended;
+    } finally {
+      connection.close();
+      this.#connection = undefined;
+      this.#tables = undefined;
+    }
+  }
+
+  #apply(tables: OvsdbTables, updates: unknown): void {
+    const { names, owners } = tables.apply(updates);
+    for (const look of this.#configurationInEffect.splice(0)) look();
+    if (names.length > 0) this.#listener(names, owners);
+  }
+
+  /** Waits until ovs-vswitchd has put this configuration into effect, for a while. */
+  async #inEffect(configuration: number): Promise<void> {
+    const late = sleep(releaseMs, true, { ref: false });
+    while (this.#tables !== undefined && this.#tables.currentConfiguration < configuration) {
+      const changed = new Promise<void>((resolve) => this.#configurationInEffect.push(resolve));
+      if (await Promise.race([late, changed])) return;
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
+
+/** The columns that are followed; those that ovs-vswitchd keeps changing, like statistics, are not among them. */
+export const monitoredColumns = {
+  Open_vSwitch: ['cur_cfg'],
+  Bridge: ['name', 'ports', 'datapath_type'],
+  Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'fake_bridge', 'external_ids'],
+  Interface: ['name', 'ofport', 'error', 'external_ids'],
+};
+
+type Table = keyof typeof monitoredColumns;
+type Row = Readonly<Record<string, unknown>>;
+
+/** What an `update` notification or the reply to `monitor` holds: by table, by row. */
+type TableUpdates = Readonly<Record<string, Readonly<Record<string, { old?: Row; new?: Row }>>>>;
+
+/** Bridges and ports as the rows received so far tell of them. */
+export class OvsdbTables {
+  readonly #rows: Record<Table, Map<string, Row>> = {
+    Open_vSwitch: new Map(),
+    Bridge: new Map(),
+    Port: new Map(),
+    Interface: new Map(),
+  };
+  /** Made of the rows when it is asked for; a change of them makes it void. */
+  #index: { bridges: Map<string, OvsBridge>; ports: Map<string, OvsPort> } | undefined;
+
+  /** The number of the last configuration ovs-vswitchd has put into effect. */
+  get currentConfiguration(): number {
+    const [row] = this.#rows.Open_vSwitch.values();
+    return typeof row?.cur_cfg === 'number' ? row.cur_cfg : 0;
+  }
+
+  bridge(name: string): OvsBridge | undefined {
+    return this.#indexed().bridges.get(name);
+  }
+
+  port(name: string): OvsPort | undefined {
+    return this.#indexed().ports.get(name);
+  }
+
+  ports(): Iterable<OvsPort> {
+    return this.#indexed().ports.values();
+  }
+
+  /** Takes updates in; returns the names of the bridges, ports and interfaces they concern, and the ports' owners. */
+  apply(updates: unknown): { names: string[]; owners: string[] } {
+    const names = new Set<string>();
+    const owners = new Set<string>();
+    for (const [table, rows] of Object.entries(updates as TableUpdates)) {
+      if (!(table in this.#rows)) continue;
+      for (const [uuid, update] of Object.entries(rows)) {
+        const known = this.#rows[table as Table];
+        for (const row of [known.get(uuid), update.new]) {
+          if (typeof row?.name === 'string') names.add(row.name);
+          const owner = map(row?.external_ids)[markKeys.owner];
+          if (table === 'Port' && owner !== undefined) owners.add(owner);
+        }
+        if (update.new) known.set(uuid, update.new);
+        else known.delete(uuid);
+      }
+    }
+    this.#index = undefined;
+    return { names: [...names], owners: [...owners] };
+  }
+
+  #indexed(): { bridges: Map<string, OvsBridge>; ports: Map<string, OvsPort> } {
+    this.#index ??= this.#read();
+    return this.#index;
+  }
+
+  #read(): { bridges: Map<string, OvsBridge>; ports: Map<string, OvsPort> } {
+    const bridges = new Map<string, OvsBridge>();
+    const ports = new Map<string, OvsPort>();
+    for (const row of this.#rows.Bridge.values()) {
+      const name = String(row.name);
+      const datapathType = String(row.datapath_type);
+      bridges.set(name, { name, parent: name, vlan: undefined, datapathType });
+      for (const uuid of uuids(row.ports)) {
+        const port = this.#rows.Port.get(uuid);
+        if (port === undefined) continue;
+        const portName = String(port.name);
+        const vlan = number(port.tag);
+        ports.set(portName, this.#port(uuid, port, name));
+        if (port.fake_bridge === true)
+          bridges.set(portName, { name: portName, parent: name, vlan, datapathType });
+      }
+    }
+    return { bridges, ports };
+  }
+
+  #port(uuid: string, row: Row, bridge: string): OvsPort {
+    const [interfaceUuid, another] = uuids(row.interfaces);
+    const only = another === undefined ? this.#rows.Interface.get(interfaceUuid ?? '') : undefined;
+    return {
+      uuid,
+      name: String(row.name),
+      bridge,
+      tag: number(row.tag),
+      trunks: elements(row.trunks)
+        .map(Number)
+        .sort((a, b) => a - b),
+      vlanMode: text(row.vlan_mode),
+      owner: map(row.external_ids)[markKeys.owner],
+      madeFor: map(row.external_ids)[markKeys.ifindex],
+      interface: only && {
+        uuid: String(interfaceUuid),
+        externalIds: map(only.external_ids),
+        ofport: number(only.ofport),
+        error: text(only.error),
+      },
+    };
+  }
+}
+
+// Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]].
+
+function elements(value: unknown): unknown[] {
+  if (!Array.isArray(value)) return value === undefined ? [] : [value];
+  return value[0] === 'set' ? (value[1] as unknown[]) : [value];
+}
+
+const uuids = (value: unknown): string[] => elements(value).map((pair) => String((pair as unknown[])[1]));
+
+function number(value: unknown): number | undefined {
+  const [first] = elements(value);
+  return typeof first === 'number' ? first : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  const [first] = elements(value);
+  return typeof first === 'string' ? first : undefined;
+}
+
+const map = (value: unknown): Record<string, string> =>
+  Array.isArray(value) && value[0] === 'map' ? Object.fromEntries(value[1] as [string, string][]) : {};

@@ -1,0 +1,129 @@
+import type { OvsAction } from '../../model/action.js';
+import { type DesiredOvsPort, markKeys, type OvsPort } from '../../model/ovs-port.js';
+import { printOvsAction } from '../../plan/print/ovs-port.js';
+
+export const ovsDatabaseName = 'Open_vSwitch';
+
+/**
+ * The operations (RFC 7047, 5.2) of one action. Each begins with what must still be so, and does nothing when it is
+ * not: others write to the same database.
+ */
+export function transaction(action: OvsAction): object[] {
+  const comment = { op: 'comment', comment: `vifd: ${printOvsAction(action)}` };
+  switch (action.kind) {
+    case 'ovs-add-port':
+      return [...addPort(action), comment];
+    case 'ovs-set-port':
+      return [...setPort(action), comment];
+    case 'ovs-delete-port':
+      // By its uuid: a port made anew under the name is another row, and this does nothing to it.
+      return [removeFromBridge(action.port), comment];
+  }
+}
+
+/** Counts the configuration on, so that ovs-vswitchd tells in `cur_cfg` when it has put it into effect. */
+export const countConfiguration = [
+  { op: 'mutate', table: 'Open_vSwitch', where: [], mutations: [['next_cfg', '+=', 1]] },
+  { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
+];
+
+function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): object[] {
+  return [
+    expect('Bridge', port.bridge, 'there'),
+    expect('Port', name, 'absent'),
+    {
+      op: 'insert',
+      table: 'Interface',
+      'uuid-name': 'interface',
+      row: { name, external_ids: mapOf(port.externalIds) },
+    },
+    {
+      op: 'insert',
+      table: 'Port',
+      'uuid-name': 'port',
+      row: {
+        name,
+        interfaces: ['named-uuid', 'interface'],
+        ...vlanColumns(port),
+        external_ids: mapOf(marks),
+      },
+    },
+    {
+      op: 'mutate',
+      table: 'Bridge',
+      where: [['name', '==', port.bridge]],
+      mutations: [['ports', 'insert', ['named-uuid', 'port']]],
+    },
+  ];
+}
+
+function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }): object[] {
+  return [
+    expectOwner(before),
+    { op: 'update', table: 'Port', where: isRow(before.uuid), row: vlanColumns(port) },
+    setIds('Port', before.uuid, marks),
+    ...(before.interface === undefined ? [] : [setIds('Interface', before.interface.uuid, port.externalIds)]),
+  ];
+}
+
+/** A port that no bridge refers to is deleted with its interface by the server. */
+function removeFromBridge({ bridge, uuid }: OvsPort): object {
+  return {
+    op: 'mutate',
+    table: 'Bridge',
+    where: [['name', '==', bridge]],
+    mutations: [['ports', 'delete', ['uuid', uuid]]],
+  };
+}
+
+/** A map's `insert` leaves a key alone which is there already, so it is deleted first. */
+function setIds(table: string, uuid: string, ids: Readonly<Record<string, string>>): object {
+  return {
+    op: 'mutate',
+    table,
+    where: isRow(uuid),
+    mutations: [
+      ['external_ids', 'delete', ['set', Object.keys(ids)]],
+      ['external_ids', 'insert', mapOf(ids)],
+    ],
+  };
+}
+
+/** A `wait` that does not wait: the transaction fails at once unless there is a row of that name, or none. */
+function expect(table: string, name: string, presence: 'there' | 'absent'): object {
+  return {
+    op: 'wait',
+    timeout: 0,
+    table,
+    where: [['name', '==', name]],
+    columns: ['name'],
+    until: '==',
+    rows: presence === 'there' ? [{ name }] : [],
+  };
+}
+
+/** The row is still there and still has, if it had one, its owner: nobody's port is taken over. */
+function expectOwner({ uuid, owner }: OvsPort): object {
+  // Without a mark all that can be said is that the row is the one that was seen.
+  const condition =
+    owner === undefined ? [] : [['external_ids', 'includes', mapOf({ [markKeys.owner]: owner })]];
+  return {
+    op: 'wait',
+    timeout: 0,
+    table: 'Port',
+    where: [...isRow(uuid), ...condition],
+    columns: ['_uuid'],
+    until: '==',
+    rows: [{ _uuid: ['uuid', uuid] }],
+  };
+}
+
+const isRow = (uuid: string): unknown[] => [['_uuid', '==', ['uuid', uuid]]];
+
+const vlanColumns = ({ tag, trunks, vlanMode }: DesiredOvsPort): Record<string, unknown> => ({
+  tag: tag ?? ['set', []],
+  trunks: ['set', trunks],
+  vlan_mode: vlanMode ?? ['set', []],
+});
+
+const mapOf = (ids: Readonly<Record<string, string>>): unknown => ['map', Object.entries(ids)];

@@ -1,0 +1,174 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { OperationError } from '../../model/operation-error.js';
+import type { DesiredScript, ScriptRun } from '../../model/script.js';
+import { backendPath, parseVifName, type VifId, vifName } from '../../model/vif-id.js';
+import { runtimeDir } from '../../runtime/runtime-dir.js';
+import { Program } from './program.js';
+import { trustedExecutable } from './trusted-path.js';
+
+/** LIBXL_HOTPLUG_TIMEOUT of libxl_internal.h. */
+const timeoutMs = 40_000;
+
+export interface ScriptOptions {
+  /** Below these a script may be. Asked each time: the configuration can be read anew. */
+  readonly directories: () => readonly string[];
+  /** Where what has been run is remembered across restarts of the daemon, but not of the machine. */
+  readonly stateDir: string;
+  readonly log: Logger;
+  /** A script has ended; what came of it is in `runs`. */
+  readonly ended: (id: VifId) => void;
+}
+
+/**
+ * The operators' scripts, run as `xl devd` runs them (libxl_linux.c): `online type_if=vif` when a vif comes and
+ * `offline type_if=vif` when it goes. A script's success is its own to tell: it writes `hotplug-status`, and libxl
+ * writes nothing for it.
+ */
+export class Scripts {
+  readonly #options: ScriptOptions;
+  readonly #runs: Map<string, ScriptRun>;
+  readonly #programs = new Map<string, Program>();
+  #closed = false;
+
+  constructor(options: ScriptOptions) {
+    this.#options = options;
+    mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+    // What the last daemon did not see the end of is cut short: it ended what it ran, or was ended with it.
+    this.#runs = new Map(
+      [...recordedRuns(options.stateDir)].map(([name, run]) => [
+        name,
+        run.state === 'running' ? { ...run, state: 'interrupted' } : run,
+      ]),
+    );
+  }
+
+  get runs(): ReadonlyMap<string, ScriptRun> {
+    return this.#runs;
+  }
+
+  /** Starts `online` and does not wait for its end. @throws OperationError when it may not be run */
+  async start(id: VifId, script: DesiredScript): Promise<void> {
+    const name = vifName(id);
+    const file = await this.trusted(script.file);
+    this.#remember(name, { ...script, state: 'running' });
+    const program = this.#run(id, script, file, 'online');
+    this.#programs.set(name, program);
+    void program.ended.then((reason) => {
+      if (this.#programs.get(name) !== program) return;
+      this.#programs.delete(name);
+      // Closed: the file goes on saying "running", so that the next start knows that it was cut short.
+      if (this.#closed) return;
+      this.#remember(
+        name,
+        reason === undefined ? { ...script, state: 'online' } : { ...script, state: 'failed', reason },
+      );
+      this.#options.ended(id);
+    });
+  }
+
+  /** Takes a script for run which is in force already. */
+  adopt(id: VifId, script: DesiredScript): void {
+    this.#remember(vifName(id), { ...script, state: 'online' });
+  }
+
+  /**
+   * Ends what still runs for a vif, runs `offline` and waits for it. Like libxl it goes on when that fails: the device
+   * goes whether the script likes it or not.
+   */
+  async undo(id: VifId): Promise<void> {
+    const name = vifName(id);
+    const run = this.#runs.get(name);
+    if (run === undefined) return;
+    const online = this.#programs.get(name);
+    this.#programs.delete(name);
+    online?.kill('its vif went');
+    await online?.ended;
+    const file = await this.trusted(run.file).catch((error: Error) => {
+      this.#options.log.warn({ vif: name, script: run.file, error: error.message }, 'script not undone');
+      return undefined;
+    });
+    if (file !== undefined && !this.#closed) {
+      const offline = this.#run(id, run, file, 'offline');
+      this.#programs.set(name, offline);
+      const error = await offline.ended;
+      this.#programs.delete(name);
+      if (error !== undefined)
+        this.#options.log.warn({ vif: name, script: run.file, error }, 'script failed to undo');
+    }
+    if (this.#closed) return;
+    this.#runs.delete(name);
+    rmSync(this.#stateFile(name), { force: true });
+  }
+
+  /** Ends what runs: nobody would hold it to its time any more. */
+  close(): void {
+    this.#closed = true;
+    for (const program of this.#programs.values()) program.kill('vifd stopped');
+  }
+
+  #run(id: VifId, script: DesiredScript, file: string, command: 'online' | 'offline'): Program {
+    const vif = vifName(id);
+    const log = this.#options.log;
+    log.debug({ vif, script: script.file, command }, 'script started');
+    return new Program(file, {
+      args: [command, 'type_if=vif'],
+      env: {
+        script: script.file,
+        XENBUS_TYPE: 'vif',
+        XENBUS_PATH: backendPath(id),
+        XENBUS_BASE_PATH: 'backend',
+        netdev: script.gatewaydev,
+        vif,
+      },
+      timeoutMs,
+      line: (line) => log.info({ vif, ...id, script: script.file, command, line }, 'script output'),
+    });
+  }
+
+  /** What may be run for a script. @throws OperationError that says why nothing may */
+  async trusted(file: string): Promise<string> {
+    try {
+      return await trustedExecutable(file, this.#options.directories());
+    } catch (error) {
+      throw new OperationError('script-untrusted', 'run script', file, (error as Error).message, {
+        waits: false,
+      });
+    }
+  }
+
+  /** A failure is kept in memory only: a daemon started anew tries again. */
+  #remember(name: string, run: ScriptRun): void {
+    this.#runs.set(name, run);
+    const file = this.#stateFile(name);
+    if (run.state === 'failed') {
+      rmSync(file, { force: true });
+      return;
+    }
+    writeFileSync(`${file}.new`, JSON.stringify(run), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+
+  #stateFile(name: string): string {
+    return join(this.#options.stateDir, `${name}.json`);
+  }
+}
+
+/** Where a running daemon remembers what it has run. */
+export const scriptStateDir = (): string => join(runtimeDir(), 'scripts');
+
+/** The scripts that a daemon has on record, by the vif's name. */
+export function recordedRuns(directory = scriptStateDir()): Map<string, ScriptRun> {
+  const runs = new Map<string, ScriptRun>();
+  for (const file of existsSync(directory) ? readdirSync(directory) : []) {
+    const name = file.replace(/\.json$/, '');
+    if (name === file || parseVifName(name) === undefined) continue;
+    try {
+      runs.set(name, JSON.parse(readFileSync(join(directory, file), 'utf8')) as ScriptRun);
+    } catch {
+      // A file is written whole or not at all, so this is none of ours: its vif is one without a record.
+    }
+  }
+  return runs;
+}

@@ -1,0 +1,110 @@
+import type { BridgePort, PortFlags } from '../../model/bridge-port.js';
+import { type PortVlan, vlanRanges } from '../../model/vlan.js';
+import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.js';
+
+// Numbers of linux/if_link.h, linux/if_bridge.h and linux/rtnetlink.h, as far as a bridge's ports go; what the kernel
+// makes of them is in its net/bridge/br_netlink.c.
+export const familyBridge = 7;
+const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
+const brport = { multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
+const vlanInfo = 2;
+const flag = { pvid: 2, untagged: 4, rangeBegin: 8, rangeEnd: 16 };
+const filterVlanCompressed = 4;
+/** NLA_F_NESTED. Without it the kernel takes IFLA_PROTINFO for the one byte of old spanning tree daemons. */
+const nested = 0x8000;
+const infoHeader = 16;
+
+/** Asks for every port of every bridge, with its VLANs. */
+export function portDump(): Buffer {
+  const header = Buffer.alloc(infoHeader);
+  header.writeUInt8(familyBridge, 0);
+  return Buffer.concat([header, attribute(ifla.extMask, putU32(filterVlanCompressed))]);
+}
+
+/** The header of a request about one port. */
+export function portHeader(index: number): Buffer {
+  const header = Buffer.alloc(infoHeader);
+  header.writeUInt8(familyBridge, 0);
+  header.writeInt32LE(index, 4);
+  return header;
+}
+
+/** Reads an AF_BRIDGE RTM_NEWLINK; no port for a bridge's message about itself, which names itself as master. */
+export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort | undefined {
+  const index = data.readInt32LE(4);
+  let master: number | undefined;
+  const port = {
+    isolated: false,
+    multicastFlood: true,
+    broadcastFlood: true,
+    vlans: [] as PortVlan[],
+  };
+  parseAttributes(data.subarray(infoHeader), ({ type, data: value }) => {
+    if (type === ifla.master) master = value.readUInt32LE(0);
+    else if (type === ifla.afSpec) port.vlans = decodeVlans(value);
+    // One byte is the state alone, of kernels that have no more to say.
+    else if (type === ifla.protinfo && value.length > 1) {
+      parseAttributes(value, (info) => {
+        for (const [name, number] of Object.entries(brport)) {
+          if (info.type === number) port[name as keyof typeof brport] = info.data.readUInt8(0) !== 0;
+        }
+      });
+    }
+  });
+  return master === undefined || master === index ? undefined : port;
+}
+
+function decodeVlans(spec: Buffer): PortVlan[] {
+  const vlans: PortVlan[] = [];
+  let begin: number | undefined;
+  parseAttributes(spec, ({ type, data }) => {
+    if (type !== vlanInfo) return;
+    const flags = data.readUInt16LE(0);
+    const last = data.readUInt16LE(2);
+    if (flags & flag.rangeBegin) {
+      begin = last;
+      return;
+    }
+    const first = flags & flag.rangeEnd ? (begin ?? last) : last;
+    begin = undefined;
+    for (let vid = first; vid <= last; vid++) {
+      vlans.push({ vid, pvid: (flags & flag.pvid) !== 0, untagged: (flags & flag.untagged) !== 0 });
+    }
+  });
+  return vlans.sort((a, b) => a.vid - b.vid);
+}
+
+/** IFLA_PROTINFO with these flags, for an AF_BRIDGE RTM_SETLINK. */
+export function encodeFlags(flags: PortFlags): Buffer {
+  const parts = Object.entries(flags).map(([name, on]) =>
+    attribute(brport[name as keyof PortFlags], Buffer.from([on ? 1 : 0])),
+  );
+  return attribute(ifla.protinfo | nested, Buffer.concat(parts));
+}
+
+/** IFLA_AF_SPEC with these VLANs, for an AF_BRIDGE RTM_SETLINK or RTM_DELLINK. */
+export function encodeVlans(vlans: readonly PortVlan[]): Buffer {
+  const parts = vlanRanges(vlans).flatMap(({ first, last, pvid, untagged }) => {
+    const flags = (pvid ? flag.pvid : 0) | (untagged ? flag.untagged : 0);
+    return first === last
+      ? [vlan(flags, first)]
+      : [vlan(flags | flag.rangeBegin, first), vlan(flags | flag.rangeEnd, last)];
+  });
+  return attribute(ifla.afSpec, Buffer.concat(parts));
+}
+
+function vlan(flags: number, vid: number): Buffer {
+  const info = Buffer.alloc(4);
+  info.writeUInt16LE(flags, 0);
+  info.writeUInt16LE(vid, 2);
+  return attribute(vlanInfo, info);
+}
+
+/** An attribute with its padding. The library's own writer takes the flags off the type. */
+function attribute(type: number, value: Buffer): Buffer {
+  const padded = Buffer.alloc(4 + ((value.length + 3) & ~3));
+  padded.writeUInt16LE(4 + value.length, 0);
+  padded.writeUInt16LE(type, 2);
+  value.copy(padded, 4);
+  return padded;
+}

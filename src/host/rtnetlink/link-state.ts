@@ -1,0 +1,229 @@
+import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
+import type { BridgePort } from '../../model/bridge-port.js';
+import { type Link, type LinkView, portsOf, vifOfLink } from '../../model/observed.js';
+import { addressNews, ipv6News, routerLinkLocal } from '../../model/routing.js';
+import { type VifId, vifName } from '../../model/vif-id.js';
+import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import { decodePort, familyBridge } from './bridge-port.js';
+
+// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
+// the host's byte order, which is little-endian wherever Xen runs.
+export const rtm = {
+  newLink: 16,
+  delLink: 17,
+  getLink: 18,
+  setLink: 19,
+  newAddr: 20,
+  delAddr: 21,
+  getAddr: 22,
+};
+export const ifla = {
+  address: 1,
+  ifname: 3,
+  mtu: 4,
+  master: 10,
+  txqueuelen: 13,
+  linkinfo: 18,
+  ifalias: 20,
+  parentDevName: 56,
+};
+export const ifa = { address: 1, local: 2 };
+export const family = { unspec: 0, inet: 2, inet6: 10 };
+export const iffUp = 1;
+const info = { kind: 1, data: 2 };
+/** Of a bridge's IFLA_INFO_DATA. */
+const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
+const scopeLink = 253;
+/** IFA_F_TEMPORARY (IPv6's privacy addresses) and IFA_F_TENTATIVE. */
+const passingFlags = 0x41;
+
+/** The network devices and addresses that a sequence of rtnetlink messages tells of. */
+export class LinkState implements LinkView {
+  readonly #byIndex = new Map<number, Link>();
+  readonly #byName = new Map<string, Link>();
+  readonly #byVif = new Map<string, Link>();
+  /** By device index, then by the address's text. */
+  readonly #addresses = new Map<number, Map<string, Network>>();
+  /** By device index. */
+  readonly #ports = new Map<number, BridgePort>();
+
+  byName(name: string): Link | undefined {
+    return this.#byName.get(name);
+  }
+
+  byIndex(index: number): Link | undefined {
+    return this.#byIndex.get(index);
+  }
+
+  ofVif(id: VifId): Link | undefined {
+    return this.#byVif.get(vifName(id));
+  }
+
+  all(): Iterable<Link> {
+    return this.#byIndex.values();
+  }
+
+  /** Takes one message in and returns the names of the devices it changed: two for a rename, none for other news. */
+  apply({ type, data }: NetlinkMessage): string[] {
+    switch (type) {
+      case rtm.newLink:
+      case rtm.delLink:
+        // Bridges and IPv6 announce their own doings with the same types: a port that leaves its bridge is a
+        // RTM_DELLINK of family AF_BRIDGE, and the device is still there.
+        if (data.readUInt8(0) === familyBridge) return this.#applyPort(data, type === rtm.newLink);
+        if (data.readUInt8(0) !== family.unspec) return [];
+        return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
+      case rtm.newAddr:
+      case rtm.delAddr:
+        return this.#applyAddress(data, type === rtm.newAddr);
+      default:
+        return [];
+    }
+  }
+
+  #decodeLink(data: Buffer): Link {
+    const index = data.readInt32LE(4);
+    const link = {
+      index,
+      name: '',
+      alias: undefined as string | undefined,
+      parent: undefined as string | undefined,
+      kind: undefined as string | undefined,
+      mac: '',
+      mtu: 0,
+      up: (data.readUInt32LE(8) & iffUp) !== 0,
+      master: undefined as number | undefined,
+      addresses: [...(this.#addresses.get(index)?.values() ?? [])],
+      port: this.#ports.get(index),
+      txqueuelen: undefined as number | undefined,
+      vlanFiltering: undefined as boolean | undefined,
+      vlanDefaultPvid: undefined as number | undefined,
+    };
+    parseAttributes(data.subarray(16), ({ type, data: value }) => {
+      if (type === ifla.ifname) link.name = text(value);
+      else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
+      else if (type === ifla.mtu) link.mtu = value.readUInt32LE(0);
+      else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
+      else if (type === ifla.ifalias) link.alias = text(value);
+      else if (type === ifla.parentDevName) link.parent = text(value);
+      else if (type === ifla.txqueuelen) link.txqueuelen = value.readUInt32LE(0);
+      else if (type === ifla.linkinfo) {
+        parseAttributes(value, ({ type, data }) => {
+          if (type === info.kind) link.kind = text(data);
+          // The kind comes first (rtnl_link_info_fill), and numbers mean other things for other kinds.
+          else if (type === info.data && link.kind === 'bridge') {
+            parseAttributes(data, ({ type, data }) => {
+              if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
+              else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
+            });
+          }
+        });
+      }
+    });
+    return link;
+  }
+
+  #put(given: Link): string[] {
+    const before = this.#byIndex.get(given.index);
+    if (before) this.#forget(before);
+    const formerName = before && (before.formerName ?? before.name);
+    const link = formerName === undefined || formerName === given.name ? given : { ...given, formerName };
+    this.#byIndex.set(link.index, link);
+    this.#byName.set(link.name, link);
+    const vif = vifOfLink(link);
+    if (vif) this.#byVif.set(vifName(vif), link);
+    return [
+      ...(before && before.name !== link.name ? [before.name, link.name] : [link.name]),
+      ...this.#portChange(before, link),
+    ];
+  }
+
+  /** The bridges whose other ports, those that are no vifs, have changed by this. */
+  #portChange(before: Link | undefined, after: Link | undefined): string[] {
+    if (before?.master === after?.master && before?.mtu === after?.mtu) return [];
+    const masters = [before, after].map((link) => link && !vifOfLink(link) && link.master);
+    return masters.flatMap((index) => {
+      const bridge = index ? this.#byIndex.get(index) : undefined;
+      return bridge ? [portsOf(bridge.name)] : [];
+    });
+  }
+
+  #applyPort(data: Buffer, there: boolean): string[] {
+    const index = data.readInt32LE(4);
+    const port = there ? decodePort({ data }) : undefined;
+    // Most of these messages are about spanning tree states and timers, which nothing here depends on.
+    if (JSON.stringify(port) === JSON.stringify(this.#ports.get(index))) return [];
+    if (port) this.#ports.set(index, port);
+    else this.#ports.delete(index);
+    const link = this.#byIndex.get(index);
+    const names = link ? this.#put({ ...link, port }) : [];
+    // A port that leaves: the device's own message about its master follows, and then is the time to look.
+    return port ? names : [];
+  }
+
+  #remove(index: number): string[] {
+    const link = this.#byIndex.get(index);
+    if (!link) return [];
+    this.#forget(link);
+    this.#byIndex.delete(index);
+    this.#addresses.delete(index);
+    this.#ports.delete(index);
+    return [link.name, ...this.#portChange(link, undefined)];
+  }
+
+  /** Drops what points at a link, unless another has taken its place already. */
+  #forget(link: Link): void {
+    if (this.#byName.get(link.name) === link) this.#byName.delete(link.name);
+    const vif = vifOfLink(link);
+    if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
+  }
+
+  /** An address that is not there is noted as gone: the kernel announces no deletion of what it did not have. */
+  deleteAddress(index: number, address: Network): void {
+    const of = this.#addresses.get(index);
+    if (of?.delete(formatNetwork(address))) this.#takeAddresses(index, of);
+  }
+
+  #applyAddress(data: Buffer, added: boolean): string[] {
+    const decoded = decodeAddress(data);
+    if (decoded === undefined) return [];
+    const { index, network } = decoded;
+    // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
+    if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) {
+      const name = this.#byIndex.get(index)?.name;
+      return name === undefined ? [] : [ipv6News(name)];
+    }
+    // What cannot be used yet, or changes by the hour, is nothing to build on.
+    const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
+    const of = this.#addresses.get(index) ?? new Map<string, Network>();
+    this.#addresses.set(index, of);
+    if (added && !passing) of.set(formatNetwork(network), network);
+    else of.delete(formatNetwork(network));
+    return [...this.#takeAddresses(index, of), addressNews(network)];
+  }
+
+  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): string[] {
+    const link = this.#byIndex.get(index);
+    return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
+  }
+}
+
+/** The device and the address of a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
+export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
+  const isV4 = data.readUInt8(0) === family.inet;
+  let bytes: Buffer | undefined;
+  parseAttributes(data.subarray(8), ({ type, data: value }) => {
+    // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
+    if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
+  });
+  if (bytes === undefined) return undefined;
+  const value = BigInt(`0x${bytes.toString('hex')}`);
+  const network: Network = {
+    family: isV4 ? 4 : 6,
+    address: isV4 ? formatIpv4(value) : formatIpv6(value),
+    prefix: data.readUInt8(1),
+  };
+  return { index: data.readUInt32LE(4), network };
+}
+
+const text = (value: Buffer): string => value.toString('utf8').replace(/\0.*$/s, '');

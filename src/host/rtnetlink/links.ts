@@ -1,0 +1,227 @@
+import type { LinkChanges } from '../../model/action.js';
+import type { Network } from '../../model/address.js';
+import type { PortFlags } from '../../model/bridge-port.js';
+import type { LinkView } from '../../model/observed.js';
+import type { RouteView } from '../../model/routing.js';
+import type { PortVlan } from '../../model/vlan.js';
+import { addressBytes } from '../netlink/address-bytes.js';
+import { NetlinkConnection } from '../netlink/connection.js';
+import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
+import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
+import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
+import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
+import { Routes } from './routes.js';
+
+/** Told the names of the devices that came, changed or went; `*` means that any may have. */
+export type LinkListener = (names: readonly string[]) => void;
+
+/**
+ * Told the index of a device that went, be it to another network namespace, before {@link LinkListener} is; undefined
+ * means that any may have.
+ */
+export type GoneListener = (index: number | undefined) => void;
+
+/**
+ * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
+ * a guest that sends from ever new MAC addresses makes the bridge announce each there, and would keep us busy.
+ */
+const groups = [1, 5, 7, 9, 11, 24, 25];
+
+/**
+ * All network devices and their addresses, kept current by rtnetlink: looking at the host costs nothing, and what a
+ * change of ours did is in the table when the change has been acknowledged.
+ */
+export class Links {
+  readonly #netlink: NetlinkConnection;
+  readonly #listener: LinkListener;
+  readonly #gone: GoneListener;
+  /** Changes of what lies above the links, through the same socket. */
+  readonly ip: Routes;
+  #current = new LinkState();
+  #currentRoutes = new RouteState(this.#current);
+  /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
+  #next: { links: LinkState; routes: RouteState } | undefined;
+  #stale = false;
+  #syncing: Promise<void> | undefined;
+
+  private constructor(listener: LinkListener, gone: GoneListener) {
+    this.#listener = listener;
+    this.#gone = gone;
+    this.#netlink = new NetlinkConnection(groups, {
+      message: (message) => this.#apply(message),
+      overflow: () => {
+        this.#gone(undefined);
+        return this.#sync();
+      },
+    });
+    this.ip = new Routes(this.#netlink, () => [
+      this.#currentRoutes,
+      ...(this.#next === undefined ? [] : [this.#next.routes]),
+    ]);
+  }
+
+  /** Opens the socket and reads everything once. */
+  static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
+    const links = new Links(listener, gone);
+    await links.#sync();
+    return links;
+  }
+
+  /** The devices as they are now. Look again after an await. */
+  get view(): LinkView {
+    return this.#current;
+  }
+
+  /** The routes as they are now. */
+  get routes(): RouteView {
+    return this.#currentRoutes;
+  }
+
+  /**
+   * Resolves when the view has every change the kernel was at. A netdev that is unregistered loses its sysctls and
+   * addresses first and is announced as gone last, all under the lock that this request waits for.
+   */
+  async whenQuiet(): Promise<void> {
+    const loopback = Buffer.alloc(16);
+    loopback.writeInt32LE(1, 4);
+    await this.#netlink.request(rtm.getLink, 0, loopback);
+  }
+
+  /** One RTM_SETLINK carrying all changes. @throws NetlinkError */
+  async setLink(index: number, changes: LinkChanges): Promise<void> {
+    const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
+    const header = Buffer.alloc(16);
+    header.writeInt32LE(index, 4);
+    if (up !== undefined) {
+      header.writeUInt32LE(up ? iffUp : 0, 8);
+      header.writeUInt32LE(iffUp, 12);
+    }
+    const attributes = new AttrStream();
+    if (mac !== undefined) attributes.push(ifla.address, Buffer.from(mac.replaceAll(':', ''), 'hex'));
+    if (mtu !== undefined) attributes.push(ifla.mtu, putU32(mtu));
+    if (txqueuelen !== undefined) attributes.push(ifla.txqueuelen, putU32(txqueuelen));
+    if (name !== undefined) attributes.push(ifla.ifname, putString(name));
+    if (alias !== undefined) attributes.push(ifla.ifalias, putString(alias));
+    if (master !== undefined) attributes.push(ifla.master, putU32(master.index));
+    await this.#netlink.request(rtm.setLink, 0, header, attributes);
+  }
+
+  /** @throws NetlinkError */
+  async deleteAddress(index: number, address: Network): Promise<void> {
+    const header = Buffer.alloc(8);
+    header.writeUInt8(address.family === 4 ? family.inet : family.inet6, 0);
+    header.writeUInt8(address.prefix, 1);
+    header.writeUInt32LE(index, 4);
+    const attributes = new AttrStream();
+    attributes.push(ifa.local, addressBytes(address));
+    await this.#netlink.remove(rtm.delAddr, header, attributes);
+    this.#current.deleteAddress(index, address);
+    this.#next?.links.deleteAddress(index, address);
+  }
+
+  /** Sets flags of a bridge port. @throws NetlinkError */
+  async setPort(index: number, flags: PortFlags): Promise<void> {
+    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
+  }
+
+  /** Adds VLANs to a bridge port, or changes what they are on it. @throws NetlinkError */
+  async addVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
+    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeVlans(vlans)]));
+  }
+
+  /** @throws NetlinkError */
+  async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
+    // Only the numbers count here, and a range of them must be one of equal flags.
+    const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
+    await this.#netlink.remove(rtm.delLink, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
+  }
+
+  /**
+   * Reads again what others can change without being announced to us, neighbour and proxy entries, and has everything
+   * looked at.
+   */
+  refresh(): Promise<void> {
+    this.#syncing ??= this.#readNeighbours()
+      .then(() => this.#readAll())
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+    return this.#syncing;
+  }
+
+  close(): void {
+    this.#netlink.close();
+  }
+
+  #apply(message: NetlinkMessage): void {
+    this.#next?.links.apply(message);
+    this.#next?.routes.apply(message);
+    if (message.flags & Flags.MULTI) return;
+    // Of family AF_BRIDGE it is a port that goes.
+    if (message.type === rtm.delLink && message.data.readUInt8(0) === family.unspec)
+      this.#gone(message.data.readInt32LE(4));
+    // A device that goes takes its routes along, and is known by name only before.
+    const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
+    if (names.length > 0) this.#listener(names);
+  }
+
+  /** Reads everything again; a call while that is under way makes it start over. */
+  #sync(): Promise<void> {
+    this.#stale = true;
+    this.#syncing ??= this.#readAll().finally(() => {
+      this.#syncing = undefined;
+    });
+    return this.#syncing;
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#stale) {
+      this.#stale = false;
+      const links = new LinkState();
+      this.#next = { links, routes: new RouteState(links) };
+      try {
+        await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
+        await this.#netlink.dump(rtm.getLink, portDump());
+        await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
+        await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
+        await this.#dumpNeighbours();
+        this.#next.routes.takeOwners(this.#currentRoutes);
+        this.#current = links;
+        this.#currentRoutes = this.#next.routes;
+      } catch (error) {
+        if (!isDisturbed(error)) throw error;
+        this.#stale = true;
+      } finally {
+        this.#next = undefined;
+      }
+    }
+    this.#listener(['*']);
+  }
+
+  async #readNeighbours(): Promise<void> {
+    const routes = new RouteState(this.#current);
+    this.#next = { links: new LinkState(), routes };
+    try {
+      await this.#dumpNeighbours();
+      this.#currentRoutes.takeNeighbours(routes);
+    } catch (error) {
+      // The next time, or with everything else, when news were lost.
+      if (!isDisturbed(error)) throw error;
+    } finally {
+      this.#next = undefined;
+    }
+  }
+
+  async #dumpNeighbours(): Promise<void> {
+    await this.#netlink.dump(rtmNeigh.get, Buffer.alloc(12));
+    const proxies = Buffer.alloc(12);
+    proxies.writeUInt8(ntfProxy, 10);
+    await this.#netlink.dump(rtmNeigh.get, proxies);
+  }
+}
+
+/** Whether a table changed under its dump, or there was more news than the socket holds. */
+function isDisturbed(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EINTR' || code === 'ENOBUFS';
+}

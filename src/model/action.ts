@@ -1,0 +1,86 @@
+import type { Network } from './address.js';
+import type { PortFlags } from './bridge-port.js';
+import type { NftAction } from './nft.js';
+import type { Offload } from './observed.js';
+import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
+import type { DesiredRoute, Sysctl } from './routing.js';
+import type { DesiredScript } from './script.js';
+import type { VifId } from './vif-id.js';
+import type { PortVlan } from './vlan.js';
+
+/** Changes of one netdev that go out as one RTM_SETLINK. */
+export interface LinkChanges {
+  readonly name?: string;
+  readonly alias?: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  readonly txqueuelen?: number;
+  /** The master's index, 0 for none, as IFLA_MASTER has it; and its name, for people. */
+  readonly master?: { readonly index: number; readonly name: string | undefined };
+  readonly up?: boolean;
+}
+
+/** One change of the host. A plan is performed in order and stops at the first error. */
+export type Action =
+  | OvsAction
+  | NftAction
+  | {
+      readonly kind: 'set-link';
+      readonly index: number;
+      readonly name: string;
+      readonly changes: LinkChanges;
+    }
+  | IpAction
+  | { readonly kind: 'set-port'; readonly index: number; readonly name: string; readonly flags: PortFlags }
+  | {
+      readonly kind: 'add-vlans' | 'delete-vlans';
+      readonly index: number;
+      readonly name: string;
+      readonly vlans: readonly PortVlan[];
+    }
+  | { readonly kind: 'set-offload'; readonly index: number; readonly name: string; readonly offload: Offload }
+  /** Starts an operator's script for a vif, and does not wait for its end. */
+  | { readonly kind: 'run-script'; readonly id: VifId; readonly script: DesiredScript }
+  /** Takes note of a script that somebody else has run before. */
+  | { readonly kind: 'adopt-script'; readonly id: VifId; readonly script: DesiredScript }
+  /** Runs the script that is in force once more, to undo what it did, and waits for that. */
+  | { readonly kind: 'undo-script'; readonly id: VifId; readonly file: string };
+
+/** What marks a port as a vif's, see {@link markKeys}. */
+export type Marks = Readonly<Record<(typeof markKeys)[keyof typeof markKeys], string>>;
+
+/** Changes of Open vSwitch's database; each is one transaction. */
+export type OvsAction =
+  | {
+      readonly kind: 'ovs-add-port';
+      readonly name: string;
+      readonly marks: Marks;
+      readonly port: DesiredOvsPort;
+    }
+  /** Changes a port where it is: no packet is lost. */
+  | {
+      readonly kind: 'ovs-set-port';
+      readonly name: string;
+      readonly marks: Marks;
+      readonly port: DesiredOvsPort;
+      readonly before: OvsPort;
+    }
+  /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
+  | { readonly kind: 'ovs-delete-port'; readonly port: OvsPort; readonly release: boolean };
+
+/** Changes of what a routed or NAT vif has besides its link. `index` and `name` are a device's. */
+export type IpAction =
+  | On<'add-address' | 'delete-address', { readonly address: Network }>
+  | On<'set-route', { readonly route: DesiredRoute }>
+  | On<'delete-route', { readonly to: Network }>
+  | On<'set-neighbour', { readonly address: Network; readonly mac: string }>
+  | On<'delete-neighbour' | 'delete-proxy', { readonly address: Network }>
+  /** Answers for an address at a device, for a vif which then owns the entry. */
+  | On<'set-proxy', { readonly address: Network; readonly owner: string }>
+  | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
+  /** Ends what the kernel remembers of connections of these addresses. */
+  | { readonly kind: 'forget-connections'; readonly network: Network }
+  | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
+  | { readonly kind: 'delete-dhcp'; readonly vif: string };
+
+type On<Kind, Detail> = Detail & { readonly kind: Kind; readonly index: number; readonly name: string };

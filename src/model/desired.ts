@@ -1,0 +1,36 @@
+import type { Network } from './address.js';
+import type { DesiredPort } from './bridge-port.js';
+import type { FilterSpec } from './filter.js';
+import type { Offload } from './observed.js';
+import type { DesiredOvsPort } from './ovs-port.js';
+import type { DesiredIp } from './routing.js';
+
+/** How a vif's netdev should be. Undefined fields are left as they are found. */
+export interface DesiredLink {
+  readonly mac: string;
+  readonly mtu: number | undefined;
+  /** The bridge's name, null for none. */
+  readonly master: string | null;
+  /** All addresses it has, but for the link-local ones the kernel makes. */
+  readonly addresses: readonly Network[];
+  readonly port?: DesiredPort;
+  readonly txqueuelen?: number;
+  readonly offload?: Offload;
+}
+
+/** What should be on the host for one vif. */
+export interface DesiredState {
+  /** The netdev's name: the vif's own, or the one dom0 chose. */
+  readonly name: string;
+  readonly link: DesiredLink;
+  /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
+  readonly filter?: FilterSpec | undefined;
+  /** What else a routed or NAT vif needs. */
+  readonly ip?: DesiredIp;
+  /** Its port in Open vSwitch; absent for none. */
+  readonly ovsPort?: DesiredOvsPort;
+}
+
+/** The bridge it is on, of whichever kind; undefined for none. */
+export const bridgeOf = ({ link, ovsPort }: DesiredState): string | undefined =>
+  link.master ?? ovsPort?.bridge;

@@ -1,0 +1,29 @@
+import type { Network } from './address.js';
+
+/**
+ * What a vif may send. `undefined` in its place means anything at all.
+ *
+ * `decide()` gives every attachment the filter of its keys, so a topology has nothing to do. One that knows more (the
+ * address of a NAT guest, that the vif is routed) calls {@link filterFor} with what it knows and puts the outcome into
+ * its `desired.filter`. One whose datapath passes nft by must refuse when the outcome is not undefined.
+ */
+export interface FilterSpec {
+  readonly mac: string;
+  /** The addresses it may speak from; those with a shorter prefix are networks. Never empty. */
+  readonly networks: readonly Network[];
+  /** It may send VLAN-tagged frames; what is inside is held to the same rules. */
+  readonly tagged: boolean;
+  /** For a routed vif: packets from its addresses (by the routes to them) are taken from this vif and no other. */
+  readonly reverse: boolean;
+  /**
+   * For a vif whose guest has the driver domain as its router: the guest reaches nothing on the driver domain itself
+   * but echo, neighbour discovery, answers to what the driver domain began, and the services named here.
+   */
+  readonly protectHost: HostServices | undefined;
+}
+
+/** What the driver domain serves its guests on the usual ports. */
+export interface HostServices {
+  readonly dhcp: boolean;
+  readonly dns: boolean;
+}

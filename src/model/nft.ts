@@ -1,0 +1,144 @@
+/** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
+export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
+
+export type Table = (typeof tables)[number];
+
+/** Those with rules in `src/nft/vifd.nft`. */
+export type RuledTable = 'netdev vifd' | 'inet vifd';
+
+/** What a part of a set's key is, in nft's words; `number` is a field of 48 or 128 bits that nft has no type for. */
+export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';
+
+/** The sets whose elements are a vif's: the table, and what a key consists of. */
+export const sets = {
+  macs: { table: 'netdev vifd', key: ['ifname', 'ether_addr'] },
+  tagged: { table: 'netdev vifd', key: ['ifname'] },
+  speaks4: { table: 'netdev vifd', key: ['ifname'] },
+  speaks6: { table: 'netdev vifd', key: ['ifname'] },
+  hosts4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
+  hosts6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  networks4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
+  networks6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  routed: { table: 'inet vifd', key: ['ifname'] },
+  confined: { table: 'inet vifd', key: ['ifname'] },
+  dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
+  dns_clients: { table: 'inet vifd', key: ['ifname'] },
+  masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
+  masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
+  // An earlier release's.
+  reverse: { table: 'inet vifd', key: ['iface_index'] },
+  protected: { table: 'inet vifd', key: ['iface_index'] },
+  dhcp: { table: 'inet vifd', key: ['iface_index'] },
+  dns: { table: 'inet vifd', key: ['iface_index'] },
+  guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
+  guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
+} as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
+
+export type SetName = keyof typeof sets;
+
+/** What an earlier release has in the table `inet vifd`, and this one does not know: in the order it can be deleted. */
+export const earlierChains: readonly string[] = ['prerouting', 'input'];
+
+export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns'];
+
+/** The set of what was dropped, by netdev and reason; its elements are made by packets. */
+export const dropsSet = 'drops';
+
+/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 is none. */
+export const dropReasons: readonly string[] = [
+  '',
+  'source MAC',
+  'VLAN tag',
+  'EtherType',
+  'ARP sender MAC',
+  'ARP sender address',
+  'malformed ARP',
+  'IPv4 without an address',
+  'IPv4 source',
+  'malformed IPv4',
+  'DHCP server',
+  'router advertisement or redirect',
+  'IPv6 source',
+  'IPv6 without an address',
+  'neighbour discovery',
+  'malformed IPv6',
+  'ICMPv6 type',
+  'IPv6 fragment',
+];
+
+/** Why a packet is dropped that an element of one of these sets counts. */
+export const countingSets = {
+  routed: 'address of a guest',
+  confined: 'the driver domain itself',
+} as const satisfies Partial<Record<SetName, string>>;
+
+/** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */
+export interface Element {
+  readonly set: SetName;
+  readonly key: readonly string[];
+}
+
+/** The same for the same element: what to find it by. */
+export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
+
+export const tableOf = ({ set }: Element): Table => sets[set].table;
+
+/** One change of nf_tables. */
+export type NftChange =
+  /** Makes a table's rules what they are to be; the elements of its sets stay. `rules` is what `nft -f` takes for that. */
+  | { readonly change: 'set-rules'; readonly table: RuledTable; readonly rules: string }
+  | { readonly change: 'delete-table'; readonly table: Table }
+  /** Makes the chain that sends all of a netdev's packets to the rules, or makes it so again. */
+  | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
+  | { readonly change: 'delete-chain'; readonly chain: string }
+  | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
+  | { readonly change: 'delete-element'; readonly element: Element }
+  /** Deletes what was counted for a netdev, so that the next one of the name begins with nothing. */
+  | { readonly change: 'forget-drops'; readonly device: string }
+  /** Deletes the chains and sets that an earlier release has left in `inet vifd`. */
+  | ({ readonly change: 'delete-earlier' } & Earlier);
+
+/** Chains and sets of an earlier release in the table `inet vifd`. */
+export interface Earlier {
+  readonly chains: readonly string[];
+  readonly sets: readonly string[];
+}
+
+/** A transaction of nf_tables: all of its changes, or none. */
+export interface NftAction {
+  readonly kind: 'nft';
+  /** The vif that it is for. */
+  readonly vif: string;
+  readonly changes: readonly NftChange[];
+}
+
+/** A vif's chain as it is in the kernel. */
+export interface InstalledChain {
+  /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
+  readonly chain: string;
+  /** The name of the netdev it is bound to. */
+  readonly device: string;
+  /** It is surely bound, drops by default, and has its one rule and no other. */
+  readonly fits: boolean;
+}
+
+/** What is in the kernel under our tables' names. */
+export interface NftView {
+  /** What `nft -f` takes to make the rules of a table what they are to be; undefined when they are. */
+  missingRules(table: RuledTable): string | undefined;
+  /** The chains of a vif: none, one, or left-overs besides. */
+  chains(vif: string): readonly InstalledChain[];
+  /** The elements of a vif. */
+  elements(vif: string): readonly Element[];
+  /** Elements keyed by a netdev's name that are not this vif's: another's by hand, or a vif's that had the name before. */
+  strangers(device: string, vif: string): readonly Element[];
+  /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
+  owner(element: Element): string | undefined;
+  /** Whether a table is there and has nothing but its rules and what is this vif's. */
+  isAll(table: Table, vif: string): boolean;
+  /** What an earlier release has left in `inet vifd`, when there is no element in that but this vif's. */
+  earlier(vif: string): Earlier | undefined;
+}

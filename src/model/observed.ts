@@ -1,0 +1,101 @@
+import type { Network } from './address.js';
+import type { BridgePort } from './bridge-port.js';
+import type { NftView } from './nft.js';
+import type { OvsView } from './ovs-port.js';
+import type { IpState } from './routing.js';
+import type { ScriptRun } from './script.js';
+import { parseBackendDevice, parseVifName, type VifId, vifName } from './vif-id.js';
+
+/** One network device as rtnetlink shows it; the fields `ip -d link` and `ip address` would print. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** IFLA_IFALIAS; vifd writes the vif's name here when it renames a netdev. */
+  readonly alias: string | undefined;
+  /** The name it had when it was first seen, where it was renamed since. */
+  readonly formerName?: string | undefined;
+  /** The sysfs name of the device behind it: `vif-5-0` for a netback interface (IFLA_PARENT_DEV_NAME). */
+  readonly parent: string | undefined;
+  /** `bridge`, `veth`, …; undefined for netback's and most hardware. */
+  readonly kind: string | undefined;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** The index of the bridge (or other master) it is a port of. */
+  readonly master: number | undefined;
+  /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */
+  readonly addresses: readonly Network[];
+  /** What kind of port it is; undefined when it is none. */
+  readonly port?: BridgePort | undefined;
+  readonly txqueuelen?: number | undefined;
+  /** Of a bridge: whether it keeps VLANs apart; undefined where the kernel cannot. */
+  readonly vlanFiltering?: boolean | undefined;
+  /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */
+  readonly vlanDefaultPvid?: number | undefined;
+}
+
+/** What to depend on for news of the ports of a bridge that are no vifs; no netdev can have such a name. */
+export const portsOf = (bridge: string): string => `ports of ${bridge}`;
+
+/** What is on the host now, as far as a vif's fate depends on it. */
+export interface ObservedState {
+  readonly links: LinkView;
+  /** Our tables of nf_tables; undefined is as good as none. */
+  readonly nft?: NftView;
+  /** Routes and what belongs to them. */
+  readonly ip?: IpState;
+  /** Open vSwitch's database; absent means that nobody has asked for it. */
+  readonly openvswitch?: OvsView;
+  /** Operators' scripts that have been run and not been undone, by the vif's name. */
+  readonly scripts?: ReadonlyMap<string, ScriptRun>;
+  /** The offload settings made, by the index of the netdev. */
+  readonly offloads?: ReadonlyMap<number, Offload>;
+}
+
+/** Offloads under ethtool's short names (`tso`, `gro`, `tx`), and whether they are on. */
+export type Offload = Readonly<Record<string, boolean>>;
+
+/** Looking links up; the host's table, kept current by rtnetlink, or an array in a test. */
+export interface LinkView {
+  byName(name: string): Link | undefined;
+  byIndex(index: number): Link | undefined;
+  /** The netdev of a vif, see {@link vifOfLink}. */
+  ofVif(id: VifId): Link | undefined;
+  all(): Iterable<Link>;
+}
+
+/**
+ * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by netback's name, which may be its
+ * former one; else by the alias which vifd left when it renamed it. The parent alone would do, but kernels before 5.14 do not
+ * tell it.
+ */
+export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'>): VifId | undefined {
+  return (
+    (link.parent === undefined ? undefined : parseBackendDevice(link.parent)) ??
+    parseVifName(link.name) ??
+    parseVifName(link.alias ?? '') ??
+    parseVifName(link.formerName ?? '')
+  );
+}
+
+/** A {@link LinkView} over a list: what the pure functions are tested with. */
+export function linkView(links: readonly Link[]): LinkView {
+  return {
+    all: () => links,
+    byIndex: (index) => links.find((link) => link.index === index),
+    byName: (name) => links.find((link) => link.name === name),
+    ofVif: (id) =>
+      links.find((link) => {
+        const owner = vifOfLink(link);
+        return owner !== undefined && vifName(owner) === vifName(id);
+      }),
+  };
+}
+
+/** A netdev's counters, in bytes and packets; `rx` is what came out of it, so what the guest sent. */
+export interface Traffic {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+}

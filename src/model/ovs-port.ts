@@ -1,0 +1,82 @@
+import { type VifId, vifName } from './vif-id.js';
+
+/** A name in `dependsOn`: whether Open vSwitch's database is there. No network device can have it. */
+export const ovsDatabase = 'openvswitch:';
+
+/**
+ * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
+ * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one.
+ */
+export const markKeys = { owner: 'vifd', ifindex: 'vifd-ifindex' } as const;
+
+/** A bridge as `ovs-vsctl` understands the name: a real one, or a "fake" one, which is a VLAN of a real one. */
+export interface OvsBridge {
+  readonly name: string;
+  /** The real bridge: `name` itself unless it is a fake one. */
+  readonly parent: string;
+  /** The VLAN of a fake bridge. */
+  readonly vlan: number | undefined;
+  /** The parent's; empty means `system`, `netdev` is the userspace datapath. */
+  readonly datapathType: string;
+}
+
+/** A port with its one interface; the fields `ovs-vsctl list port` and `list interface` print. */
+export interface OvsPort {
+  readonly uuid: string;
+  readonly name: string;
+  readonly bridge: string;
+  readonly tag: number | undefined;
+  readonly trunks: readonly number[];
+  readonly vlanMode: string | undefined;
+  /** Whose it is and which netdev's, by its {@link markKeys}; undefined for a port that others made. */
+  readonly owner: string | undefined;
+  readonly madeFor: string | undefined;
+  /** The Interface row; undefined for a bond. */
+  readonly interface: OvsInterface | undefined;
+}
+
+export interface OvsInterface {
+  readonly uuid: string;
+  readonly externalIds: Readonly<Record<string, string>>;
+  /** The OpenFlow port number; undefined until ovs-vswitchd has looked, -1 when it could not take the device. */
+  readonly ofport: number | undefined;
+  readonly error: string | undefined;
+}
+
+/** How a vif's port should be. */
+export interface DesiredOvsPort {
+  readonly bridge: string;
+  readonly tag: number | undefined;
+  readonly trunks: readonly number[];
+  readonly vlanMode: string | undefined;
+  /** Of the Interface; others that are there stay. */
+  readonly externalIds: Readonly<Record<string, string>>;
+}
+
+/**
+ * What Open vSwitch's database says. `unknown` until it was asked for the first time; while it is not `known` the
+ * look-ups find nothing, and nothing follows from that.
+ */
+export interface OvsView {
+  readonly state: 'unknown' | 'unreachable' | 'known';
+  /** Whether ovs-vswitchd runs; true until it is known not to. */
+  readonly switchRuns: boolean;
+  /** As configured: `unix:/var/run/openvswitch/db.sock`. */
+  readonly database: string;
+  bridge(name: string): OvsBridge | undefined;
+  port(name: string): OvsPort | undefined;
+  ports(): Iterable<OvsPort>;
+}
+
+/**
+ * Whether a port may be treated as this vif's: it carries our mark, or the stock script made it for this very vif (same
+ * bridge, same MAC), so that switching over from `xl devd` drops no packet. Any other belongs to somebody.
+ */
+export function isOwnPort(id: VifId, port: OvsPort, { bridge, externalIds }: DesiredOvsPort): boolean {
+  if (port.owner !== undefined) return port.owner === vifName(id);
+  return port.bridge === bridge && isSameMac(port.interface?.externalIds['attached-mac'], externalIds);
+}
+
+/** Whether the port's interface was made for the guest's MAC that is wanted now. */
+export const isSameMac = (mac: string | undefined, wanted: Readonly<Record<string, string>>): boolean =>
+  mac !== undefined && mac.toLowerCase() === wanted['attached-mac'];

@@ -1,0 +1,39 @@
+import type { Network } from './address.js';
+import type { TopologyName } from './topology-name.js';
+import type { VifOptions } from './vif-options.js';
+
+/** What of the configuration decides about a vif. */
+export interface VifPolicy {
+  /** How long a netdev may take to appear after its backend directory before that is reported, in ms. */
+  readonly netdevTimeoutMs: number;
+  /**
+   * Which vifs are held to their MAC and their addresses: with `auto` those that have an address, with `strict` all, and
+   * one without is refused, with `off` none.
+   */
+  readonly antispoof: { readonly mode: 'auto' | 'strict' | 'off' };
+  readonly bridge: {
+    /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */
+    readonly mtu: 'bridge' | 'uplink';
+  };
+  readonly route: {
+    /** Whose address a routed vif has when its `gatewaydev` does not say; undefined: the default route's device. */
+    readonly gatewayDevice: string | undefined;
+  };
+  readonly nat: {
+    /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
+    readonly network: Network;
+    readonly prefix: number;
+    /** The device to masquerade out of; undefined: wherever the default route leads. */
+    readonly uplink: string | undefined;
+    readonly dhcp: 'off' | 'dnsmasq';
+    /** The resolvers guests are told of; none: those of this domain. */
+    readonly dns: readonly string[];
+  };
+  readonly scripts: {
+    /** Where operators' own scripts may be. */
+    readonly directories: readonly string[];
+    /** Topologies by the file names of scripts which they stand in for. */
+    readonly map: ReadonlyMap<string, TopologyName>;
+  };
+  readonly vifs: readonly VifOptions[];
+}

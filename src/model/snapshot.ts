@@ -1,0 +1,165 @@
+import { type Network, parseNetwork } from './address.js';
+import { isUnusableMac, parseMac } from './mac.js';
+import { type OperationError, problem } from './operation-error.js';
+import { backendPath, parseVifName, type VifId } from './vif-id.js';
+import { type PortVlan, parseVlans } from './vlan.js';
+
+/** The states a backend and a frontend go through (xen/include/public/io/xenbus.h), those we decide by. */
+export const xenbusState = { initWait: 2, connected: 4, closing: 5, closed: 6 } as const;
+
+/** The keys below `backend/vif/F/N` that decide anything; an event on any other is noise. */
+export const vifKeys = [
+  'online',
+  'state',
+  'script',
+  'bridge',
+  'mac',
+  'ip',
+  'gatewaydev',
+  'vifname',
+  'mtu',
+  'vlan',
+  'hotplug-status',
+  'hotplug-error',
+] as const;
+
+/** What xenstore says of one vif, parsed. A key that is malformed is in `problems` and undefined here. */
+export interface VifSnapshot {
+  readonly id: VifId;
+  /** dom0 wants the device; it writes 0 to take it away. A reconnecting guest leaves it at 1. */
+  readonly online: boolean;
+  readonly state: number | undefined;
+  /** The script as dom0 wrote it. Its file name chooses the topology. */
+  readonly script: string | undefined;
+  /** As written: a bridge's name, or Open vSwitch's `name[.tag][:trunk…]`. */
+  readonly bridge: string | undefined;
+  readonly mac: string | undefined;
+  readonly ip: readonly Network[];
+  readonly gatewaydev: string | undefined;
+  readonly vifname: string | undefined;
+  readonly mtu: number | undefined;
+  /** The VLANs of `vlan`; undefined when there is no such key. */
+  readonly vlans: readonly PortVlan[] | undefined;
+  readonly hotplugStatus: string | undefined;
+  readonly hotplugError: string | undefined;
+  /** The frontend's `mtu`: ours to write, so it says what we wrote last. */
+  readonly frontendMtu: number | undefined;
+  /** The guest's name and uuid; only where they were asked for and may be read, which is in dom0. */
+  readonly guest?: { readonly name: string | undefined; readonly uuid: string | undefined };
+  readonly problems: readonly OperationError[];
+}
+
+/**
+ * Whether a vif was attached when its keys were read. What it needs for more reach may go for a while then, without its
+ * being taken off the network. The guest can read the key and not write it.
+ */
+export const isConnected = (snapshot: VifSnapshot | undefined): boolean =>
+  snapshot?.hotplugStatus === 'connected';
+
+/** Smallest and largest MTU: IPv4's minimum (RFC 791), and what an IPv4 length can say. */
+const mtuRange = { least: 68, most: 65535 };
+
+/**
+ * Parses the keys of one backend directory (libxl's `libxl__set_xenstore_nic` writes them) and the frontend's `mtu`. Never throws:
+ * what is wrong with a key comes out in `problems`, each naming the key and the remedy.
+ */
+export function snapshot(
+  id: VifId,
+  keys: ReadonlyMap<string, string>,
+  frontend: ReadonlyMap<string, string> = new Map(),
+): VifSnapshot {
+  const problems: OperationError[] = [];
+  /** A key that is there and not empty, parsed; libxl writes some keys empty to say "none". */
+  const read = <T>(key: string, parse: (text: string) => T | undefined, expected: string): T | undefined => {
+    const text = keys.get(key);
+    if (text === undefined || text === '') return undefined;
+    const value = parse(text);
+    if (value === undefined) {
+      problems.push(
+        problem('key-malformed', 'read', `${backendPath(id)}/${key}`, `${quote(text)} is not ${expected}`),
+      );
+    }
+    return value;
+  };
+
+  const script = read('script', parsePath, 'a path of printable ASCII');
+  if (!keys.get('script')) {
+    problems.push(
+      problem('key-missing', 'read', `${backendPath(id)}/script`, 'missing, so the topology is unknown'),
+    );
+  }
+  const vlan = keys.get('vlan') ?? '';
+  const vlans = vlan === '' ? undefined : parseVlans(vlan);
+  if (typeof vlans === 'string') {
+    problems.push(problem('key-malformed', 'read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
+  }
+  return {
+    id,
+    online: keys.get('online') === '1',
+    state: read('state', parseNumber, 'a xenbus state'),
+    script,
+    bridge: read('bridge', parseBridge, 'a bridge name'),
+    mac: read('mac', parseGuestMac, 'the MAC address of an interface, six hex octets like 00:16:3e:00:00:01'),
+    ip: read('ip', parseNetworks, 'a list of addresses split by blanks, like "10.0.0.5 2001:db8::/64"') ?? [],
+    gatewaydev: read('gatewaydev', parseDevice, 'a network device name'),
+    vifname: read(
+      'vifname',
+      (text) => parseVifname(id, text),
+      'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
+    ),
+    mtu: read('mtu', parseMtu, `an MTU from ${mtuRange.least} to ${mtuRange.most}`),
+    vlans: typeof vlans === 'string' ? undefined : vlans,
+    hotplugStatus: keys.get('hotplug-status'),
+    hotplugError: keys.get('hotplug-error'),
+    frontendMtu: parseNumber(frontend.get('mtu') ?? ''),
+    problems,
+  };
+}
+
+const parseNumber = (text: string): number | undefined => (/^\d{1,9}$/.test(text) ? Number(text) : undefined);
+
+function parseMtu(text: string): number | undefined {
+  const value = parseNumber(text);
+  return value !== undefined && value >= mtuRange.least && value <= mtuRange.most ? value : undefined;
+}
+
+/** Printable, so that it can be shown, and no longer than a path component may be. */
+const parsePath = (text: string): string | undefined =>
+  /^[\x20-\x7e]{1,255}$/.test(text) ? text : undefined;
+
+/**
+ * What the kernel takes as a netdev name (dev_valid_name in net/core/dev.c), of printable ASCII: bytes that are no
+ * UTF-8 have been lost on the way here. Not "%" either, by which a rename has the kernel make up a name of its own.
+ */
+function parseDevice(text: string): string | undefined {
+  return /^[!-~]{1,15}$/.test(text) && !/[/:%]/.test(text) && text !== '.' && text !== '..'
+    ? text
+    : undefined;
+}
+
+/** Any netdev name, and behind it Open vSwitch's tag and trunks. */
+const parseBridge = (text: string): string | undefined =>
+  /^(?![^:]*[/%])[!-9;-~]{1,20}(:\d{1,4})*$/.test(text) ? text : undefined;
+
+/** A rename to the pattern netback itself uses would take the name the next guest's netdev needs. */
+function parseVifname(id: VifId, text: string): string | undefined {
+  const taken = parseVifName(text);
+  const foreign = taken !== undefined && (taken.domid !== id.domid || taken.devid !== id.devid);
+  return foreign ? undefined : parseDevice(text);
+}
+
+function parseGuestMac(text: string): string | undefined {
+  const mac = parseMac(text);
+  return mac !== undefined && !isUnusableMac(mac) ? mac : undefined;
+}
+
+function parseNetworks(text: string): Network[] | undefined {
+  const parsed = text.split(/\s+/).filter(Boolean).map(parseNetwork);
+  return parsed.every((network) => network !== undefined) ? parsed : undefined;
+}
+
+/** What somebody else wrote, fit for a log line: bounded, without control characters. */
+function quote(text: string): string {
+  const printable = text.replace(/[^\x20-\x7e]/g, '?');
+  return `"${printable.length > 40 ? `${printable.slice(0, 40)}...` : printable}"`;
+}

@@ -1,0 +1,31 @@
+import type { DesiredState } from './desired.js';
+import type { FilterSpec } from './filter.js';
+import type { OperationError } from './operation-error.js';
+import type { DesiredScript } from './script.js';
+
+/** The whole decision about one vif. */
+export type Verdict =
+  /** Attach it, or keep it attached. */
+  | {
+      readonly kind: 'attach';
+      readonly topology: string;
+      readonly desired: DesiredState;
+      readonly dependsOn: readonly string[];
+      /** What it lacks, and works without. */
+      readonly missing: readonly OperationError[];
+    }
+  /** An operator's script attaches it; everything but running that, and the filter, is out of our hands. */
+  | {
+      readonly kind: 'script';
+      readonly script: DesiredScript;
+      readonly filter: FilterSpec | undefined;
+      readonly dependsOn: readonly string[];
+    }
+  /** It cannot be attached: keep it off the network and say why. */
+  | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly string[] }
+  /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
+  | { readonly kind: 'await-netdev'; readonly dependsOn: readonly string[] }
+  /** dom0 takes it away and netback is still closing: hands off. */
+  | { readonly kind: 'closing' }
+  /** It is gone, or may go: undo what was done on the host; `directory` says whether the backend is left to delete. */
+  | { readonly kind: 'remove'; readonly directory: boolean };

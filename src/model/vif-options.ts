@@ -1,0 +1,12 @@
+import type { PortFlags } from './bridge-port.js';
+import type { Offload } from './observed.js';
+
+/** One `[[vif]]` table of the configuration: settings for the vifs it matches. */
+export interface VifOptions extends PortFlags {
+  /** The name of the bridge they are on; undefined matches all. */
+  readonly bridge: string | undefined;
+  /** The guest's MAC address; undefined matches all. */
+  readonly mac: string | undefined;
+  readonly txqueuelen?: number;
+  readonly offload?: Offload;
+}

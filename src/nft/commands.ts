@@ -1,0 +1,82 @@
+import { dropReasons, dropsSet, type Element, type NftChange, type SetName, sets } from '../model/nft.js';
+
+/**
+ * Before the flowtables and filters others may have at the same hook (`filter` is 0), whose verdict might be that the
+ * packet never gets here.
+ */
+const ingressPriority = -300;
+
+/** How elements of one set are added; as one would type it by default. */
+export type AddElements = (set: SetName, elements: readonly string[]) => string;
+
+const addElements: AddElements = (set, elements) =>
+  `add element ${sets[set].table} ${set} { ${elements.join(', ')} }`;
+
+/** Changes in nft's words, one after the other, elements of one set together. */
+export function nftCommands(changes: readonly NftChange[], add: AddElements = addElements): string[] {
+  const commands: string[] = [];
+  let run: { verb: 'add' | 'delete'; set: SetName; elements: string[] } | undefined;
+  const flush = (): void => {
+    if (run?.verb === 'add') commands.push(add(run.set, run.elements));
+    else if (run)
+      commands.push(`delete element ${sets[run.set].table} ${run.set} { ${run.elements.join(', ')} }`);
+    run = undefined;
+  };
+  for (const change of changes) {
+    if (change.change !== 'add-element' && change.change !== 'delete-element') {
+      flush();
+      commands.push(...commandsOf(change));
+      continue;
+    }
+    const verb = change.change === 'add-element' ? 'add' : 'delete';
+    const text = printElement(change.element, 'owner' in change ? change.owner : undefined);
+    if (run?.verb === verb && run.set === change.element.set) run.elements.push(text);
+    else {
+      flush();
+      run = { verb, set: change.element.set, elements: [text] };
+    }
+  }
+  flush();
+  return commands;
+}
+
+function commandsOf(change: Exclude<NftChange, { change: 'add-element' | 'delete-element' }>): string[] {
+  switch (change.change) {
+    case 'set-rules':
+      return [change.rules];
+    case 'delete-table':
+      return [`delete table ${change.table}`];
+    case 'set-chain': {
+      const chain = `netdev vifd ${change.chain}`;
+      const hook = `type filter hook ingress device "${change.device}" priority ${ingressPriority}; policy drop;`;
+      return [
+        `add chain ${chain} { ${hook} }`,
+        `flush chain ${chain}`,
+        // Not `add rule`: before that libnftables reads all that is in all tables.
+        `add chain ${chain} { jump guest comment "${change.owner}"; }`,
+      ];
+    }
+    case 'delete-chain': {
+      // Kernels before 6.16 delete a netdev's chain with the netdev and tell nobody: what is added first can be deleted
+      // in any case (`destroy` needs nft 1.0.8 and Linux 6.3).
+      const chain = `chain netdev vifd ${change.chain}`;
+      return [`add ${chain}`, `flush ${chain}`, `delete ${chain}`];
+    }
+    case 'forget-drops': {
+      const keys = dropReasons.slice(1).map((_, i) => `"${change.device}" . ${i + 1}`);
+      const elements = `element netdev vifd ${dropsSet} { ${keys.join(', ')} }`;
+      return [`add ${elements}`, `delete ${elements}`];
+    }
+    case 'delete-earlier':
+      return [
+        ...change.chains.map((chain) => `delete chain inet vifd ${chain}`),
+        ...change.sets.map((set) => `delete set inet vifd ${set}`),
+      ];
+  }
+}
+
+/** An element as it stands between braces. */
+function printElement({ set, key }: Element, owner?: string): string {
+  const parts = key.map((part, i) => (sets[set].key[i] === 'ifname' ? `"${part}"` : part));
+  return `${parts.join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}`;
+}

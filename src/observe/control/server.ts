@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { controlSocket } from '../../runtime/runtime-dir.js';
+import type { VifEvent } from '../events.js';
+
+/** What the daemon answers from. */
+export interface ControlSource {
+  status(vif?: string): Promise<unknown>;
+  events(vif?: string): VifEvent[];
+  follow(follower: (event: VifEvent) => void): () => void;
+}
+
+/**
+ * Someone asks too slowly, or for too long, or nothing at all: they are cut off, when Node looks, which by itself is
+ * every 30 s only.
+ */
+const httpLimits = {
+  requestTimeout: 5000,
+  headersTimeout: 5000,
+  connectionsCheckingInterval: 2000,
+  maxHeaderSize: 8192,
+};
+
+/**
+ * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
+ * `/events`, `/events/vif5.0`, `/events?follow`, answered with JSON (one object a line when following). It can be asked
+ * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`, and it changes nothing.
+ */
+export class ControlServer {
+  readonly #server: Server;
+
+  private constructor(source: ControlSource) {
+    this.#server = createServer(httpLimits, (request, response) => respond(source, request, response));
+    this.#server.maxConnections = 32;
+    // What is not HTTP gets a word and is closed; Node's own answer to it.
+    this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  }
+
+  /** @throws when another vifd answers on the socket, or it cannot be made */
+  static async listen(source: ControlSource): Promise<ControlServer> {
+    const path = controlSocket();
+    // One that is stopped or busy takes connections too: two would undo each other's work.
+    if (await takesConnections(path)) throw new Error(`vifd runs already: it listens on ${path}`);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    rmSync(path, { force: true });
+    const control = new ControlServer(source);
+    // Made for root alone from its first moment on, not opened and then closed.
+    const before = process.umask(0o177);
+    try {
+      control.#server.listen(path);
+    } finally {
+      process.umask(before);
+    }
+    await once(control.#server, 'listening');
+    chmodSync(path, 0o600);
+    return control;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+function respond(source: ControlSource, request: IncomingMessage, response: ServerResponse): void {
+  const [path = '', query = ''] = (request.url ?? '').split('?');
+  const [, topic, vif, ...more] = path.split('/');
+  if (request.method === 'GET' && topic === 'events' && more.length === 0 && query === 'follow') {
+    follow(source, vif, response);
+    return;
+  }
+  const reply = (status: number, body: unknown): void => {
+    response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+  };
+  if (request.method !== 'GET') {
+    reply(405, { error: 'only GET: the socket changes nothing' });
+    return;
+  }
+  lookUp(source, path).then(
+    ([status, body]) => reply(status, body),
+    (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
+  );
+}
+
+async function lookUp(source: ControlSource, path: string): Promise<[status: number, body: unknown]> {
+  const [, topic, vif, ...more] = path.split('/');
+  if (more.length === 0 && topic === 'events') return [200, source.events(vif)];
+  if (more.length === 0 && topic === 'status') {
+    const status = await source.status(vif);
+    return status === undefined
+      ? [404, { error: `there is no vif "${vif}" that it serves; "vifd status" lists them` }]
+      : [200, status];
+  }
+  return [404, { error: 'known are /status[/VIF] and /events[/VIF][?follow]' }];
+}
+
+function follow(source: ControlSource, vif: string | undefined, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/jsonlines' }).flushHeaders();
+  const stop = source.follow((event) => {
+    // Who follows and does not read is let go, so that their lines do not pile up here.
+    if (response.writableLength > 1 << 20) response.destroy();
+    else if (vif === undefined || event.vif === vif) response.write(`${JSON.stringify(event)}\n`);
+  });
+  response.on('close', stop);
+}
+
+/** Whether a process listens on a Unix socket. */
+function takesConnections(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '') ? resolve(false) : reject(error),
+    );
+  });
+}

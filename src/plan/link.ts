@@ -1,0 +1,96 @@
+import type { Action, LinkChanges } from '../model/action.js';
+import type { DesiredState } from '../model/desired.js';
+import type { NftAction } from '../model/nft.js';
+import type { Link, ObservedState } from '../model/observed.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import { newPort, planPort } from './bridge-port.js';
+import { planOffload } from './offload.js';
+
+/** A chain is bound to the name the netdev has when it is made, so a rename, which needs the link down, comes first. */
+export function attachFiltered(
+  id: VifId,
+  link: Link,
+  desired: DesiredState,
+  observed: ObservedState,
+  hold: NftAction,
+): Action[] {
+  const { name } = desired;
+  if (link.name === name) return [hold, ...attachLink(id, link, desired, observed)];
+  const alias = name === vifName(id) ? link.alias : vifName(id);
+  return [
+    ...(link.up ? [setLink(link, { up: false })] : []),
+    setLink(link, { name, ...(alias === undefined || alias === link.alias ? {} : { alias }) }),
+    hold,
+    ...attachLink(id, { ...link, name, alias, up: false }, desired, observed),
+  ];
+}
+
+export function attachLink(
+  id: VifId,
+  link: Link,
+  { name, link: want, ovsPort }: DesiredState,
+  observed: ObservedState,
+): Action[] {
+  const { links } = observed;
+  const own = vifName(id);
+  const bridge = want.master === null ? undefined : links.byName(want.master);
+  const keepsMaster =
+    ovsPort === undefined ? link.master === bridge?.index : masterToLeave(link, observed) === undefined;
+  const changes: LinkChanges = {
+    ...(link.name === name ? {} : { name }),
+    ...(name === own || link.alias === own ? {} : { alias: own }),
+    ...(link.mac === want.mac ? {} : { mac: want.mac }),
+    ...(want.mtu === undefined || link.mtu === want.mtu ? {} : { mtu: want.mtu }),
+    ...(want.txqueuelen === undefined || link.txqueuelen === want.txqueuelen
+      ? {}
+      : { txqueuelen: want.txqueuelen }),
+    ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
+    ...(link.up ? {} : { up: true }),
+  };
+  const joins = changes.master !== undefined;
+  const port = planPort(
+    link.index,
+    name,
+    want.port,
+    joins || link.port === undefined ? newPort(bridge?.vlanDefaultPvid) : link.port,
+  );
+  const offload = planOffload(link, name, want.offload, observed);
+  // What a port must be, it must be before its first frame: it joins while it is down.
+  if (port.length > 0 && (joins || !link.up)) {
+    const { up: _, ...first } = changes;
+    return [
+      ...(link.up ? [setLink(link, { up: false })] : []),
+      ...(Object.keys(first).length > 0 ? [setLink(link, first)] : []),
+      ...port,
+      { kind: 'set-link', index: link.index, name, changes: { up: true } },
+      ...offload,
+    ];
+  }
+  const others = [...port, ...offload];
+  if (Object.keys(changes).length === 0) return others;
+  // A running interface takes neither a name (before Linux 6.2) nor, for netback, an address (eth_mac_addr: EBUSY).
+  const mustGoDown = link.up && (changes.name !== undefined || changes.mac !== undefined);
+  return mustGoDown
+    ? [setLink(link, { up: false }), setLink(link, { ...changes, up: true }), ...others]
+    : [setLink(link, changes), ...others];
+}
+
+export function detachLink(link: Link, observed: ObservedState): Action[] {
+  const changes: LinkChanges = {
+    ...(masterToLeave(link, observed) === undefined ? {} : { master: { index: 0, name: undefined } }),
+    ...(link.up ? { up: false } : {}),
+  };
+  return Object.keys(changes).length > 0 ? [setLink(link, changes)] : [];
+}
+
+/**
+ * The master to take a netdev from. Open vSwitch's kernel datapath puts a master of its own over its ports (ovs-system),
+ * which goes when the port does and can't be removed otherwise.
+ */
+function masterToLeave({ master }: Link, { links }: ObservedState): number | undefined {
+  return master !== undefined && links.byIndex(master)?.kind === 'openvswitch' ? undefined : master;
+}
+
+function setLink({ index, name }: Link, changes: LinkChanges): Action {
+  return { kind: 'set-link', index, name, changes };
+}

@@ -1,0 +1,134 @@
+import type { Network } from '../model/address.js';
+import type { FilterSpec } from '../model/filter.js';
+import {
+  type Element,
+  elementId,
+  type NftAction,
+  type NftChange,
+  type NftView,
+  type RuledTable,
+  type Table,
+  tableOf,
+  tables,
+} from '../model/nft.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import { filterElements, masqueradeElement } from '../nft/elements.js';
+
+/** What a vif is to have in nf_tables. */
+export interface DesiredNft {
+  /** What it may send; undefined means anything. */
+  readonly filter: FilterSpec | undefined;
+  readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
+}
+
+/** The two transactions that make it so; each undefined when there is nothing for it to do. */
+export interface NftPlan {
+  /** What holds the vif, and what replaces that: to be done before its link is up. */
+  readonly hold: NftAction | undefined;
+  /** What the vif no longer has: to be done when nothing is sent by it any more, or when it may be. */
+  readonly release: NftAction | undefined;
+}
+
+const nothing: NftView = {
+  missingRules: () => undefined,
+  chains: () => [],
+  elements: () => [],
+  strangers: () => [],
+  owner: () => undefined,
+  isAll: () => false,
+  earlier: () => undefined,
+};
+
+/**
+ * The transactions that make what a vif has in nf_tables as desired. A table's rules are set by the first vif that needs
+ * them, and by any that finds them changed; a table goes with the last vif that has something in it.
+ * @param link the netdev with the name it has when this is performed; without one there is no filter
+ */
+export function planNft(
+  id: VifId,
+  link: { readonly index: number; readonly name: string } | undefined,
+  { filter, masquerades }: DesiredNft,
+  observed: NftView = nothing,
+): NftPlan {
+  const vif = vifName(id);
+  const device = filter && link?.name;
+  const wanted = [
+    ...(filter && link ? filterElements(link.name, filter) : []),
+    ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
+  ];
+  const wantedIds = new Set(wanted.map(elementId));
+  const missing = wanted.filter((element) => observed.owner(element) !== vif);
+  const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
+    (element) => !wantedIds.has(elementId(element)),
+  );
+  const chain = filter && link && { name: `${vif}_${link.index}`, device: link.name };
+  const chains = observed.chains(vif);
+  const isBound = (found: (typeof chains)[number]): boolean =>
+    found.chain === chain?.name && found.device === chain.device;
+  const held = chains.some((found) => isBound(found) && found.fits);
+  const used = new Set(wanted.map(tableOf));
+
+  // Fewer rights come at once, more when the rest has followed.
+  const [revoked, released] = divide(
+    stray,
+    (element) => filter !== undefined && tableOf(element) === 'netdev vifd',
+  );
+  const unbound = chains.filter((found) => !isBound(found));
+  const before: NftChange[] = [
+    ...ruled.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
+    ...(filter ? unbound.map(deleteChain) : []),
+    ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
+    ...forgetDrops(revoked, device),
+    ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
+    ...(chain && !held
+      ? [{ change: 'set-chain', chain: chain.name, device: chain.device, owner: vif } as const]
+      : []),
+  ];
+
+  const gone = tables.filter(
+    (table) =>
+      !used.has(table) &&
+      observed.isAll(table, vif) &&
+      // One that another has made and that is empty is none of a vif's business.
+      (released.some((element) => tableOf(element) === table) ||
+        (table === 'netdev vifd' && chains.length > 0) ||
+        table === 'inet vifd-nat' ||
+        observed.missingRules(table) === undefined),
+  );
+  const earlier = observed.earlier(vif);
+  const stays = (table: Table): boolean => !gone.includes(table);
+  const after: NftChange[] = [
+    ...(filter || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
+    ...released.filter((element) => stays(tableOf(element))).map(deleteElement),
+    ...(stays('netdev vifd') ? forgetDrops(released, device) : []),
+    ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
+    ...gone.map((table): NftChange => ({ change: 'delete-table', table })),
+  ];
+  return { hold: transaction(vif, before), release: transaction(vif, after) };
+}
+
+const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
+
+function setRules(table: RuledTable, observed: NftView): NftChange[] {
+  const rules = observed.missingRules(table);
+  return rules === undefined ? [] : [{ change: 'set-rules', table, rules }];
+}
+
+const deleteElement = (element: Element): NftChange => ({ change: 'delete-element', element });
+
+const deleteChain = ({ chain }: { chain: string }): NftChange => ({ change: 'delete-chain', chain });
+
+/** Of the netdevs that these elements held and that are held no longer. */
+function forgetDrops(elements: readonly Element[], held: string | undefined): NftChange[] {
+  const devices = elements.filter(({ set }) => set === 'macs').map(({ key }) => key[0] ?? '');
+  return [...new Set(devices)]
+    .filter((device) => device !== held)
+    .map((device) => ({ change: 'forget-drops', device }));
+}
+
+const transaction = (vif: string, changes: readonly NftChange[]): NftAction | undefined =>
+  changes.length === 0 ? undefined : { kind: 'nft', vif, changes };
+
+function divide<T>(items: readonly T[], first: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(first), items.filter((item) => !first(item))];
+}

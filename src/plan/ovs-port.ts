@@ -1,0 +1,58 @@
+import type { Marks, OvsAction } from '../model/action.js';
+import type { DesiredState } from '../model/desired.js';
+import type { Link, ObservedState } from '../model/observed.js';
+import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from '../model/ovs-port.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+
+/** Deletes the ports of a vif that should not be there: all, or all but the one that can be kept. */
+export function planOvsRemovals(
+  id: VifId,
+  desired: DesiredState | undefined,
+  { links, openvswitch }: ObservedState,
+): OvsAction[] {
+  const link = links.ofVif(id);
+  return [...(openvswitch?.ports() ?? [])]
+    .filter((port) => port.owner === vifName(id) && !(desired && link && canStay(port, desired, link)))
+    .map((port) => ({ kind: 'ovs-delete-port', port, release: link !== undefined }));
+}
+
+/** Makes a vif's port, or changes it to what is wanted; nothing while the database cannot be seen. */
+export function planOvsPort(
+  id: VifId,
+  desired: DesiredState,
+  link: Link,
+  { openvswitch }: ObservedState,
+): OvsAction[] {
+  const { name, ovsPort: port } = desired;
+  if (port === undefined || openvswitch?.state !== 'known') return [];
+  const marks: Marks = { [markKeys.owner]: vifName(id), [markKeys.ifindex]: `${link.index}` };
+  const before = openvswitch.port(name);
+  if (before === undefined || !isOwnPort(id, before, port) || !canStay(before, desired, link)) {
+    return [{ kind: 'ovs-add-port', name, marks, port }];
+  }
+  return isAsWanted(before, port) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
+}
+
+/**
+ * Whether a port can become what is wanted by changes in place. What was made for another bridge, netdev or guest can't:
+ * it may carry more than is known here (domids come round), and of that nothing is kept.
+ */
+function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
+  return (
+    ovsPort !== undefined &&
+    before.name === name &&
+    before.bridge === ovsPort.bridge &&
+    (before.owner === undefined || before.madeFor === `${link.index}`) &&
+    isSameMac(before.interface?.externalIds['attached-mac'], ovsPort.externalIds)
+  );
+}
+
+function isAsWanted(before: OvsPort, { tag, trunks, vlanMode, externalIds }: DesiredOvsPort): boolean {
+  return (
+    before.owner !== undefined &&
+    before.tag === tag &&
+    before.vlanMode === vlanMode &&
+    before.trunks.join() === trunks.join() &&
+    Object.entries(externalIds).every(([key, value]) => before.interface?.externalIds[key] === value)
+  );
+}

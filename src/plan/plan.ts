@@ -1,0 +1,116 @@
+import type { Action } from '../model/action.js';
+import type { DesiredState } from '../model/desired.js';
+import type { FilterSpec } from '../model/filter.js';
+import type { Link, ObservedState } from '../model/observed.js';
+import type { DesiredScript } from '../model/script.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import { strayAddresses } from './address.js';
+import { attachFiltered, attachLink, detachLink } from './link.js';
+import { planNft } from './nft.js';
+import { planOvsPort, planOvsRemovals } from './ovs-port.js';
+import { clearIp, planAfterLink, planBeforeLink } from './routing.js';
+import { runsAsWanted, undoScript } from './script.js';
+import { planSysctls } from './sysctl.js';
+
+/**
+ * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
+ * Undefined means off the network, whatever it was attached to. A filter is there before the link is up or has its
+ * master, and goes after the link is down.
+ */
+export function plan(id: VifId, desired: DesiredState | undefined, observed: ObservedState): Action[] {
+  const link = observed.links.ofVif(id);
+  const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
+  if (link === undefined || desired === undefined) {
+    return [
+      // Closed before anything else, so that no later failure leaves it open.
+      ...(link === undefined ? [] : detachLink(link, observed)),
+      ...removals,
+      ...takeOff(id, link, observed),
+      ...optional(planNft(id, undefined, noNft, observed.nft).release),
+    ];
+  }
+  const { name, ip } = desired;
+  const { hold, release } = planNft(
+    id,
+    { index: link.index, name },
+    { filter: desired.filter, masquerades: ip?.masquerades ?? [] },
+    observed.nft,
+  );
+  const attach =
+    hold === undefined
+      ? attachLink(id, link, desired, observed)
+      : attachFiltered(id, link, desired, observed, hold);
+  const strays = strayAddresses(link, desired.link.addresses);
+  const renamed = link.name !== name;
+  const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
+  return [
+    ...removals,
+    // What has a route must not be without an address in between, what is a bridge's port never have one.
+    ...(ip === undefined ? strays : []),
+    ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
+    ...attach,
+    ...(renamed ? planSysctls(ip, observed) : []),
+    ...planOvsPort(id, desired, link, observed),
+    ...planAfterLink(id, link, name, desired, observed, flushed),
+    ...(ip === undefined ? [] : strays),
+    ...optional(release),
+  ];
+}
+
+/** Takes all of a vif that goes down off the host but a script, Open vSwitch's port, and the filter. */
+const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
+  ...clearIp(id, observed),
+  // IPv6 addresses go with the link, unless keep_addr_on_down is set.
+  ...(link === undefined
+    ? []
+    : strayAddresses(link, []).filter(({ address }) => !link.up || address.family === 4)),
+];
+
+/**
+ * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
+ * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
+ * @param adopt whether the vif was found connected, so that a script nobody here knows of must have been run
+ */
+export function planScript(
+  id: VifId,
+  script: DesiredScript,
+  filter: FilterSpec | undefined,
+  observed: ObservedState,
+  adopt: boolean,
+): Action[] {
+  const run = observed.scripts?.get(vifName(id));
+  const link = observed.links.ofVif(id);
+  const { hold, release } = planNft(id, link, { filter, masquerades: [] }, observed.nft);
+  const held = [...optional(hold), ...optional(release)];
+  if (runsAsWanted(run, script)) return held;
+  // Known first, so that it is undone when there can be no filter.
+  if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
+  return [
+    ...(link === undefined ? [] : detachLink(link, observed)),
+    ...undoScript(id, observed),
+    ...planOvsRemovals(id, undefined, observed),
+    ...takeOff(id, link, observed),
+    ...held,
+    { kind: 'run-script', id, script },
+  ];
+}
+
+/**
+ * What keeps a vif from sending unfiltered when its filter could not be installed; nothing when the filter is there.
+ * @param name what the netdev should be called
+ */
+export function isolate(
+  id: VifId,
+  filter: FilterSpec | undefined,
+  observed: ObservedState,
+  name = observed.links.ofVif(id)?.name,
+): Action[] {
+  const link = observed.links.ofVif(id);
+  if (link === undefined || name === undefined || filter === undefined) return [];
+  const { hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
+  return hold === undefined ? [] : detachLink(link, observed);
+}
+
+const noNft = { filter: undefined, masquerades: [] };
+
+const optional = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);

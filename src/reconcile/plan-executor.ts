@@ -1,0 +1,73 @@
+import type { Logger } from 'pino';
+import type { Action } from '../model/action.js';
+import { asOperationError, ChangedMeanwhile, type OperationError } from '../model/operation-error.js';
+import { isolate } from '../plan/plan.js';
+import { printAction } from '../plan/print/print.js';
+import type { Step } from './next.js';
+import type { HostPort } from './ports/ports.js';
+import { fields, type VifRecord } from './vif-record.js';
+
+/** What came of performing some actions: those that were, and the one that failed. */
+export interface Performed {
+  readonly done: readonly Action[];
+  readonly failed?: { readonly action: Action; readonly error: unknown };
+}
+
+/** Performs the changes of a step. */
+export class PlanExecutor {
+  readonly #host: HostPort;
+  readonly #log: Logger;
+
+  constructor(host: HostPort, log: Logger) {
+    this.#host = host;
+    this.#log = log;
+  }
+
+  /** Performs actions in order, up to the first that fails. */
+  async perform(record: VifRecord, actions: readonly Action[]): Promise<Performed> {
+    const done: Action[] = [];
+    for (const action of actions) {
+      this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
+      try {
+        await this.#host.perform(action);
+      } catch (error) {
+        return { done, failed: { action, error } };
+      }
+      done.push(action);
+    }
+    return { done };
+  }
+
+  /**
+   * Performs actions that take a vif off, all of them: one that fails keeps nothing else on the machine.
+   * @returns the first error
+   */
+  async performAll(record: VifRecord, actions: readonly Action[]): Promise<OperationError | undefined> {
+    let first: OperationError | undefined;
+    for (const action of actions) {
+      const { failed } = await this.perform(record, [action]);
+      // What is left of a plan that was for another machine is planned anew.
+      if (failed === undefined || failed.error instanceof ChangedMeanwhile) continue;
+      first ??= asOperationError(failed.error, 'internal', 'run', printAction(action));
+    }
+    return first;
+  }
+
+  /**
+   * Takes a vif off the network that could not be held to its addresses; nothing when its filter is in place.
+   * @throws OperationError
+   */
+  async isolate(record: VifRecord, { verdict }: Step): Promise<Action[]> {
+    const name = verdict.kind === 'attach' ? verdict.desired.name : undefined;
+    const filter =
+      verdict.kind === 'attach'
+        ? verdict.desired.filter
+        : verdict.kind === 'script'
+          ? verdict.filter
+          : undefined;
+    const actions = isolate(record.id, filter, this.#host.observe(), name);
+    const { failed } = await this.perform(record, actions);
+    if (failed !== undefined) throw failed.error;
+    return actions;
+  }
+}

@@ -1,0 +1,171 @@
+import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
+import type { ErrorCode } from '../model/error-codes.js';
+import { OperationError } from '../model/operation-error.js';
+import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
+import type { StatusWrites } from '../model/status-writes.js';
+import { stockTopology } from '../model/topology-name.js';
+import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../model/vif-id.js';
+import type { BackendPort } from '../reconcile/ports/ports.js';
+
+/**
+ * xenstore does not know this domain: it has been started anew, empty. Nothing follows from what is missing in it, above
+ * all not that the guests are gone: netback goes on serving them until somebody tells it otherwise.
+ */
+class StoreLost extends Error {
+  constructor() {
+    super('read domid: no such path; xenstore has lost what it held, so the vifs are left as they are');
+    this.name = 'StoreLost';
+  }
+}
+
+/** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
+export class Backend implements BackendPort {
+  readonly #xenstore: Xenstore;
+
+  constructor(xenstore: Xenstore) {
+    this.#xenstore = xenstore;
+  }
+
+  /** Requests made so far. */
+  get requests(): number {
+    return this.#xenstore.requests;
+  }
+
+  /** Whether something failed because xenstored is out of reach, or was started anew and is empty. */
+  isLoss(error: unknown): boolean {
+    return error instanceof StoreLost || (error instanceof XenstoreError && error.code === 'ENOTCONN');
+  }
+
+  /** What an error from here is called. */
+  codeOf(error: unknown): ErrorCode {
+    return error instanceof XenstoreError ? 'xenstore-refused' : 'internal';
+  }
+
+  /**
+   * This domain's id; 0 on a xenstored's socket.
+   * @throws StoreLost when there is none: libxl writes it before anything else, and nobody removes it
+   */
+  async domid(): Promise<number> {
+    const domid = await this.#xenstore.read('domid').catch(absent);
+    if (domid === undefined) throw new StoreLost();
+    return Number(domid);
+  }
+
+  /** One watch for all vifs, however many: a domain may have 128. It fires also for `backend` coming and going. */
+  watch(): Promise<Watch> {
+    return this.#xenstore.watch(backendRoot);
+  }
+
+  /** The vifs that have a backend directory, of one domain or of all. @throws StoreLost */
+  async list(domid?: number): Promise<VifId[]> {
+    const domids =
+      domid === undefined ? await this.#xenstore.directory(backendRoot).catch(absent) : [String(domid)];
+    if (domids === undefined) {
+      await this.domid();
+      return [];
+    }
+    const devids = await Promise.all(
+      domids.map((domid) => this.#xenstore.directory(`${backendRoot}/${domid}`).catch(absent)),
+    );
+    return domids
+      .flatMap((domid, i) => (devids[i] ?? []).map((devid) => makeVifId(domid, devid)))
+      .filter((id) => id !== undefined);
+  }
+
+  /** What xenstore says of a vif; undefined when its directory does not exist. @throws StoreLost */
+  async read(id: VifId): Promise<VifSnapshot | undefined> {
+    const [keys, frontend] = await Promise.all([
+      this.#xenstore.readChildren(backendPath(id), vifKeys),
+      // A frontend that may not be read costs the guest its `mtu`, nothing else.
+      this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
+    ]);
+    if (keys === undefined || keys.size === 0) {
+      await this.domid();
+      return undefined;
+    }
+    const parsed = snapshot(id, keys, frontend);
+    return stockTopology(parsed.script) === 'openvswitch'
+      ? { ...parsed, guest: await this.#guest(id) }
+      : parsed;
+  }
+
+  /** The guest's name and uuid, which Open vSwitch is told for people to see; a driver domain may not read them. */
+  async #guest({ domid }: VifId): Promise<NonNullable<VifSnapshot['guest']>> {
+    const keys = await this.#xenstore.readChildren(`/local/domain/${domid}`, ['name', 'vm']).catch(refused);
+    return { name: keys?.get('name'), uuid: keys?.get('vm')?.replace(/^\/vm\//, '') };
+  }
+
+  /**
+   * Writes a status, unless the directory is gone meanwhile: xs_write would make it anew, and dom0 would never clean
+   * up after a vif it has forgotten.
+   * @returns false when it was gone
+   */
+  async report(id: VifId, { backend, frontendMtu }: StatusWrites): Promise<boolean> {
+    const { 'hotplug-error': _, ...rest } = backend;
+    const [, written] = await Promise.all([
+      frontendMtu === undefined ? undefined : this.#tellFrontend(id, frontendMtu),
+      this.#write(id, backend).catch((error: unknown) => {
+        // The words need a node of their own, the status has one: where the quota is exhausted, say at least that.
+        if (error instanceof XenstoreError && error.quota) return this.#write(id, rest);
+        throw error;
+      }),
+    ]);
+    return written;
+  }
+
+  /** @returns false when the directory is gone */
+  async #write(id: VifId, keys: StatusWrites['backend']): Promise<boolean> {
+    const path = backendPath(id);
+    const operations = Object.entries(keys).map(([key, value]) =>
+      value === undefined
+        ? ({ op: 'rm', path: `${path}/${key}` } as const)
+        : ({ op: 'write', path: `${path}/${key}`, value } as const),
+    );
+    if (operations.length === 0) return true;
+    const committed = this.#xenstore.commit([{ op: 'expect', path: `${path}/online` }, ...operations]);
+    return (await committed.then(() => true, absent)) ?? false;
+  }
+
+  /**
+   * Deletes the directory of a vif which dom0 has taken away, so that dom0 can go on (libxl waits 10 s for this). Only
+   * if it is still that one: a device attached again under the same number has a directory of the same name.
+   */
+  async remove(id: VifId): Promise<void> {
+    const path = backendPath(id);
+    try {
+      await this.#xenstore.commit([
+        { op: 'expect', path: `${path}/online`, value: '0' },
+        { op: 'expect', path: `${path}/state`, value: String(xenbusState.closed) },
+        { op: 'rm', path },
+      ]);
+    } catch (error) {
+      if (error instanceof XenstoreError && (error.code === 'ENOENT' || error.code === 'ESTALE')) return;
+      throw new OperationError(
+        'xenstore-refused',
+        `delete the backend of ${vifName(id)}`,
+        path,
+        reasonOf(error),
+        { waits: false },
+      );
+    }
+  }
+
+  /** libxl makes the node for us to write; where it did not, or it is gone, the guest keeps its default. */
+  async #tellFrontend(id: VifId, mtu: number): Promise<void> {
+    await this.#xenstore.write(`${frontendPath(id)}/mtu`, String(mtu)).catch(refused);
+  }
+}
+
+/** For `catch`: an absent path is an answer, every other refusal an error. */
+function absent(error: unknown): undefined {
+  if (error instanceof XenstoreError && error.code === 'ENOENT') return undefined;
+  throw error;
+}
+
+/** The same for a path that may be closed to us. */
+function refused(error: unknown): undefined {
+  if (error instanceof XenstoreError && ['ENOENT', 'EACCES'].includes(error.code)) return undefined;
+  throw error;
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,168 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Domnet, type Vif } from '../../support/net/domnet.js';
+import { Neighbours } from '../../support/net/neighbours.js';
+import { until } from '../../support/process/exec.js';
+
+let domnet: Domnet;
+
+beforeEach(async () => {
+  domnet = await Domnet.start();
+  await domnet.addBridge('xenbr0');
+  await domnet.ip('address add 10.7.0.1/24 dev xenbr0');
+});
+
+afterEach(() => domnet.stop());
+
+interface Port {
+  ifname: string;
+  isolated: boolean;
+  mcast_flood: boolean;
+  bcast_flood: boolean;
+}
+
+const port = async (name: string): Promise<Port> => {
+  const ports = JSON.parse(await domnet.exec('bridge', ['-d', '-j', 'link', 'show'])) as Port[];
+  return ports.find(({ ifname }) => ifname === name) as Port;
+};
+
+/** A guest on the bridge with an address of its own. */
+const guest = async (domid: number, keys: Record<string, string> = {}): Promise<Vif> => {
+  const vif = await domnet.plug({ domid, keys });
+  await vif.guestIp(`address add 10.7.0.${domid}/24 dev eth0`);
+  await vif.connected();
+  return vif;
+};
+
+/** Whether two echo requests of five are answered, which forgives what an address still to be resolved loses. */
+const pings = (vif: Vif, address: string): Promise<boolean> =>
+  vif.guestExec('ping', ['-q', '-c', '5', '-i', '0.05', '-W', '1', '-w', '2', address]).then(
+    () => true,
+    () => false,
+  );
+
+test('isolated guests reach the bridge and those not isolated, and not each other', async () => {
+  await domnet.vifd({
+    config:
+      '[[vif]]\nbridge = "xenbr0"\nisolated = true\n\n[[vif]]\nmac = "00:16:3E:00:07:00"\nisolated = false\n',
+  });
+  const [one, two, open] = [await guest(5), await guest(6), await guest(7)];
+  expect(await pings(one, '10.7.0.1')).toBe(true);
+  expect(await pings(two, '10.7.0.1')).toBe(true);
+  expect(await pings(open, '10.7.0.5')).toBe(true);
+  expect(await pings(one, '10.7.0.6')).toBe(false);
+  expect(await pings(two, '10.7.0.5')).toBe(false);
+});
+
+test('options hold against drift, and only for the vifs they match', async () => {
+  await domnet.addBridge('xenbr1');
+  const daemon = await domnet.vifd({
+    config:
+      '[[vif]]\nbridge = "xenbr0"\nisolated = true\nmulticast_flood = false\nbroadcast_flood = false\ntxqueuelen = 77\n',
+  });
+  await guest(5);
+  await guest(6, { bridge: 'xenbr1' });
+  const beside = await Neighbours.of(daemon, domnet, 'bridge', { keys: { bridge: 'xenbr1' } });
+  expect(await port('vif5.0')).toMatchObject({ isolated: true, mcast_flood: false, bcast_flood: false });
+  expect(await domnet.link('vif5.0')).toMatchObject({ txqlen: 77 });
+  expect(await port('vif6.0')).toMatchObject({ isolated: false, mcast_flood: true, bcast_flood: true });
+
+  await domnet.exec('bridge', ['link', 'set', 'dev', 'vif5.0', 'isolated', 'off']);
+  await until('the repair', async () => (await port('vif5.0')).isolated);
+  await domnet.ip('link set vif5.0 txqueuelen 500');
+  await until(
+    'the repair',
+    async () => ((await domnet.link('vif5.0')) as { txqlen?: number })?.txqlen === 77,
+  );
+  await domnet.ip('link set vif5.0 type bridge_slave bcast_flood on');
+  await until('the repair', async () => !(await port('vif5.0')).bcast_flood);
+  await domnet.ip('link set vif5.0 nomaster');
+  await until('the repair', async () => (await port('vif5.0'))?.isolated);
+  expect((await daemon.logged('vif repaired', 'vif5.0')).actions).toEqual([
+    'bridge link set dev vif5.0 isolated on',
+  ]);
+  await beside.untouched();
+});
+
+test('a restart with options finds nothing to do', async () => {
+  const config = '[[vif]]\nisolated = true\nmulticast_flood = false\ntxqueuelen = 77\n';
+  const first = await domnet.vifd({ config });
+  await guest(5);
+  await first.logged('vif attached', 'vif5.0');
+  await first.terminate();
+  const second = await domnet.vifd({ config });
+  await second.logged('vif adopted', 'vif5.0');
+});
+
+test('offloads are set, and one the kernel refuses is said by name', async () => {
+  await domnet.vifd({
+    config:
+      '[[vif]]\noffload = { tso = false, gro = true }\n\n[[vif]]\nmac = "00:16:3e:00:06:00"\noffload = { nonsense = true }\n',
+  });
+  await guest(5);
+  const features = await domnet.exec('ethtool', ['-k', 'vif5.0']);
+  expect(features).toMatch(/^tcp-segmentation-offload: off/m);
+  expect(features).toMatch(/^generic-receive-offload: on/m);
+  const vif = await domnet.plug({ domid: 6 });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toMatch(/^run ethtool -K vif6.0 tso off gro on nonsense on: /);
+});
+
+test('with mtu = "uplink" vifs follow the uplink, and the guest is told', async () => {
+  await domnet.ip('link add eth1 mtu 1450 master xenbr0 up type veth peer name peer1');
+  await domnet.vifd({ config: '[bridge]\nmtu = "uplink"\n' });
+  const vif = await guest(5);
+  const frontendMtu = () => domnet.xenstore.read(`${vif.frontend}/mtu`);
+  expect((await domnet.link('vif5.0'))?.mtu).toBe(1450);
+  expect(await frontendMtu()).toBe('1450');
+  await domnet.ip('link set eth1 mtu 9000');
+  await until('the larger MTU', async () => (await domnet.link('vif5.0'))?.mtu === 9000);
+  await until('the guest to be told', async () => (await frontendMtu()) === '9000');
+  // The bridge itself is free to follow, no port holds it down.
+  await until('the bridge', async () => (await domnet.link('xenbr0'))?.mtu === 9000);
+  await domnet.ip('link delete eth1');
+  await domnet.ip('link add eth2 mtu 1300 up type veth peer name peer2');
+  await domnet.ip('link set eth2 master xenbr0');
+  await until('the new uplink', async () => (await domnet.link('vif5.0'))?.mtu === 1300);
+});
+
+test('a vif with vlan on a bridge that does not filter stays off the network, with the remedy', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
+  const vif = await domnet.plug({ domid: 5, keys: { vlan: '10p/20' } });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toBe(
+    'attach vif5.0 to bridge xenbr0: it does not filter VLANs, and the vif has the vlan key; run: ip link set dev xenbr0 type bridge vlan_filtering 1',
+  );
+  const link = await domnet.link('vif5.0');
+  expect(link?.master).toBeUndefined();
+  expect(link?.flags).not.toContain('UP');
+  // Live the same: a vif that is up untagged goes down when dom0 gives it a VLAN it cannot have.
+  await domnet.xenstore.rm(`${vif.backend}/vlan`);
+  await vif.connected();
+  await vif.write({ vlan: '10' });
+  await vif.status('error');
+  expect((await domnet.link('vif5.0'))?.flags).not.toContain('UP');
+  await beside.untouched();
+});
+
+test('what follows the uplink or a new configuration is an update, not a repair', async () => {
+  await domnet.ip('link add up0 type veth peer name up1');
+  await domnet.ip('link set up0 mtu 1400 master xenbr0 up');
+  const daemon = await domnet.vifd({ config: '[bridge]\nmtu = "uplink"\n' });
+  await guest(5);
+  await domnet.ip('link set up0 mtu 1300');
+  const followed = await daemon.logged('vif updated', 'vif5.0');
+  expect(followed).toMatchObject({ level: 'info', actions: ['ip link set dev vif5.0 mtu 1300'] });
+
+  writeFileSync(join(domnet.dir, 'vifd.toml'), '[[vif]]\nisolated = true\n');
+  daemon.hangUp();
+  const actions = ['bridge link set dev vif5.0 isolated on'];
+  await until('the update', () =>
+    daemon.log.some(
+      (line) => line.msg === 'vif updated' && JSON.stringify(line.actions) === JSON.stringify(actions),
+    ),
+  );
+  expect(daemon.log.filter(({ msg }) => msg === 'vif repaired')).toEqual([]);
+});

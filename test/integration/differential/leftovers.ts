@@ -1,0 +1,72 @@
+import { type Difference, printValue } from './differences.js';
+import { inputs } from './inputs.js';
+
+/** Something on the host that is otherwise than before a vif came, after it has gone. */
+export interface Leftover extends Difference {
+  readonly script: keyof typeof inputs;
+}
+
+const left = (
+  script: Leftover['script'],
+  of: readonly string[],
+  list: readonly (readonly [what: string, stock: string | null, vifd: string | null, reason: string])[],
+): Leftover[] =>
+  list.map(([what, stock, vifd, reason]) => ({ script, inputs: of, what, stock, vifd, reason }));
+
+const forwarding = (device = 'eth0') =>
+  [
+    [
+      `sysctl net/ipv4/conf/${device}/forwarding`,
+      null,
+      '1',
+      'somebody else may want it by now; turn it off yourself',
+    ],
+  ] as const;
+const forwarding6 = [
+  ['sysctl net/ipv6/conf/all/forwarding', null, '1', 'the same'],
+  ['sysctl net/ipv6/conf/eth0/forwarding', null, '1', 'the same'],
+  ['sysctl net/ipv6/conf/eth0/accept_ra', null, '2', 'goes with forwarding'],
+] as const;
+
+/** Everything that stays. What is not here is as before, whether by the stock script or by vifd. */
+export const leftovers: readonly Leftover[] = [
+  ...left(
+    'vif-bridge',
+    ['vifname'],
+    [
+      [
+        'xenstore /local/domain/anna0/device/vif/anna0/mtu',
+        '1500',
+        null,
+        'what the script wrote for a guest of the wrong name; in a driver domain xenstored refuses that',
+      ],
+    ],
+  ),
+  ...left('vif-route', ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'mtu'], forwarding()),
+  ...left('vif-route', ['gateway device is not eth0'], forwarding('enp0s0')),
+  ...left(
+    'vif-route',
+    ['IPv6'],
+    [
+      ...forwarding6,
+      [
+        'sysctl net/ipv6/conf/eth0/proxy_ndp',
+        null,
+        '1',
+        'without proxy entries, which are gone, it does nothing',
+      ],
+    ],
+  ),
+  ...left('vif-nat', Object.keys(inputs['vif-nat']), forwarding()),
+  ...left('vif-nat', ['IPv6'], forwarding6),
+];
+
+/** The rows of the table in docs/operate/migrating.md. */
+export const leftTable = (): string[] => [
+  '| script and vif | what | `xl devd` | vifd | why |',
+  '|---|---|---|---|---|',
+  ...leftovers.map(({ script, inputs: of, what, stock, vifd, reason }) => {
+    const which = of.length === Object.keys(inputs[script]).length ? 'every' : of.join('; ');
+    return `| ${script}: ${which} | \`${what}\` | ${printValue(stock)} | ${printValue(vifd)} | ${reason} |`;
+  }),
+];

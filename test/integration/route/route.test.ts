@@ -1,0 +1,323 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Domnet, type Vif } from '../../support/net/domnet.js';
+import { Neighbours } from '../../support/net/neighbours.js';
+import { Outside } from '../../support/net/outside.js';
+import { until } from '../../support/process/exec.js';
+
+let domnet: Domnet;
+let outside: Outside;
+
+beforeEach(async () => {
+  domnet = await Domnet.start();
+  // The guests' addresses are of this network: whoever is in it asks for them by ARP and neighbour discovery.
+  outside = await Outside.connect(domnet, {
+    device: 'eth0',
+    addresses: ['192.0.2.1/24', '2001:db8::1/64'],
+    peer: ['192.0.2.254/24', '2001:db8::fe/64'],
+  });
+});
+afterEach(() => domnet.stop());
+
+const plug = (domid: number, keys: Record<string, string | undefined> = {}): Promise<Vif> =>
+  domnet.plug({
+    domid,
+    keys: { script: '/etc/xen/scripts/vif-route', bridge: undefined, gatewaydev: 'eth0', ...keys },
+  });
+
+/** The guest's own configuration, as its administrator made it. */
+async function configure(vif: Vif, v4: string, v6?: string): Promise<void> {
+  await vif.guestIp(`address add ${v4}/32 dev eth0`);
+  await vif.guestIp('route add 192.0.2.1 dev eth0');
+  await vif.guestIp('route add default via 192.0.2.1');
+  if (v6 === undefined) return;
+  await vif.guestIp(`address add ${v6}/128 dev eth0 nodad`);
+  await vif.guestIp('route add default via fe80::1 dev eth0');
+}
+
+/** Waits for an answer to a ping, which may have to wait for the kernel's own address detection. */
+const answers = (ping: () => Promise<string>): Promise<unknown> =>
+  until('an answer', () =>
+    ping().then(
+      () => true,
+      () => undefined,
+    ),
+  );
+
+const ping = (vif: Vif, to: string): Promise<string> => vif.guestExec('ping', ['-c', '1', '-W', '1', to]);
+
+/** Our routes, but for those to the neighbours. */
+const routes = async (family: 4 | 6 = 4): Promise<string[]> =>
+  (await domnet.ip(`-${family} route show proto 120`))
+    .trim()
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => !/ dev vif20[12]\.0 /.test(line));
+
+test('a guest is reached at its address, from both sides, by IPv4 and IPv6', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  await configure(vif, '192.0.2.5', '2001:db8::5');
+
+  await answers(() => ping(vif, '192.0.2.254'));
+  await answers(() => ping(vif, '2001:db8::fe'));
+  await vif.guestIp('neighbour flush all');
+  await outside.ip('neighbour flush all');
+  await answers(() => outside.exec('ping', ['-c', '1', '-W', '2', '192.0.2.5']));
+  await answers(() => outside.exec('ping', ['-c', '1', '-W', '2', '2001:db8::5']));
+
+  expect(await routes()).toEqual(['192.0.2.5 dev vif5.0 scope link src 192.0.2.1 metric 2']);
+  expect(await routes(6)).toEqual(['2001:db8::5 dev vif5.0 src 2001:db8::1 metric 2 pref medium']);
+  const link = await domnet.link('vif5.0');
+  expect(link?.addr_info.filter(({ local }) => !local.startsWith('fe80::f'))).toMatchObject([
+    { local: '192.0.2.1', prefixlen: 32 },
+    { local: '2001:db8::1', prefixlen: 128 },
+    { local: 'fe80::1', prefixlen: 64 },
+  ]);
+  expect((await domnet.ip('neighbour show dev vif5.0 nud permanent')).split('\n').sort()).toEqual([
+    '',
+    '192.0.2.5 lladdr 00:16:3e:00:05:00 PERMANENT proto 120 ',
+    '2001:db8::5 lladdr 00:16:3e:00:05:00 PERMANENT proto 120 ',
+  ]);
+});
+
+test('a network among the addresses is routed as a whole', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 198.51.100.0/28' });
+  await vif.connected();
+  await configure(vif, '192.0.2.5');
+  await vif.guestIp('address add 198.51.100.9/32 dev lo');
+  await domnet.exec('ping', ['-c', '1', '-W', '5', '198.51.100.9']);
+  expect(await routes()).toContain('198.51.100.0/28 dev vif5.0 scope link src 192.0.2.1 metric 2');
+});
+
+test('without gatewaydev, the default route tells the gateway device, and is followed', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5', gatewaydev: undefined });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toBe(
+    'route vif5.0 by the default route: there is none; set gatewaydev, or gateway_device in [route]',
+  );
+  await domnet.ip('route add default via 192.0.2.254');
+  await vif.connected();
+  expect(await vif.read('hotplug-error')).toBeUndefined();
+  expect(await routes()).toEqual(['192.0.2.5 dev vif5.0 scope link src 192.0.2.1 metric 2']);
+});
+
+test('a gateway device without an address is waited for, and its address is followed when it changes', async () => {
+  await domnet.ip('address flush dev eth0');
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5' });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toBe(
+    'route vif5.0 by eth0: it has no IPv4 address; give it one, or name another gatewaydev',
+  );
+  await domnet.ip('address add 192.0.2.1/24 dev eth0');
+  await vif.connected();
+
+  await domnet.ip('address add 192.0.2.77/24 dev eth0');
+  await domnet.ip('address delete 192.0.2.1/24 dev eth0');
+  // Removing a first address takes the others of its network along, unless told not to.
+  await domnet.ip('address replace 192.0.2.77/24 dev eth0');
+  await until('the new source address', async () =>
+    (await routes()).includes('192.0.2.5 dev vif5.0 scope link src 192.0.2.77 metric 2'),
+  );
+  await until('the new address on the vif', async () => {
+    const held = (await domnet.link('vif5.0'))?.addr_info.filter(({ family }) => family === 'inet');
+    return held?.length === 1 && held[0]?.local === '192.0.2.77';
+  });
+});
+
+test('a change of ip takes effect without unplugging', async () => {
+  const vifd = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 192.0.2.6 2001:db8::5' });
+  await vif.connected();
+  await vif.write({ ip: '192.0.2.6 192.0.2.7' });
+  await until('the routes', async () => (await routes()).join().includes('192.0.2.7'));
+  await until(
+    'the old ones to go',
+    async () => (await domnet.ip('neighbour show proxy')).split('\n').length === 3,
+  );
+  expect(await routes()).toEqual([
+    '192.0.2.6 dev vif5.0 scope link src 192.0.2.1 metric 2',
+    '192.0.2.7 dev vif5.0 scope link src 192.0.2.1 metric 2',
+  ]);
+  expect(await routes(6)).toEqual(['']);
+  expect(vifd.log.filter(({ level }) => level === 'error')).toEqual([]);
+});
+
+test('what is deleted by hand comes back', async () => {
+  const vifd = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  const before = [await routes(), await routes(6)];
+  await domnet.ip('route delete 192.0.2.5');
+  await domnet.ip('-6 route delete 2001:db8::5');
+  await domnet.ip('address delete 192.0.2.1/32 dev vif5.0');
+  await domnet.exec('sysctl', ['-qw', 'net/ipv4/conf/vif5.0/proxy_arp=0', 'net/ipv4/conf/eth0/forwarding=0']);
+  await vifd.logged('vif repaired', 'vif5.0');
+  await until(
+    'the routes',
+    async () => JSON.stringify([await routes(), await routes(6)]) === JSON.stringify(before),
+  );
+  await until(
+    'the sysctls',
+    async () =>
+      (await domnet.exec('sysctl', [
+        '-n',
+        'net/ipv4/conf/vif5.0/proxy_arp',
+        'net/ipv4/conf/eth0/forwarding',
+      ])) === '1\n1\n',
+  );
+  await domnet.ip('link set vif5.0 down');
+  await until(
+    'the routes after a down',
+    async () => JSON.stringify([await routes(), await routes(6)]) === JSON.stringify(before),
+  );
+  await until('the proxy entries', async () => {
+    await domnet.ip('link set eth0 down');
+    await domnet.ip('link set eth0 up');
+    await domnet.ip('address replace 2001:db8::1/64 dev eth0 nodad');
+    return (await domnet.ip('neighbour show proxy')).includes('2001:db8::5 dev eth0');
+  });
+});
+
+test('what is deleted by hand without the kernel saying so comes back within a minute', async () => {
+  const vifd = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  const entries = async () => [
+    await domnet.ip('neighbour show dev vif5.0 nud permanent'),
+    await domnet.ip('neighbour show proxy'),
+    await domnet.exec('sysctl', ['-n', 'net/ipv4/conf/vif5.0/accept_redirects']),
+  ];
+  const before = await entries();
+  await domnet.ip('neighbour delete 192.0.2.5 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 2001:db8::5 dev eth0');
+  await domnet.exec('sysctl', ['-qw', 'net/ipv4/conf/vif5.0/accept_redirects=1']);
+  const same = async () => JSON.stringify(await entries()) === JSON.stringify(before);
+  expect(await same()).toBe(false);
+  await until('all of it', same, 61_000);
+  await vifd.logged('vif repaired', 'vif5.0');
+}, 90_000);
+
+test('what should be deleted and has been already is no error', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
+  const vif = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
+  await vif.connected();
+  await domnet.ip('neighbour delete 192.0.2.5 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 192.0.2.5 dev eth0');
+  await vif.write({ ip: '192.0.2.6' });
+  await until('the other address', async () => (await routes()).length === 1);
+  await domnet.ip('neighbour delete 192.0.2.6 dev vif5.0');
+  await domnet.ip('neighbour delete proxy 192.0.2.6 dev eth0');
+  // Without netback's netdev going first.
+  await vif.write({ online: '0', state: '6' });
+  await until('the deletion of the backend', async () => !(await vif.exists()));
+  expect(await vif.read('hotplug-error')).toBeUndefined();
+  await beside.untouched();
+});
+
+test('a restart touches nothing', async () => {
+  const first = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  await first.kill();
+  const second = await domnet.vifd({ config: '[log]\nlevel = "debug"\n' });
+  await second.logged('vif adopted', 'vif5.0');
+  expect(second.log.filter(({ msg }) => msg === 'host change')).toEqual([]);
+});
+
+test('removal leaves nothing', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  await vif.unplug();
+  expect(await domnet.ip('-4 route show proto 120')).toBe('');
+  expect(await domnet.ip('-6 route show proto 120')).toBe('');
+  await until('the proxy entries to go', async () => (await domnet.ip('neighbour show proxy')) === '');
+});
+
+test('a netdev that is on its way out is no error: its sysctls go before the kernel says that it does', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
+  for (let domid = 1; domid <= 20; domid++) {
+    const vif = await plug(domid, { ip: `192.0.2.${domid + 10}` });
+    await vif.connected();
+    await vif.removeNetdev();
+    await vif.unplug();
+  }
+  expect(daemon.log.filter(({ level }) => level !== 'info')).toEqual([]);
+  await beside.untouched();
+});
+
+test('what a vif left that went while nobody looked is removed at the start', async () => {
+  const first = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  await first.kill();
+  await vif.removeNetdev();
+  await domnet.xenstore.rm('backend');
+  await domnet.vifd();
+  expect(await domnet.ip('neighbour show proxy')).toBe('');
+});
+
+/** The connections that the guest began, or that were begun to it. */
+const tracked = async (): Promise<string> =>
+  (await domnet.exec('conntrack', ['-L', '-s', '192.0.2.5'])) +
+  (await domnet.exec('conntrack', ['-L', '-d', '192.0.2.5']));
+
+test('an address moves to the newest vif, without a trace of the old one, and back when that goes', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
+  const old = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
+  await old.connected();
+  await configure(old, '192.0.2.5');
+  await answers(() => ping(old, '192.0.2.254'));
+  // Something has to be using it for connections to be tracked.
+  await domnet.exec('nft', [
+    'add table t; add chain t c { type filter hook forward priority 0; }; add rule t c ct state new',
+  ]);
+  await answers(() => ping(old, '192.0.2.254'));
+  expect(await tracked()).toContain('src=192.0.2.5');
+
+  const next = await plug(6, { ip: '192.0.2.5' });
+  await next.connected();
+  expect(await tracked()).toBe('');
+  expect(await routes()).toEqual([
+    '192.0.2.5 dev vif6.0 scope link src 192.0.2.1 metric 2',
+    '192.0.2.6 dev vif5.0 scope link src 192.0.2.1 metric 2',
+  ]);
+  await until(
+    'the old neighbour entry to go',
+    async () => !(await domnet.ip('neighbour show dev vif5.0 nud permanent')).includes('192.0.2.5'),
+  );
+  await configure(next, '192.0.2.5');
+  await answers(() => outside.exec('ping', ['-c', '1', '-W', '1', '192.0.2.5']));
+  expect(await old.read('hotplug-status')).toBe('connected');
+
+  await next.unplug();
+  await until('the way back', async () =>
+    (await routes()).includes('192.0.2.5 dev vif5.0 scope link src 192.0.2.1 metric 2'),
+  );
+  await beside.untouched();
+});
+
+test('a vif with a name of its own is routed as well', async () => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5', vifname: 'web' });
+  await vif.connected();
+  await configure(vif, '192.0.2.5');
+  await answers(() => ping(vif, '192.0.2.254'));
+  expect(await routes()).toEqual(['192.0.2.5 dev web scope link src 192.0.2.1 metric 2']);
+});
+
+test.each([
+  ['0.0.0.0/0', "route vif5.0 0.0.0.0/0: it is everything, and would replace the domain's own default route"],
+])('%s is refused', async (ip, reason) => {
+  await domnet.vifd();
+  const vif = await plug(5, { ip });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toBe(reason);
+});

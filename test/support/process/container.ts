@@ -1,0 +1,138 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Domnet } from '../net/domnet.js';
+import { exec, until } from './exec.js';
+
+/**
+ * This machine once more, booted by a systemd of its own: systemd-nspawn over an overlay of `/`, so that packages can be
+ * installed and units run, and nothing of it stays. Its network is a {@link Domnet}'s, and so is its xenstored, at
+ * `/run/xenstored/socket`. Not a single service runs in it but systemd's own.
+ */
+export class Container {
+  /** Its `/`, seen from here. */
+  readonly root: string;
+  readonly #scratch: string;
+  readonly #child: ChildProcess;
+  #leader = 0;
+
+  private constructor(scratch: string, root: string, child: ChildProcess) {
+    this.#scratch = scratch;
+    this.root = root;
+    this.#child = child;
+  }
+
+  static async boot(domnet: Domnet): Promise<Container> {
+    const scratch = mkdtempSync(join(tmpdir(), 'vifd-container-'));
+    const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(scratch, name)) as [
+      string,
+      string,
+      string,
+    ];
+    // The upper layer must not lie on an overlay itself, which / may be.
+    await exec('mount', ['-t', 'tmpfs', 'vifd-test', scratch]);
+    for (const dir of [upper, work, root]) mkdirSync(dir);
+    await exec('mount', [
+      '-t',
+      'overlay',
+      '-o',
+      `lowerdir=/,upperdir=${upper},workdir=${work}`,
+      'vifd-test',
+      root,
+    ]);
+    const child = spawn(
+      'systemd-nspawn',
+      [
+        '--quiet',
+        '--register=no',
+        '--keep-unit',
+        `--machine=vifd-test-${process.pid}`,
+        `--directory=${root}`,
+        `--network-namespace-path=/run/netns/${domnet.namespace}`,
+        '--capability=CAP_NET_ADMIN',
+        `--bind=${domnet.xenstored.dir}:/run/xenstored`,
+        // It has a /tmp of its own, and the project may be in ours.
+        `--bind-ro=${project}`,
+        '--console=pipe',
+        '--boot',
+        '--',
+        '--unit=basic.target',
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const container = new Container(scratch, root, child);
+    try {
+      await container.#booted();
+      return container;
+    } catch (error) {
+      await container.stop();
+      throw error;
+    }
+  }
+
+  async #booted(): Promise<void> {
+    let said = '';
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+    }
+    await until(
+      'the container to boot',
+      async () => {
+        if (this.#child.exitCode !== null) throw new Error(`systemd-nspawn ended: ${said}`);
+        this.#leader = childOf(this.#child.pid as number);
+        if (this.#leader === 0) return false;
+        const state = await this.exec('systemctl', ['is-system-running']).catch(
+          // It exits 1 for "degraded", which this machine's own units may make it, and while it starts.
+          (error: { stdout?: string }) => error.stdout ?? '',
+        );
+        return /running|degraded/.test(state);
+      },
+      30_000,
+    );
+  }
+
+  /** Any program in it, as root. */
+  exec(file: string, args: readonly string[]): Promise<string> {
+    const env = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive'];
+    return exec('nsenter', ['-t', `${this.#leader}`, '-a', 'env', '-i', ...env, file, ...args]);
+  }
+
+  sh(script: string): Promise<string> {
+    return this.exec('sh', ['-c', script]);
+  }
+
+  /** One property of a unit. */
+  async property(unit: string, name: string): Promise<string> {
+    return (await this.exec('systemctl', ['show', '--value', `--property=${name}`, unit])).trim();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const ended = once(this.#child, 'exit');
+      // Its first process takes all others with it (pid_namespaces(7)), and then systemd-nspawn tidies up and ends.
+      // Without systemd-nspawn it would go on.
+      if (this.#leader === 0) this.#child.kill('SIGTERM');
+      else process.kill(this.#leader, 'SIGKILL');
+      await ended;
+    }
+    await exec('umount', [this.root]);
+    await exec('umount', [this.#scratch]);
+    rmdirSync(this.#scratch);
+  }
+}
+
+const project = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** systemd-nspawn's only child is the container's first process; 0 when there is none yet. */
+function childOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
+  } catch {
+    return 0;
+  }
+}

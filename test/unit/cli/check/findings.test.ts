@@ -1,0 +1,314 @@
+import { describe, expect, test } from 'vitest';
+import type { Facts, Files } from '../../../../src/cli/check/facts.js';
+import { findings } from '../../../../src/cli/check/findings.js';
+import { type Config, parseConfig } from '../../../../src/config/config.js';
+import { type Link, linkView } from '../../../../src/model/observed.js';
+import { snapshot, type VifSnapshot } from '../../../../src/model/snapshot.js';
+
+const bridge: Link = {
+  index: 2,
+  name: 'xenbr0',
+  alias: undefined,
+  parent: undefined,
+  kind: 'bridge',
+  mac: '00:16:3e:00:00:01',
+  mtu: 1500,
+  up: true,
+  master: undefined,
+  addresses: [],
+};
+
+/** A machine with nothing wrong, and so many vifs. */
+const fit: Facts = {
+  xenstore: { domid: 7, vifs: [] },
+  links: linkView([bridge]),
+  owned: [],
+  netback: true,
+  vifd: true,
+  nft: undefined,
+  forwarding: { off: new Set(), uplink: 'xenbr0' },
+  processes: ['/sbin/init', '/usr/bin/node /usr/bin/vifd run', 'xl list', 'vi xl-devd.txt'],
+  files: { udev: [], networkd: [], networkManager: [] },
+  networkdRuns: true,
+  networkManagerRuns: false,
+  sysctls: {
+    'net.ipv6.conf.all.disable_ipv6': '0',
+    'net.ipv6.conf.all.forwarding': '0',
+  },
+  programs: { dnsmasq: false },
+  openvswitch: false,
+  stalled: [],
+};
+const config: Config = parseConfig('', 'vifd.toml');
+
+function vif(domid: number, keys: Record<string, string> = {}): VifSnapshot {
+  const all = { online: '1', script: '/etc/xen/scripts/vif-bridge', bridge: 'xenbr0', ...keys };
+  return snapshot({ domid, devid: 0 }, new Map(Object.entries(all)));
+}
+
+const withVifs = (...vifs: VifSnapshot[]): Partial<Facts> => ({ xenstore: { domid: 7, vifs } });
+
+/** What is found beyond what a fit machine has, as `severity check: message`. */
+function found(facts: Partial<Facts>, use: Parameters<typeof findings>[1] = config): string[] {
+  const usual = new Set(findings(fit, config).map(({ check, message }) => `${check} ${message}`));
+  return findings({ ...fit, ...facts }, use)
+    .filter(({ check, message }) => !usual.has(`${check} ${message}`))
+    .map(({ severity, check, message }) => `${severity} ${check}: ${message}`);
+}
+
+test('a fit machine has nothing but "ok", and no remedies', () => {
+  for (const finding of findings(fit, config)) expect(finding).toMatchObject({ severity: 'ok', remedy: '' });
+});
+
+test('whatever is not ok has a remedy', () => {
+  const wrong: Facts = {
+    ...fit,
+    ...withVifs(
+      ...Array.from({ length: 40 }, (_, i) => vif(i + 1, { bridge: 'nowhere', ip: '2001:db8::5' })),
+      vif(50, { script: '/etc/xen/scripts/vif-route', 'hotplug-status': 'connected' }),
+      vif(53, { vlan: '10' }),
+      vif(51, { script: '/etc/xen/scripts/vif-nat' }),
+      vif(52, { script: '/etc/xen/scripts/vif-openvswitch' }),
+    ),
+    links: linkView([bridge]),
+    vifd: false,
+    nft: 'no such file',
+    forwarding: { off: new Set(['xenbr0']), uplink: 'xenbr0' },
+    owned: [{ domid: 99, devid: 0 }],
+    netback: false,
+    processes: ['/usr/sbin/xl devd'],
+    files: {
+      udev: [{ path: '/etc/udev/rules.d/xen.rules', text: 'SUBSYSTEM=="xen-backend", RUN+="x"' }],
+      networkd: [{ path: '/etc/systemd/network/all.network', text: '[Match]\nName=*\n' }],
+      networkManager: [],
+    },
+    networkManagerRuns: true,
+    sysctls: { 'net.bridge.bridge-nf-call-iptables': '1', 'net.ipv6.conf.all.disable_ipv6': '1' },
+    stalled: ['vif5.0 io_ring_q0'],
+  };
+  const all = findings(wrong, { reason: 'vifd.toml: line 1: no' }).filter(
+    ({ severity }) => severity !== 'ok',
+  );
+  expect([...new Set(all.map(({ check }) => check))].sort()).toEqual(
+    [
+      'configuration netback quota udev systemd-networkd NetworkManager bridges br_netfilter ipv6',
+      'forwarding dnsmasq openvswitch leftovers rings vifd nft vlan_filtering',
+    ]
+      .join(' ')
+      .split(' ')
+      .concat('xl devd')
+      .sort(),
+  );
+  for (const { remedy } of all) expect(remedy).not.toBe('');
+});
+
+test('a configuration that is refused', () => {
+  expect(found({}, { reason: 'vifd.toml: log.level: no' })).toEqual([
+    'error configuration: vifd.toml: log.level: no',
+  ]);
+});
+
+test('no xenstore: what depends on it is left out', () => {
+  expect(found({ xenstore: { reason: 'no answer in 3 s' }, owned: [{ domid: 5, devid: 0 }] })).toEqual([
+    'error xenstore: no answer in 3 s',
+  ]);
+});
+
+test('dom0 is worth a note', () => {
+  expect(found({ xenstore: { domid: 0, vifs: [] } })).toEqual([
+    'note driver domain: this is dom0, or a xenstored of your own',
+  ]);
+});
+
+test('the quota is warned of before the 40th vif, which fails', () => {
+  const many = (count: number) => withVifs(...Array.from({ length: count }, (_, i) => vif(i + 1)));
+  expect(found(many(32))).toEqual([
+    'ok quota: 32 vifs, about 800 of the 1000 xenstore nodes a domain has by default',
+  ]);
+  expect(found(many(33))).toEqual([
+    'warning quota: 33 vifs take about 825 xenstore nodes; by default a domain may have 1000',
+  ]);
+});
+
+test('netback that is not loaded', () => {
+  expect(found({ netback: false })).toEqual([
+    'error netback: xen-netback is not loaded: no vif will get a netdev',
+  ]);
+});
+
+test.each(['/usr/sbin/xl devd', 'xl devd -F', '/usr/lib/xen-4.17/bin/xl -v devd'])('%s runs', (line) => {
+  expect(found({ processes: [line] })).toEqual([
+    'error xl devd: it runs, and attaches and deletes the same vifs',
+  ]);
+});
+
+test.each([
+  ['SUBSYSTEM=="xen-backend", KERNEL=="vif*", RUN+="/etc/xen/scripts/vif-setup $env{ACTION}"', true],
+  ['SUBSYSTEM=="xen-backend", RUN+="/etc/xen/scripts/xen-hotplug-cleanup"', true],
+  ['SUBSYSTEM=="xen-backend", KERNEL=="vbd*", RUN+="/etc/xen/scripts/block $env{ACTION}"', false],
+  ['# SUBSYSTEM=="xen-backend", KERNEL=="vif*", RUN+="/etc/xen/scripts/vif-setup"', false],
+  ['', false],
+])('the udev rule %j', (text, runs) => {
+  expect(found({ files: { ...fit.files, udev: [{ path: '/etc/udev/rules.d/x.rules', text }] } })).toEqual(
+    runs ? ['error udev: /etc/udev/rules.d/x.rules runs hotplug scripts for vifs'] : [],
+  );
+});
+
+describe('systemd-networkd', () => {
+  const claimed = (networkd: Files, networkdRuns = true): string[] =>
+    found({ files: { ...fit.files, networkd }, networkdRuns });
+  const file = (name: string, text: string) => ({ path: `/etc/systemd/network/${name}`, text });
+  const says = (name: string): string[] => [
+    `warning systemd-networkd: /etc/systemd/network/${name} matches vif*, so networkd configures them too`,
+  ];
+
+  test.each([
+    '[Match]\nName=*\n[Network]\nDHCP=yes',
+    '[Match]\nName=en* vif*',
+    '[Match]\nName=vif?.?',
+    '[Match]\nName=[a-z]*',
+    '[Match]\nName=!en*',
+    '[Match]\nName=[!e]*',
+    '[Match]\nType=ether',
+    '[Match]\nKind=!*\nVirtualization=xen\nName=*',
+    '# [Match]\n[Match]\n  Name = *  ',
+  ])('%j takes vifs in', (text) => {
+    expect(claimed([file('x.network', text)])).toEqual(says('x.network'));
+    expect(claimed([file('x.network', text)], false)).toEqual([]);
+  });
+
+  test.each([
+    '[Match]\nName=enX0\n[Network]\nBridge=xenbr0',
+    '[Match]\nName=!vif*',
+    '[Match]\nName=[!v]*',
+    '[Match]\nName=*\nMACAddress=00:16:3e:00:00:01',
+    '[Match]\nName=*\nKind=bridge',
+    '[Match]\nType=wlan',
+    '[Match]\nName=ve-*\nKind=veth',
+    '[Match]\nName=*\n[Link]\nUnmanaged=yes',
+    '[Match]\nName=(',
+    '[Match]\n',
+    '',
+  ])('%j does not', (text) => {
+    expect(claimed([file('x.network', text)])).toEqual([]);
+  });
+
+  test('the first file by name that matches is the one that counts, which is the remedy', () => {
+    const all = file('80-all.network', '[Match]\nName=*');
+    const away = (name: string) => file(name, '[Match]\nName=vif*\n[Link]\nUnmanaged=yes');
+    expect(claimed([all, away('10-vif.network')])).toEqual([]);
+    expect(claimed([all, away('90-vif.network')])).toEqual(says('80-all.network'));
+  });
+});
+
+describe('NetworkManager', () => {
+  const claimed = (text: string, networkManagerRuns = true): string[] =>
+    found({
+      files: { ...fit.files, networkManager: [{ path: '/etc/NetworkManager/conf.d/x.conf', text }] },
+      networkManagerRuns,
+    });
+
+  test.each([
+    '',
+    '[keyfile]\n#unmanaged-devices=interface-name:vif*',
+    '[keyfile]\nunmanaged-devices=interface-name:tap*',
+  ])('%j does not keep it off', (text) => {
+    expect(claimed(text)).toEqual(['warning NetworkManager: it may configure vif*']);
+    expect(claimed(text, false)).toEqual([]);
+  });
+  test.each([
+    '[keyfile]\nunmanaged-devices=interface-name:vif*',
+    '[keyfile]\nunmanaged-devices+=mac:00:16:3e:00:00:01;interface-name:vif*',
+  ])('%j does', (text) => expect(claimed(text)).toEqual([]));
+});
+
+test('a bridge that is waited for, and none at all', () => {
+  expect(found(withVifs(vif(5, { bridge: 'lan0' }), vif(6)))).toContain(
+    'error bridges: vif5.0 waits for bridge lan0',
+  );
+  expect(found({ links: linkView([]) })).toEqual(['note bridges: there is none']);
+});
+
+test('bridged frames in iptables', () => {
+  expect(found({ sysctls: { ...fit.sysctls, 'net.bridge.bridge-nf-call-ip6tables': '1' } })).toEqual([
+    'warning br_netfilter: bridged frames pass the FORWARD chains of ip6tables too',
+  ]);
+});
+
+test.each([{ 'net.ipv6.conf.all.disable_ipv6': '1' }, { 'net.ipv6.conf.all.disable_ipv6': undefined }])(
+  'IPv6 that is off matters to a vif with such an address: %j',
+  (sysctls) => {
+    const message = 'warning ipv6: it is off here, but vif5.0 has IPv6 addresses';
+    expect(found({ ...withVifs(vif(5, { ip: '10.0.0.5 2001:db8::5' })), sysctls })).toContain(message);
+    expect(found({ ...withVifs(vif(5, { ip: '10.0.0.5' })), sysctls })).not.toContain(message);
+  },
+);
+
+test('forwarding that was turned off matters to a routed vif that is attached', () => {
+  const routed = (script: string, keys: Record<string, string> = {}) =>
+    withVifs(vif(5, { script: `/etc/xen/scripts/${script}`, 'hotplug-status': 'connected', ...keys }));
+  const off = { forwarding: { off: new Set(['xenbr0', 'vif6.0']), uplink: 'xenbr0' } };
+  const says = (what: string) => `warning forwarding: off for ${what}, though vif5.0 are routed`;
+  for (const script of ['vif-route', 'vif-nat']) {
+    expect(found({ ...routed(script), ...off })).toContain(says('xenbr0'));
+    expect(found(routed(script))).toContain('ok forwarding: on for routed vifs and their way out');
+    expect(found({ ...routed(script, { 'hotplug-status': '' }), ...off }).join()).not.toContain('forwarding');
+  }
+  expect(found(routed('vif-route', { ip: '2001:db8::5' }))).toContain(says('IPv6'));
+  expect(found({ ...withVifs(vif(5)), ...off }).join()).not.toContain('forwarding');
+});
+
+test('VLANs on a bridge that does not keep them apart', () => {
+  const says = 'error vlan_filtering: vif5.0 has VLANs, but its bridge xenbr0 does not filter them';
+  expect(found(withVifs(vif(5, { vlan: '10' })))).toContain(says);
+  const filtering = linkView([{ ...bridge, vlanFiltering: true }]);
+  expect(found({ ...withVifs(vif(5, { vlan: '10' })), links: filtering })).not.toContain(says);
+  expect(found(withVifs(vif(5)))).not.toContain(says);
+});
+
+test('nft that cannot be used, which matters less where nothing is filtered', () => {
+  const nft = 'libnftables.so.1: no such file';
+  expect(found({ nft })).toEqual([`error nft: cannot be used, so no vif with an ip key is attached: ${nft}`]);
+  expect(found({ nft }, parseConfig('[antispoof]\nmode = "off"', 'x'))).toEqual([
+    `note nft: cannot be used (${nft}), and anti-spoofing is off`,
+  ]);
+});
+
+test('vifd that does not run', () => {
+  expect(found({ vifd: false })).toEqual([
+    'warning vifd: it does not run: nothing is attached, repaired or taken away',
+  ]);
+});
+
+test('dnsmasq and Open vSwitch are missed by those who need them', () => {
+  const nat = withVifs(vif(5, { script: '/etc/xen/scripts/vif-nat' }));
+  expect(found(nat)).toContain('note dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP');
+  expect(found({ ...nat, programs: { dnsmasq: true } }).join()).not.toContain('dnsmasq');
+  expect(found(nat, parseConfig('[nat]\ndhcp = "dnsmasq"', 'x'))).toContain(
+    'error dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP, which the configuration promises',
+  );
+  const ovs = withVifs(vif(5, { script: '/etc/xen/scripts/vif-openvswitch' }));
+  expect(found(ovs)).toContain(
+    'error openvswitch: vif5.0 waits for Open vSwitch, whose database does not answer',
+  );
+  expect(found({ ...ovs, openvswitch: true }).join()).not.toContain('openvswitch');
+});
+
+test('leftovers are named once, and what has a backend is none', () => {
+  const owned = [5, 6, 6].map((domid) => ({ domid, devid: 0 }));
+  expect(found({ ...withVifs(vif(5)), owned }).filter((line) => line.includes('leftovers'))).toEqual([
+    'warning leftovers: vif6.0 has something on this host but no backend in xenstore',
+  ]);
+});
+
+test('rings that cannot be seen are worth a note once there is a vif', () => {
+  expect(found({ stalled: undefined })).toEqual([]);
+  const links = linkView([bridge, { ...bridge, index: 3, name: 'vif5.0', kind: undefined }]);
+  expect(found({ stalled: undefined, links })).toEqual(["note rings: netback's queues cannot be seen"]);
+});
+
+test('a ring that stands still', () => {
+  expect(found({ stalled: ['vif5.0 io_ring_q0'] })).toEqual([
+    "warning rings: the guest's packets wait in netback's vif5.0 io_ring_q0, and none was taken",
+  ]);
+});

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import { snapshot } from '../../../src/model/snapshot.js';
+
+const id = { domid: 5, devid: 0 };
+const least = { script: '/etc/xen/scripts/vif-bridge', online: '1', state: '2' };
+
+const parse = (keys: Record<string, string>, frontend: Record<string, string> = {}) =>
+  snapshot(id, new Map(Object.entries({ ...least, ...keys })), new Map(Object.entries(frontend)));
+
+test('every key in the form libxl writes', () => {
+  expect(
+    parse(
+      {
+        bridge: 'xenbr0',
+        mac: '00:16:3E:00:00:01',
+        ip: '10.0.0.5 2001:db8::5/64',
+        gatewaydev: 'eth0',
+        vifname: 'web0',
+        mtu: '9000',
+        'hotplug-status': '',
+      },
+      { mtu: '1500' },
+    ),
+  ).toEqual({
+    id,
+    online: true,
+    state: 2,
+    script: '/etc/xen/scripts/vif-bridge',
+    bridge: 'xenbr0',
+    mac: '00:16:3e:00:00:01',
+    ip: [
+      { family: 4, address: '10.0.0.5', prefix: 32 },
+      { family: 6, address: '2001:db8::5', prefix: 64 },
+    ],
+    gatewaydev: 'eth0',
+    vifname: 'web0',
+    mtu: 9000,
+    hotplugStatus: '',
+    hotplugError: undefined,
+    frontendMtu: 1500,
+    problems: [],
+  });
+});
+
+test('a key that is empty is as good as absent', () => {
+  const { problems, ...rest } = parse({ bridge: '', mac: '', ip: '', vifname: '', mtu: '', gatewaydev: '' });
+  expect(problems).toEqual([]);
+  expect(rest).toMatchObject({
+    bridge: undefined,
+    mac: undefined,
+    ip: [],
+    vifname: undefined,
+    mtu: undefined,
+  });
+});
+
+test.each(['1', '0', '', '2', 'yes'])('online=%j', (online) =>
+  expect(parse({ online }).online).toBe(online === '1'),
+);
+
+const esc = '\u001b[2J';
+describe.each([
+  ['script', ['', `vif-bridge${esc}`, '/x'.repeat(1000)]],
+  ['state', ['two', '-1', '1.5', '9'.repeat(2000)]],
+  ['bridge', ['xen br0', 'a/b', 'x'.repeat(21), 'br0:', 'br0:12345', `br${esc}`, 'br\ufffd']],
+  ['mac', ['00:16:3e', '00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', `${esc}:16:3e:00:00:01`, 'f'.repeat(2000)]],
+  ['ip', ['10.0.0.5,10.0.0.6', '10.0.0.300', '10.0.0.5/33', '10.0.0.5 x', '::1::', `10.0.0.5${esc}`]],
+  ['gatewaydev', ['eth 0', 'x'.repeat(16), '.', '..', 'a/b', `e${esc}`]],
+  ['vifname', ['x'.repeat(16), 'a b', 'a:b', '..', 'vif6.0', 'vif5.1', 'web%d', `w${esc}`, 'web\ufffd']],
+  ['mtu', ['67', '65536', '-1500', '1500 ', '0x5dc', '1e3', 'big']],
+])('a malformed %s', (key, values) => {
+  test.each(values)('%#: it is a problem of that key and of no other', (value) => {
+    const { problems } = parse({ [key]: value });
+    expect(problems.map(({ target }) => target)).toEqual([`backend/vif/5/0/${key}`]);
+    expect(problems[0]?.waits).toBe(true);
+    // It goes to terminals and into the store: short and printable, whatever somebody wrote.
+    expect(problems[0]?.message).toMatch(/^[\x20-\x7e]{1,220}$/);
+  });
+});
+
+test.each(['', '-1', 'x', '1e3', '9'.repeat(2000)])(
+  'the guest can write mtu=%j, and nothing comes of it',
+  (mtu) => {
+    expect(parse({}, { mtu })).toMatchObject({ frontendMtu: undefined, problems: [] });
+  },
+);

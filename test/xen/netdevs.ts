@@ -1,0 +1,21 @@
+import { type Follower, follow } from './follower.js';
+
+/** When each netdev of domnet appeared, in seconds of Xen's clock, told by the kernel to `ip monitor`. */
+export class Netdevs {
+  readonly bornAt = new Map<string, number>();
+  readonly #monitor: Follower;
+
+  constructor() {
+    // In front of everything else in domnet, so that a busy agent does not make its own start look late.
+    this.#monitor = follow('domnet', 'TZ=UTC chrt -f 50 ip -ts -o monitor link', (line) => {
+      const [, time, deleted, name] = /^\[(\S+)\] (Deleted )?\d+: ([^:@]+)/.exec(line) ?? [];
+      if (time === undefined || name === undefined) return;
+      if (deleted) this.bornAt.delete(name);
+      else if (!this.bornAt.has(name)) this.bornAt.set(name, Date.parse(`${time.slice(0, 23)}Z`) / 1000);
+    });
+  }
+
+  close(): void {
+    this.#monitor.stop();
+  }
+}

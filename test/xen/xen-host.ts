@@ -1,0 +1,251 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent } from './agents.js';
+import { Guest, type GuestOptions } from './guest.js';
+import { Journal } from './journal.js';
+import { rig } from './rig.js';
+import { Store } from './store.js';
+
+/*
+ * The machine the scenarios run on, seen from outside: commands in dom0, domnet and the guests, and two witnesses that
+ * tell what happens while it happens. Neither of them runs in the agent, and each serves every agent alike.
+ */
+
+/** A vif for xl, with the keys all have here; one that is routed has no bridge. */
+function vifSpec(vif: string, address: string): string {
+  const given = vif.split(/,\s*/).filter((part) => part !== '');
+  const has = (key: string) => given.some((part) => part.startsWith(`${key}=`));
+  if (!has('bridge') && !/script=vif-(route|nat)/.test(vif)) given.push('bridge=xenbr0');
+  if (!has('backend')) given.push('backend=domnet');
+  return given.join(',').replace('@', address);
+}
+
+export class World {
+  readonly store = new Store();
+  #journal = new Journal();
+  readonly agent: Agent;
+  domnetId = 0;
+  #guests = 0;
+  #resident: Guest | undefined;
+  /** There may be guests or vifs to end. */
+  #inUse = true;
+  #configured = false;
+  #marks = 0;
+  /** How much of the journal has been looked at: for complaints of the agent, and of the kernel. */
+  #heard = 0;
+  #kernelHeard = 0;
+  readonly #left: string[] = [];
+
+  private constructor(agent: Agent) {
+    this.agent = agent;
+  }
+
+  /**
+   * A world with `agent` running in it, no other agent, and no guest but the resident.
+   * @param prepare puts the agent there; the resident boots meanwhile
+   */
+  static async open(agent: Agent, prepare?: () => Promise<void>): Promise<World> {
+    const host = new World(agent);
+    await host.findDomnet();
+    await host.endGuests();
+    if (prepare !== undefined) await Promise.all([prepare(), host.resident([])]);
+    await host.clean();
+    host.kernelTrouble();
+    return host;
+  }
+
+  close(): void {
+    this.store.close();
+    this.#journal.close();
+  }
+
+  dom0(command: string): Promise<string> {
+    return rig(['dom0', command]);
+  }
+
+  domnet(command: string): Promise<string> {
+    return rig(['domnet', command]);
+  }
+
+  async findDomnet(): Promise<void> {
+    this.domnetId = Number(await this.dom0('xl domid domnet'));
+  }
+
+  /** After domnet was rebooted: its id is another, and what watched it ended with it. */
+  async domnetIsBack(): Promise<void> {
+    await this.findDomnet();
+    this.#journal.close();
+    for (const end = Date.now() + 180_000; ; ) {
+      const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
+      if (up !== undefined) break;
+      if (Date.now() > end) throw new Error('domnet did not come back');
+      await sleep(1000);
+    }
+    this.#journal = new Journal();
+    this.#heard = 0;
+    this.#kernelHeard = 0;
+  }
+
+  /** vifd's configuration, until the end of the scenario, applied by a reload. */
+  async configure(toml: string): Promise<void> {
+    this.#configured = true;
+    await this.domnet(
+      `cd /etc/vifd; [ -e rig.orig ] || cp vifd.toml rig.orig; cat >vifd.toml <<'END'\n${toml}\nEND\nsystemctl reload vifd`,
+    );
+  }
+
+  /**
+   * Boots a guest, and returns when `xl create` does. Its vifs are on xenbr0 unless they say otherwise; an `@` in one is
+   * the guest's address on it.
+   */
+  async guest(options: GuestOptions = {}): Promise<Guest> {
+    this.#inUse = true;
+    const guest = new Guest(this, ++this.#guests);
+    const vifs = (options.vifs ?? ['']).map((vif, devid) => vifSpec(vif, guest.address(devid)));
+    const domid = await rig(['mkguest', guest.name, ...vifs], {
+      GUEST_ADDRESS: guest.address(0),
+      GUEST_MEMORY: `${options.memory ?? 160}`,
+      GUEST_TYPE: options.type ?? 'pv',
+      GUEST_PAUSED: options.paused ? '-p' : '',
+    });
+    guest.domid = Number(domid);
+    return guest;
+  }
+
+  /**
+   * The guest that outlives its scenario, for those to whom it does not matter how it began: hot-plugging vifs takes a
+   * fifth of the time of a boot.
+   */
+  async resident(vifs: readonly string[] = ['']): Promise<Guest> {
+    if (this.#resident === undefined) {
+      this.#resident = await this.guest({ vifs: [] });
+      await this.#resident.run('true');
+    }
+    for (const [devid, vif] of vifs.entries()) await this.attach(this.#resident, vif, devid);
+    return this.#resident;
+  }
+
+  /** `xl network-attach` of the guest's vif `devid`; what it takes are words, where xl.cfg has commas. */
+  async attach(guest: Guest, vif = '', devid = 0): Promise<void> {
+    this.#inUse = true;
+    const words = vifSpec(vif, guest.address(devid)).split(',');
+    await this.dom0(`xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`);
+  }
+
+  /** Waits until `look` finds something in what the witnesses have seen; fails with `what` when it never does. */
+  async until<T>(what: string, look: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
+    for (const end = Date.now() + timeoutMs; ; ) {
+      const found = look();
+      if (found !== undefined && found !== false) return found;
+      if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
+      await sleep(20);
+    }
+  }
+
+  /** The control group of the agent's unit, in domnet. */
+  get cgroup(): string {
+    return `/sys/fs/cgroup/system.slice/${this.agent.unit}`;
+  }
+
+  /** What nobody wants to see of what the agent's unit has written to the journal since this was asked last. */
+  async complaints(): Promise<string[]> {
+    const mark = this.#mark();
+    await this.domnet(Journal.sync(mark));
+    return await this.#complaintsUntil(mark);
+  }
+
+  async #complaintsUntil(mark: string): Promise<string[]> {
+    const { entries } = this.#journal;
+    await this.until('the journal', () => entries.some(({ message }) => message === mark));
+    const { unit, complains } = this.agent;
+    const heard = entries.slice(this.#heard).filter((entry) => entry.unit === unit);
+    this.#heard = entries.length;
+    return heard.filter((entry) => complains(entry.message, entry.priority)).map(({ message }) => message);
+  }
+
+  #mark = () => `mark-${process.pid}-${++this.#marks}`;
+
+  /** What domnet's kernel has to say of itself that it never should; of what `complaints` has seen. */
+  kernelTrouble(): string[] {
+    const heard = this.#journal.entries.slice(this.#kernelHeard, this.#heard);
+    this.#kernelHeard = this.#heard;
+    return heard.map(({ message }) => message).filter((text) => /BUG:|Oops|Call Trace|WARNING:/.test(text));
+  }
+
+  /** What domnet's journal says like this, the kernel's log included, since the last look for complaints. */
+  heard(pattern: RegExp): string[] {
+    const since = this.#journal.entries.slice(this.#heard);
+    return since.map(({ message }) => message).filter((message) => pattern.test(message));
+  }
+
+  /** Waits for domnet's journal to say this, if it has not since the last look for complaints. */
+  told(pattern: RegExp): Promise<string> {
+    return this.until(`the journal to say ${pattern}`, () => this.heard(pattern)[0]);
+  }
+
+  /** Seconds of the clock all domains share. */
+  async now(): Promise<number> {
+    return Number(await this.domnet('date +%s.%N'));
+  }
+
+  /**
+   * Ends all guests, puts right what the last scenario left, and has the agent running.
+   * @param spoilt nor is the resident fit for another scenario
+   * @returns what was left though nothing should be, and what the agent has complained of, in words
+   */
+  async clean(spoilt = false): Promise<{ left: string[]; complaints: string[] }> {
+    if (spoilt) {
+      this.#resident = undefined;
+      this.#inUse = true;
+    }
+    await this.endGuests();
+    const restore = this.#configured
+      ? 'cd /etc/vifd; mv rig.orig vifd.toml; systemctl reload vifd || systemctl start vifd'
+      : ':';
+    this.#configured = false;
+    const mark = this.#mark();
+    const links = await this.domnet(`${restore}
+      ip -br link show | awk '$1 !~ /^(lo|eth0|xenbr0|ovs-system)$/ { print $1 }' | while read -r link; do echo $link; ip link del $link; done 2>/dev/null
+      ${this.#scriptsEnd}; ${this.agent.start}; ${Journal.sync(mark)}`);
+    return {
+      left: [...this.#left.splice(0), ...words(links)],
+      complaints: await this.#complaintsUntil(mark),
+    };
+  }
+
+  /** Waits for the scripts the agent still has at work. */
+  async scriptsEnded(): Promise<void> {
+    await this.domnet(this.#scriptsEnd);
+  }
+
+  get #scriptsEnd(): string {
+    return `for i in {1..100}; do [ "$(wc -l <${this.cgroup}/cgroup.procs)" -gt 1 ] || break; sleep 0.3; done`;
+  }
+
+  /**
+   * Ends all guests but the resident, which loses its vifs. Those that xenstore still has afterwards are told by the
+   * next `clean`.
+   */
+  async endGuests(): Promise<void> {
+    if (!this.#inUse) return;
+    this.#inUse = false;
+    const backends = `/local/domain/${this.domnetId}/backend`;
+    const stays = this.#resident?.name ?? 'none';
+    const said = await this.dom0(`
+        guests=$(xl list | awk 'NR > 1 && $2 > 0 && $1 != "domnet" { print $1, $2 }')
+        for id in $(awk '$1 != "${stays}" { print $2 }' <<<"$guests"); do xl destroy $id >/dev/null 2>&1 & done; wait
+        grep -q '^${stays} ' <<<"$guests" || gone=gone
+        for n in $(xl network-list ${stays} 2>/dev/null | awk 'NR > 1 { print $1 }'); do
+          xl network-detach ${stays} $n >/dev/null 2>&1 || { xl destroy ${stays}; gone=gone; break; }
+        done
+        for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
+        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null`);
+    const left = words(said);
+    if (left.at(-1) === 'gone') {
+      left.pop();
+      this.#resident = undefined;
+    }
+    this.#left.push(...left);
+  }
+}
+
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== '');
