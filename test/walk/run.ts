@@ -24,6 +24,8 @@ export interface WalkOptions {
   /** The next step in this state; undefined at the end. */
   readonly next: (model: Model) => Step | undefined;
   readonly signal: AbortSignal;
+  /** A shell command to run in the driver domain of a failure, with what it prints added to the log. */
+  readonly autopsy?: string | undefined;
   readonly progress?: (steps: number, step: Step, model: Model) => void;
 }
 
@@ -61,6 +63,7 @@ export async function walk(options: WalkOptions): Promise<Walked> {
     failure =
       error instanceof Broken ? error : new Broken('error', [String((error as Error).stack ?? error)]);
     log = world.log(60);
+    if (options.autopsy !== undefined) log.push(...(await world.shell(options.autopsy)).split('\n'));
   } finally {
     await world.stop();
   }

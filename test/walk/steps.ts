@@ -186,7 +186,9 @@ export function about(step: Step, before: Model, afterwards: Model): About {
     return vif.status !== then.status || vif.name !== then.name || vif.uncertain;
   });
   for (const { domid } of moved) all.add(domid);
-  return { vifs: all, links: new Set([...links, ...moved.map(({ domid }) => domid)]) };
+  // A daemon that only cannot ask xenstore goes on, with what it knows.
+  const goesOn = afterwards.vifd && !afterwards.xenstored ? [...all] : [];
+  return { vifs: all, links: new Set([...links, ...moved.map(({ domid }) => domid), ...goesOn]) };
 }
 
 function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
@@ -238,8 +240,12 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
       const ports = those(({ topology }) => topology === 'openvswitch');
       return [ports, ports];
     }
+    case 'ovsdb': {
+      // Why one is not connected is another reason then.
+      const ports = those((vif) => vif.topology === 'openvswitch' && !isConnected(vif));
+      return [ports, ports];
+    }
     case 'reconnect':
-    case 'ovsdb':
     case 'vifd':
     case 'xenstored':
     case 'dnsmasq':
@@ -335,7 +341,9 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
       return isConnected(vif) && isRouted(vif) && free && model.uplinks.up0.there && model.uplinks.up0.up;
     case 'hand': {
       if (!isConnected(vif) || !isRouted(vif) || !free || !serving(model)) return false;
-      return step.fault !== 'proxy' || (vif.topology === 'route' && gatewayOf(vif, model) !== undefined);
+      // The address that a gateway had which is gone is known from the vif alone.
+      if (vif.topology === 'route') return gatewayOf(vif, model) !== undefined;
+      return step.fault !== 'proxy';
     }
     default:
       return false;

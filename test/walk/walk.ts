@@ -21,8 +21,9 @@ const usage = `npm run walk -- [options]
   --replay SCHEDULE  the JSON that is printed when a seed fails, or a file of it
   --within MS        how long the daemon has after a step (default 1000)
   --late MS          how long is waited for what is late (default 3000)
-  --shorten SECONDS  how long to look for a shorter schedule that fails (default 240; 0: not at all)
+  --shorten SECONDS  how long to look for a shorter schedule that fails (default 240, of a replay 0)
   --tries N          how often a shorter schedule is tried before it counts as one that passes (default 2)
+  --autopsy COMMAND  run by a shell in the driver domain when a walk has failed, before it goes
   --keep-going       with --minutes, go on after a seed that failed
   --vifd PATH        the daemon's main.js (default: this build's)
   --verbose          each step`;
@@ -40,7 +41,8 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     within: { type: 'string', default: '1000' },
     late: { type: 'string', default: '3000' },
-    shorten: { type: 'string', default: '240' },
+    shorten: { type: 'string' },
+    autopsy: { type: 'string' },
     tries: { type: 'string', default: '2' },
     'keep-going': { type: 'boolean', default: false },
     vifd: { type: 'string' },
@@ -101,6 +103,7 @@ async function walkSeed(seed: number): Promise<boolean> {
     vifs,
     patience,
     signal: interrupted.signal,
+    autopsy: values.autopsy,
     openvswitch: chosen.includes('openvswitch'),
     next: (model) => (taken++ < steps ? draw(random, model, { kinds, topologies: chosen, skip }) : undefined),
     progress: (number, step) => {
@@ -118,7 +121,7 @@ async function walkSeed(seed: number): Promise<boolean> {
   if (walked.failure === undefined) return true;
   totals.failed++;
   report(walked, `seed ${seed}`);
-  await shortest(walked, vifs, seed);
+  await shortest(walked, vifs, seed, Number(values.shorten ?? 240));
   return false;
 }
 
@@ -134,9 +137,13 @@ function report({ steps, failure, log }: Walked, of: string): void {
 }
 
 /** The fewest steps that break the same rule, within the time there is. */
-async function shortest({ steps, failure }: Walked, vifs: number, seed: number): Promise<void> {
+async function shortest(
+  { steps, failure }: Walked,
+  vifs: number,
+  seed: number | undefined,
+  seconds: number,
+): Promise<void> {
   say(`\nthe schedule: ${JSON.stringify({ vifs, seed, steps })}`);
-  const seconds = Number(values.shorten);
   if (seconds === 0) return;
   const end = performance.now() + 1000 * seconds;
   let best: Walked | undefined;
@@ -158,7 +165,7 @@ async function shortest({ steps, failure }: Walked, vifs: number, seed: number):
     say('no shorter schedule was found that fails');
     return;
   }
-  report(best, `shortened, of seed ${seed}`);
+  report(best, 'shortened');
   say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ vifs, seed, steps: best.steps })}\n`);
 }
 
@@ -170,6 +177,7 @@ async function replayGiven(given: string): Promise<boolean> {
     vifs,
     patience,
     signal: interrupted.signal,
+    autopsy: values.autopsy,
     progress: (number, step) => {
       if (values.verbose) say(`  ${number} ${JSON.stringify(step)}`);
     },
@@ -179,6 +187,7 @@ async function replayGiven(given: string): Promise<boolean> {
   if (walked.failure === undefined) return true;
   totals.failed++;
   report(walked, 'replayed');
+  await shortest(walked, vifs, undefined, Number(values.shorten ?? 0));
   return false;
 }
 

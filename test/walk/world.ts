@@ -343,6 +343,12 @@ export class XenHost {
     });
   }
 
+  /** What a shell command in the driver domain prints; `OVS_RUNDIR` and `DB` are Open vSwitch's. */
+  shell(command: string): Promise<string> {
+    const where = `export OVS_RUNDIR=${this.#ovs?.dir} DB=${this.#ovs?.database}`;
+    return this.domnet.exec('sh', ['-c', `${where}; { ${command}; } 2>&1 || :`]);
+  }
+
   async stored(domid: number): Promise<StoreStatus | undefined> {
     const vif = this.#vif(domid);
     const [exists, status, error] = await Promise.all([
@@ -484,18 +490,22 @@ export class XenHost {
         if (step.run) {
           await this.#switch.startServer();
           // ovs-vswitchd looks for its database every 1 to 8 s; ovs-vsctl waits until it has done what it was told.
-          if (model.vswitchd) {
-            await this.#switch.vsctl('set open_vswitch . external_ids:walk=1');
-            await this.#switch.vsctl('remove open_vswitch . external_ids walk');
-          }
+          if (model.vswitchd) await this.#switchDone();
+          await this.#databaseReached();
         } else {
           this.#switch.signalServer('SIGKILL');
           await this.#switch.stopServer();
         }
         return;
       case 'vswitchd':
-        if (step.run) await this.#switch.startSwitch();
-        else await this.#switch.stopSwitch();
+        if (!step.run) return await this.#switch.stopSwitch();
+        await this.#switch.startSwitch();
+        // Now and then one never gets to its configuration, here; another does.
+        if (model.ovsdb && !(await this.#switchDone().then(...settled))) {
+          await this.#switch.stopSwitch();
+          await this.#switch.startSwitch();
+          await this.#switchDone();
+        }
         return;
       case 'vifd':
         return await this.#daemon(step.how);
@@ -506,6 +516,22 @@ export class XenHost {
       case 'quiet':
         return;
     }
+  }
+
+  /** Resolves when ovs-vswitchd has made its configuration what the database says: ovs-vsctl waits for that. */
+  async #switchDone(): Promise<void> {
+    await this.#switch.vsctl('set open_vswitch . external_ids:walk=1');
+    await this.#switch.vsctl('remove open_vswitch . external_ids walk');
+  }
+
+  /** The daemon looks for a database that went away after 0.1 to 5 s. */
+  async #databaseReached(): Promise<void> {
+    const last = (msg: string): number => this.#vifd?.log.findLastIndex((line) => line.msg === msg) ?? -1;
+    await until(
+      'the daemon to have the database again',
+      () => last('openvswitch database reached') >= last('openvswitch database not reachable'),
+      6000,
+    );
   }
 
   get #switch(): OpenVswitch {
@@ -572,7 +598,7 @@ export class XenHost {
   /** netback's netdev goes, whatever it is called by then. */
   async #unregister(names: readonly string[]): Promise<void> {
     for (const name of names) {
-      if (await this.domnet.ip(`link delete ${name}`).catch(() => undefined)) return;
+      if (await this.domnet.ip(`link delete ${name}`).then(...settled)) return;
     }
   }
 
@@ -789,6 +815,9 @@ export class XenHost {
     if (failures.length > 0) throw new AggregateError(failures, 'not everything could be removed');
   }
 }
+
+/** Handlers that tell whether a promise was fulfilled. */
+const settled = [() => true, () => false] as const;
 
 /** A neighbour that did not answer is asked again soon, and an answer is believed at once. */
 const impatient = (device: string): string =>
