@@ -66,7 +66,7 @@ export class DriverDomain {
     backend.listener = (path) => this.reconciler.xenstoreChanged(path);
   }
 
-  /** The first sweep. */
+  /** Reconciles everything once, as the daemon does when it starts. */
   async start(): Promise<void> {
     await this.reconciler.reconcileAll();
     await this.settle();
@@ -85,12 +85,13 @@ export class DriverDomain {
 
   /** Waits until nothing more comes of what has happened; time does not pass. @throws when there is no end to it */
   async settle(): Promise<void> {
-    const begun = this.looks;
+    const begun = this.reconciliations;
     for (let before = -1; before !== this.#activity; ) {
       before = this.#activity;
-      // An event is delivered in one turn, and what it marks is looked at in the next.
+      // An event is delivered in one turn, and the vif that it enqueues is reconciled in the next.
       for (let turns = 0; turns < 4; turns++) await turn();
-      if (this.looks - begun > storm) throw new Error(`there is no end to it: ${storm} looks at one moment`);
+      if (this.reconciliations - begun > storm)
+        throw new Error(`it does not settle: ${storm} reconciliations at one moment`);
     }
   }
 
@@ -99,16 +100,16 @@ export class DriverDomain {
     return this.clock.pass(ms);
   }
 
-  /** Looks taken at vifs so far. */
-  get looks(): number {
-    return this.reconciler.counts().looks;
+  /** Reconciliations of vifs so far. */
+  get reconciliations(): number {
+    return this.reconciler.counts().reconciliations;
   }
 
-  /** Looks taken while something is done. */
-  async looksDuring(work: () => Promise<void>): Promise<number> {
-    const before = this.looks;
+  /** Reconciliations of vifs while some work is done. */
+  async reconciliationsDuring(work: () => Promise<void>): Promise<number> {
+    const before = this.reconciliations;
     await work();
-    return this.looks - before;
+    return this.reconciliations - before;
   }
 
   /** What the reconciler knows of one vif. */
@@ -123,7 +124,7 @@ export class DriverDomain {
   }
 
   get #activity(): number {
-    return this.looks + this.backend.requests + this.host.performed.length + this.host.refreshes;
+    return this.reconciliations + this.backend.requests + this.host.performed.length + this.host.refreshes;
   }
 }
 

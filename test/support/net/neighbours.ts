@@ -74,7 +74,7 @@ export class Neighbours {
   }
 
   #isAbout({ vif, msg, actions }: LogLine): boolean {
-    const silent = msg === 'look' || (msg === 'vif adopted' && actions === undefined);
+    const silent = msg === 'reconciling vif' || (msg === 'vif adopted' && actions === undefined);
     return this.vifs.some(({ name }) => name === vif) && !silent;
   }
 }

@@ -46,11 +46,11 @@ test('a birth is a read for all its keys, and what vifd did itself is read again
   await domain.start();
   domain.host.add({ name: 'vif5.0' });
   await domain.settle();
-  const { looks } = domain;
+  const { reconciliations } = domain;
   domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5' });
   await domain.settle();
-  expect(domain.looks - looks).toBe(1);
-  expect(await domain.looksDuring(() => domain.pass(10_000))).toBe(1);
+  expect(domain.reconciliations - reconciliations).toBe(1);
+  expect(await domain.reconciliationsDuring(() => domain.pass(10_000))).toBe(1);
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
 });
 
@@ -163,10 +163,10 @@ test('a vif that cannot be attached is refused, and healed by what it waits for'
   // It waits for a change, so that no timer tries it again but the round of each minute.
   await domain.pass(1000);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBe(domain.host.refreshes - rounds);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBe(domain.host.refreshes - rounds);
   // Another netdev is nothing to it.
-  expect(await domain.looksDuring(async () => void domain.host.add({ name: 'eth7' }))).toBe(0);
+  expect(await domain.reconciliationsDuring(async () => void domain.host.add({ name: 'eth7' }))).toBe(0);
   domain.host.add({ name: 'xenbr1', kind: 'bridge' });
   await domain.settle();
   expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
@@ -208,12 +208,12 @@ test('keys that decide nothing, and paths that are no vifs, cause no look', asyn
   await domain.start();
   await domain.birth(id);
   await domain.pass(1000);
-  const looks = await domain.looksDuring(async () => {
+  const reconciliations = await domain.reconciliationsDuring(async () => {
     domain.backend.set(id, { 'feature-sg': '1', 'multi-queue-max-queues': '4' });
     domain.reconciler.xenstoreChanged('backend/vbd/5/768');
     domain.reconciler.xenstoreChanged('backend/vif/x');
     domain.reconciler.xenstoreChanged('backend/vif/7/0/hotplug-status');
     await domain.pass(1000);
   });
-  expect(looks).toBe(0);
+  expect(reconciliations).toBe(0);
 });

@@ -154,8 +154,8 @@ test.each([1, 2, 3, 4, 5, 6])(
     const rounds = domain.host.refreshes;
     const commands = domain.host.performed.length;
     const attached = domain.reconciler.phases().length;
-    const looks = await domain.looksDuring(() => domain.pass(120_000));
-    expect(looks).toBe(attached * (domain.host.refreshes - rounds));
+    const reconciliations = await domain.reconciliationsDuring(() => domain.pass(120_000));
+    expect(reconciliations).toBe(attached * (domain.host.refreshes - rounds));
     expect(domain.host.performed).toHaveLength(commands);
     expect(domain.losses).toEqual([]);
   },

@@ -9,8 +9,8 @@ const other = { domid: 6, devid: 0 };
 async function momentsOfLooks(domain: DriverDomain, ms: number): Promise<number[]> {
   const moments: number[] = [];
   for (let left = ms; left > 0; left -= 100) {
-    const looks = await domain.looksDuring(() => domain.pass(100));
-    for (let i = 0; i < looks; i++) moments.push(domain.clock.now());
+    const reconciliations = await domain.reconciliationsDuring(() => domain.pass(100));
+    for (let i = 0; i < reconciliations; i++) moments.push(domain.clock.now());
   }
   return moments;
 }
@@ -62,8 +62,8 @@ test('events that a failing look causes itself give no further look', async () =
   domain.host.ignore(({ kind }) => kind === 'set-link');
   await domain.settle();
   expect(domain.events.of('vif5.0')).toContain('failed');
-  expect(await domain.looksDuring(() => domain.pass(499))).toBe(0);
-  expect(await domain.looksDuring(() => domain.pass(1))).toBe(1);
+  expect(await domain.reconciliationsDuring(() => domain.pass(499))).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(1))).toBe(1);
 });
 
 test('an event of the machine that comes after a failure is followed within a second', async () => {
@@ -86,12 +86,12 @@ test('an event of the machine just after a try waits, for half a second the firs
   await domain.birth(id);
   await domain.pass(500);
   await domain.pass(1000);
-  const looks = await domain.looksDuring(async () => {
+  const reconciliations = await domain.reconciliationsDuring(async () => {
     domain.host.changed('vif5.0');
     await domain.pass(999);
   });
-  expect(looks).toBe(0);
-  expect(await domain.looksDuring(() => domain.pass(1))).toBe(1);
+  expect(reconciliations).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(1))).toBe(1);
 });
 
 test('what dom0 writes is followed at once, also after a failure', async () => {
@@ -136,8 +136,8 @@ test('changes that are taken and do nothing end after four rounds, and are tried
   });
   const rounds = domain.host.refreshes;
   // 0.5 s to 32 s in six tries, then one a minute; the round of each minute besides.
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
 });
 
@@ -148,9 +148,9 @@ test('a failure of another text each time waits for its back-off too', async () 
   domain.host.fail('set-link', () => `busy since ${domain.clock.now()}`);
   await domain.birth(id);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
   // A round comes as an event of the machine, and a try that fails sooner is one more in the row.
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
 });
 
 test('another program that undoes at once what vifd does is answered 20 times in ten seconds, then once a second', async () => {
@@ -170,9 +170,9 @@ test('another program that undoes at once what vifd does is answered 20 times in
   };
   domain.host.change('vif5.0', { up: false });
   await domain.settle();
-  const looks = await domain.looksDuring(() => domain.pass(60_000));
-  expect(looks).toBeLessThanOrEqual(6 * 21);
-  expect(looks).toBeGreaterThanOrEqual(60);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(60_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 * 21);
+  expect(reconciliations).toBeGreaterThanOrEqual(60);
   domain.host.listener = reconciler;
   await domain.pass(1000);
   expect(domain.host.link('vif5.0')?.up).toBe(true);
@@ -215,8 +215,8 @@ test('a status that cannot be written is tried again by the back-off, and the re
   await domain.start();
   domain.backend.fail('report', new Refused('write backend/vif/5/0/hotplug-error: EQUOTA'));
   await domain.birth(id, { bridge: 'xenbr1' });
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
   expect((await domain.status(id))?.error).toBe('attach vif5.0 to bridge xenbr1: no such bridge');
   expect(domain.journal.filter(({ msg }) => msg === 'vif status not written')).not.toEqual([]);

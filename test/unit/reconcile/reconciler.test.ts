@@ -78,7 +78,7 @@ test('a round looks at every vif, and reads nothing of xenstore', async () => {
   await domain.birth({ domid: 6, devid: 0 });
   await domain.pass(40_000);
   const { requests } = domain.backend;
-  expect(await domain.looksDuring(() => domain.pass(20_000))).toBe(2);
+  expect(await domain.reconciliationsDuring(() => domain.pass(20_000))).toBe(2);
   expect(domain.backend.requests).toBe(requests);
 });
 
@@ -99,8 +99,8 @@ test('a daemon at rest looks at nothing but in its rounds', async () => {
   for (let domid = 1; domid <= 50; domid++) await domain.birth({ domid, devid: 0 });
   await domain.pass(1000);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(60_000));
-  expect(looks).toBe(50 * (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(60_000));
+  expect(reconciliations).toBe(50 * (domain.host.refreshes - rounds));
   expect(domain.host.performed).toHaveLength(50);
 });
 
@@ -121,12 +121,12 @@ test('stopping ends the look under way and starts no more', async () => {
   await born;
   // What was begun is done to its end.
   expect(domain.told(id).status).toBe('connected');
-  const { looks } = domain;
+  const { reconciliations } = domain;
   const done = domain.host.performed.length;
   domain.host.change('vif5.0', { up: false });
   domain.backend.set(id, { bridge: 'xenbr9' });
   await domain.pass(600_000);
-  expect(domain.looks).toBe(looks);
+  expect(domain.reconciliations).toBe(reconciliations);
   expect(domain.host.performed).toHaveLength(done);
   expect(domain.host.refreshes).toBe(0);
 });
@@ -142,12 +142,12 @@ test('after a stop a try that fails is not made again, and nothing waits', async
   up.release(new Error('Device or resource busy'));
   await stopped;
   await born;
-  const { looks } = domain;
+  const { reconciliations } = domain;
   // The events of its keys are over by then.
   await domain.pass(200);
   expect(domain.clock.timers).toBe(0);
   await domain.pass(600_000);
-  expect(domain.looks).toBe(looks);
+  expect(domain.reconciliations).toBe(reconciliations);
 });
 
 test('a stop during the first sweep changes nothing more on the machine', async () => {

@@ -27,7 +27,7 @@ test('dom0 takes a vif away: hands off while netback closes, then off the host, 
   expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);
   expect(await domain.status(id)).toBeUndefined();
   // Its own deletion comes back as an event, which finds nothing and ends there.
-  expect(await domain.looksDuring(() => domain.pass(40_000))).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(40_000))).toBe(0);
 });
 
 test('a netdev that goes during the removal is no failure', async () => {

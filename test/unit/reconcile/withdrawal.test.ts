@@ -74,8 +74,8 @@ test('a withdrawal that is taken and does nothing is looked at by back-off only'
   await domain.settle();
   expect(domain.told(id).error).toMatch(/still to do afterwards: ip link set dev vif5.0 nomaster down/);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
 });
 
 test('a vif whose filter cannot be installed is taken off the network', async () => {

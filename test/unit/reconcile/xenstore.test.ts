@@ -49,7 +49,7 @@ test('a list that fails is tried again each second until it is had', async () =>
   domain.backend.fail('list', new Refused('EAGAIN'), { times: 3 });
   await domain.start();
   await domain.pass(2999);
-  expect(domain.journal.filter(({ msg }) => msg === 'survey failed')).toHaveLength(3);
+  expect(domain.journal.filter(({ msg }) => msg === 'vifs not listed')).toHaveLength(3);
   expect(domain.told(id).status).toBe('');
   await domain.pass(1);
   expect(domain.told(id).status).toBe('connected');
@@ -113,7 +113,7 @@ test('a directory that goes while a failure is written is no failure', async () 
   report.release();
   await domain.settle();
   expect(await domain.status(id)).toBeUndefined();
-  expect(await domain.looksDuring(() => domain.pass(40_000))).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(40_000))).toBe(0);
 });
 
 test('a status that another program has written over is written again', async () => {
