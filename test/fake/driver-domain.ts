@@ -14,7 +14,7 @@ import type { PlainIp } from './ip-machine.js';
 import { type PlainLink, plainLinks } from './machine.js';
 import type { PlainOvs } from './openvswitch-machine.js';
 
-/** Looks at once, without the clock being turned, that nothing sane needs. */
+/** More reconciliations than this at one moment of the clock are an endless loop. */
 const storm = 500;
 
 /** A driver domain in memory: the reconciler between a fake xenstore and a fake machine. */
@@ -25,7 +25,7 @@ export class DriverDomain {
   readonly events = new FakeEvents();
   readonly hooks = new FakeHooks();
   readonly reconciler: Reconciler;
-  /** The errors by which the reconciler told that xenstore is lost. */
+  /** The errors with which the reconciler reported that xenstore is lost. */
   readonly losses: unknown[] = [];
   /** The journal: the messages, with their fields. */
   readonly journal: { readonly level: number; readonly msg: string; readonly [field: string]: unknown }[] =
@@ -72,7 +72,7 @@ export class DriverDomain {
     await this.settle();
   }
 
-  /** dom0 and netback make a vif, and all is done that comes of it at once. */
+  /** dom0 and netback make a vif; resolves when everything that follows at once is done. */
   async birth(
     id: VifId,
     keys: Readonly<Record<string, string>> = {},
@@ -83,7 +83,7 @@ export class DriverDomain {
     await this.settle();
   }
 
-  /** Waits until nothing more comes of what has happened; time does not pass. @throws when there is no end to it */
+  /** Waits, without turning the clock, until nothing more happens. @throws when that does not end */
   async settle(): Promise<void> {
     const begun = this.reconciliations;
     for (let before = -1; before !== this.#activity; ) {
@@ -95,7 +95,7 @@ export class DriverDomain {
     }
   }
 
-  /** Turns the clock, and has everything come to rest that is due meanwhile. */
+  /** Turns the clock by so many ms, and waits until everything that is due meanwhile is done. */
   pass(ms: number): Promise<void> {
     return this.clock.pass(ms);
   }
@@ -112,7 +112,7 @@ export class DriverDomain {
     return this.reconciliations - before;
   }
 
-  /** What the reconciler knows of one vif. */
+  /** The reconciler's status of one vif. */
   async status(id: VifId): Promise<VifStatus | undefined> {
     return (await this.reconciler.status()).find((one) => one.domid === id.domid && one.devid === id.devid);
   }

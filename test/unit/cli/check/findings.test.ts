@@ -18,7 +18,7 @@ const bridge: Link = {
   addresses: [],
 };
 
-/** A machine with nothing wrong, and so many vifs. */
+/** The facts of a machine without problems, with these vifs. */
 const fit: Facts = {
   xenstore: { domid: 7, vifs: [] },
   links: linkView([bridge]),
@@ -48,7 +48,7 @@ function vif(domid: number, keys: Record<string, string> = {}): VifSnapshot {
 
 const withVifs = (...vifs: VifSnapshot[]): Partial<Facts> => ({ xenstore: { domid: 7, vifs } });
 
-/** What is found beyond what a fit machine has, as `severity check: message`. */
+/** The findings that a machine without problems does not have, as `severity check: message`. */
 function found(facts: Partial<Facts>, use: Parameters<typeof findings>[1] = config): string[] {
   const usual = new Set(findings(fit, config).map(({ check, message }) => `${check} ${message}`));
   return findings({ ...fit, ...facts }, use)
