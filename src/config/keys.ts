@@ -15,9 +15,8 @@ import { type Key, key, repeated, type SnakeCase, section } from './section.js';
 const asFound = 'left as it is found';
 
 /**
- * The configuration file: each section, and in it each key, declared once. The type of the configuration, the example
- * file, the manual page's list and docs/reference/configuration.md are made from this; `npm run generate` writes the
- * documents anew.
+ * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
+ * and docs/reference/configuration.md are made from this; `npm run generate` writes the documents.
  */
 export const sections = {
   log: section({

@@ -1,6 +1,6 @@
 import { addressValue, type Network } from '../../model/address.js';
 
-/** An address in network byte order, as netlink has it. */
+/** An address as bytes in network order, as netlink has it. */
 export function addressBytes(network: Pick<Network, 'family' | 'address'>): Buffer {
   return Buffer.from(
     addressValue(network)

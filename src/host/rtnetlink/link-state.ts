@@ -6,8 +6,8 @@ import { type VifId, vifName } from '../../model/vif-id.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
 
-// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
-// the host's byte order, which is little-endian wherever Xen runs.
+// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h for links and addresses. Integers are in the host's
+// byte order, which is little-endian on all machines that Xen supports.
 export const rtm = {
   newLink: 16,
   delLink: 17,
@@ -31,20 +31,20 @@ export const ifa = { address: 1, local: 2 };
 export const family = { unspec: 0, inet: 2, inet6: 10 };
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
-/** Of a bridge's IFLA_INFO_DATA. */
+/** Attributes in a bridge's IFLA_INFO_DATA. */
 const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
 const scopeLink = 253;
-/** IFA_F_TEMPORARY (IPv6's privacy addresses) and IFA_F_TENTATIVE. */
+/** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
 const passingFlags = 0x41;
 
-/** The network devices and addresses that a sequence of rtnetlink messages tells of. */
+/** The network devices and addresses, built from a sequence of rtnetlink messages. */
 export class LinkState implements LinkView {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
   readonly #byVif = new Map<string, Link>();
-  /** By device index, then by the address's text. */
+  /** Addresses by device index, then by text. */
   readonly #addresses = new Map<number, Map<string, Network>>();
-  /** By device index. */
+  /** Bridge ports by device index. */
   readonly #ports = new Map<number, BridgePort>();
 
   byName(name: string): Link | undefined {
@@ -63,13 +63,13 @@ export class LinkState implements LinkView {
     return this.#byIndex.values();
   }
 
-  /** Takes one message in and returns the names of the devices it changed: two for a rename, none for other news. */
+  /** Applies one message. @returns the names of the devices it changed: two for a rename, none for other messages */
   apply({ type, data }: NetlinkMessage): string[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
-        // Bridges and IPv6 announce their own doings with the same types: a port that leaves its bridge is a
-        // RTM_DELLINK of family AF_BRIDGE, and the device is still there.
+        // Bridges and IPv6 use the same types for other events: RTM_DELLINK of family AF_BRIDGE is a port that leaves its
+        // bridge, while the device stays.
         if (data.readUInt8(0) === familyBridge) return this.#applyPort(data, type === rtm.newLink);
         if (data.readUInt8(0) !== family.unspec) return [];
         return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
@@ -110,7 +110,7 @@ export class LinkState implements LinkView {
       else if (type === ifla.linkinfo) {
         parseAttributes(value, ({ type, data }) => {
           if (type === info.kind) link.kind = text(data);
-          // The kind comes first (rtnl_link_info_fill), and numbers mean other things for other kinds.
+          // The kind comes first (rtnl_link_info_fill); the numbers depend on it.
           else if (type === info.data && link.kind === 'bridge') {
             parseAttributes(data, ({ type, data }) => {
               if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
@@ -138,7 +138,7 @@ export class LinkState implements LinkView {
     ];
   }
 
-  /** The bridges whose other ports, those that are no vifs, have changed by this. */
+  /** The names of the bridges for which a port that is not a vif has changed. */
   #portChange(before: Link | undefined, after: Link | undefined): string[] {
     if (before?.master === after?.master && before?.mtu === after?.mtu) return [];
     const masters = [before, after].map((link) => link && !vifOfLink(link) && link.master);
@@ -151,13 +151,13 @@ export class LinkState implements LinkView {
   #applyPort(data: Buffer, there: boolean): string[] {
     const index = data.readInt32LE(4);
     const port = there ? decodePort({ data }) : undefined;
-    // Most of these messages are about spanning tree states and timers, which nothing here depends on.
+    // Most of these messages are about spanning tree states and timers, which are not used.
     if (JSON.stringify(port) === JSON.stringify(this.#ports.get(index))) return [];
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);
     const link = this.#byIndex.get(index);
     const names = link ? this.#put({ ...link, port }) : [];
-    // A port that leaves: the device's own message about its master follows, and then is the time to look.
+    // For a port that leaves, the device's own message about its master follows and is the one to report.
     return port ? names : [];
   }
 
@@ -171,14 +171,14 @@ export class LinkState implements LinkView {
     return [link.name, ...this.#portChange(link, undefined)];
   }
 
-  /** Drops what points at a link, unless another has taken its place already. */
+  /** Deletes the indexes that point at a link, unless they point at another one already. */
   #forget(link: Link): void {
     if (this.#byName.get(link.name) === link) this.#byName.delete(link.name);
     const vif = vifOfLink(link);
     if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
   }
 
-  /** An address that is not there is noted as gone: the kernel announces no deletion of what it did not have. */
+  /** Notes that an address is gone: the kernel announces no deletion of one that it did not have. */
   deleteAddress(index: number, address: Network): void {
     const of = this.#addresses.get(index);
     if (of?.delete(formatNetwork(address))) this.#takeAddresses(index, of);
@@ -188,12 +188,12 @@ export class LinkState implements LinkView {
     const decoded = decodeAddress(data);
     if (decoded === undefined) return [];
     const { index, network } = decoded;
-    // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
+    // The kernel adds link-local addresses itself when a device comes up; only the router's one is vifd's.
     if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) {
       const name = this.#byIndex.get(index)?.name;
       return name === undefined ? [] : [ipv6News(name)];
     }
-    // What cannot be used yet, or changes by the hour, is nothing to build on.
+    // Tentative and temporary addresses are ignored.
     const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
     const of = this.#addresses.get(index) ?? new Map<string, Network>();
     this.#addresses.set(index, of);
@@ -208,7 +208,7 @@ export class LinkState implements LinkView {
   }
 }
 
-/** The device and the address of a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
+/** The device and the address in a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
 export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
   const isV4 = data.readUInt8(0) === family.inet;
   let bytes: Buffer | undefined;

@@ -26,19 +26,20 @@ export const ntfProxy = 0x08;
 export const replace = 0x100;
 
 interface KnownRoute extends Route {
-  /** What tells routes to one network apart. */
+  /** Distinguishes routes to one network. */
   readonly key: string;
 }
 
 /**
- * Routes of the main table, neighbour and proxy entries as far as vifs depend on them, that a sequence of rtnetlink messages tells of.
+ * The routes of the main table, neighbour and proxy entries that vifs depend on, built from a sequence of rtnetlink
+ * messages.
  *
- * Of the routes of others those are kept that can stand before one of ours: default routes, all to hosts and small
- * networks, and any to a network that ours lead to. A full routing table of the Internet is not.
+ * Of the routes of other programs those are kept that can take precedence over one of vifd's: default routes, all to hosts
+ * and small networks, and any to a network that vifd routes to. A full routing table of the Internet is not kept.
  *
- * The kernel removes much without a word: IPv4 routes when their device goes down or their source address is no longer
+ * The kernel removes IPv4 routes without notification when their device goes down or their source address is no longer
  * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
- * Whatever may be gone is forgotten here: to put a thing back that is still there does no harm.
+ * An entry that may be gone is deleted here; to add one again that still exists does no harm.
  */
 export class RouteState implements RouteView {
   readonly #links: LinkView;
@@ -47,7 +48,7 @@ export class RouteState implements RouteView {
   #neighbours = new Map<number, Map<string, string>>();
   #proxies = new Map<string, ProxyEntry>();
 
-  /** @param links names the devices, and tells which have an address */
+  /** @param links the devices and their addresses */
   constructor(links: LinkView) {
     this.#links = links;
   }
@@ -82,7 +83,7 @@ export class RouteState implements RouteView {
     return [...this.#proxies.values()];
   }
 
-  /** Takes one message in and returns the names of the devices it concerns, and {@link defaultRoute} where it does. */
+  /** Applies one message. @returns the names of the devices it concerns, and {@link defaultRoute} where it concerns that */
   apply({ type, flags, data }: NetlinkMessage): string[] {
     switch (type) {
       case rtm.newLink:
@@ -102,7 +103,7 @@ export class RouteState implements RouteView {
     }
   }
 
-  /** A request of ours has made this route, and replaced what had its network and metric. */
+  /** Notes a route that vifd has set, in place of the one that had its network and metric. */
   setRoute(index: number, { to, source }: DesiredRoute): void {
     const key = formatNetwork(to);
     const others = (this.#routes.get(key) ?? []).filter(({ metric, ours }) => !ours && metric !== ourMetric);
@@ -117,14 +118,14 @@ export class RouteState implements RouteView {
     this.#keep(key, [...others, route]);
   }
 
-  /** A request of ours has deleted our route to a network by this device. */
+  /** Notes that vifd has deleted its route to a network by this device. */
   deleteRoute(index: number, to: Network): void {
     const key = formatNetwork(to);
     const left = (this.#routes.get(key) ?? []).filter(({ ours, device }) => !ours || device !== index);
     this.#keep(key, left);
   }
 
-  /** A request of ours has made, changed or deleted this entry; not announced, for we do not listen to neighbours. */
+  /** Notes an entry that vifd has set or, with `mac` undefined, deleted; neighbours are not listened to. */
   setNeighbour(index: number, { address }: Network, mac: string | undefined): void {
     const of = this.#neighbours.get(index) ?? new Map<string, string>();
     this.#neighbours.set(index, of);
@@ -132,17 +133,17 @@ export class RouteState implements RouteView {
     else of.set(address, mac);
   }
 
-  /** A request of ours has made this entry; the kernel announces proxy entries to no socket. */
+  /** Notes a proxy entry that vifd has set; the kernel announces proxy entries to no socket. */
   setProxy(proxy: ProxyEntry): void {
     this.#proxies.set(proxyKey(proxy.device, proxy.address), proxy);
   }
 
-  /** A request of ours has deleted this entry. */
+  /** Notes that vifd has deleted a proxy entry. */
   deleteProxy(device: number, address: Network): void {
     this.#proxies.delete(proxyKey(device, address));
   }
 
-  /** Takes over what another sequence of messages, a newer one, told of neighbour and proxy entries. */
+  /** Takes over the neighbour and proxy entries of a newer state. */
   takeNeighbours(other: RouteState): void {
     other.takeOwners(this);
     this.#neighbours = other.#neighbours;
@@ -150,8 +151,8 @@ export class RouteState implements RouteView {
   }
 
   /**
-   * Gives each proxy entry its owner, which the kernel does not keep: the one that is noted in an older state, else the
-   * vif to which our route to the address leads.
+   * Sets the owner of each proxy entry, which the kernel does not keep: the one noted in an older state, else the vif that
+   * vifd's route to the address leads to.
    */
   takeOwners(older: RouteState): void {
     for (const [key, proxy] of this.#proxies) {
@@ -184,10 +185,10 @@ export class RouteState implements RouteView {
   }
 
   /**
-   * What goes with an address, of which the kernel does not tell. IPv4: with the last one of a device all its routes, neighbour
-   * and proxy entries (fib_disable_ip, arp_ifdown); with the last device that has the address all routes from it
-   * (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc), and with the link-local address,
-   * which goes when IPv6 is switched off there, neighbour and proxy entries.
+   * Deletes what the kernel removes with an address, without notification. IPv4: with the last address of a device all its
+   * routes, neighbour and proxy entries (fib_disable_ip, arp_ifdown); with the last device that has the address all routes
+   * from it (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc); with the link-local
+   * address, which goes when IPv6 is switched off on the device, neighbour and proxy entries.
    */
   #addressGone(data: Buffer): string[] {
     const gone = decodeAddress(data);
@@ -236,7 +237,7 @@ export class RouteState implements RouteView {
     return names;
   }
 
-  /** No network stays without a route: every guest that ever was would have one. */
+  /** Sets the routes of a network; one without routes is deleted, or networks of former guests would pile up. */
   #keep(key: string, routes: KnownRoute[]): void {
     if (routes.length > 0) this.#routes.set(key, routes);
     else this.#routes.delete(key);
@@ -284,7 +285,7 @@ export class RouteState implements RouteView {
     return [];
   }
 
-  /** Somebody has changed forwarding, proxy_arp, proxy_ndp or rp_filter of a device. */
+  /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. */
   #applyNetconf(data: Buffer): string[] {
     let name: string | undefined;
     parseAttributes(data.subarray(4), ({ type, data: value }) => {
@@ -299,13 +300,13 @@ const routeKey = (metric: number, device: number, gateway: string): string =>
 
 const proxyKey = (device: number, { address }: Network): string => `${device} ${address}`;
 
-/** The longest prefixes that a full table of the Internet has. */
+/** The longest prefixes in a full routing table of the Internet. */
 const longestOfInternet = { 4: 24, 6: 64 };
 
 const isWorthKeeping = ({ ours, to }: Route): boolean =>
   ours || to.prefix === 0 || to.prefix > longestOfInternet[to.family];
 
-/** A route of the main table: where it leads, device 0 for one that refuses; undefined for any other. */
+/** A route of the main table, with device 0 for one that refuses (unreachable and so on); undefined for any other. */
 function decodeRoute(data: Buffer): KnownRoute | undefined {
   const version = versionOf(data.readUInt8(0));
   const prefix = data.readUInt8(1);
@@ -322,7 +323,7 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
     if (type === rta.table) table = value.readUInt32LE(0);
     else if (type === rta.dst) address = format(version, value);
     else if (type === rta.oif) device = value.readInt32LE(0);
-    // The first of several next hops (struct rtnexthop): one is enough to know where "out" is.
+    // The first of several next hops (struct rtnexthop) stands for all.
     else if (type === rta.multipath) device = value.readInt32LE(4);
     else if (type === rta.priority) metric = value.readUInt32LE(0);
     else if (type === rta.gateway) gateway = value.toString('hex');

@@ -20,15 +20,15 @@ import {
 /** NLM_F_CREATE. */
 const create = 0x400;
 const scope = { universe: 0, link: 253 };
-/** IFA_F_NODAD: nobody else may have the address, and it is usable at once. */
+/** IFA_F_NODAD: no duplicate address detection, so that the address is usable at once. */
 const noDad = 0x02;
 
-/** Changes of addresses, routes and neighbour entries: everything under our protocol number. */
+/** Changes addresses, routes and neighbour entries; routes have vifd's protocol number. */
 export class Routes {
   readonly #netlink: NetlinkConnection;
   readonly #states: () => readonly RouteState[];
 
-  /** @param states where changes are noted of which the kernel does not tell */
+  /** @param states the states in which changes are noted that the kernel does not announce */
   constructor(netlink: NetlinkConnection, states: () => readonly RouteState[]) {
     this.#netlink = netlink;
     this.#states = states;
@@ -48,8 +48,8 @@ export class Routes {
   }
 
   /**
-   * Makes our route to a network lead to this device, wherever it led before. It is noted here: a route that was there
-   * already is answered with success and announced to no socket (fib_table_insert: NLM_F_REPLACE of an equal one).
+   * Makes vifd's route to a network lead to this device, wherever it led before. The state is updated here, because the
+   * kernel announces nothing when an equal route exists (fib_table_insert with NLM_F_REPLACE).
    * @throws NetlinkError
    */
   async setRoute(index: number, route: DesiredRoute): Promise<void> {
@@ -66,7 +66,7 @@ export class Routes {
     for (const state of this.#states()) state.deleteRoute(index, to);
   }
 
-  /** A permanent entry, or none. @throws NetlinkError */
+  /** Sets a permanent neighbour entry, or deletes it where `mac` is undefined. @throws NetlinkError */
   async setNeighbour(index: number, address: Network, mac: string | undefined): Promise<void> {
     const attributes = neighbourAttributes(address);
     if (mac !== undefined) attributes.push(nda.lladdr, Buffer.from(mac.replaceAll(':', ''), 'hex'));
@@ -76,7 +76,7 @@ export class Routes {
     for (const state of this.#states()) state.setNeighbour(index, address, mac);
   }
 
-  /** A proxy entry that belongs to this vif. @throws NetlinkError */
+  /** Adds a proxy entry that belongs to this vif. @throws NetlinkError */
   async setProxy(index: number, address: Network, owner: string): Promise<void> {
     const header = neighbourHeader(index, address, ntfProxy);
     await this.#netlink.request(rtmNeigh.add, create | replace, header, neighbourAttributes(address));
@@ -100,7 +100,7 @@ function routeHeader(to: Network): Buffer {
   header.writeUInt8(to.prefix, 1);
   header.writeUInt8(tableMain, 4);
   header.writeUInt8(ourProtocol, 5);
-  // IPv6 has no scopes of routes.
+  // IPv6 routes have no scope.
   header.writeUInt8(to.family === 4 ? scope.link : scope.universe, 6);
   header.writeUInt8(unicast, 7);
   return header;

@@ -21,7 +21,7 @@ const keys = (more: Record<string, string> = {}) =>
   snapshot(id, new Map(Object.entries({ script: 'x', mac: '00:16:3e:00:00:05', ...more })));
 const links = linkView([]);
 
-/** Of what the program says, all that a folder of cases comes to. */
+/** The messages of the golden cases. */
 const ofCases = caseNames().flatMap((name) => {
   const text = readFileSync(caseFile(name, 'status.json'), 'utf8');
   const { missing = [], backend } = JSON.parse(text) as {
@@ -31,7 +31,7 @@ const ofCases = caseNames().flatMap((name) => {
   return [...missing, ...[backend['hotplug-error'] ?? []].flat()];
 });
 
-/** And of the situations that none of them holds. */
+/** The messages of situations that no case covers. */
 function ofOthers(): string[] {
   const other = {
     index: 4,
@@ -88,13 +88,13 @@ const page = readFileSync(
   'utf8',
 ).replaceAll(/\n(?=\S)/g, ' ');
 
-/** What the page quotes as a line of the journal: the table's first column, and what is set bold and is no symptom of dom0. */
+/** The lines of the journal that the page quotes: the table's first column, and bold text that is no symptom in dom0. */
 const quoted = [...page.matchAll(/\| `([^`]+)`(?:, [^|]*)? \| /g)]
   .map(([, text = '']) => text)
   .filter((text) => /^[a-z][a-z0-9.]+ .*: /.test(text))
   .concat([...page.matchAll(/\*\*`((?:vif5\.0|…) [^`]+)`/g)].map(([, text = '']) => text));
 
-/** A quoted line as the pattern of what the program says: names and numbers may be others. */
+/** A quoted line as a pattern for messages, with any names and numbers. */
 function pattern(line: string): RegExp {
   const escaped = line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const named = escaped.replace(

@@ -70,12 +70,12 @@ test('a port that leaves its bridge is not a device that goes', () => {
   expect(apply(rtm.newLink, link)).toEqual(['vif5.0']);
   expect(apply(rtm.newLink, message(masterOf('03'), protinfo('01')).data)).toEqual(['vif5.0']);
   expect(state.byIndex(5)?.port?.isolated).toBe(true);
-  // Spanning tree timers and the like: no news.
+  // Spanning tree timers and so on are no change.
   expect(apply(rtm.newLink, message(masterOf('03'), protinfo('01')).data)).toEqual([]);
-  // What is known of the port outlives news of the device.
+  // A message about the device keeps the state of the port.
   apply(rtm.newLink, link);
   expect(state.byIndex(5)?.port?.isolated).toBe(true);
-  // News of that are the device's own, which follow.
+  // The device's own message, which follows, reports that.
   expect(apply(rtm.delLink, message(masterOf('03')).data)).toEqual([]);
   expect(state.byIndex(5)).toMatchObject({ name: 'vif5.0', port: undefined });
 });
