@@ -5,13 +5,14 @@ import { recordedRuns } from '../host/process/scripts.js';
 import { isConnected } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
-import { printAction } from '../plan/print/print.js';
+import { printCommands } from '../plan/print/print.js';
 import { actionsOf, next } from '../reconcile/next.js';
+import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 
 /**
- * `vifd plan VIF [--json]`: what would be done for a vif as it is now, as the commands an administrator would type.
+ * `vifd plan VIF [--json]`: what would be done for a vif as it is now, as commands to be pasted into a root shell.
  * Changes nothing and needs no daemon. Exits 1 when the vif cannot be attached as things are.
  */
 export async function planCommand(name: string, config: Config, options: { json: boolean }): Promise<number> {
@@ -24,7 +25,8 @@ export async function planCommand(name: string, config: Config, options: { json:
     const observed = { ...host.observe(), scripts: recordedRuns() };
     const step = next({ id, snapshot, isNew: true, isAttached: isConnected(snapshot) }, config, observed);
     const { verdict } = step;
-    const commands = actionsOf(step).map(printAction);
+    const places = { ovsDatabase: config.openvswitch.database, dhcpDirectory: dhcpDirectory() };
+    const commands = actionsOf(step).map((action) => printCommands(action, places));
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
     process.stdout.write(
       options.json

@@ -3,6 +3,9 @@ import { type VifId, vifName } from './vif-id.js';
 /** A name in `dependsOn`: whether Open vSwitch's database is there. No network device can have it. */
 export const ovsDatabase = 'openvswitch:';
 
+/** The database that ovs-vsctl asks where it is told no other. */
+export const usualOvsDatabase = 'unix:/var/run/openvswitch/db.sock';
+
 /**
  * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
  * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one.

@@ -7,3 +7,6 @@ export function runtimeDir(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 export const controlSocket = (): string => join(runtimeDir(), 'control.sock');
+
+/** The directory of dnsmasq's files. */
+export const dhcpDirectory = (): string => join(runtimeDir(), 'dhcp');

@@ -9,7 +9,7 @@ import {
   parseAttributes,
   putU32,
 } from '../netlink/format.js';
-import { family } from '../rtnetlink/link-state.js';
+import { familyOf } from '../rtnetlink/link-state.js';
 import { readSysctl } from '../sysctl.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
@@ -22,8 +22,8 @@ const ctaFilter = { orig: 1, reply: 2 };
 const filterOn = { source: 1, destination: 2 };
 
 /**
- * Deletes what connection tracking remembers of the addresses in a network, at either end and in either direction: who
- * has an address next shall not answer for connections of whoever had it before.
+ * Deletes what connection tracking remembers of the addresses in a network, at either end and in either direction: the
+ * guest that has an address next shall not answer for connections of the one before.
  * @throws NetlinkError
  */
 export async function forgetConnections(network: Network): Promise<void> {
@@ -49,8 +49,7 @@ export async function forgetConnections(network: Network): Promise<void> {
 }
 
 /** struct nfgenmsg. */
-const header = (network: Network): Buffer =>
-  Buffer.from([network.family === 4 ? family.inet : family.inet6, 0, 0, 0]);
+const header = (network: Network): Buffer => Buffer.from([familyOf(network), 0, 0, 0]);
 
 /**
  * For a host, what lets the kernel pick the entries out of perhaps hundreds of thousands (since Linux 5.8): outgoing,

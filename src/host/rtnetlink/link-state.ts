@@ -29,6 +29,8 @@ export const ifla = {
 };
 export const ifa = { address: 1, local: 2 };
 export const family = { unspec: 0, inet: 2, inet6: 10 };
+export const familyOf = (network: Pick<Network, 'family'>): number =>
+  network.family === 4 ? family.inet : family.inet6;
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
 /** Of a bridge's IFLA_INFO_DATA. */

@@ -10,7 +10,7 @@ import {
   type RouteView,
 } from '../../model/routing.js';
 import { vifName } from '../../model/vif-id.js';
-import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
 
 // Numbers of linux/rtnetlink.h, linux/neighbour.h and linux/netconf.h.
@@ -23,7 +23,6 @@ export const tableMain = 254;
 export const unicast = 1;
 export const nudPermanent = 0x80;
 export const ntfProxy = 0x08;
-export const replace = 0x100;
 
 interface KnownRoute extends Route {
   /** What tells routes to one network apart. */
