@@ -13,7 +13,7 @@ The network agent of a Xen driver domain: attaches guest interfaces and keeps th
 Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
   status [VIF]     the vifs the running daemon serves, or all about one; --watch to keep looking
-  plan VIF         what would be done for a vif, as the commands one would type; changes nothing
+  plan VIF         what would be done for a vif, as commands that can be pasted; changes nothing
   check            whether this machine is fit, with a remedy for each thing that is not
   events [VIF]     what happened lately; --follow to see what happens
   graph            uplinks, bridges, vifs and guests as they are now; --format mermaid (the default) or dot

@@ -50,7 +50,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.
-    ...(renamed ? planSysctls(ip, observed) : []),
+    ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
     ...planOvsPort(id, desired, link, observed),
     ...planAfterLink(id, link, name, desired, observed, flushed),
     ...(ip === undefined ? [] : strays),
