@@ -94,7 +94,7 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
   try {
     return parse(args);
   } catch (error) {
-    // Node goes on with advice about what nobody meant.
+    // Node goes on with advice about something else.
     throw usage(messageOf(error).split('. ')[0] ?? '');
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
@@ -90,8 +91,7 @@ export class Daemon implements ControlSource {
   /** Opens the metrics' listener, moves it, or closes it, as a configuration says. */
   async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
     if (this.#metrics === undefined && listen === undefined) return;
-    if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
-      return;
+    if (this.#metrics !== undefined && isDeepStrictEqual(listen, this.#config.metrics.listen)) return;
     // Loaded when they are wanted: the library would be a fifth of the daemon's start.
     const { Metrics } = await import('../observe/metrics.js');
     this.#metrics ??= new Metrics({
@@ -144,7 +144,7 @@ export class Daemon implements ControlSource {
       // No wait may outlast the signal: a xenstored that is stopped answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
       if (this.#domid === undefined) return;
-      host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+      host = await Host.open((news, owners) => reconciler?.hostChanged(news, owners), {
         openvswitch: this.#config.openvswitch,
         scripts: {
           directories: () => this.#config.scripts.directories,
@@ -203,7 +203,7 @@ async function follow(events: AsyncIterator<WatchEvent>, reconciler: Reconciler)
   }
 }
 
-/** What the promise resolves with, or undefined when the signal comes first: then it is nobody's any more. */
+/** What the promise resolves with, or undefined when the signal comes first: then nothing waits for it. */
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const abort = (): void => resolve(undefined);

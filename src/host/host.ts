@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { type Action, type ActionTable, byKind } from '../model/action.js';
+import { type Dependency, type News, netdev } from '../model/dependency.js';
 import { type ObservedState, type Traffic, vifOfLink } from '../model/observed.js';
 import { ChangedMeanwhile, OperationError } from '../model/operation-error.js';
-import { ovsDatabase } from '../model/ovs-port.js';
 import type { DesiredScript } from '../model/script.js';
 import { parseVifName, type VifId } from '../model/vif-id.js';
 import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
-import { type Drops, NftTables } from './netfilter/tables.js';
+import { type Drops, everyVif, NftTables } from './netfilter/tables.js';
 import { Offloads } from './offload.js';
 import { OpenVswitch } from './ovsdb/openvswitch.js';
 import { errorCodes, type Parts, performers } from './performers.js';
@@ -18,8 +18,8 @@ import { type ScriptOptions, Scripts } from './process/scripts.js';
 import { Links } from './rtnetlink/links.js';
 import { readSysctl } from './sysctl.js';
 
-/** Is told the names of what came, changed or went (`*`: anything may have), and the vifs by name that it belongs to. */
-export type HostListener = (names: readonly string[], owners: readonly string[]) => void;
+/** Is told what came, changed or went, and the names of the vifs that it belongs to. */
+export type HostListener = (news: readonly News[], owners: readonly string[]) => void;
 
 export interface HostOptions {
   /** Where Open vSwitch's database is; without it nothing is known of Open vSwitch. */
@@ -46,9 +46,10 @@ export class Host implements HostPort {
     listener: HostListener,
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
-    const nft = await NftTables.open((vifs) => listener(vifs, vifs), { serves, log });
+    const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
+    const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), { serves, log });
     const links = await Links.open(
-      (names) => listener(names, []),
+      (news) => listener(news, []),
       (index) => nft.deviceGone(index),
     );
     const dnsmasq = new Dnsmasq(dhcpDirectory(), log);
@@ -117,8 +118,8 @@ export class Host implements HostPort {
   }
 
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
-  startWatching(dependsOn: readonly string[]): void {
-    if (dependsOn.includes(ovsDatabase)) void this.#parts.openvswitch?.start();
+  startWatching(dependsOn: readonly Dependency[]): void {
+    if (dependsOn.some(({ kind }) => kind === 'openvswitch')) void this.#parts.openvswitch?.start();
   }
 
   /** @throws OperationError when an operator's script may not be run */

@@ -12,15 +12,6 @@ export const ourMetric = 2;
 /** The link-local address every routed vif has, so that an IPv6 guest's gateway is the same wherever it runs. */
 export const routerLinkLocal = 'fe80::1';
 
-/** A name to depend on for changes of the default routes; no netdev can have one with a blank. */
-export const defaultRoute = 'default route';
-
-/** A name to depend on for an address that comes to a device of this domain, or goes. */
-export const addressNews = ({ address }: Pick<Network, 'address'>): string => `address ${address}`;
-
-/** A name to depend on for IPv6 being switched on or off on a device: its link-local address comes or goes. */
-export const ipv6News = (device: string): string => `ipv6 of ${device}`;
-
 /** A route in the main table, ours or one of others that can stand before ours. */
 export interface Route {
   readonly to: Network;
@@ -58,7 +49,7 @@ export interface RouteView {
   proxies(): readonly ProxyEntry[];
 }
 
-/** Who is masqueraded as what: the vif's name, and the device through which it goes. */
+/** What masquerades an address: the vif that it belongs to, by name, and the device through which it leaves. */
 export interface Masquerade {
   readonly owner: string;
   readonly uplink: string;

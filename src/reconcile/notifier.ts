@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Action } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
 import type { Link } from '../model/observed.js';
@@ -29,9 +30,8 @@ export class Notifier {
     detail: EventDetail,
     actions: readonly Action[],
   ): void {
-    const now = JSON.stringify(wanted);
-    const changed = now !== record.lastDesired;
-    record.lastDesired = now;
+    const changed = !isDeepStrictEqual(wanted, record.lastDesired);
+    record.lastDesired = wanted;
     if (how === 'new') this.#events.tell('attached', record.id, detail);
     else if (how === 'adopt') {
       const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
@@ -63,9 +63,9 @@ export class Notifier {
       mtu: link.mtu,
     };
     record.lastHookEvent = now;
-    // Who attached it told of it then, or there were no hooks: the daemon's restart is no news.
+    // They were called when it was attached, or there were none: the daemon's restart is no news.
     if (adopted) return;
-    if (last === undefined || JSON.stringify({ ...last, event: now.event }) !== JSON.stringify(now)) {
+    if (last === undefined || !isDeepStrictEqual({ ...last, event: now.event }, now)) {
       this.#hooks.call(now);
     }
   }

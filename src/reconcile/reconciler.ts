@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { dependencyKey, type News } from '../model/dependency.js';
 import { vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { vifKeys } from '../model/snapshot.js';
@@ -98,11 +99,14 @@ export class Reconciler {
     }
   }
 
-  /** These network devices, or whatever else verdicts depend on, came, changed or went; `*` means that any may have. */
-  hostChanged(names: readonly string[], owners: readonly string[] = []): void {
+  /**
+   * Has the vifs looked at that news of the machine concern.
+   * @param owners the names of vifs that the news are about
+   */
+  hostChanged(news: readonly News[], owners: readonly string[] = []): void {
     const { links } = this.#host.observe();
-    for (const name of names) {
-      const link = links.byName(name);
+    for (const one of news) {
+      const link = one.kind === 'netdev' ? links.byName(one.name) : undefined;
       const id = link && vifOfLink(link);
       if (id) this.#enqueue(id);
     }
@@ -110,9 +114,8 @@ export class Reconciler {
       const id = parseVifName(owner);
       if (id) this.#enqueue(id);
     }
-    for (const { id, dependsOn } of this.#records.values()) {
-      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#enqueue(id);
-    }
+    const keys = news.map(dependencyKey);
+    for (const { id, dependsOn } of this.#records.values()) if (dependsOn.concern(keys)) this.#enqueue(id);
   }
 
   /** An operator's script has ended: what it wrote to xenstore is news too. */

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Action } from '../model/action.js';
+import { Dependencies } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
@@ -16,7 +17,7 @@ import type { BackendPort, Clock, EventsPort, HostPort } from './ports/ports.js'
 import { StatusReporter } from './status-reporter.js';
 import { fields, type VifRecord } from './vif-record.js';
 
-/** What a look needs of the machine and of those who keep the records. */
+/** What a look needs of the machine and of the reconciler, which keeps the records. */
 export interface VifReconcilerDeps {
   readonly backend: BackendPort;
   readonly host: HostPort;
@@ -132,7 +133,7 @@ export class VifReconciler {
     const step = next({ id, snapshot, isNew, isAttached }, this.config, host.observe());
     if (!record.mustReread) this.#deps.answered(record);
     if ('dependsOn' in step.verdict) {
-      record.dependsOn = new Set(step.verdict.dependsOn);
+      record.dependsOn = new Dependencies(step.verdict.dependsOn);
       host.startWatching(step.verdict.dependsOn);
     }
     const waits = step.kind === 'wait' || step.kind === 'change' || step.kind === 'attached';

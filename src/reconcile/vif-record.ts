@@ -1,4 +1,5 @@
 import { formatNetwork, type Network } from '../model/address.js';
+import { Dependencies } from '../model/dependency.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
@@ -15,14 +16,14 @@ export class VifRecord {
   /** What xenstore said at the last look; current unless `mustReread`. */
   snapshot: VifSnapshot | undefined;
   mustReread = true;
-  dependsOn: ReadonlySet<string> = new Set();
+  dependsOn = new Dependencies();
   problem: OperationError | undefined;
   /** What an attached vif lacks, as it was told last, a sentence each. */
   missing: readonly string[] = [];
   /** The last event that hooks were told of it, while it is attached. */
   lastHookEvent: HookEvent | undefined;
-  /** What it was made when it was last attached, as JSON: where that is another now, a change is no repair. */
-  lastDesired: string | undefined;
+  /** What it was made when it was last attached: where that is another now, a change is no repair. */
+  lastDesired: object | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no look has answered yet (ms of the clock). */
   enqueuedAt: number | undefined;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   dropsSet,
   type Earlier,
@@ -41,7 +42,7 @@ interface Chain {
   hooked: boolean;
   device: string;
   policy: number | undefined;
-  /** Its netdev was gone for a while, and kernels before 6.16 delete the chain with it and tell nobody. */
+  /** Its netdev was gone for a while, and kernels before 6.16 delete the chain with it unannounced. */
   doubtful: boolean;
   /** Comments by handle, in the order in which the rules were added. */
   readonly rules: Map<bigint, string>;
@@ -233,10 +234,12 @@ export class NftState implements NftView {
         .map((table) => `${of.has(table)} ${of.missingRules(table) === undefined}`)
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
-    const of = (state: NftState, vif: string): string =>
-      JSON.stringify([state.chains(vif), state.elements(vif).map(elementId).sort()]);
+    const of = (state: NftState, vif: string) => [
+      state.chains(vif),
+      state.elements(vif).map(elementId).sort(),
+    ];
     return [...new Set([...this.owners(), ...other.owners()])].filter(
-      (vif) => of(this, vif) !== of(other, vif),
+      (vif) => !isDeepStrictEqual(of(this, vif), of(other, vif)),
     );
   }
 

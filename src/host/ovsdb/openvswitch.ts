@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { OvsAction } from '../../model/action.js';
-import { type OvsBridge, type OvsPort, type OvsView, ovsDatabase } from '../../model/ovs-port.js';
+import { type News, netdev } from '../../model/dependency.js';
+import type { OvsBridge, OvsPort, OvsView } from '../../model/ovs-port.js';
 import { Ovsdb } from './connection.js';
 import { OpenVswitchSwitch } from './openvswitch-switch.js';
 import { monitoredColumns, OvsdbTables } from './tables.js';
@@ -14,8 +15,8 @@ const reconnectMs = { first: 100, longest: 5000 };
 /** How long ovs-vswitchd may take to let a netdev go; it may also not be running. In ms. */
 const releaseMs = 2000;
 
-/** Told the names of bridges, ports and interfaces that changed, and the vifs whose ports did. */
-export type OvsListener = (names: readonly string[], owners: readonly string[]) => void;
+/** Is told which bridges, ports and interfaces changed, and the vifs whose ports did. */
+export type OvsListener = (news: readonly News[], owners: readonly string[]) => void;
 
 /**
  * Open vSwitch's database: what is in it, kept current by its notifications, and the changes of it. Nothing is
@@ -105,7 +106,7 @@ export class OpenVswitch implements OvsView {
       if (!isMissed) {
         isMissed = true;
         this.#log?.warn({ database: this.database, error: reason }, 'openvswitch database not reachable');
-        this.#listener([ovsDatabase], []);
+        this.#listener([{ kind: 'openvswitch' }], []);
       }
       tried();
       await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
@@ -128,7 +129,7 @@ export class OpenVswitch implements OvsView {
     });
     const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
       this.switchRuns = runs;
-      this.#listener([ovsDatabase], []);
+      this.#listener([{ kind: 'openvswitch' }], []);
     });
     try {
       const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
@@ -145,7 +146,7 @@ export class OpenVswitch implements OvsView {
       this.#wasTried = true;
       this.switchRuns = true;
       connected();
-      this.#listener([ovsDatabase], owners);
+      this.#listener([{ kind: 'openvswitch' }], owners);
       void vswitchd.follow();
       return await connection.ended;
     } finally {
@@ -158,7 +159,7 @@ export class OpenVswitch implements OvsView {
   #apply(tables: OvsdbTables, updates: unknown): void {
     const { names, owners } = tables.apply(updates);
     for (const look of this.#configurationInEffect.splice(0)) look();
-    if (names.length > 0) this.#listener(names, owners);
+    if (names.length > 0) this.#listener(names.map(netdev), owners);
   }
 
   /** Waits until ovs-vswitchd has put this configuration into effect, for a while. */

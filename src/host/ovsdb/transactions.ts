@@ -102,7 +102,7 @@ function expect(table: string, name: string, presence: 'there' | 'absent'): obje
   };
 }
 
-/** The row is still there and still has, if it had one, its owner: nobody's port is taken over. */
+/** A `wait` that does not wait: the row is there and has the owner it had, so that no other's port is taken over. */
 function expectOwner({ uuid, owner }: OvsPort): object {
   // Without a mark all that can be said is that the row is the one that was seen.
   const condition =

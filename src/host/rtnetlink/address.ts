@@ -4,7 +4,7 @@ import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';
 import { familyOf, ifa, type LinkState, rtm } from './link-state.js';
 
-/** IFA_F_NODAD: nobody else may have the address, and it is usable at once. */
+/** IFA_F_NODAD: no other machine may have the address, and it is usable at once. */
 const noDad = 0x02;
 
 /** Changes of the addresses of devices. */

@@ -1,5 +1,6 @@
 import type { LinkChanges } from '../../model/action.js';
 import type { PortFlags } from '../../model/bridge-port.js';
+import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
 import type { RouteView } from '../../model/routing.js';
 import type { PortVlan } from '../../model/vlan.js';
@@ -13,11 +14,11 @@ import { Proxies } from './proxy.js';
 import { Routes } from './route.js';
 import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
 
-/** Told the names of the devices that came, changed or went; `*` means that any may have. */
-export type LinkListener = (names: readonly string[]) => void;
+/** Is told what came, changed or went. */
+export type LinkListener = (news: readonly News[]) => void;
 
 /**
- * Told the index of a device that went, be it to another network namespace, before {@link LinkListener} is; undefined
+ * Is told the index of a device that went, be it to another network namespace, before {@link LinkListener} is; undefined
  * means that any may have.
  */
 export type GoneListener = (index: number | undefined) => void;
@@ -155,8 +156,8 @@ export class Links {
     if (message.type === rtm.delLink && message.data.readUInt8(0) === family.unspec)
       this.#gone(message.data.readInt32LE(4));
     // A device that goes takes its routes along, and is known by name only before.
-    const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
-    if (names.length > 0) this.#listener(names);
+    const news = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
+    if (news.length > 0) this.#listener(news);
   }
 
   /** Reads everything again; a call while that is under way makes it start over. */
@@ -189,7 +190,7 @@ export class Links {
         this.#next = undefined;
       }
     }
-    this.#listener(['*']);
+    this.#listener([{ kind: 'anything' }]);
   }
 
   async #readNeighbours(): Promise<void> {

@@ -1,8 +1,8 @@
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
+import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
 import {
   type DesiredRoute,
-  defaultRoute,
   ourMetric,
   ourProtocol,
   type ProxyEntry,
@@ -81,8 +81,8 @@ export class RouteState implements RouteView {
     return [...this.#proxies.values()];
   }
 
-  /** Takes one message in and returns the names of the devices it concerns, and {@link defaultRoute} where it does. */
-  apply({ type, flags, data }: NetlinkMessage): string[] {
+  /** Takes one message in and returns what it concerns: devices, the default route. */
+  apply({ type, flags, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
@@ -166,7 +166,7 @@ export class RouteState implements RouteView {
     return [...this.#routes.values()].flatMap((routes) => routes.filter(test));
   }
 
-  #applyLink(data: Buffer, gone: boolean): string[] {
+  #applyLink(data: Buffer, gone: boolean): News[] {
     const index = data.readInt32LE(4);
     let mac: string | undefined;
     parseAttributes(data.subarray(16), ({ type, data: value }) => {
@@ -188,7 +188,7 @@ export class RouteState implements RouteView {
    * (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc), and with the link-local address,
    * which goes when IPv6 is switched off there, neighbour and proxy entries.
    */
-  #addressGone(data: Buffer): string[] {
+  #addressGone(data: Buffer): News[] {
     const gone = decodeAddress(data);
     if (gone === undefined) return [];
     const { index, network } = gone;
@@ -221,18 +221,18 @@ export class RouteState implements RouteView {
     }
   }
 
-  #forget(test: (route: KnownRoute) => boolean): string[] {
-    const names: string[] = [];
+  #forget(test: (route: KnownRoute) => boolean): News[] {
+    const news: News[] = [];
     for (const [key, routes] of this.#routes) {
       const going = routes.filter(test);
       if (going.length === 0) continue;
-      names.push(...going.flatMap((route) => this.#namesOf(route)));
+      news.push(...going.flatMap((route) => this.#newsOf(route)));
       this.#keep(
         key,
         routes.filter((route) => !going.includes(route)),
       );
     }
-    return names;
+    return news;
   }
 
   /** No network stays without a route: every guest that ever was would have one. */
@@ -241,7 +241,7 @@ export class RouteState implements RouteView {
     else this.#routes.delete(key);
   }
 
-  #applyRoute(data: Buffer, added: boolean, replaced: boolean): string[] {
+  #applyRoute(data: Buffer, added: boolean, replaced: boolean): News[] {
     const route = decodeRoute(data);
     if (route === undefined) return [];
     const key = formatNetwork(route.to);
@@ -254,16 +254,16 @@ export class RouteState implements RouteView {
     if (added) left.push(route);
     this.#keep(key, left);
     const ours = known.filter((other) => other.ours && !going.includes(other));
-    return [route, ...going, ...ours].flatMap((one) => this.#namesOf(one));
+    return [route, ...going, ...ours].flatMap((one) => this.#newsOf(one));
   }
 
-  #namesOf({ device, ours, to }: Route): string[] {
-    if (!ours) return to.prefix === 0 ? [defaultRoute] : [];
+  #newsOf({ device, ours, to }: Route): News[] {
+    if (!ours) return to.prefix === 0 ? [{ kind: 'default-route' }] : [];
     const name = this.#links.byIndex(device)?.name;
-    return name === undefined ? [] : [name];
+    return name === undefined ? [] : [netdev(name)];
   }
 
-  #applyNeighbour(data: Buffer): string[] {
+  #applyNeighbour(data: Buffer): News[] {
     const version = versionOf(data.readUInt8(0));
     const permanent = (data.readUInt16LE(8) & nudPermanent) !== 0;
     const proxy = (data.readUInt8(10) & ntfProxy) !== 0;
@@ -283,13 +283,13 @@ export class RouteState implements RouteView {
     return [];
   }
 
-  /** Somebody has changed forwarding, proxy_arp, proxy_ndp or rp_filter of a device. */
-  #applyNetconf(data: Buffer): string[] {
+  /** Takes in that another program has changed forwarding, proxy_arp, proxy_ndp or rp_filter of a device. */
+  #applyNetconf(data: Buffer): News[] {
     let name: string | undefined;
     parseAttributes(data.subarray(4), ({ type, data: value }) => {
       if (type === 1) name = this.#links.byIndex(value.readInt32LE(0))?.name;
     });
-    return name === undefined ? [] : [name];
+    return name === undefined ? [] : [netdev(name)];
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Action } from '../../model/action.js';
+import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
 import type { DesiredScript } from '../../model/script.js';
@@ -22,7 +23,7 @@ export interface HostPort {
   /** The vifs that something on the machine belongs to, known to xenstore or not. */
   vifsWithState(): VifId[];
   /** Begins to follow what verdicts depend on, where that is not done all the time. */
-  startWatching(dependsOn: readonly string[]): void;
+  startWatching(dependsOn: readonly Dependency[]): void;
   /** @throws OperationError when an operator's script may not be run */
   checkScript(script: DesiredScript): Promise<void>;
   /** What a netdev has counted; undefined when it is gone. */

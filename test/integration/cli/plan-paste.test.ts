@@ -92,7 +92,7 @@ test.each<[string, string, Record<string, string | undefined>]>([
   await expectNothingLeft([first, second], config);
 });
 
-test.each([
+test.each<[string, { bridge: string; mtu?: string; vifname?: string }]>([
   ['with a tag', { bridge: 'ovsbr0.10', mtu: '1400' }],
   ['with trunks, by another name', { bridge: 'ovsbr0.10:20:30', vifname: 'guest' }],
 ])(
