@@ -3,8 +3,9 @@ import type { PortFlags } from './bridge-port.js';
 import type { NftAction } from './nft.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
-import type { DesiredRoute, Sysctl } from './routing.js';
+import type { DesiredRoute } from './route.js';
 import type { DesiredScript } from './script.js';
+import type { Sysctl } from './sysctl.js';
 import type { VifId } from './vif-id.js';
 import type { PortVlan } from './vlan.js';
 

@@ -1,8 +1,8 @@
 import type { Network } from './address.js';
 import type { BridgePort } from './bridge-port.js';
+import type { IpState } from './ip.js';
 import type { NftView } from './nft.js';
 import type { OvsView } from './ovs-port.js';
-import type { IpState } from './routing.js';
 import type { ScriptRun } from './script.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './vif-id.js';
 

@@ -1,6 +1,7 @@
 import type { ActionOf } from '../model/action.js';
+import type { IpState } from '../model/ip.js';
 import type { Link } from '../model/observed.js';
-import type { DesiredRoute, IpState } from '../model/routing.js';
+import type { DesiredRoute } from '../model/route.js';
 
 /**
  * Ends the connections of addresses that are new on a device, which are those of the guest that had them before.

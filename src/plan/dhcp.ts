@@ -1,5 +1,5 @@
 import type { ActionOf } from '../model/action.js';
-import type { DesiredIp, IpState } from '../model/routing.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
 /** Tells dnsmasq of a vif, where it does not know it as it should. */

@@ -1,7 +1,7 @@
 import type { IpAction } from '../model/action.js';
 import type { Network } from '../model/address.js';
+import { type DesiredIp, noIp } from '../model/ip.js';
 import type { Link, ObservedState } from '../model/observed.js';
-import { type DesiredIp, noIp } from '../model/routing.js';
 import type { VifId } from '../model/vif-id.js';
 import { missingAddresses } from './address.js';
 import { strangeConnections } from './conntrack.js';

@@ -1,7 +1,7 @@
 import type { ActionOf } from '../model/action.js';
 import type { Network } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
 import type { Link } from '../model/observed.js';
-import type { DesiredIp, IpState } from '../model/routing.js';
 
 /**
  * Sets the neighbour entries that a device lacks.

@@ -1,6 +1,6 @@
 import type { IpAction } from '../model/action.js';
+import { noIp } from '../model/ip.js';
 import { type ObservedState, vifOfLink } from '../model/observed.js';
-import { noIp } from '../model/routing.js';
 import { deleteProxy } from './proxy.js';
 
 /**

@@ -1,7 +1,8 @@
 import type { ActionOf } from '../model/action.js';
 import type { Network } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
 import type { LinkView, ObservedState } from '../model/observed.js';
-import type { DesiredIp, IpState, ProxyEntry } from '../model/routing.js';
+import type { ProxyEntry } from '../model/proxy.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
 type ProxyAction = ActionOf<'set-proxy' | 'delete-proxy'>;

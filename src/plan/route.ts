@@ -1,7 +1,8 @@
 import type { ActionOf } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
 import type { Link } from '../model/observed.js';
-import type { DesiredIp, DesiredRoute, IpState } from '../model/routing.js';
+import type { DesiredRoute } from '../model/route.js';
 
 /**
  * The routes that a device lacks.

@@ -1,6 +1,6 @@
 import type { ActionOf } from '../model/action.js';
+import { type DesiredIp, noIp } from '../model/ip.js';
 import type { ObservedState } from '../model/observed.js';
-import { type DesiredIp, noIp } from '../model/routing.js';
 
 /**
  * Sets the sysctls that have another value. One that is not there would have no effect either: below an MTU of 1280 a

@@ -8,10 +8,10 @@ import {
 } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
+import { type IpState, noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { type IpState, noIp } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';

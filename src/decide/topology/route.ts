@@ -1,10 +1,10 @@
 import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
+import { type IpState, noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { type IpState, noIp } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Masquerade } from '../../model/masquerade.js';
 import {
   dropsSet,
   type Earlier,
@@ -15,7 +16,6 @@ import {
   tableOf,
   tables,
 } from '../../model/nft.js';
-import type { Masquerade } from '../../model/routing.js';
 import { masqueraded } from '../../nft/elements.js';
 import type { TableRules } from '../../nft/rules.js';
 import { parseChainName } from '../../nft/tables.js';

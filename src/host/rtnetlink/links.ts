@@ -2,7 +2,7 @@ import type { LinkChanges } from '../../model/action.js';
 import type { PortFlags } from '../../model/bridge-port.js';
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
-import type { RouteView } from '../../model/routing.js';
+import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';

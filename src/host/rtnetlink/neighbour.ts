@@ -1,5 +1,5 @@
 import type { Network } from '../../model/address.js';
-import { ourProtocol } from '../../model/routing.js';
+import { ourProtocol } from '../../model/route.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';

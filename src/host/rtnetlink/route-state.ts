@@ -1,14 +1,8 @@
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
-import {
-  type DesiredRoute,
-  ourMetric,
-  ourProtocol,
-  type ProxyEntry,
-  type Route,
-  type RouteView,
-} from '../../model/routing.js';
+import type { ProxyEntry } from '../../model/proxy.js';
+import { type DesiredRoute, ourMetric, ourProtocol, type Route, type RouteView } from '../../model/route.js';
 import { vifName } from '../../model/vif-id.js';
 import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';

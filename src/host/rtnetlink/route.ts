@@ -1,5 +1,5 @@
 import type { Network } from '../../model/address.js';
-import { type DesiredRoute, ourMetric, ourProtocol } from '../../model/routing.js';
+import { type DesiredRoute, ourMetric, ourProtocol } from '../../model/route.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, putU32, replace } from '../netlink/format.js';

@@ -1,5 +1,5 @@
 import type { ActionTable } from '../../model/action.js';
-import { ourProtocol } from '../../model/routing.js';
+import { ourProtocol } from '../../model/route.js';
 import { word } from './word.js';
 
 export const proxyLines: ActionTable<string, 'set-proxy' | 'delete-proxy'> = {

@@ -1,6 +1,6 @@
 import type { ActionTable } from '../../model/action.js';
 import { formatNetwork } from '../../model/address.js';
-import { ourMetric, ourProtocol } from '../../model/routing.js';
+import { ourMetric, ourProtocol } from '../../model/route.js';
 import { word } from './word.js';
 
 /** What tells our routes from others. */
