@@ -10,9 +10,10 @@ import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
 import { Neighbours } from './neighbour.js';
+import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';
 import { Routes } from './route.js';
-import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
+import { RouteState, rtmRoute } from './route-state.js';
 
 /** Is told what came, changed or went. */
 export type LinkListener = (news: readonly News[]) => void;

@@ -4,7 +4,8 @@ import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';
 import { familyOf } from './link-state.js';
-import { nda, nudPermanent, type RouteState, rtmNeigh } from './route-state.js';
+import { nda, nudPermanent, rtmNeigh } from './neighbour-state.js';
+import type { RouteState } from './route-state.js';
 
 /** Changes of our neighbour entries, which are permanent and under our protocol number. */
 export class Neighbours {

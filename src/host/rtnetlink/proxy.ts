@@ -2,7 +2,8 @@ import type { Network } from '../../model/address.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { create, replace } from '../netlink/format.js';
 import { neighbourAttributes, neighbourHeader } from './neighbour.js';
-import { ntfProxy, type RouteState, rtmNeigh } from './route-state.js';
+import { ntfProxy, rtmNeigh } from './neighbour-state.js';
+import type { RouteState } from './route-state.js';
 
 /** Changes of our proxy entries: the addresses that are answered for at a device. */
 export class Proxies {

@@ -1,22 +1,20 @@
-import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
+import { formatNetwork, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
 import type { ProxyEntry } from '../../model/proxy.js';
 import { type DesiredRoute, ourMetric, ourProtocol, type Route, type RouteView } from '../../model/route.js';
-import { vifName } from '../../model/vif-id.js';
+import { formatBytes } from '../netlink/address-bytes.js';
 import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
+import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
+import { ProxyState } from './proxy-state.js';
 
-// Numbers of linux/rtnetlink.h, linux/neighbour.h and linux/netconf.h.
+// Numbers of linux/rtnetlink.h and linux/netconf.h.
 export const rtmRoute = { add: 24, delete: 25, get: 26 };
-export const rtmNeigh = { add: 28, delete: 29, get: 30 };
 const rtmNewNetconf = 80;
 export const rta = { dst: 1, oif: 4, gateway: 5, priority: 6, prefsrc: 7, multipath: 9, table: 15 };
-export const nda = { dst: 1, lladdr: 2, protocol: 12 };
 export const tableMain = 254;
 export const unicast = 1;
-export const nudPermanent = 0x80;
-export const ntfProxy = 0x08;
 
 interface KnownRoute extends Route {
   /** What tells routes to one network apart. */
@@ -37,8 +35,8 @@ export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #macs = new Map<number, string>();
-  #neighbours = new Map<number, Map<string, string>>();
-  #proxies = new Map<string, ProxyEntry>();
+  #neighbours = new NeighbourState();
+  #proxies = new ProxyState();
 
   /** @param links names the devices, and tells which have an address */
   constructor(links: LinkView) {
@@ -68,11 +66,11 @@ export class RouteState implements RouteView {
   }
 
   neighbours(index: number): ReadonlyMap<string, string> {
-    return this.#neighbours.get(index) ?? new Map();
+    return this.#neighbours.of(index);
   }
 
   proxies(): ProxyEntry[] {
-    return [...this.#proxies.values()];
+    return this.#proxies.all();
   }
 
   /** Takes one message in and returns what it concerns: devices, the default route. */
@@ -119,20 +117,17 @@ export class RouteState implements RouteView {
 
   /** A request of ours has made, changed or deleted this entry; not announced, for we do not listen to neighbours. */
   setNeighbour(index: number, { address }: Network, mac: string | undefined): void {
-    const of = this.#neighbours.get(index) ?? new Map<string, string>();
-    this.#neighbours.set(index, of);
-    if (mac === undefined) of.delete(address);
-    else of.set(address, mac);
+    this.#neighbours.set(index, address, mac);
   }
 
   /** A request of ours has made this entry; the kernel announces proxy entries to no socket. */
   setProxy(proxy: ProxyEntry): void {
-    this.#proxies.set(proxyKey(proxy.device, proxy.address), proxy);
+    this.#proxies.set(proxy);
   }
 
   /** A request of ours has deleted this entry. */
   deleteProxy(device: number, address: Network): void {
-    this.#proxies.delete(proxyKey(device, address));
+    this.#proxies.delete(device, address);
   }
 
   /** Takes over what another sequence of messages, a newer one, told of neighbour and proxy entries. */
@@ -147,13 +142,11 @@ export class RouteState implements RouteView {
    * vif to which our route to the address leads.
    */
   takeOwners(older: RouteState): void {
-    for (const [key, proxy] of this.#proxies) {
-      const device = this.to(proxy.address)?.device ?? older.to(proxy.address)?.device;
+    this.#proxies.takeOwners(older.#proxies, (address) => {
+      const device = this.to(address)?.device ?? older.to(address)?.device;
       const link = device === undefined ? undefined : this.#links.byIndex(device);
-      const vif = link && vifOfLink(link);
-      const owner = older.#proxies.get(key)?.owner ?? (vif && vifName(vif));
-      this.#proxies.set(key, { ...proxy, owner });
-    }
+      return link && vifOfLink(link);
+    });
   }
 
   #where(test: (route: KnownRoute) => boolean): KnownRoute[] {
@@ -168,11 +161,11 @@ export class RouteState implements RouteView {
     });
     const down = gone || (data.readUInt32LE(8) & iffUp) === 0;
     // A new MAC address of the device itself empties its neighbour table (neigh_changeaddr).
-    if (down || this.#macs.get(index) !== mac) this.#neighbours.delete(index);
+    if (down || this.#macs.get(index) !== mac) this.#neighbours.forget(index);
     if (gone || mac === undefined) this.#macs.delete(index);
     else this.#macs.set(index, mac);
     if (!down) return [];
-    for (const { device, address } of this.proxies()) if (device === index) this.deleteProxy(device, address);
+    this.#proxies.forget(index);
     return this.#forget(({ device }) => device === index);
   }
 
@@ -207,12 +200,9 @@ export class RouteState implements RouteView {
     );
   }
 
-  #forgetNeighbours(index: number, family: 4 | 6): void {
-    const of = this.#neighbours.get(index);
-    for (const address of of?.keys() ?? []) if (isOf(family, address)) of?.delete(address);
-    for (const { device, address } of this.proxies()) {
-      if (device === index && address.family === family) this.deleteProxy(device, address);
-    }
+  #forgetNeighbours(index: number, version: 4 | 6): void {
+    this.#neighbours.forget(index, version);
+    this.#proxies.forget(index, version);
   }
 
   #forget(test: (route: KnownRoute) => boolean): News[] {
@@ -257,23 +247,11 @@ export class RouteState implements RouteView {
     return name === undefined ? [] : [netdev(name)];
   }
 
+  /** Entries of ours only, and nothing depends on what others do to them. */
   #applyNeighbour(data: Buffer): News[] {
-    const version = versionOf(data.readUInt8(0));
-    const permanent = (data.readUInt16LE(8) & nudPermanent) !== 0;
-    const proxy = (data.readUInt8(10) & ntfProxy) !== 0;
-    if (version === undefined || !(permanent || proxy)) return [];
-    const index = data.readInt32LE(4);
-    let address: Network | undefined;
-    let mac: string | undefined;
-    let ours = false;
-    parseAttributes(data.subarray(12), ({ type, data: value }) => {
-      if (type === nda.dst) address = host(version, value);
-      else if (type === nda.lladdr) mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
-      else if (type === nda.protocol) ours = value.readUInt8(0) === ourProtocol;
-    });
-    if (!ours || address === undefined) return [];
-    if (proxy) this.setProxy({ address, device: index, owner: undefined });
-    else this.setNeighbour(index, address, mac);
+    const entry = decodeNeighbour(data);
+    if (entry?.proxy) this.setProxy({ address: entry.address, device: entry.index, owner: undefined });
+    else if (entry) this.setNeighbour(entry.index, entry.address, entry.mac);
     return [];
   }
 
@@ -289,8 +267,6 @@ export class RouteState implements RouteView {
 
 const routeKey = (metric: number, device: number, gateway: string): string =>
   `${metric} ${device} ${gateway}`;
-
-const proxyKey = (device: number, { address }: Network): string => `${device} ${address}`;
 
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
@@ -313,13 +289,13 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
   let address = version === 4 ? '0.0.0.0' : '::';
   parseAttributes(data.subarray(12), ({ type, data: value }) => {
     if (type === rta.table) table = value.readUInt32LE(0);
-    else if (type === rta.dst) address = format(version, value);
+    else if (type === rta.dst) address = formatBytes(value);
     else if (type === rta.oif) device = value.readInt32LE(0);
     // The first of several next hops (struct rtnexthop): one is enough to know where "out" is.
     else if (type === rta.multipath) device = value.readInt32LE(4);
     else if (type === rta.priority) metric = value.readUInt32LE(0);
     else if (type === rta.gateway) gateway = value.toString('hex');
-    else if (type === rta.prefsrc) source = format(version, value);
+    else if (type === rta.prefsrc) source = formatBytes(value);
   });
   if (table !== tableMain) return undefined;
   return {
@@ -332,18 +308,5 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
   };
 }
 
-const isOf = (family: 4 | 6, address: string): boolean => address.includes(':') === (family === 6);
-
 const versionOf = (number: number): 4 | 6 | undefined =>
   number === family.inet ? 4 : number === family.inet6 ? 6 : undefined;
-
-function format(version: 4 | 6, bytes: Buffer): string {
-  const value = BigInt(`0x${bytes.toString('hex')}`);
-  return version === 4 ? formatIpv4(value) : formatIpv6(value);
-}
-
-const host = (version: 4 | 6, bytes: Buffer): Network => ({
-  family: version,
-  address: format(version, bytes),
-  prefix: version === 4 ? 32 : 128,
-});
