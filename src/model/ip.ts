@@ -34,7 +34,7 @@ export interface DesiredIp {
   readonly dhcp: string | undefined;
 }
 
-/** A machine without any of it. */
+/** What is on a machine that has none of it. */
 export const noIp: IpState = {
   routes: {
     to: () => undefined,

@@ -21,6 +21,7 @@ export interface Route {
   readonly ours: boolean;
 }
 
+/** A route that a vif should have. */
 export interface DesiredRoute {
   readonly to: Network;
   readonly source: string | undefined;

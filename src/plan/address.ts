@@ -2,12 +2,19 @@ import type { ActionOf } from '../model/action.js';
 import { formatNetwork, type Network } from '../model/address.js';
 import type { Link } from '../model/observed.js';
 
-/** Deletes the addresses of a link that are not wanted. */
-export function strayAddresses(link: Link, wanted: readonly Network[]): ActionOf<'delete-address'>[] {
+/**
+ * Deletes the addresses of a link that are not wanted.
+ * @param name the device's name by then
+ */
+export function strayAddresses(
+  { index, addresses }: Link,
+  name: string,
+  wanted: readonly Network[],
+): ActionOf<'delete-address'>[] {
   const texts = wanted.map(formatNetwork);
-  return link.addresses
+  return addresses
     .filter((address) => !texts.includes(formatNetwork(address)))
-    .map((address) => ({ kind: 'delete-address', index: link.index, name: link.name, address }));
+    .map((address) => ({ kind: 'delete-address', index, name, address }));
 }
 
 /**

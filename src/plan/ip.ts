@@ -63,8 +63,8 @@ export function planAfterLink(
     ...missing.map((route): IpAction => ({ kind: 'set-route', index, name, route })),
     ...missingNeighbours(link, name, want, known),
     ...strangeConnections(link, missing, known, ip),
-    ...strayRoutes(link, want, ip),
-    ...strayNeighbours(link, want, ip),
+    // What is flushed is gone already.
+    ...(flushed ? [] : [...strayRoutes(link, name, want, ip), ...strayNeighbours(link, name, want, ip)]),
     ...planProxies(id, want, observed, ip),
     ...strayDhcp(id, want, ip),
   ];

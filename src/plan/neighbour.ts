@@ -20,9 +20,13 @@ export function missingNeighbours(
     .map((address) => ({ kind: 'set-neighbour', index, name, address, mac }));
 }
 
-/** Deletes our neighbour entries of a device that are not wanted. */
+/**
+ * Deletes our neighbour entries of a device that are not wanted.
+ * @param name the device's name by then
+ */
 export function strayNeighbours(
-  { index, name }: Link,
+  { index }: Link,
+  name: string,
   { mac, neighbours }: DesiredIp,
   { routes }: IpState,
 ): ActionOf<'delete-neighbour'>[] {

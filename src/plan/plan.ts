@@ -40,7 +40,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     hold === undefined
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
-  const strays = strayAddresses(link, desired.link.addresses);
+  const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
   const renamed = link.name !== name;
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
@@ -64,7 +64,7 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
   // IPv6 addresses go with the link, unless keep_addr_on_down is set.
   ...(link === undefined
     ? []
-    : strayAddresses(link, []).filter(({ address }) => !link.up || address.family === 4)),
+    : strayAddresses(link, link.name, []).filter(({ address }) => !link.up || address.family === 4)),
 ];
 
 /**

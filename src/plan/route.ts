@@ -19,9 +19,13 @@ export const missingRoutes = (
     return found?.device !== index || found.source !== source;
   });
 
-/** Deletes our routes to a device that are not wanted. */
+/**
+ * Deletes our routes to a device that are not wanted.
+ * @param name the device's name by then
+ */
 export function strayRoutes(
-  { index, name }: Link,
+  { index }: Link,
+  name: string,
   want: DesiredIp,
   { routes }: IpState,
 ): ActionOf<'delete-route'>[] {

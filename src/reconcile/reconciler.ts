@@ -205,7 +205,7 @@ export class Reconciler {
     }
   }
 
-  /** Xenstore announces everything, so that only the host is looked at. Never rejects. */
+  /** Reads the host again, and has every vif looked at; xenstore announces everything by itself. Never rejects. */
   async #resyncHost(): Promise<void> {
     await this.#host
       .refresh()

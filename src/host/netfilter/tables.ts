@@ -38,7 +38,7 @@ const group = 7;
 /** Packets dropped by reason; `address of a guest` and `the driver domain itself` only for routed vifs. */
 export type Drops = Readonly<Record<string, number>>;
 
-/** Told the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
+/** Is told the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
 export type NftListener = (vifs: readonly string[]) => void;
 
 /**

@@ -121,7 +121,7 @@ test('what vifd plan prints for a vif that has changed can be pasted too', async
     const port = await paste(5, config, { script: 'vif-openvswitch', bridge: 'ovsbr0.10:20' });
     const behind = await paste(6, config, { script: 'vif-nat', ip: '10.0.0.1 2001:db8:1::1' });
     await port.write({ bridge: 'ovsbr0' });
-    await behind.write({ ip: '10.0.0.2' });
+    await behind.write({ ip: '10.0.0.2', vifname: 'late' });
     for (const vif of [port, behind]) {
       await domnet.exec('sh', ['-ec', await planned(vif)]);
       expect(await planned(vif)).toBe(`# ${vif.name} is attached as it should be\n`);
