@@ -53,7 +53,8 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
     ...planOvsPort(id, desired, link, observed),
     ...planAfterLink(id, link, name, desired, observed, flushed),
-    ...(ip === undefined ? [] : strays),
+    // IPv6 addresses have gone with the link, unless keep_addr_on_down is set.
+    ...(ip === undefined ? [] : strays.filter(({ address }) => !flushed || address.family === 4)),
     ...optional(release),
   ];
 }

@@ -6,5 +6,7 @@ export const addressLines: ActionTable<string, 'add-address' | 'delete-address'>
   // Without duplicate address detection: a route from an address that is still tentative is refused.
   'add-address': ({ address, name }) =>
     `ip address add ${formatNetwork(address)} dev ${word(name)}${address.family === 6 ? ' nodad' : ''}`,
-  'delete-address': ({ address, name }) => `ip address delete ${formatNetwork(address)} dev ${word(name)}`,
+  // With its prefix length: ip takes an address alone for a wildcard.
+  'delete-address': ({ address: { address, prefix }, name }) =>
+    `ip address delete ${address}/${prefix} dev ${word(name)}`,
 };
