@@ -5,8 +5,9 @@ import { recordedRuns } from '../host/process/scripts.js';
 import { isConnected } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
-import { printAction } from '../plan/print/print.js';
+import { printCommands } from '../plan/print/print.js';
 import { actionsOf, next } from '../reconcile/next.js';
+import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 
@@ -32,7 +33,8 @@ export async function planCommand(name: string, config: Config, options: { json:
       observed,
     );
     const { verdict } = step;
-    const commands = actionsOf(step).map(printAction);
+    const places = { ovsDatabase: config.openvswitch.database, dhcpDirectory: dhcpDirectory() };
+    const commands = actionsOf(step).map((action) => printCommands(action, places));
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
     process.stdout.write(
       options.json

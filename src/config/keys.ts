@@ -1,3 +1,4 @@
+import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
@@ -53,7 +54,7 @@ export const sections = {
   }),
   openvswitch: section({
     database: key(unixSocket, {
-      default: 'unix:/var/run/openvswitch/db.sock',
+      default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
     }),
   }),

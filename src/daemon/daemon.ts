@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
@@ -88,8 +89,7 @@ export class Daemon implements ControlSource {
   /** Opens, moves or closes the listener of the metrics, by a configuration. */
   async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
     if (this.#metrics === undefined && listen === undefined) return;
-    if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
-      return;
+    if (this.#metrics !== undefined && isDeepStrictEqual(listen, this.#config.metrics.listen)) return;
     // Loaded on demand: the library takes a fifth of the daemon's start.
     const { Metrics } = await import('../observe/metrics.js');
     this.#metrics ??= new Metrics({
@@ -142,7 +142,7 @@ export class Daemon implements ControlSource {
       // Each wait ends with the signal, because a xenstored that is stopped (SIGSTOP) answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
       if (this.#domid === undefined) return;
-      host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+      host = await Host.open((news, owners) => reconciler?.hostChanged(news, owners), {
         openvswitch: this.#config.openvswitch,
         scripts: {
           directories: () => this.#config.scripts.directories,

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Sysctl } from '../model/routing.js';
+import type { Sysctl } from '../model/sysctl.js';
 
 // Synchronous, because /proc/sys answers from memory: a call takes some 10 µs, an asynchronous one several times that.
 

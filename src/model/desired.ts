@@ -1,9 +1,9 @@
 import type { Network } from './address.js';
 import type { DesiredPort } from './bridge-port.js';
 import type { FilterSpec } from './filter.js';
+import type { DesiredIp } from './ip.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort } from './ovs-port.js';
-import type { DesiredIp } from './routing.js';
 
 /** How a vif's netdev should be. Undefined fields are left as they are found. */
 export interface DesiredLink {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Action } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
 import type { Link } from '../model/observed.js';
@@ -29,9 +30,8 @@ export class Notifier {
     detail: EventDetail,
     actions: readonly Action[],
   ): void {
-    const now = JSON.stringify(desired);
-    const changed = now !== record.lastDesired;
-    record.lastDesired = now;
+    const changed = !isDeepStrictEqual(desired, record.lastDesired);
+    record.lastDesired = desired;
     if (how === 'new') this.#events.tell('attached', record.id, detail);
     else if (how === 'adopt') {
       const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
@@ -65,7 +65,7 @@ export class Notifier {
     record.lastHookEvent = now;
     // Hooks were called when it was attached, or there were none: a restart of the daemon is no event.
     if (adopted) return;
-    if (last === undefined || JSON.stringify({ ...last, event: now.event }) !== JSON.stringify(now)) {
+    if (last === undefined || !isDeepStrictEqual({ ...last, event: now.event }, now)) {
       this.#hooks.call(now);
     }
   }

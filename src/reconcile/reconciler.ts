@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
+import { dependencyKey, type News } from '../model/dependency.js';
 import { vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { vifKeys } from '../model/snapshot.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
+import { planOrphans } from '../plan/orphans.js';
 import { printAction } from '../plan/print/print.js';
-import { planOrphans } from '../plan/routing.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
 import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
@@ -100,14 +101,13 @@ export class Reconciler {
   }
 
   /**
-   * Enqueues the vifs that a change of the host concerns.
-   * @param names network devices, or other things that verdicts depend on, that came, changed or went; `*` for any
-   * @param owners names of vifs whose own state changed
+   * Has the vifs looked at that news of the machine concern.
+   * @param owners the names of vifs that the news are about
    */
-  hostChanged(names: readonly string[], owners: readonly string[] = []): void {
+  hostChanged(news: readonly News[], owners: readonly string[] = []): void {
     const { links } = this.#host.observe();
-    for (const name of names) {
-      const link = links.byName(name);
+    for (const one of news) {
+      const link = one.kind === 'netdev' ? links.byName(one.name) : undefined;
       const id = link && vifOfLink(link);
       if (id) this.#enqueue(id);
     }
@@ -115,9 +115,8 @@ export class Reconciler {
       const id = parseVifName(owner);
       if (id) this.#enqueue(id);
     }
-    for (const { id, dependsOn } of this.#records.values()) {
-      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#enqueue(id);
-    }
+    const keys = news.map(dependencyKey);
+    for (const { id, dependsOn } of this.#records.values()) if (dependsOn.concern(keys)) this.#enqueue(id);
   }
 
   /** An operator's script has ended: the keys that it wrote are read again. */

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Action } from '../model/action.js';
+import { Dependencies } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
@@ -133,7 +134,7 @@ export class VifReconciler {
     const step = next({ id, snapshot, isNew, attached }, this.config, host.observe());
     if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
-      record.dependsOn = new Set(step.verdict.dependsOn);
+      record.dependsOn = new Dependencies(step.verdict.dependsOn);
       host.startWatching(step.verdict.dependsOn);
     }
     const waits = step.kind === 'wait' || step.kind === 'change' || step.kind === 'attached';

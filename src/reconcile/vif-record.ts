@@ -1,4 +1,5 @@
 import { formatNetwork, type Network } from '../model/address.js';
+import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
@@ -15,14 +16,14 @@ export class VifRecord {
   /** The keys read last; current unless `mustReread`. */
   snapshot: VifSnapshot | undefined;
   mustReread = true;
-  dependsOn: ReadonlySet<string> = new Set();
+  dependsOn = new Dependencies();
   problem: OperationError | undefined;
   /** What an attached vif lacks, as reported last, a sentence each. */
   missing: readonly string[] = [];
   /** The last event that hooks were called with; undefined while the vif is not attached. */
   lastHookEvent: HookEvent | undefined;
   /** The desired state when it was last attached, as JSON: a change while this stays the same is a repair. */
-  lastDesired: string | undefined;
+  lastDesired: object | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no reconciliation has acknowledged (ms of the clock). */
   enqueuedAt: number | undefined;

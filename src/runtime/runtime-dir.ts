@@ -8,3 +8,6 @@ export function runtimeDir(env: NodeJS.ProcessEnv = process.env): string {
 
 /** The path of the daemon's control socket. */
 export const controlSocket = (): string => join(runtimeDir(), 'control.sock');
+
+/** The directory of dnsmasq's files. */
+export const dhcpDirectory = (): string => join(runtimeDir(), 'dhcp');

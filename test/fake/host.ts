@@ -1,7 +1,8 @@
 import type { Action } from '../../src/model/action.js';
+import { type Dependency, type News, netdev } from '../../src/model/dependency.js';
 import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/model/observed.js';
 import { OperationError } from '../../src/model/operation-error.js';
-import { type OvsView, ovsDatabase } from '../../src/model/ovs-port.js';
+import type { OvsView } from '../../src/model/ovs-port.js';
 import type { DesiredScript, ScriptRun } from '../../src/model/script.js';
 import { parseVifName, type VifId, vifName } from '../../src/model/vif-id.js';
 import { printAction } from '../../src/plan/print/print.js';
@@ -14,7 +15,7 @@ export type ActionMatch = Action['kind'] | RegExp | ((action: Action) => boolean
 
 /** The callbacks for changes, which the reconciler has. */
 export interface HostListener {
-  hostChanged(names: readonly string[], owners: readonly string[]): void;
+  hostChanged(news: readonly News[], owners: readonly string[]): void;
   scriptEnded(id: VifId): void;
 }
 
@@ -28,8 +29,8 @@ export class FakeHost implements HostPort {
   listener: HostListener = { hostChanged: () => undefined, scriptEnded: () => undefined };
   /** The actions performed, also those that failed, in order. */
   readonly performed: Action[] = [];
-  /** The dependencies that `startWatching` was called with. */
-  readonly watched = new Set<string>();
+  /** The kinds of dependencies that `startWatching` was called with. */
+  readonly watched = new Set<Dependency['kind']>();
   /** The drops of filters, by the vif's name. */
   readonly dropped = new Map<string, Readonly<Record<string, number>>>();
   /** Calls of `refresh` so far. */
@@ -63,7 +64,7 @@ export class FakeHost implements HostPort {
       throw refusal(action, (error as Error).message);
     }
     const names = [...new Set([...before, ...this.#namesOf(action)])];
-    if (names.length > 0) this.listener.hostChanged(names, ownersOf(action));
+    if (names.length > 0) this.listener.hostChanged(names.map(netdev), ownersOf(action));
   }
 
   async whenQuiet(): Promise<void> {
@@ -73,7 +74,7 @@ export class FakeHost implements HostPort {
   async refresh(): Promise<void> {
     this.refreshes++;
     await this.#calls.strike('refresh');
-    this.listener.hostChanged(['*'], []);
+    this.listener.hostChanged([{ kind: 'anything' }], []);
   }
 
   vifsWithState(): VifId[] {
@@ -90,8 +91,8 @@ export class FakeHost implements HostPort {
     ].filter((id) => id !== undefined);
   }
 
-  startWatching(dependsOn: readonly string[]): void {
-    for (const name of dependsOn) this.watched.add(name);
+  startWatching(dependsOn: readonly Dependency[]): void {
+    for (const { kind } of dependsOn) this.watched.add(kind);
   }
 
   async checkScript(_script: DesiredScript): Promise<void> {
@@ -191,7 +192,7 @@ export class FakeHost implements HostPort {
     openvswitch?.takeAll();
     const ports = [...(openvswitch?.ports() ?? [])];
     this.listener.hostChanged(
-      ports.map(({ name }) => name),
+      ports.map(({ name }) => netdev(name)),
       ports.flatMap(({ owner }) => owner ?? []),
     );
   }
@@ -199,12 +200,12 @@ export class FakeHost implements HostPort {
   /** Sets the state of Open vSwitch's database. */
   setDatabase(state: OvsView['state']): void {
     if (this.machine.openvswitch !== undefined) this.machine.openvswitch.state = state;
-    this.listener.hostChanged([ovsDatabase], []);
+    this.listener.hostChanged([{ kind: 'openvswitch' }], []);
   }
 
   /** Announces a change. */
   changed(...names: string[]): void {
-    this.listener.hostChanged(names, []);
+    this.listener.hostChanged(names.map(netdev), []);
   }
 
   /** The names under which an action is announced. */

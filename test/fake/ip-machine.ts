@@ -1,7 +1,10 @@
 import type { IpAction } from '../../src/model/action.js';
 import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
+import type { IpState } from '../../src/model/ip.js';
+import type { Masquerade } from '../../src/model/masquerade.js';
 import type { Link } from '../../src/model/observed.js';
-import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/model/routing.js';
+import type { ProxyEntry } from '../../src/model/proxy.js';
+import type { Route, RouteView } from '../../src/model/route.js';
 import type { NftMachine } from './nft-machine.js';
 
 /**

@@ -1,4 +1,5 @@
 import { parseNetwork } from '../../src/model/address.js';
+import type { Masquerade } from '../../src/model/masquerade.js';
 import {
   type Earlier,
   type Element,
@@ -10,7 +11,6 @@ import {
   type Table,
   tableOf,
 } from '../../src/model/nft.js';
-import type { Masquerade } from '../../src/model/routing.js';
 import { masqueradeElement } from '../../src/nft/elements.js';
 import { parseChainName } from '../../src/nft/tables.js';
 

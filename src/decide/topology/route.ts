@@ -1,10 +1,11 @@
 import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
+import { type IpState, noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { defaultRoute, type IpState, ipv6News, noIp } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -42,12 +43,12 @@ export const route: Topology = {
   ): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
-    const dependsOn = [wanted ?? defaultRoute];
+    const dependsOn: Dependency[] = [wanted === undefined ? { kind: 'default-route' } : netdev(wanted)];
     const gateway =
       wanted === undefined
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
-    if (gateway !== undefined) dependsOn.push(gateway.name);
+    if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(networkOf);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
@@ -56,16 +57,15 @@ export const route: Topology = {
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
     if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
-    const netdev = observed.links.ofVif(snapshot.id);
+    const link = observed.links.ofVif(snapshot.id);
     const [v4, v6] = ([4, 6] as const).map(
       (family) =>
-        addressOf(gateway, family) ??
-        (attached && (addressOf(attached, family) ?? addressOf(netdev, family))),
+        addressOf(gateway, family) ?? (attached && (addressOf(attached, family) ?? addressOf(link, family))),
     );
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
-    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
+    if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const held = takenOver(networks, snapshot, observed, ip);
@@ -98,7 +98,7 @@ export const route: Topology = {
           dhcp: undefined,
         },
       },
-      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => name)],
+      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
       missing: [
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),

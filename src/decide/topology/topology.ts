@@ -1,3 +1,4 @@
+import type { Dependency } from '../../model/dependency.js';
 import type { Attached, DesiredState } from '../../model/desired.js';
 import type { ObservedState } from '../../model/observed.js';
 import type { OperationError } from '../../model/operation-error.js';
@@ -12,10 +13,10 @@ import type { TopologyName } from '../../model/topology-name.js';
 export type Attachment =
   | {
       readonly desired: Omit<DesiredState, 'name'>;
-      readonly dependsOn: readonly string[];
+      readonly dependsOn: readonly Dependency[];
       readonly missing?: readonly OperationError[];
     }
-  | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
+  | { readonly problem: OperationError; readonly dependsOn: readonly Dependency[] };
 
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {

@@ -9,7 +9,7 @@ import {
   parseAttributes,
   putU32,
 } from '../netlink/format.js';
-import { family } from '../rtnetlink/link-state.js';
+import { familyOf } from '../rtnetlink/link-state.js';
 import { readSysctl } from '../sysctl.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
@@ -49,8 +49,7 @@ export async function forgetConnections(network: Network): Promise<void> {
 }
 
 /** struct nfgenmsg. */
-const header = (network: Network): Buffer =>
-  Buffer.from([network.family === 4 ? family.inet : family.inet6, 0, 0, 0]);
+const header = (network: Network): Buffer => Buffer.from([familyOf(network), 0, 0, 0]);
 
 /**
  * Attributes of dumps that have the kernel select a host's entries, of perhaps hundreds of thousands (since Linux 5.8):

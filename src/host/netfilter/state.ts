@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Masquerade } from '../../model/masquerade.js';
 import {
   dropsSet,
   type Earlier,
@@ -14,7 +16,6 @@ import {
   tableOf,
   tables,
 } from '../../model/nft.js';
-import type { Masquerade } from '../../model/routing.js';
 import { masqueraded } from '../../nft/elements.js';
 import type { TableRules } from '../../nft/rules.js';
 import { parseChainName } from '../../nft/tables.js';
@@ -233,10 +234,12 @@ export class NftState implements NftView {
         .map((table) => `${of.has(table)} ${of.missingRules(table) === undefined}`)
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
-    const of = (state: NftState, vif: string): string =>
-      JSON.stringify([state.chains(vif), state.elements(vif).map(elementId).sort()]);
+    const of = (state: NftState, vif: string) => [
+      state.chains(vif),
+      state.elements(vif).map(elementId).sort(),
+    ];
     return [...new Set([...this.owners(), ...other.owners()])].filter(
-      (vif) => of(this, vif) !== of(other, vif),
+      (vif) => !isDeepStrictEqual(of(this, vif), of(other, vif)),
     );
   }
 

@@ -4,3 +4,7 @@
  */
 export * from 'netlink/dist/constants.js';
 export * from 'netlink/dist/structs.js';
+
+/** NLM_F_CREATE and NLM_F_REPLACE. */
+export const create = 0x400;
+export const replace = 0x100;

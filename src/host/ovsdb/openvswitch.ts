@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { OvsAction } from '../../model/action.js';
-import { type OvsBridge, type OvsPort, type OvsView, ovsDatabase } from '../../model/ovs-port.js';
+import { type News, netdev } from '../../model/dependency.js';
+import type { OvsBridge, OvsPort, OvsView } from '../../model/ovs-port.js';
 import { Ovsdb } from './connection.js';
 import { OpenVswitchSwitch } from './openvswitch-switch.js';
 import { monitoredColumns, OvsdbTables } from './tables.js';
@@ -15,7 +16,7 @@ const reconnectMs = { first: 100, longest: 5000 };
 const releaseMs = 2000;
 
 /** Called with the names of bridges, ports and interfaces that changed, and of the vifs whose ports did. */
-export type OvsListener = (names: readonly string[], owners: readonly string[]) => void;
+export type OvsListener = (news: readonly News[], owners: readonly string[]) => void;
 
 /**
  * Open vSwitch's database: a view of it, kept current by notifications, and its changes. From {@link start} on, a
@@ -106,7 +107,7 @@ export class OpenVswitch implements OvsView {
       if (!isMissed) {
         isMissed = true;
         this.#log?.warn({ database: this.database, error: reason }, 'openvswitch database not reachable');
-        this.#listener([ovsDatabase], []);
+        this.#listener([{ kind: 'openvswitch' }], []);
       }
       tried();
       await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
@@ -129,7 +130,7 @@ export class OpenVswitch implements OvsView {
     });
     const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
       this.switchRuns = runs;
-      this.#listener([ovsDatabase], []);
+      this.#listener([{ kind: 'openvswitch' }], []);
     });
     try {
       const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
@@ -146,7 +147,7 @@ export class OpenVswitch implements OvsView {
       this.#wasTried = true;
       this.switchRuns = true;
       connected();
-      this.#listener([ovsDatabase], owners);
+      this.#listener([{ kind: 'openvswitch' }], owners);
       void vswitchd.follow();
       return await connection.ended;
     } finally {
@@ -159,7 +160,7 @@ export class OpenVswitch implements OvsView {
   #apply(tables: OvsdbTables, updates: unknown): void {
     const { names, owners } = tables.apply(updates);
     for (const resolve of this.#configurationInEffect.splice(0)) resolve();
-    if (names.length > 0) this.#listener(names, owners);
+    if (names.length > 0) this.#listener(names.map(netdev), owners);
   }
 
   /** Resolves when ovs-vswitchd has put this configuration into effect, or after `releaseMs`. */

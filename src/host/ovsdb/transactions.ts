@@ -1,6 +1,6 @@
 import type { OvsAction } from '../../model/action.js';
 import { type DesiredOvsPort, markKeys, type OvsPort } from '../../model/ovs-port.js';
-import { printOvsAction } from '../../plan/print/ovs-port.js';
+import { printAction } from '../../plan/print/print.js';
 
 export const ovsDatabaseName = 'Open_vSwitch';
 
@@ -9,7 +9,7 @@ export const ovsDatabaseName = 'Open_vSwitch';
  * program has changed the database since the plan.
  */
 export function transaction(action: OvsAction): object[] {
-  const comment = { op: 'comment', comment: `vifd: ${printOvsAction(action)}` };
+  const comment = { op: 'comment', comment: `vifd: ${printAction(action)}` };
   switch (action.kind) {
     case 'ovs-add-port':
       return [...addPort(action), comment];

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
 import type { BridgePort } from '../../model/bridge-port.js';
-import { type Link, type LinkView, portsOf, vifOfLink } from '../../model/observed.js';
-import { addressNews, ipv6News, routerLinkLocal } from '../../model/routing.js';
+import { type News, netdev } from '../../model/dependency.js';
+import { routerLinkLocal } from '../../model/ip.js';
+import { type Link, type LinkView, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
@@ -29,6 +31,8 @@ export const ifla = {
 };
 export const ifa = { address: 1, local: 2 };
 export const family = { unspec: 0, inet: 2, inet6: 10 };
+export const familyOf = (network: Pick<Network, 'family'>): number =>
+  network.family === 4 ? family.inet : family.inet6;
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
 /** Attributes in a bridge's IFLA_INFO_DATA. */
@@ -64,7 +68,7 @@ export class LinkState implements LinkView {
   }
 
   /** Applies one message. @returns the names of the devices it changed: two for a rename, none for other messages */
-  apply({ type, data }: NetlinkMessage): string[] {
+  apply({ type, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
@@ -123,7 +127,7 @@ export class LinkState implements LinkView {
     return link;
   }
 
-  #put(given: Link): string[] {
+  #put(given: Link): News[] {
     const before = this.#byIndex.get(given.index);
     if (before) this.#forget(before);
     const formerName = before && (before.formerName ?? before.name);
@@ -133,42 +137,43 @@ export class LinkState implements LinkView {
     const vif = vifOfLink(link);
     if (vif) this.#byVif.set(vifName(vif), link);
     return [
-      ...(before && before.name !== link.name ? [before.name, link.name] : [link.name]),
+      ...(before && before.name !== link.name ? [netdev(before.name)] : []),
+      netdev(link.name),
       ...this.#portChange(before, link),
     ];
   }
 
   /** The names of the bridges for which a port that is not a vif has changed. */
-  #portChange(before: Link | undefined, after: Link | undefined): string[] {
+  #portChange(before: Link | undefined, after: Link | undefined): News[] {
     if (before?.master === after?.master && before?.mtu === after?.mtu) return [];
     const masters = [before, after].map((link) => link && !vifOfLink(link) && link.master);
-    return masters.flatMap((index) => {
+    return masters.flatMap((index): News[] => {
       const bridge = index ? this.#byIndex.get(index) : undefined;
-      return bridge ? [portsOf(bridge.name)] : [];
+      return bridge ? [{ kind: 'ports-of', bridge: bridge.name }] : [];
     });
   }
 
-  #applyPort(data: Buffer, there: boolean): string[] {
+  #applyPort(data: Buffer, there: boolean): News[] {
     const index = data.readInt32LE(4);
     const port = there ? decodePort({ data }) : undefined;
     // Most of these messages are about spanning tree states and timers, which are not used.
-    if (JSON.stringify(port) === JSON.stringify(this.#ports.get(index))) return [];
+    if (isDeepStrictEqual(port, this.#ports.get(index))) return [];
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);
     const link = this.#byIndex.get(index);
-    const names = link ? this.#put({ ...link, port }) : [];
+    const news = link ? this.#put({ ...link, port }) : [];
     // For a port that leaves, the device's own message about its master follows and is the one to report.
-    return port ? names : [];
+    return port ? news : [];
   }
 
-  #remove(index: number): string[] {
+  #remove(index: number): News[] {
     const link = this.#byIndex.get(index);
     if (!link) return [];
     this.#forget(link);
     this.#byIndex.delete(index);
     this.#addresses.delete(index);
     this.#ports.delete(index);
-    return [link.name, ...this.#portChange(link, undefined)];
+    return [netdev(link.name), ...this.#portChange(link, undefined)];
   }
 
   /** Deletes the indexes that point at a link, unless they point at another one already. */
@@ -184,14 +189,14 @@ export class LinkState implements LinkView {
     if (of?.delete(formatNetwork(address))) this.#takeAddresses(index, of);
   }
 
-  #applyAddress(data: Buffer, added: boolean): string[] {
+  #applyAddress(data: Buffer, added: boolean): News[] {
     const decoded = decodeAddress(data);
     if (decoded === undefined) return [];
     const { index, network } = decoded;
     // The kernel adds link-local addresses itself when a device comes up; only the router's one is vifd's.
     if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) {
       const name = this.#byIndex.get(index)?.name;
-      return name === undefined ? [] : [ipv6News(name)];
+      return name === undefined ? [] : [{ kind: 'ipv6-of', device: name }];
     }
     // Tentative and temporary addresses are ignored.
     const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
@@ -199,10 +204,10 @@ export class LinkState implements LinkView {
     this.#addresses.set(index, of);
     if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
-    return [...this.#takeAddresses(index, of), addressNews(network)];
+    return [...this.#takeAddresses(index, of), { kind: 'address', address: network.address }];
   }
 
-  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): string[] {
+  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): News[] {
     const link = this.#byIndex.get(index);
     return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
   }

@@ -1,19 +1,22 @@
 import type { LinkChanges } from '../../model/action.js';
-import type { Network } from '../../model/address.js';
 import type { PortFlags } from '../../model/bridge-port.js';
+import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
-import type { RouteView } from '../../model/routing.js';
+import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
-import { addressBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
+import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
-import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
-import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
-import { Routes } from './routes.js';
+import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
+import { Neighbours } from './neighbour.js';
+import { ntfProxy, rtmNeigh } from './neighbour-state.js';
+import { Proxies } from './proxy.js';
+import { Routes } from './route.js';
+import { RouteState, rtmRoute } from './route-state.js';
 
 /** Called with the names of the devices that came, changed or went; `*` means that any may have. */
-export type LinkListener = (names: readonly string[]) => void;
+export type LinkListener = (news: readonly News[]) => void;
 
 /**
  * Called with the index of a device that went, also to another network namespace, before {@link LinkListener} is;
@@ -36,7 +39,10 @@ export class Links {
   readonly #listener: LinkListener;
   readonly #gone: GoneListener;
   /** Changes of addresses, routes and neighbour entries, through the same socket. */
-  readonly ip: Routes;
+  readonly address: Addresses;
+  readonly route: Routes;
+  readonly neighbour: Neighbours;
+  readonly proxy: Proxies;
   #current = new LinkState();
   #currentRoutes = new RouteState(this.#current);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
@@ -54,10 +60,13 @@ export class Links {
         return this.#sync();
       },
     });
-    this.ip = new Routes(this.#netlink, () => [
-      this.#currentRoutes,
-      ...(this.#next === undefined ? [] : [this.#next.routes]),
-    ]);
+    const states = () => (this.#next === undefined ? [this.#current] : [this.#current, this.#next.links]);
+    const routes = () =>
+      this.#next === undefined ? [this.#currentRoutes] : [this.#currentRoutes, this.#next.routes];
+    this.address = new Addresses(this.#netlink, states);
+    this.route = new Routes(this.#netlink, routes);
+    this.neighbour = new Neighbours(this.#netlink, routes);
+    this.proxy = new Proxies(this.#netlink, routes);
   }
 
   /** Opens the socket and reads everything once. */
@@ -106,19 +115,6 @@ export class Links {
     await this.#netlink.request(rtm.setLink, 0, header, attributes);
   }
 
-  /** @throws NetlinkError */
-  async deleteAddress(index: number, address: Network): Promise<void> {
-    const header = Buffer.alloc(8);
-    header.writeUInt8(address.family === 4 ? family.inet : family.inet6, 0);
-    header.writeUInt8(address.prefix, 1);
-    header.writeUInt32LE(index, 4);
-    const attributes = new AttrStream();
-    attributes.push(ifa.local, addressBytes(address));
-    await this.#netlink.remove(rtm.delAddr, header, attributes);
-    this.#current.deleteAddress(index, address);
-    this.#next?.links.deleteAddress(index, address);
-  }
-
   /** Sets flags of a bridge port. @throws NetlinkError */
   async setPort(index: number, flags: PortFlags): Promise<void> {
     await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
@@ -161,8 +157,8 @@ export class Links {
     if (message.type === rtm.delLink && message.data.readUInt8(0) === family.unspec)
       this.#gone(message.data.readInt32LE(4));
     // The routes first: they need the name of a device that goes.
-    const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
-    if (names.length > 0) this.#listener(names);
+    const news = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
+    if (news.length > 0) this.#listener(news);
   }
 
   /** Reads everything again; a call while that is under way makes it start again. */
@@ -195,7 +191,7 @@ export class Links {
         this.#next = undefined;
       }
     }
-    this.#listener(['*']);
+    this.#listener([{ kind: 'anything' }]);
   }
 
   async #readNeighbours(): Promise<void> {

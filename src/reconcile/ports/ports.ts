@@ -1,4 +1,5 @@
 import type { Action } from '../../model/action.js';
+import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
 import type { DesiredScript } from '../../model/script.js';
@@ -22,7 +23,7 @@ export interface HostPort {
   /** The vifs that have state on the machine, such as a netdev, a route or a filter, whether xenstore has them or not. */
   vifsWithState(): VifId[];
   /** Begins to follow what a verdict depends on, where that is followed on demand, such as Open vSwitch's database. */
-  startWatching(dependsOn: readonly string[]): void;
+  startWatching(dependsOn: readonly Dependency[]): void;
   /** @throws OperationError when an operator's script may not be run */
   checkScript(script: DesiredScript): Promise<void>;
   /** The packet and byte counters of a netdev; undefined when it is gone. */

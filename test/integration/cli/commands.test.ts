@@ -349,9 +349,8 @@ describe('without a daemon', () => {
       const keys = { script: '/etc/xen/scripts/vif-openvswitch', bridge: 'ovsbr0.10' };
       await domnet.plug({ domid: 5, keys });
       const { status, stdout } = await domnet.command('plan', 'vif5.0', '--config', config);
-      expect(stdout).toMatch(
-        /^# attach vif5\.0 \(openvswitch\)\n[\s\S]*^ovs-vsctl add-port ovsbr0 vif5\.0 .*tag=10/m,
-      );
+      expect(stdout).toMatch(/^# attach vif5\.0 \(openvswitch\)\n/);
+      expect(stdout).toContain(`\novs-vsctl --db=${ovs.database} add-port ovsbr0 vif5.0 tag=10 `);
       expect(status).toBe(0);
       expect(await ovs.bridgeOf('vif5.0')).toBeUndefined();
     } finally {

@@ -11,7 +11,7 @@ import { filterElements } from '../../../src/nft/elements.js';
 import { ranges } from '../../../src/nft/ranges.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
-import { nameAction, printAction } from '../../../src/plan/print/print.js';
+import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
 import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
@@ -278,12 +278,14 @@ it('names a transaction by its chain, and prints one with lines as the input of 
   expect(nameAction(action)).toMatch(
     /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 4 more$/,
   );
-  const rules = 'table netdev vifd {\n}';
-  expect(
-    printAction({
-      kind: 'nft',
-      vif: 'vif5.0',
-      changes: [{ change: 'set-rules', table: 'netdev vifd', rules }],
-    }),
-  ).toBe(`nft -f - <<'END'\n${rules}\nEND`);
+  const rules = 'flush chain netdev vifd guest\ntable netdev vifd {\n\tset macs\n}';
+  const withRules: Action = {
+    kind: 'nft',
+    vif: 'vif5.0',
+    changes: [{ change: 'set-rules', table: 'netdev vifd', rules }],
+  };
+  expect(printCommands(withRules, { ovsDatabase: '', dhcpDirectory: '' })).toBe(
+    `nft -f - <<'END'\n${rules}\nEND`,
+  );
+  expect(printAction(withRules)).toBe("nft 'flush chain netdev vifd guest; table netdev vifd { … }'");
 });

@@ -160,8 +160,8 @@ test('another program that undoes at once what vifd does is answered 20 times in
   const { reconciler } = domain;
   domain.host.listener = {
     scriptEnded: () => undefined,
-    hostChanged: (names, owners) => {
-      reconciler.hostChanged(names, owners);
+    hostChanged: (news, owners) => {
+      reconciler.hostChanged(news, owners);
       // After the reconciliation, which succeeded.
       setImmediate(() => {
         if (domain.host.link('vif5.0')?.up) domain.host.change('vif5.0', { up: false });

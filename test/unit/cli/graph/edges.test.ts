@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { type Edge, graph } from '../../../../src/cli/graph/edges.js';
 import { printDot, printMermaid } from '../../../../src/cli/graph/graph.js';
+import type { IpState } from '../../../../src/model/ip.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
-import type { IpState } from '../../../../src/model/routing.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 import { OvsMachine } from '../../../fake/openvswitch-machine.js';
 

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { parseConfig } from '../../../../src/config/config.js';
 import { nat } from '../../../../src/decide/topology/nat.js';
 import { formatNetwork } from '../../../../src/model/address.js';
+import { noIp } from '../../../../src/model/ip.js';
 import { linkView } from '../../../../src/model/observed.js';
-import { noIp } from '../../../../src/model/routing.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 
 function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
