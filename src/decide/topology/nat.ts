@@ -9,7 +9,7 @@ import {
 import { type Dependency, netdev } from '../../model/dependency.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
 import { type IpState, noIp } from '../../model/ip.js';
-import type { Link, ObservedState } from '../../model/observed.js';
+import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
@@ -214,13 +214,22 @@ function conflictOf(
   return undefined;
 }
 
-/** The vif that is masqueraded under this address; its claim outlasts a link that is down for a while. */
-function claimant({ address }: Network, id: VifId, { links }: ObservedState, ip: IpState): Link | undefined {
-  const owner = ip.masquerades.get(address)?.owner;
-  if (owner === undefined || owner === vifName(id)) return undefined;
+/**
+ * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
+ * outlast a link that is down for a while, which takes the route.
+ */
+function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: IpState): Link | undefined {
+  const own = links.ofVif(id);
+  const { family, address } = guest;
+  // The vif that has the route needs no look at all the others.
+  if (own !== undefined && ip.routes.to(hostOf(guest))?.device === own.index) return undefined;
+  const masqueraded = ip.masquerades.get(address)?.owner;
+  const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
-    const vif = link.name === owner || link.alias === owner;
-    if (vif) return link;
+    const vif = vifOfLink(link);
+    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
+    if (isHeld || masqueraded === vifName(vif)) return link;
   }
   return undefined;
 }
