@@ -4,7 +4,7 @@ import type { PortVlan } from './vlan.js';
 export interface PortFlags {
   /** Frames go between this port and those not isolated only (IFLA_BRPORT_ISOLATED). */
   readonly isolated?: boolean;
-  /** Multicast that nobody has asked for leaves here too (IFLA_BRPORT_MCAST_FLOOD). */
+  /** Multicast without a known listener leaves here too (IFLA_BRPORT_MCAST_FLOOD). */
   readonly multicastFlood?: boolean;
   /** Broadcast leaves here (IFLA_BRPORT_BCAST_FLOOD). */
   readonly broadcastFlood?: boolean;

@@ -1,7 +1,7 @@
 /**
  * What an error is about, for counting: a closed set, so that it can be a metric's label. `configuration` is what the
  * guest's keys or ours ask for and cannot be done, `bridge` a bridge that is not there or not fit, `address` one that is
- * another's, `timeout` others who did not do their part in time; the rest say who refused.
+ * another's, `timeout` a part of others that was not done in time; the rest name the program that refused.
  */
 export const errorKinds = [
   'configuration',

@@ -158,7 +158,7 @@ function parseNetworks(text: string): Network[] | undefined {
   return parsed.every((network) => network !== undefined) ? parsed : undefined;
 }
 
-/** What somebody else wrote, fit for a log line: bounded, without control characters. */
+/** A value of xenstore, fit for a log line: bounded, without control characters. */
 function quote(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]/g, '?');
   return `"${printable.length > 40 ? `${printable.slice(0, 40)}...` : printable}"`;

@@ -82,7 +82,7 @@ export function routerSysctls(
   return [
     v4(vif, 'forwarding', '1'),
     v4(vif, 'proxy_arp', '1'),
-    // A guest is no router of ours.
+    // Redirects of a guest are not followed: it is not a router of this domain.
     v4(vif, 'accept_redirects', '0'),
     // Proxied answers are held back for up to 0.8 s otherwise, which a guest's first packet would wait.
     { name: `net/ipv4/neigh/${vif}/proxy_delay`, value: '0' },
