@@ -12,10 +12,10 @@ The network agent of a Xen driver domain: attaches guest interfaces and keeps th
 
 Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
-  status [VIF]     the vifs the running daemon serves, or all about one; --watch to keep looking
-  plan VIF         what would be done for a vif, as the commands one would type; changes nothing
-  check            whether this machine is fit, with a remedy for each thing that is not
-  events [VIF]     what happened lately; --follow to see what happens
+  status [VIF]     the vifs the running daemon serves, or all about one; --watch to go on every second
+  plan VIF         what vifd would do for a vif now, as commands to paste; changes nothing
+  check            whether this machine has what vifd needs, with a remedy for each problem
+  events [VIF]     the last events of vifs; --follow to go on with new ones
   graph            uplinks, bridges, vifs and guests as they are now; --format mermaid (the default) or dot
 
 Options:
@@ -24,8 +24,8 @@ Options:
   --version        print the version
   -h, --help       print this
 
-Exit status: 0 done and well, 1 refused or failed, also where a vif has failed (status, plan) or a check found an error,
-3 the daemon does not run, 64 wrong usage, 78 wrong configuration.
+Exit status: 0 success; 1 refused or failed, also when a vif has failed (status, plan) or a check found an error; 3 the
+daemon does not run; 64 wrong usage; 78 wrong configuration.
 `;
 
 const parse = (args: string[]) =>
@@ -59,31 +59,31 @@ async function main(args: string[]): Promise<number> {
   const [command, subject, ...rest] = positionals;
   if (values.help) return print(help);
   if (values.version) return print(`vifd ${version()}\n`);
-  if (rest.length > 0) throw usage(`"${rest[0]}" is too much`);
+  if (rest.length > 0) throw unexpected(rest[0]);
   const known = command === undefined ? undefined : optionsOf.get(command);
   const foreign = tokens.find((token) => token.kind === 'option' && known?.includes(token.name) === false);
   if (foreign?.kind === 'option') throw usage(`"vifd ${command}" takes no --${foreign.name}`);
   if (['plan', 'check', 'graph'].includes(command ?? '') && process.geteuid?.() !== 0) {
-    throw new CommandError(`"vifd ${command}" looks at what only root may see; run it as root`, exit.failed);
+    throw new CommandError(`"vifd ${command}" reads what only root may read; run it as root`, exit.failed);
   }
-  // Each command loads what it needs when it is known: most need little.
+  // Each command is loaded on demand, so that short ones start fast.
   switch (command) {
     case 'run':
-      if (subject !== undefined) throw usage(`"${subject}" is too much`);
+      if (subject !== undefined) throw unexpected(subject);
       return await run(values.config);
     case 'status':
       return await (await import('./cli/status.js')).statusCommand(subject, values);
     case 'events':
       return await (await import('./cli/events.js')).eventsCommand(subject, values);
     case 'check':
-      if (subject !== undefined) throw usage(`"${subject}" is too much`);
+      if (subject !== undefined) throw unexpected(subject);
       return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))
-        throw usage(`--format ${values.format}: mermaid or dot`);
+        throw usage(`--format takes mermaid or dot, not "${values.format}"`);
       return await (await import('./cli/graph/graph.js')).graphCommand(readConfig(values.config), values);
     case 'plan':
-      if (subject === undefined) throw usage('which vif? vifd plan vif5.0');
+      if (subject === undefined) throw usage('the vif is missing, as in "vifd plan vif5.0"');
       return await (await import('./cli/plan.js')).planCommand(subject, readConfig(values.config), values);
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
@@ -94,19 +94,21 @@ function parseOrExplain(args: string[]): ReturnType<typeof parse> {
   try {
     return parse(args);
   } catch (error) {
-    // Node goes on with advice about what nobody meant.
+    // Only the first sentence: Node's next ones advise about arguments that begin with a dash.
     throw usage(messageOf(error).split('. ')[0] ?? '');
   }
 }
 
 const usage = (reason: string): CommandError => new CommandError(`${reason}; see vifd --help`, exit.usage);
 
+const unexpected = (argument: string | undefined): CommandError => usage(`unexpected argument "${argument}"`);
+
 function print(text: string): number {
   process.stdout.write(text);
   return exit.ok;
 }
 
-// `vifd events --follow | head` is how one looks at a few.
+// A closed pipe, as in `vifd events --follow | head`, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(exit.ok);
   throw error;

@@ -1,6 +1,6 @@
-// Who may import whom in src: what a folder's tsconfig.json references, and nothing else, be it a type. The compiler
-// refuses files of a project that is not referenced, but lets through what a referenced project references itself.
-// This closes that gap, says it in words, and refuses files that import each other in a circle. `npm run build` runs it.
+// Checks the imports in src: a folder may import what its tsconfig.json references, and nothing else, types included. The
+// compiler refuses files of a project that is not referenced, but accepts those of projects that a referenced one
+// references. This check refuses those too, and files that import each other in a circle. `npm run build` runs it.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';

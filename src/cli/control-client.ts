@@ -3,36 +3,37 @@ import { type IncomingMessage, request } from 'node:http';
 import { controlSocket } from '../runtime/runtime-dir.js';
 import { CommandError, exit } from './exit-status.js';
 
-/** The running daemon's answer. @throws CommandError that says what to do when there is none */
+/** The running daemon's answer to a GET of this path. @throws CommandError with the remedy when there is none */
 export const ask = (path: string): Promise<unknown> => askControl(path).catch(explain);
 
-/** The same, read as it comes. */
+/** The running daemon's answer as a stream. @throws CommandError with the remedy when there is none */
 export const open = (path: string): Promise<IncomingMessage> => openControl(path).catch(explain);
 
 function explain(error: NodeJS.ErrnoException): never {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     throw new CommandError(
-      `the daemon is not running: nobody answers on ${controlSocket()}; start it with "systemctl start vifd", or see "journalctl -u vifd" for why it ended`,
+      `the daemon is not running: nothing answers on ${controlSocket()}; start it with "systemctl start vifd", or see "journalctl -u vifd" for why it ended`,
       exit.notRunning,
     );
   }
-  if (error.code === 'EACCES') throw new CommandError('the control socket is for root only', exit.failed);
+  if (error.code === 'EACCES')
+    throw new CommandError(`only root may open ${controlSocket()}; run it as root`, exit.failed);
   throw new CommandError(error.message, exit.failed);
 }
 
-/** How long the daemon may take, in ms. */
+/** How long the daemon may take to answer, in ms. */
 const answerMs = 5000;
 
 const noAnswer = (): Error =>
   new Error(
-    `the daemon does not answer within ${answerMs / 1000} s: "systemctl status vifd" tells what it does; ` +
+    `the daemon does not answer within ${answerMs / 1000} s: "systemctl status vifd" shows what it does; ` +
       '"systemctl restart vifd" starts it anew, which touches no vif that is attached',
   );
 
 /** The daemon's answer; rejects with ENOENT or ECONNREFUSED when none runs. */
 export async function askControl(path: string): Promise<unknown> {
   const answer = await openControl(path);
-  // Also one that has begun to answer may stop.
+  // Also for a daemon that stops in the middle of an answer.
   const late = setTimeout(() => answer.destroy(noAnswer()), answerMs);
   let text = '';
   try {
@@ -45,14 +46,14 @@ export async function askControl(path: string): Promise<unknown> {
   return body;
 }
 
-/** Opens an answer that is read as it comes. */
+/** The daemon's answer as a stream; rejects with ENOENT or ECONNREFUSED when none runs. */
 export async function openControl(path: string): Promise<IncomingMessage> {
   const asking = request({ socketPath: controlSocket(), path, timeout: answerMs }).end();
   asking.on('timeout', () => asking.destroy(noAnswer()));
   const [answer] = (await once(asking, 'response')) as [IncomingMessage];
-  // From here on silence is no fault: nothing may happen to any vif for days.
+  // From here on silence is no error: there may be no event for days.
   asking.setTimeout(0);
-  // Whoever reads the answer is told.
+  // Errors from here on reach the reader of the answer.
   asking.on('error', () => undefined);
   return answer;
 }

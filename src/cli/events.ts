@@ -3,7 +3,7 @@ import { type VifEvent, where } from '../observe/events.js';
 import { ask, open } from './control-client.js';
 import { CommandError, exit } from './exit-status.js';
 
-/** `vifd events [VIF] [--follow] [--json]`: what the running daemon remembers, oldest first, then what comes. */
+/** `vifd events [VIF] [--follow] [--json]`: prints the events that the daemon keeps, oldest first, then new ones. */
 export async function eventsCommand(
   vif: string | undefined,
   options: { json: boolean; follow: boolean },
@@ -12,21 +12,24 @@ export async function eventsCommand(
   const print = (event: VifEvent): void => {
     process.stdout.write(options.json ? `${JSON.stringify(event)}\n` : printEvent(event));
   };
-  // Before asking for the past, so that nothing falls between; what comes meanwhile waits in the stream.
+  // Opened before the past is requested, so that no event is missed; new ones wait in the stream.
   const coming = options.follow ? await open(`${path}?follow`) : undefined;
   const past = ((await ask(path)) as VifEvent[]).map((event) => JSON.stringify(event));
   for (const line of past) print(JSON.parse(line) as VifEvent);
   if (coming === undefined) return exit.ok;
   try {
     for await (const line of createInterface({ input: coming })) {
-      // What happened between the two questions is in both answers.
+      // An event between the two requests is in both answers.
       if (!past.includes(line)) print(JSON.parse(line) as VifEvent);
     }
   } catch (error) {
-    // A daemon that ends breaks the answer off.
+    // The answer ends with ECONNRESET when the daemon ends.
     if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
   }
-  throw new CommandError('vifd has ended, and with it what there was to follow', exit.notRunning);
+  throw new CommandError(
+    'the daemon has ended; run "vifd events --follow" again when it runs',
+    exit.notRunning,
+  );
 }
 
 function printEvent({

@@ -1,7 +1,7 @@
-/** Exit statuses: of sysexits.h and LSB where they have one. */
+/** Exit statuses of the commands, as sysexits.h and the LSB number them. */
 export const exit = {
   ok: 0,
-  /** The answer is no: a vif has failed, a check found something, a plan is refused; or it could not be done. */
+  /** A vif has failed, a check found an error, a plan is refused; or the command itself failed. */
   failed: 1,
   /** The daemon does not run (LSB's "program is not running"). */
   notRunning: 3,
@@ -9,7 +9,7 @@ export const exit = {
   config: 78,
 } as const;
 
-/** A command that cannot be carried out, with what the shell is told. */
+/** An error of a command, with its exit status. The message is printed to stderr. */
 export class CommandError extends Error {
   readonly status: number;
 

@@ -5,26 +5,36 @@ import { recordedRuns } from '../host/process/scripts.js';
 import { isConnected } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
-import { printAction } from '../plan/print/print.js';
+import { printCommands } from '../plan/print/print.js';
 import { actionsOf, next } from '../reconcile/next.js';
+import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 
 /**
- * `vifd plan VIF [--json]`: what would be done for a vif as it is now, as the commands an administrator would type.
- * Changes nothing and needs no daemon. Exits 1 when the vif cannot be attached as things are.
+ * `vifd plan VIF [--json]`: prints what vifd would do for a vif now, as commands that can be pasted. Changes nothing and
+ * needs no daemon. Exits 1 when the vif cannot be attached as things are.
  */
 export async function planCommand(name: string, config: Config, options: { json: boolean }): Promise<number> {
   const id = parseVifName(name);
-  if (id === undefined) throw new CommandError(`"${name}" is no vif; they are named like vif5.0`, exit.usage);
+  if (id === undefined)
+    throw new CommandError(
+      `"${name}" is not the name of a vif; vifs are named by domain and device, like vif5.0`,
+      exit.usage,
+    );
   const xenstore = await Xenstore.open();
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
     const snapshot = await new Backend(xenstore).read(id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
-    const step = next({ id, snapshot, isNew: true, isAttached: isConnected(snapshot) }, config, observed);
+    const step = next(
+      { id, snapshot, isNew: true, attached: isConnected(snapshot) ? { addresses: [] } : undefined },
+      config,
+      observed,
+    );
     const { verdict } = step;
-    const commands = actionsOf(step).map(printAction);
+    const places = { ovsDatabase: config.openvswitch.database, dhcpDirectory: dhcpDirectory() };
+    const commands = actionsOf(step).map((action) => printCommands(action, places));
     const problem = verdict.kind === 'refuse' ? verdict.problem.message : null;
     process.stdout.write(
       options.json
@@ -44,11 +54,13 @@ function explain(id: VifId, verdict: Verdict, commands: number): string {
     case 'attach':
       return commands === 0 ? `${name} is attached as it should be` : `attach ${name} (${verdict.topology})`;
     case 'script':
-      return commands === 0 ? `${name} is in the hands of ${verdict.script.file}` : `attach ${name} (script)`;
+      return commands === 0
+        ? `${name}: ${verdict.script.file} has been run for it, and nothing is left to do`
+        : `attach ${name} (script)`;
     case 'refuse':
       return verdict.problem.message;
     case 'await-netdev':
-      return `${name} waits for its netdev, which netback makes`;
+      return `${name} waits for its netdev, which netback creates`;
     case 'closing':
       return `${name} is being taken away by dom0; netback is still closing it`;
     case 'remove':

@@ -2,6 +2,7 @@ import { readConfig } from '../config/config.js';
 import { version } from '../runtime/version.js';
 import { exit, messageOf } from './exit-status.js';
 
+/** `vifd run`: serves the vifs of this domain until SIGTERM or SIGINT; SIGHUP reloads the configuration. */
 export async function run(configFile: string | undefined): Promise<number> {
   const config = readConfig(configFile);
   const [{ createLog }, { Daemon }] = await Promise.all([

@@ -5,6 +5,7 @@ import { ask } from './control-client.js';
 import { exit } from './exit-status.js';
 import { ago, bytes, table } from './table.js';
 
+/** The daemon's answer to `/status`. */
 interface DaemonStatus {
   readonly version: string;
   readonly pid: number;
@@ -14,12 +15,12 @@ interface DaemonStatus {
   readonly vifs: readonly VifStatus[];
 }
 
-/** How often `--watch` looks, in ms. */
+/** Pause between two requests of `--watch`, in ms. */
 const watchMs = 1000;
 
 /**
- * `vifd status [VIF] [--json] [--watch]`, of the running daemon. Exits 1 when the vif, or one of them, has failed.
- * With `--watch` it goes on until it is stopped: in place on a terminal, one JSON text a line with `--json`.
+ * `vifd status [VIF] [--json] [--watch]`: prints the daemon's status of its vifs, or of one. Exits 1 when a vif of them has
+ * failed. With `--watch` it goes on until it is stopped: in place on a terminal, one JSON text a line with `--json`.
  */
 export async function statusCommand(
   vif: string | undefined,
@@ -33,7 +34,7 @@ export async function statusCommand(
       : vif === undefined
         ? printDaemon(status as DaemonStatus)
         : printVif(status as VifStatus);
-    // Home, the new text, and away with what is left of the old one: no flicker.
+    // Cursor home, the new text, then clear the rest: the screen does not flicker.
     const inPlace = options.watch && !options.json && process.stdout.isTTY;
     process.stdout.write(inPlace ? `\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J` : text);
     if (!options.watch) return shown.some(({ state }) => state === 'failed') ? exit.failed : exit.ok;
@@ -67,14 +68,14 @@ function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatu
   const lacks = vifs.flatMap(({ vif, missing }) => missing.map((lack) => `${vif}: goes without: ${lack}\n`));
   return [
     `${head}\n`,
-    xenstore ? '' : 'xenstore is not reachable: the vifs stay as they are, nothing new is attached\n',
+    xenstore ? '' : 'xenstore is not reachable: the vifs stay as they are, no other is attached\n',
     vifs.length === 0 ? '' : `\n${table([heads, ...rows])}`,
     errors.length === 0 ? '' : `\n${errors.join('')}`,
     lacks.length === 0 ? '' : `\n${lacks.join('')}`,
   ].join('');
 }
 
-/** One vif, each thing on a line of its own; what is not known is left out. */
+/** The status of one vif, a field a line; unknown fields are left out. */
 function printVif(vif: VifStatus): string {
   const { drops, traffic } = vif;
   const reasons = Object.entries(drops).filter(([, count]) => count > 0);

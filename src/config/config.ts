@@ -9,13 +9,13 @@ import { readTable, type Values } from './section.js';
 
 export const defaultConfigFile = '/etc/vifd/vifd.toml';
 
-/** What the file says: the sections of keys.ts, with the defaults of what it does not say. */
+/** The values of the file, by the sections of keys.ts; those that it leaves out have their defaults. */
 type File = Values<typeof sections>;
 
-/** The file's sections, and what is made of those which the program has in another form. */
+/** The file's values, with those in the form in which the program uses them that differs from the file's. */
 interface Settings extends Omit<File, 'netdev' | 'nat' | 'vif'> {
   readonly netdevTimeoutMs: number;
-  /** `prefix` is the length that guests are told of the network. */
+  /** `prefix` is the prefix length of the network that DHCP gives to guests. */
   readonly nat: File['nat'] & { readonly prefix: number };
   readonly vifs: readonly VifOptions[];
 }
@@ -23,13 +23,13 @@ interface Settings extends Omit<File, 'netdev' | 'nat' | 'vif'> {
 type Extending<Base, Type extends Base> = Type;
 
 /**
- * Everything that can be configured, validated: what is declared in keys.ts, under the same names. The compiler refuses
- * a field of {@link VifPolicy} that no key gives.
+ * The whole configuration, validated: the keys that keys.ts declares, under the same names. The compiler refuses a field
+ * of {@link VifPolicy} that no key sets.
  */
 export type Config = Extending<VifPolicy, Settings>;
 
 /**
- * Reads a configuration file. The default one may be absent, one named on the command line may not.
+ * Reads a configuration file. The default one may be absent; one named on the command line may not.
  * @throws ConfigError
  */
 export function readConfig(file?: string): Config {
@@ -43,7 +43,7 @@ export function readConfig(file?: string): Config {
   }
 }
 
-/** @throws ConfigError */
+/** The configuration in a TOML text; `file` names it in errors. @throws ConfigError */
 export function parseConfig(source: string, file: string): Config {
   const { netdev, nat, vif, ...others } = readTable(sections, parseToml(source, file), new Place(file));
   return {
@@ -63,7 +63,7 @@ function parseToml(source: string, file: string): Record<string, unknown> {
   }
 }
 
-/** The stock address plan takes all of 10/8, and tells its guests /16. */
+/** The prefix length for guests. Xen's vif-nat takes addresses from all of 10/8 and gives its guests /16. */
 const prefixToldIn = (network: Network): number =>
   formatNetwork(network) === '10.0.0.0/8' ? 16 : network.prefix;
 

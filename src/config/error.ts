@@ -6,10 +6,10 @@ export class ConfigError extends Error {
   }
 }
 
-/** A place in the file: a key, a table, or the whole. */
+/** A place in the file, for errors: a key, a table, or the whole file. */
 export class Place {
   readonly #file: string;
-  /** As messages have it: `log.level`, `vif[1].mac`; empty for the whole file. */
+  /** The place in messages: `log.level`, `vif[1].mac`; empty for the whole file. */
   readonly name: string;
 
   constructor(file: string, name = '') {
@@ -17,12 +17,12 @@ export class Place {
     this.name = name;
   }
 
-  /** The place of a key in the table that is here. */
+  /** The place of a key in this table. */
   key(key: string): Place {
     return new Place(this.#file, this.name === '' ? key : `${this.name}.${key}`);
   }
 
-  /** The place of one of the tables that are here. */
+  /** The place of one of this list's tables, counted from 0. */
   item(index: number): Place {
     return new Place(this.#file, `${this.name}[${index}]`);
   }

@@ -1,3 +1,4 @@
+import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
@@ -15,9 +16,8 @@ import { type Key, key, repeated, type SnakeCase, section } from './section.js';
 const asFound = 'left as it is found';
 
 /**
- * The configuration file: each section, and in it each key, declared once. The type of the configuration, the example
- * file, the manual page's list and docs/reference/configuration.md are made from this; `npm run generate` writes the
- * documents anew.
+ * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
+ * and docs/reference/configuration.md are made from this; `npm run generate` writes the documents.
  */
 export const sections = {
   log: section({
@@ -54,7 +54,7 @@ export const sections = {
   }),
   openvswitch: section({
     database: key(unixSocket, {
-      default: 'unix:/var/run/openvswitch/db.sock',
+      default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
     }),
   }),

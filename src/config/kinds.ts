@@ -1,18 +1,18 @@
 import type { Place } from './error.js';
 
-/** What a key takes: what to call it, and how it is read. `Written` is its type in the file, which defaults have. */
+/** A kind of values that a key takes: its name in messages, and its parser. `Written` is the type of its default. */
 export interface Kind<Value, Written = Value> {
-  /** Completes "takes …" and "… is not …". */
+  /** Completes "takes …" and "… is not …", such as `an absolute path`. */
   readonly expected: string;
   /** @throws ConfigError when the value is something else */
   readonly read: (value: unknown, at: Place) => Value;
-  /** Never there: carries `Written` for the compiler. */
+  /** Never set: carries `Written` for the compiler. */
   readonly written?: Written;
 }
 
-/** A kind of one value, which is right or wrong as a whole. */
+/** A kind whose values are valid or not as a whole, unlike a table. */
 export interface Plain<Value, Written = Value> extends Kind<Value, Written> {
-  /** The value as the program has it; undefined when it is something else. */
+  /** The value as the program uses it; undefined when it is not valid. */
   readonly parse: (value: unknown) => Value | undefined;
 }
 
@@ -37,11 +37,11 @@ export const numberFrom = (least: number, most: number) =>
 export const oneOf = <const T extends string>(choices: readonly T[]) =>
   plain<T>(`one of ${choices.join(', ')}`, (value) => choices.find((choice) => choice === value));
 
-/** A string that a parser takes, as what it makes of it. */
+/** A string that a parser accepts, as the parser's result. */
 export const text = <T>(expected: string, parse: (value: string) => T | undefined) =>
   plain<T, string>(expected, (value) => (typeof value === 'string' ? parse(value) : undefined));
 
-/** A string of this form, as it is. */
+/** A string that matches a pattern, unchanged. */
 export const matching = (expected: string, pattern: RegExp) =>
   text(expected, (value) => (pattern.test(value) ? value : undefined));
 

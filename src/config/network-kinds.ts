@@ -19,7 +19,7 @@ export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (valu
   return fits && networkOf(network).address === network.address ? network : undefined;
 });
 
-/** The socket of an Open vSwitch database, as the `--db` of ovs-vsctl has it. */
+/** The socket of an Open vSwitch database, as `ovs-vsctl --db` takes it. */
 export const unixSocket = matching('unix: and an absolute path', /^unix:\/./);
 
 export const listenAddress = text<Listen>('address:port, [address]:port or unix:/path', (value) => {

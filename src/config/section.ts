@@ -1,30 +1,30 @@
 import type { Place } from './error.js';
 import { isTable, type Kind } from './kinds.js';
 
-/** Anything that has a name in the file and can be read: a key, or a section of keys. */
+/** A key, or a section of keys: anything that has a name in the file and can be read. */
 interface Entry<Value> {
-  /** @param value undefined when it is not there. @throws ConfigError */
+  /** @param value undefined when it is absent. @throws ConfigError */
   readonly read: (value: unknown, at: Place) => Value;
 }
 
-/** One key, as the file, the documents and the program know it. */
+/** The declaration of a key, from which parser, example file and documents are made. */
 export interface Key<Value = unknown> extends Entry<Value> {
-  /** What it is for, in one sentence, with the unit of a number. */
+  /** Its documentation in one sentence, with the unit of a number. */
   readonly sentence: string;
-  /** What it takes, in words. */
+  /** The values that it takes, as text. */
   readonly expected: string;
-  /** As written in the file; a key without one has `otherwise`. */
+  /** The default as written in the file; a key without one has `otherwise`. */
   readonly default?: unknown;
-  /** What holds when the key is not there. */
+  /** What applies when the key is absent. */
   readonly otherwise?: string;
   /** A value as written in the file, which the example file shows instead of the default. */
   readonly example?: unknown;
 }
 
-/** `[name]`, which is there once, or `[[name]]`, which is there any number of times. */
+/** A section `[name]`, or `[[name]]`, which may be repeated. */
 export interface Section<Value = unknown> extends Entry<Value> {
   readonly isRepeated: boolean;
-  /** What there is to say of all its keys together. */
+  /** Documentation of the section as a whole. */
   readonly sentence?: string;
   readonly keys: Readonly<Record<string, Key>>;
 }
@@ -34,7 +34,7 @@ export function key<Value, Written>(
   kind: Kind<Value, Written>,
   told: { sentence: string; default: NoInfer<Written>; example?: NoInfer<Written> },
 ): Key<Value>;
-/** Declares a key that has none: `otherwise` says what holds without it. */
+/** Declares a key that has no default: `otherwise` says what applies without it. */
 export function key<Value, Written>(
   kind: Kind<Value, Written>,
   told: { sentence: string; otherwise: string; example: NoInfer<Written> },
@@ -74,7 +74,7 @@ export const repeated = <Keys extends Section['keys']>(
   },
 });
 
-/** Reads a table of these entries. @throws ConfigError, also when it has a key that is none of them */
+/** The values of a table of these entries. @throws ConfigError, also for a key that is not declared */
 export function readTable<Entries extends Readonly<Record<string, Entry<unknown>>>>(
   entries: Entries,
   table: unknown,
@@ -91,7 +91,7 @@ export function readTable<Entries extends Readonly<Record<string, Entry<unknown>
   ) as Values<Entries>;
 }
 
-/** What is read of entries: their values, by their names as the program spells them. */
+/** The values of entries, by their names in camel case. */
 export type Values<Entries> = {
   readonly [Name in keyof Entries & string as CamelCase<Name>]: ValueOf<Entries[Name]>;
 };

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
@@ -14,14 +15,12 @@ import { Reconciler } from '../reconcile/reconciler.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 
-/** Pause between two attempts to reach a xenstored that went away. */
+/** Pause in ms between two attempts to connect to a xenstored that went away. */
 const reconnectMs = 1000;
-/** How long the work under way may take to end when the daemon stops. */
+/** How long the work under way may take to end when the daemon stops, in ms. */
 const stopMs = 3000;
 
-/**
- * Serves the vifs of this domain. Should xenstored go away, the vifs stay as they are and it is looked for again.
- */
+/** Serves the vifs of this domain. When xenstored goes away, the vifs stay as they are and the daemon connects again. */
 export class Daemon implements ControlSource {
   readonly #log: Logger;
   readonly #events: Events;
@@ -32,7 +31,7 @@ export class Daemon implements ControlSource {
   #reconciler: Reconciler | undefined;
   #metrics: Metrics | undefined;
   #ready = false;
-  /** Why there is no xenstore, as it was told last; undefined while there is one. */
+  /** Why there is no connection to xenstore, as logged last; undefined while there is one. */
   #lost: string | undefined;
 
   constructor(config: Config, log: Logger) {
@@ -43,8 +42,8 @@ export class Daemon implements ControlSource {
   }
 
   /**
-   * Runs until `signal` aborts, and leaves the vifs working then. READY=1 is sent when the watch is set and every vif
-   * that is there has been seen to.
+   * Runs until `signal` aborts, and leaves the vifs working then. READY=1 is sent when the watch is set and every vif has
+   * been reconciled once.
    * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
    */
   async run(signal: AbortSignal): Promise<void> {
@@ -70,7 +69,7 @@ export class Daemon implements ControlSource {
   }
 
   /**
-   * Takes another configuration: every vif is looked at again and only what it changes is touched.
+   * Takes another configuration over and reconciles every vif; vifs that it does not concern are not touched.
    * @throws when it cannot be used; then the old one stays
    */
   async reload(config: Config): Promise<void> {
@@ -82,24 +81,23 @@ export class Daemon implements ControlSource {
       this.#log.level = config.log.level;
       await this.#reconciler?.reconfigure(config);
     } finally {
-      // Also when it failed: until it is told, systemd takes us to be reloading.
+      // Also when it failed: until READY=1 systemd takes the service to be reloading (sd_notify(3)).
       if (this.#ready) notify('READY=1');
     }
   }
 
-  /** Opens the metrics' listener, moves it, or closes it, as a configuration says. */
+  /** Opens, moves or closes the listener of the metrics, by a configuration. */
   async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
     if (this.#metrics === undefined && listen === undefined) return;
-    if (this.#metrics !== undefined && JSON.stringify(listen) === JSON.stringify(this.#config.metrics.listen))
-      return;
-    // Loaded when they are wanted: the library would be a fifth of the daemon's start.
+    if (this.#metrics !== undefined && isDeepStrictEqual(listen, this.#config.metrics.listen)) return;
+    // Loaded on demand: the library takes a fifth of the daemon's start.
     const { Metrics } = await import('../observe/metrics.js');
     this.#metrics ??= new Metrics({
       follow: (follower) => this.follow(follower),
       phases: () => this.#reconciler?.phases() ?? [],
       connected: () => this.#reconciler !== undefined,
       drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
-      counts: () => this.#reconciler?.counts() ?? { looks: 0, xenstoreRequests: 0 },
+      counts: () => this.#reconciler?.counts() ?? { reconciliations: 0, xenstoreRequests: 0 },
     });
     await this.#metrics.listen(listen);
   }
@@ -125,26 +123,26 @@ export class Daemon implements ControlSource {
     return this.#events.follow(follower);
   }
 
-  /** There is no xenstore to serve: said once for each reason, however long it takes. */
+  /** Logs that there is no connection to xenstore, once for each reason, however long it takes. */
   #outage(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     if (reason !== this.#lost) this.#log.error({ err: error }, 'xenstore lost');
     this.#lost = reason;
-    // To be started anew would not bring it back, and cost what is remembered of the vifs.
-    notify(`STATUS=looking for xenstore: ${reason}\nWATCHDOG=1`);
+    // The watchdog is fed: a restart of the daemon would not bring xenstored back, and lose the records of the vifs.
+    notify(`STATUS=trying to reach xenstore: ${reason}\nWATCHDOG=1`);
   }
 
-  /** Serves one connection until it ends, or `signal` aborts. */
+  /** Serves the vifs over one connection to xenstore until it ends, or `signal` aborts. */
   async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
     let host: Host | undefined;
     let reconciler: Reconciler | undefined;
     let health: { stop(): void } | undefined;
     try {
       const backend = new Backend(xenstore);
-      // No wait may outlast the signal: a xenstored that is stopped answers nothing.
+      // Each wait ends with the signal, because a xenstored that is stopped (SIGSTOP) answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
       if (this.#domid === undefined) return;
-      host = await Host.open((names, owners) => reconciler?.hostChanged(names, owners), {
+      host = await Host.open((news, owners) => reconciler?.hostChanged(news, owners), {
         openvswitch: this.#config.openvswitch,
         scripts: {
           directories: () => this.#config.scripts.directories,
@@ -159,7 +157,7 @@ export class Daemon implements ControlSource {
       const lost = new Promise<never>((_, reject) => {
         lose = reject;
       });
-      // It may come before anybody waits for it.
+      // It may reject before it is awaited below.
       lost.catch(() => undefined);
       reconciler = new Reconciler({
         backend,
@@ -173,7 +171,7 @@ export class Daemon implements ControlSource {
       this.#reconciler = reconciler;
       const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
       if (events === undefined) return;
-      // A new watch fires once for itself: it is in place, and from here on nothing is missed.
+      // xenstored fires a new watch once when it is in place; from here on no change is missed.
       await orAborted(events.next(), signal);
       const followed = Promise.race([follow(events, reconciler), lost]);
       await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
@@ -188,7 +186,7 @@ export class Daemon implements ControlSource {
     } finally {
       health?.stop();
       this.#reconciler = undefined;
-      // A xenstored that does not answer must not keep us: what is under way then is finished by the next start.
+      // Work that waits for a xenstored which does not answer is left to the next start.
       await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
       host?.close();
       await xenstore.close();
@@ -196,19 +194,19 @@ export class Daemon implements ControlSource {
   }
 }
 
-/** Passes watch events on for as long as they come. */
+/** Passes watch events to the reconciler until they end. */
 async function follow(events: AsyncIterator<WatchEvent>, reconciler: Reconciler): Promise<void> {
   for (let event = await events.next(); !event.done; event = await events.next()) {
     reconciler.xenstoreChanged(event.value.path);
   }
 }
 
-/** What the promise resolves with, or undefined when the signal comes first: then it is nobody's any more. */
+/** The promise's value, or undefined when the signal aborts first; a later rejection is then ignored. */
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const abort = (): void => resolve(undefined);
     if (signal.aborted) abort();
-    // Removed again: the signal outlives any number of connections.
+    // Removed below: the signal outlives any number of connections.
     signal.addEventListener('abort', abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });

@@ -1,3 +1,5 @@
+import { netdev as netdevOf } from '../model/dependency.js';
+import type { Attached } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -12,7 +14,7 @@ import { withOptions } from './vif-options.js';
 
 /**
  * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
- * exist. `dependsOn` names the network devices whose coming, changing or going can change the verdict; `*` is any.
+ * exist. `dependsOn` is what can change the verdict by coming, changing or going.
  *
  * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
  */
@@ -20,7 +22,7 @@ export function decide(
   snapshot: VifSnapshot | undefined,
   config: VifPolicy,
   observed: ObservedState,
-  isAttached: boolean,
+  attached: Attached | undefined,
 ): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
@@ -28,14 +30,15 @@ export function decide(
   }
   const own = vifName(snapshot.id);
   const name = snapshot.vifname ?? own;
+  const names = [netdevOf(own), netdevOf(name)];
   const [keyProblem] = snapshot.problems;
-  if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [own] };
+  if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [netdevOf(own)] };
   const topology = topologyOf(snapshot, config);
-  if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [own] };
+  if ('problem' in topology) return { kind: 'refuse', problem: topology.problem, dependsOn: [netdevOf(own)] };
 
   const netdev = observed.links.ofVif(snapshot.id);
   if (netdev === undefined && snapshot.state === xenbusState.closing) {
-    return { kind: 'refuse', problem: netbackGaveUp(snapshot.id), dependsOn: [own] };
+    return { kind: 'refuse', problem: netbackGaveUp(snapshot.id), dependsOn: [netdevOf(own)] };
   }
   const holder = observed.links.byName(name);
   if (netdev !== undefined && holder !== undefined && holder.index !== netdev.index) {
@@ -43,7 +46,7 @@ export function decide(
     return {
       kind: 'refuse',
       problem: problem('name-taken', `rename ${own} to`, name, reason),
-      dependsOn: [own, name],
+      dependsOn: names,
     };
   }
   const ofKeys = () =>
@@ -51,22 +54,22 @@ export function decide(
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
     });
   if ('file' in topology) {
-    const dependsOn = [own, name];
+    const dependsOn = names;
     const filtered = nameable(ofKeys(), own, name);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, dependsOn };
   }
-  const attachment = topology.attach(snapshot, config, observed, isAttached);
-  const dependsOn = [own, name, ...attachment.dependsOn];
+  const attachment = topology.attach(snapshot, config, observed, attached);
+  const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
-  const { desired: attached } = attachment;
-  const filtered = nameable('filter' in attached ? { filter: attached.filter } : ofKeys(), own, name);
+  const { desired: ofTopology } = attachment;
+  const filtered = nameable('filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(), own, name);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(attached.link, snapshot, config.vifs);
-  const desired = { ...attached, link, name, filter: filtered.filter };
+  const link = withOptions(ofTopology.link, snapshot, config.vifs);
+  const desired = { ...ofTopology, link, name, filter: filtered.filter };
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
 }
 

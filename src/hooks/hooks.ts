@@ -6,25 +6,24 @@ import { trustedExecutable } from '../host/process/trusted-path.js';
 import type { HookEvent, HooksPort } from '../reconcile/ports/ports.js';
 
 const timeoutMs = 10_000;
-/** Events of one vif that may wait for hooks; a vif that flaps must not make them pile up. */
+/** The most events of one vif that wait for hooks, so that a vif that flaps cannot fill the memory. */
 const maxQueuedEvents = 32;
-/** No hidden files, none an editor or a package manager left behind. */
+/** File names that are hooks, as run-parts(8) takes them, or with a suffix: no hidden files, no backups of editors or package managers. */
 const hookName = /^[A-Za-z0-9_][A-Za-z0-9_-]*(\.(sh|py|pl|js))?$/;
 
 export interface HookOptions {
-  /** Where the hooks are; undefined for none. Asked each time: the configuration can be read anew. */
+  /** The directory of the hooks; undefined for none. Called each time, because the configuration can be reloaded. */
   readonly directory: () => string | undefined;
   readonly log: Logger;
 }
 
 /**
- * The executables in `[hooks] directory`, called after a vif was attached, changed or detached; those of one vif one
- * after another, in the order of events and then of their names. Nothing waits for them, and nothing depends on how
- * they end.
+ * Runs the executables in `[hooks] directory` after a vif was attached, changed or detached: for one vif one at a time,
+ * in the order of events, then of file names. Nothing waits for them, and nothing depends on how they end.
  */
 export class Hooks implements HooksPort {
   readonly #options: HookOptions;
-  /** By vif: what is under way, and how much waits for that. */
+  /** By vif: the last call, and how many are not finished. */
   readonly #queues = new Map<string, { last: Promise<void>; length: number }>();
   readonly #running = new Set<Program>();
   #closed = false;
@@ -37,7 +36,10 @@ export class Hooks implements HooksPort {
     if (this.#options.directory() === undefined) return;
     const queue = this.#queues.get(event.vif) ?? { last: Promise.resolve(), length: 0 };
     if (queue.length >= maxQueuedEvents) {
-      this.#options.log.warn({ vif: event.vif, event: event.event }, 'hooks not called: too many wait');
+      this.#options.log.warn(
+        { vif: event.vif, event: event.event },
+        'hooks not called: too many events wait for them',
+      );
       return;
     }
     this.#queues.set(event.vif, queue);
@@ -55,7 +57,7 @@ export class Hooks implements HooksPort {
       });
   }
 
-  /** Ends what runs. */
+  /** Kills the hooks that run, and calls no more. */
   close(): void {
     this.#closed = true;
     for (const program of this.#running) program.kill('vifd stopped');
@@ -73,7 +75,7 @@ export class Hooks implements HooksPort {
     }
   }
 
-  /** @returns what went wrong */
+  /** @returns why the hook failed; undefined when it succeeded */
   async #callOne(path: string, directory: string, event: HookEvent): Promise<string | undefined> {
     let file: string;
     try {

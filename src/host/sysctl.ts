@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Sysctl } from '../model/routing.js';
+import type { Sysctl } from '../model/sysctl.js';
 
-// /proc/sys answers from memory: a synchronous call costs some 10 µs, an asynchronous one several times that.
+// Synchronous, because /proc/sys answers from memory: a call takes some 10 µs, an asynchronous one several times that.
 
-/** A sysctl of this network namespace, by its path below /proc/sys; undefined where there is none. */
+/** The value of a sysctl of this network namespace, by its path below /proc/sys; undefined where it does not exist. */
 export function readSysctl(name: string): string | undefined {
   try {
     return readFileSync(`/proc/sys/${name}`, 'utf8').trim();
@@ -13,7 +13,7 @@ export function readSysctl(name: string): string | undefined {
   }
 }
 
-/** @throws where there is no such sysctl, or it takes no such value */
+/** Sets a sysctl. @throws when it does not exist, or does not take the value */
 export function writeSysctl({ name, value }: Sysctl): void {
   writeFileSync(`/proc/sys/${name}`, value);
 }

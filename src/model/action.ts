@@ -3,8 +3,9 @@ import type { PortFlags } from './bridge-port.js';
 import type { NftAction } from './nft.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
-import type { DesiredRoute, Sysctl } from './routing.js';
+import type { DesiredRoute } from './route.js';
 import type { DesiredScript } from './script.js';
+import type { Sysctl } from './sysctl.js';
 import type { VifId } from './vif-id.js';
 import type { PortVlan } from './vlan.js';
 
@@ -24,24 +25,14 @@ export interface LinkChanges {
 export type Action =
   | OvsAction
   | NftAction
-  | {
-      readonly kind: 'set-link';
-      readonly index: number;
-      readonly name: string;
-      readonly changes: LinkChanges;
-    }
+  | On<'set-link', { readonly changes: LinkChanges }>
   | IpAction
-  | { readonly kind: 'set-port'; readonly index: number; readonly name: string; readonly flags: PortFlags }
-  | {
-      readonly kind: 'add-vlans' | 'delete-vlans';
-      readonly index: number;
-      readonly name: string;
-      readonly vlans: readonly PortVlan[];
-    }
-  | { readonly kind: 'set-offload'; readonly index: number; readonly name: string; readonly offload: Offload }
+  | On<'set-port', { readonly flags: PortFlags }>
+  | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
+  | On<'set-offload', { readonly offload: Offload }>
   /** Starts an operator's script for a vif, and does not wait for its end. */
   | { readonly kind: 'run-script'; readonly id: VifId; readonly script: DesiredScript }
-  /** Takes note of a script that somebody else has run before. */
+  /** Takes note of a script that another agent has run before. */
   | { readonly kind: 'adopt-script'; readonly id: VifId; readonly script: DesiredScript }
   /** Runs the script that is in force once more, to undo what it did, and waits for that. */
   | { readonly kind: 'undo-script'; readonly id: VifId; readonly file: string };
@@ -83,4 +74,23 @@ export type IpAction =
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 
-type On<Kind, Detail> = Detail & { readonly kind: Kind; readonly index: number; readonly name: string };
+/** An action on a device, one for each kind. */
+type On<Kind, Detail> = Kind extends string
+  ? Detail & { readonly kind: Kind; readonly index: number; readonly name: string }
+  : never;
+
+export type ActionKind = Action['kind'];
+
+/** The actions of these kinds. */
+export type ActionOf<Kind extends ActionKind> = Extract<Action, { readonly kind: Kind }>;
+
+/** A function for each kind of action; for some, where they are named. The compiler finds one that is missing. */
+export type ActionTable<Result, Kind extends ActionKind = ActionKind> = {
+  readonly [Each in Kind]: (action: ActionOf<Each>) => Result;
+};
+
+/** What the table's function for an action's kind makes of it. */
+export function byKind<Result>(table: ActionTable<Result>, action: Action): Result {
+  // That the function is for this very kind is beyond the compiler.
+  return (table[action.kind] as (action: Action) => Result)(action);
+}

@@ -1,9 +1,9 @@
 import type { Network } from './address.js';
 import type { DesiredPort } from './bridge-port.js';
 import type { FilterSpec } from './filter.js';
+import type { DesiredIp } from './ip.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort } from './ovs-port.js';
-import type { DesiredIp } from './routing.js';
 
 /** How a vif's netdev should be. Undefined fields are left as they are found. */
 export interface DesiredLink {
@@ -16,6 +16,14 @@ export interface DesiredLink {
   readonly port?: DesiredPort;
   readonly txqueuelen?: number;
   readonly offload?: Offload;
+}
+
+/**
+ * That a vif is on the network, so that it keeps what it can when the gateway or the database goes. The addresses are those
+ * its link was given; none are known where another daemon gave them.
+ */
+export interface Attached {
+  readonly addresses: readonly Network[];
 }
 
 /** What should be on the host for one vif. */

@@ -1,8 +1,8 @@
 import type { Network } from './address.js';
 import type { BridgePort } from './bridge-port.js';
+import type { IpState } from './ip.js';
 import type { NftView } from './nft.js';
 import type { OvsView } from './ovs-port.js';
-import type { IpState } from './routing.js';
 import type { ScriptRun } from './script.js';
 import { parseBackendDevice, parseVifName, type VifId, vifName } from './vif-id.js';
 
@@ -34,9 +34,6 @@ export interface Link {
   readonly vlanDefaultPvid?: number | undefined;
 }
 
-/** What to depend on for news of the ports of a bridge that are no vifs; no netdev can have such a name. */
-export const portsOf = (bridge: string): string => `ports of ${bridge}`;
-
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
@@ -44,7 +41,7 @@ export interface ObservedState {
   readonly nft?: NftView;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;
-  /** Open vSwitch's database; absent means that nobody has asked for it. */
+  /** Open vSwitch's database; absent where it is not followed. */
   readonly openvswitch?: OvsView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */
   readonly scripts?: ReadonlyMap<string, ScriptRun>;

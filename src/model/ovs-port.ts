@@ -1,7 +1,7 @@
 import { type VifId, vifName } from './vif-id.js';
 
-/** A name in `dependsOn`: whether Open vSwitch's database is there. No network device can have it. */
-export const ovsDatabase = 'openvswitch:';
+/** The database that ovs-vsctl asks where it is told no other. */
+export const usualOvsDatabase = 'unix:/var/run/openvswitch/db.sock';
 
 /**
  * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
@@ -70,7 +70,7 @@ export interface OvsView {
 
 /**
  * Whether a port may be treated as this vif's: it carries our mark, or the stock script made it for this very vif (same
- * bridge, same MAC), so that switching over from `xl devd` drops no packet. Any other belongs to somebody.
+ * bridge, same MAC), so that switching over from `xl devd` drops no packet. Any other is left alone.
  */
 export function isOwnPort(id: VifId, port: OvsPort, { bridge, externalIds }: DesiredOvsPort): boolean {
   if (port.owner !== undefined) return port.owner === vifName(id);

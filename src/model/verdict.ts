@@ -1,3 +1,4 @@
+import type { Dependency } from './dependency.js';
 import type { DesiredState } from './desired.js';
 import type { FilterSpec } from './filter.js';
 import type { OperationError } from './operation-error.js';
@@ -10,7 +11,7 @@ export type Verdict =
       readonly kind: 'attach';
       readonly topology: string;
       readonly desired: DesiredState;
-      readonly dependsOn: readonly string[];
+      readonly dependsOn: readonly Dependency[];
       /** What it lacks, and works without. */
       readonly missing: readonly OperationError[];
     }
@@ -19,12 +20,12 @@ export type Verdict =
       readonly kind: 'script';
       readonly script: DesiredScript;
       readonly filter: FilterSpec | undefined;
-      readonly dependsOn: readonly string[];
+      readonly dependsOn: readonly Dependency[];
     }
   /** It cannot be attached: keep it off the network and say why. */
-  | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly string[] }
+  | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly Dependency[] }
   /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
-  | { readonly kind: 'await-netdev'; readonly dependsOn: readonly string[] }
+  | { readonly kind: 'await-netdev'; readonly dependsOn: readonly Dependency[] }
   /** dom0 takes it away and netback is still closing: hands off. */
   | { readonly kind: 'closing' }
   /** It is gone, or may go: undo what was done on the host; `directory` says whether the backend is left to delete. */

@@ -1,18 +1,15 @@
 import { dropReasons, dropsSet, type Element, type NftChange, type SetName, sets } from '../model/nft.js';
 
-/**
- * Before the flowtables and filters others may have at the same hook (`filter` is 0), whose verdict might be that the
- * packet never gets here.
- */
+/** Priority of the vifs' chains: before flowtables and filters (0), whose verdict may take a packet off the hook. */
 const ingressPriority = -300;
 
-/** How elements of one set are added; as one would type it by default. */
+/** The command that adds elements to a set. */
 export type AddElements = (set: SetName, elements: readonly string[]) => string;
 
 const addElements: AddElements = (set, elements) =>
   `add element ${sets[set].table} ${set} { ${elements.join(', ')} }`;
 
-/** Changes in nft's words, one after the other, elements of one set together. */
+/** Changes as commands of nft(8), in order; consecutive elements of one set are one command. */
 export function nftCommands(changes: readonly NftChange[], add: AddElements = addElements): string[] {
   const commands: string[] = [];
   let run: { verb: 'add' | 'delete'; set: SetName; elements: string[] } | undefined;
@@ -52,13 +49,13 @@ function commandsOf(change: Exclude<NftChange, { change: 'add-element' | 'delete
       return [
         `add chain ${chain} { ${hook} }`,
         `flush chain ${chain}`,
-        // Not `add rule`: before that libnftables reads all that is in all tables.
+        // Not `add rule`: before that command libnftables reads all chains of all tables.
         `add chain ${chain} { jump guest comment "${change.owner}"; }`,
       ];
     }
     case 'delete-chain': {
-      // Kernels before 6.16 delete a netdev's chain with the netdev and tell nobody: what is added first can be deleted
-      // in any case (`destroy` needs nft 1.0.8 and Linux 6.3).
+      // Kernels before 6.16 delete a netdev's chain with the netdev, without a notification; a chain that is added first
+      // can be deleted in any case (`destroy` needs nft 1.0.8 and Linux 6.3).
       const chain = `chain netdev vifd ${change.chain}`;
       return [`add ${chain}`, `flush ${chain}`, `delete ${chain}`];
     }
@@ -75,7 +72,7 @@ function commandsOf(change: Exclude<NftChange, { change: 'add-element' | 'delete
   }
 }
 
-/** An element as it stands between braces. */
+/** An element in nft's syntax, as it stands between braces. */
 function printElement({ set, key }: Element, owner?: string): string {
   const parts = key.map((part, i) => (sets[set].key[i] === 'ifname' ? `"${part}"` : part));
   return `${parts.join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}`;

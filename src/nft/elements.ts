@@ -3,7 +3,7 @@ import type { FilterSpec } from '../model/filter.js';
 import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
 
-/** The elements that hold a netdev to a filter. */
+/** The elements of the sets that make the rules apply a filter to a netdev. */
 export function filterElements(device: string, { mac, networks, ...spec }: FilterSpec): Element[] {
   const own4 = ranges(networks, 4);
   const spoken6 = ranges(networks, 6).length > 0;
@@ -26,13 +26,13 @@ export function filterElements(device: string, { mac, networks, ...spec }: Filte
   ];
 }
 
-/** The element that masquerades an address out of a device. */
+/** The element that has packets from an address masqueraded when they leave by a device. */
 export const masqueradeElement = ({ family, address }: Network, uplink: string): Element => ({
   set: `masqueraded${family}`,
   key: [formatAddress(family, addressValue({ family, address })), uplink],
 });
 
-/** An element that masquerades, of this release or an earlier one: the address and the device. */
+/** The address and device of an element that masquerades, of this release or an earlier one; undefined for any other. */
 export function masqueraded({ set, key }: Element): { address: string; uplink: string } | undefined {
   const [address, uplink] = key;
   return /^(masqueraded|guests)[46]$/.test(set) && address !== undefined && uplink !== undefined
@@ -42,7 +42,7 @@ export function masqueraded({ set, key }: Element): { address: string; uplink: s
 
 const isOne = ({ first, last }: Range): boolean => first === last;
 
-/** An address, a network by its prefix, or, where there is none, from and to. */
+/** A range as an address, a network with its prefix length, or, where it is neither, first and last address. */
 export function formatRange({ first, last }: Range, family: 4 | 6): string {
   const from = formatAddress(family, first);
   if (first === last) return from;
@@ -52,7 +52,7 @@ export function formatRange({ first, last }: Range, family: 4 | 6): string {
   return isNetwork ? `${from}/${(family === 4 ? 32 : 128) - bits}` : `${from}-${formatAddress(family, last)}`;
 }
 
-/** A number, or from and to, in hex at full length as nft takes them. */
+/** A range as one number or as first and last, in hex with all digits, as nft takes raw payload. */
 export const formatNumbers = (range: Range, bits: number): string =>
   isOne(range)
     ? formatNumber(range.first, bits)

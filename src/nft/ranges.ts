@@ -6,7 +6,7 @@ export interface Range {
   readonly last: bigint;
 }
 
-/** The networks of one family as ranges in order, without those that lie within another. */
+/** The networks of one family as ranges, in order, without those that lie within another. */
 export function ranges(networks: readonly Network[], family: 4 | 6): Range[] {
   const bits = family === 4 ? 32 : 128;
   const all = networks

@@ -1,20 +1,20 @@
-/** One table of `vifd.nft`, taken apart. */
+/** One table of `vifd.nft`, parsed. */
 export interface TableRules {
-  /** The comments of each chain's rules as they are installed, in order. */
+  /** The comments of each chain's rules as installed, in order. */
   readonly marks: ReadonlyMap<string, readonly string[]>;
-  /** The chains at a hook. */
+  /** The base chains: those at a hook. */
   readonly hooked: ReadonlySet<string>;
-  /** What a set is declared as, between braces. */
+  /** The declaration of each set, between braces. */
   readonly sets: ReadonlyMap<string, string>;
   /**
-   * What `nft -f` takes to install it.
+   * The commands for `nft -f` that install the table.
    * @param options.flags flags of the table
-   * @param options.flush its chains that are there already, with whatever rules
+   * @param options.flush its chains that exist already; their rules are replaced
    */
   text(options: { flags: string | undefined; flush: readonly string[] }): string;
 }
 
-/** The tables of a file as `vifd.nft`, which has a chain, a rule or a set a line, and a comment at each rule. */
+/** The tables of a file like `vifd.nft`, with one rule or set a line and a comment at each rule. */
 export function parseRules(file: string): ReadonlyMap<string, TableRules> {
   const lines = file.replace(/^\s*#.*\n/gm, '').replace(/\n{2,}/g, '\n');
   return new Map(
@@ -26,7 +26,7 @@ export function parseRules(file: string): ReadonlyMap<string, TableRules> {
 }
 
 function parseTable(table: string, body: string): TableRules {
-  // Rules do not compare: nft lists them in other words than it was given, and in others again in the next release.
+  // A digest in each comment identifies the rules, since nft lists a rule in another form than it was given.
   const mark = digest(body);
   const marked = body.replace(/ comment "([^"]*)"/g, ` comment "$1 #${mark}"`);
   const marks = new Map<string, readonly string[]>();
@@ -59,7 +59,7 @@ function parseTable(table: string, body: string): TableRules {
   };
 }
 
-/** 53 bits of a string, in hex (cyrb53): tells versions apart, and is no defence against anybody. */
+/** A hash of 53 bits in hex (cyrb53). It tells versions of the rules apart and needs no cryptographic strength. */
 function digest(text: string): string {
   let h1 = 0xdeadbeef;
   let h2 = 0x41c6ce57;

@@ -1,4 +1,4 @@
-/** `vif5.0_12`: its vif and index; undefined for a chain of somebody else's in our table. */
+/** The vif and the netdev's index in a chain's name, such as `vif5.0_12`; undefined for a chain that is not a vif's. */
 export function parseChainName(chain: string): { vif: string; index: number } | undefined {
   const match = /^(vif\d+\.\d+)_(\d+)$/.exec(chain);
   return match ? { vif: match[1] as string, index: Number(match[2]) } : undefined;

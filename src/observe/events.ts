@@ -3,7 +3,7 @@ import type { EventDetail, EventKind } from '../model/vif-event.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { EventsPort } from '../reconcile/ports/ports.js';
 
-/** The constant message of each kind's log line, and the level it is worth. */
+/** The constant message and the level of the log line of each kind of event. */
 export const eventKinds: Readonly<Record<EventKind, { message: string; level: 'info' | 'warn' }>> = {
   attached: { message: 'vif attached', level: 'info' },
   adopted: { message: 'vif adopted', level: 'info' },
@@ -24,33 +24,33 @@ export interface VifEvent extends EventDetail {
   readonly devid: number;
 }
 
-/** What a vif was attached to (or adopted on), in words: `to bridge xenbr0`, `(nat)`; empty when that is not known. */
+/** What a vif was attached to (or adopted on) as text: `to bridge xenbr0`, `(nat)`; empty when that is not known. */
 export function where(
   { topology, bridge }: Pick<EventDetail, 'topology' | 'bridge'>,
   to: 'to' | 'on' = 'to',
 ): string {
   if (bridge === undefined) return topology === undefined ? '' : `(${topology})`;
-  // A script is what attaches, not what is attached to.
+  // "script" names what attached the vif, not what it is attached to.
   return topology === 'script'
     ? `${to} bridge ${bridge} (script)`
     : `${to} ${topology ?? 'bridge'} ${bridge}`;
 }
 
-/** How much is kept: events a vif, and vifs, the oldest going first. */
+/** The most events kept of a vif, and the most vifs; the oldest are dropped. */
 const historyLimits = { events: 32, vifs: 1024 };
 
-/** A vif may write this many lines in this many ms; a guest that flaps must not drown the others. */
+/** The most log lines of a vif in this many ms, so that a guest whose vif flaps cannot flood the log. */
 const logRate = { lines: 20, ms: 10_000 };
 
 interface History {
   readonly events: VifEvent[];
-  /** When the current span of counting began, and the lines written and left out in it. */
+  /** Start of the current span of `logRate.ms`, and the lines written and left out in it. */
   since: number;
   written: number;
   left: number;
 }
 
-/** What happened to each vif: told to the log, kept for `vifd events`, and passed on to those who follow. */
+/** The events of each vif: logged, kept for `vifd events`, and passed on to followers. */
 export class Events implements EventsPort {
   readonly #log: Logger;
   readonly #histories = new Map<string, History>();
@@ -77,7 +77,7 @@ export class Events implements EventsPort {
       .sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
   }
 
-  /** Calls back with every event from now on. @returns what ends it */
+  /** Calls back with every event from now on. @returns a function that ends it */
   follow(follower: (event: VifEvent) => void): () => void {
     this.#followers.add(follower);
     return () => this.#followers.delete(follower);
@@ -85,7 +85,7 @@ export class Events implements EventsPort {
 
   #historyOf(vif: string): History {
     const history = this.#histories.get(vif) ?? { events: [], since: 0, written: 0, left: 0 };
-    // Deleted and set again: a Map keeps the order of insertion, so the first is the one unheard of for longest.
+    // A Map keeps the order of insertion: deleted and set again, the first is the one without events for longest.
     this.#histories.delete(vif);
     this.#histories.set(vif, history);
     const [oldest] = this.#histories.keys();

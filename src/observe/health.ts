@@ -1,40 +1,41 @@
 import { notify } from 'node-libsystemd';
 
-/** How often systemd is told where we are, when it set no watchdog, in ms. */
+/** Pause between two reports to systemd when it set no watchdog, in ms. */
 const statusMs = 10_000;
 
 /**
- * Tells systemd, again and again, how many vifs are in which state (STATUS=) and that we are well (WATCHDOG=1): that
- * the event loop turns, since this runs at all, and that xenstore answered `check` since the last time. When it does
- * not, systemd's watchdog ends us and starts anew (sd_watchdog_enabled(3)).
+ * Reports to systemd at intervals how many vifs are in which state (STATUS=), and feeds its watchdog (WATCHDOG=1) as long
+ * as the event loop turns and `check` succeeded since the last report; else systemd restarts the daemon
+ * (sd_watchdog_enabled(3)).
+ * @param source.check a request to xenstore
  */
 export function reportHealth(source: { check(): Promise<unknown>; phases(): readonly string[] }): {
   stop(): void;
 } {
   const watchdogMs = Number(process.env.WATCHDOG_USEC ?? 0) / 1000;
   let answered = true;
-  let told = '';
+  let reported = '';
   const beat = (): void => {
     const status = summary(source.phases());
-    if (status !== told) notify(`STATUS=${status}`);
-    told = status;
+    if (status !== reported) notify(`STATUS=${status}`);
+    reported = status;
     if (answered) notify('WATCHDOG=1');
     answered = false;
     source.check().then(
       () => {
         answered = true;
       },
-      // A lost connection is told of elsewhere; the watchdog just is not fed.
+      // The daemon reports a lost connection itself; here the watchdog is not fed.
       () => undefined,
     );
   };
   beat();
-  // A third: one late answer, which is seen at the next beat, does not end us.
+  // A third of the watchdog's time, so that one late answer does not cause a restart.
   const timer = setInterval(beat, watchdogMs > 0 ? Math.min(watchdogMs / 3, statusMs) : statusMs);
   return { stop: () => clearInterval(timer) };
 }
 
-/** `5 vifs: 4 attached, 1 failed`. */
+/** The number of vifs by phase, such as `5 vifs: 4 attached, 1 failed`. */
 export function summary(phases: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const phase of phases) counts.set(phase, (counts.get(phase) ?? 0) + 1);

@@ -13,8 +13,8 @@ const priorities: Readonly<Record<string, number>> = {
 };
 
 /**
- * The kinds of entries that have a help text in systemd/catalog/vifd.catalog, by their constant message. The ids are random and
- * never change: people search by them.
+ * MESSAGE_ID of the entries that have a help text in systemd/catalog/vifd.catalog, by constant message. They are random
+ * and never change, because searches and alerts rely on them.
  */
 const messageIds: Readonly<Record<string, string>> = {
   ready: '8e7b98ff975a448397e99b7b2f0cb546',
@@ -28,7 +28,7 @@ const messageIds: Readonly<Record<string, string>> = {
   'configuration not reloaded': 'b27f0d9dd49241569dd1d03b618ca78b',
 };
 
-/** What a log line's fields are called in the journal; any other is its own name in capitals. */
+/** Names of a log line's fields in the journal; any other field has its own name in capitals. */
 const fieldNames: Readonly<Record<string, string>> = {
   domid: 'XEN_DOMID',
   devid: 'XEN_DEVID',
@@ -36,7 +36,7 @@ const fieldNames: Readonly<Record<string, string>> = {
   errorCode: 'ERROR_CODE',
 };
 
-/** A line of our log, as pino wrote it. */
+/** A line of the log, as pino wrote it. */
 export interface LogRecord {
   readonly level: string;
   readonly msg: string;
@@ -66,12 +66,12 @@ export function journalFields(record: LogRecord): Record<string, string> {
   return fields;
 }
 
-/** `vif5.0 attached to bridge xenbr0 in 1.2 ms`: what happened, to what, and what there is to know of it at once. */
+/** The text of an entry, such as `vif5.0 attached to bridge xenbr0 in 1.2 ms`. */
 function sentence(record: LogRecord): string {
   const { msg, vif, ms, error, err, actions, missing, leftOut, script, line } = record;
   const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
-  // An error names its vif itself.
+  // The error's message names the vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
   if (typeof line === 'string') return `${vif}: ${script}: ${line}`;
   const to = msg === 'vif attached' ? 'to' : 'on';
@@ -94,7 +94,7 @@ function errorText(err: unknown): string {
   return typeof message === 'string' ? message : JSON.stringify(err);
 }
 
-/** A stream for pino that writes to journald, and to stderr what journald does not take. */
+/** A stream for pino that writes to journald, and to stderr where journald refuses an entry. */
 export const journalStream = {
   write(line: string): void {
     try {

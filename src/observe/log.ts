@@ -3,8 +3,8 @@ import pino, { type DestinationStream, type Level, type Logger } from 'pino';
 import { journalStream } from './journal.js';
 
 /**
- * The daemon's log: entries with fields where stdout leads to the journal, lines for a person on a terminal, else a
- * line of JSON an event. A message is constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`,
+ * The daemon's log: journal entries with fields where stdout leads to the journal, readable lines on a terminal, else one
+ * line of JSON an entry. A message is constant; what varies is in fields (`vif`, `domid`, `devid`, `bridge`, `ms`,
  * `error`).
  */
 export async function createLog({ level }: { readonly level: Level }): Promise<Logger> {
@@ -20,7 +20,7 @@ export async function createLog({ level }: { readonly level: Level }): Promise<L
 async function destination(): Promise<DestinationStream> {
   if (isJournal(1)) return journalStream;
   if (process.stdout.isTTY) {
-    // Loaded for people only: it would be a tenth of the daemon's start.
+    // Loaded on demand: it takes a tenth of the daemon's start.
     const { default: pretty } = await import('pino-pretty');
     return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
   }

@@ -8,28 +8,28 @@ import { topologyNames } from '../model/topology-name.js';
 import type { VifPhase } from '../model/vif-status.js';
 import type { VifEvent } from './events.js';
 
-/** What the metrics are read from when they are asked for. */
+/** The state that the metrics are made of, read at each scrape. */
 export interface MetricsSource {
   follow(follower: (event: VifEvent) => void): () => void;
   phases(): readonly VifPhase[];
   /** Whether xenstore can be reached. */
   connected(): boolean;
-  /** What anti-spoofing dropped, by vif and reason. */
+  /** Packets that anti-spoofing dropped, by vif and reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
-  /** Looks taken and requests made since the start. */
-  counts(): { readonly looks: number; readonly xenstoreRequests: number };
+  /** Reconciliations of vifs and requests to xenstore since the connection to it began. */
+  counts(): { readonly reconciliations: number; readonly xenstoreRequests: number };
 }
 
-/** Upper bounds of the attach histogram, in seconds: around a millisecond in steps, then to libxl's patience of 10 s. */
+/** Upper bounds of the attach histogram, in seconds, up to the 10 s that libxl waits for a backend. */
 const attachBuckets = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 4, 10];
 
 const phases: readonly VifPhase[] = ['new', 'waiting', 'attached', 'failed', 'closing'];
 
-/** Connections at a time, and what cuts off who holds one without asking; Node looks every 30 s only by itself. */
+/** Timeouts in ms after which a connection without a request is closed; by default Node checks only every 30 s. */
 const httpLimits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
 const maxConnections = 32;
 
-/** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. They count from when this is made. */
+/** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. Counters of events start at 0 with it. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #unfollow: () => void;
@@ -40,12 +40,12 @@ export class Metrics {
   }
 
   /**
-   * Listens there and nowhere else; undefined: nowhere.
-   * @throws when the address cannot be listened on; then it listens where it did before
+   * Listens at this address instead of the last one; undefined for none.
+   * @throws when the address cannot be listened on; then the last one stays
    */
   async listen(listen: Listen | undefined): Promise<void> {
     const before = this.#listener?.listen;
-    // First: the new address may overlap the old one.
+    // Closed before opening: the new address may overlap the old one.
     this.#closeListener();
     try {
       if (listen !== undefined) await this.#open(listen);
@@ -90,17 +90,17 @@ export class Metrics {
   }
 }
 
-/** Removes the socket that an earlier run left; what else is at a path that was mistyped stays. */
+/** Removes a socket that an earlier run left; any other file at the path stays. */
 function removeSocket(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path, { force: true });
 }
 
-/** Makes the instruments. @returns what feeds those that count events */
+/** Registers the instruments. @returns the function to call with each event */
 function instruments(registry: Registry, source: MetricsSource): (event: VifEvent) => void {
   const registers = [registry];
-  // The event loop's lag, memory, CPU and garbage collection.
+  // Node's own: the event loop's lag, memory, CPU and garbage collection.
   collectDefaultMetrics({ register: registry });
-  // The same numbers as nodejs_active_handles and so on by kind, and no counters, which is what _total is for.
+  // Gauges, though named _total like counters; nodejs_active_handles and so on have the same numbers by kind.
   for (const what of ['handles', 'requests', 'resources']) {
     registry.removeSingleMetric(`nodejs_active_${what}_total`);
   }
@@ -122,7 +122,7 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
       this.set(source.connected() ? 1 : 0);
     },
   });
-  counterOf('vifd_reconciles_total', 'Looks taken at a vif', () => source.counts().looks);
+  counterOf('vifd_reconciles_total', 'Reconciliations of vifs', () => source.counts().reconciliations);
   counterOf(
     'vifd_xenstore_requests_total',
     'Round trips to xenstore',
@@ -159,7 +159,7 @@ function instruments(registry: Registry, source: MetricsSource): (event: VifEven
     labelNames: ['kind', 'code'],
     registers,
   });
-  // All series from the start: rate() and increase() see nothing in one that begins with a 1.
+  // All series exist from the start with 0: rate() and increase() miss the first event of a series that begins with 1.
   for (const code of Object.keys(errorCodes) as ErrorCode[]) {
     errors.inc({ kind: errorCodes[code].kind, code }, 0);
   }

@@ -6,7 +6,10 @@ import { type VifId, vifName } from '../model/vif-id.js';
 import { newPort, planPort } from './bridge-port.js';
 import { planOffload } from './offload.js';
 
-/** A chain is bound to the name the netdev has when it is made, so a rename, which needs the link down, comes first. */
+/**
+ * Makes a link as desired whose filter is to be installed first: after a rename, which needs the link down, since a chain
+ * is bound to the name the netdev has when it is made.
+ */
 export function attachFiltered(
   id: VifId,
   link: Link,
@@ -25,6 +28,7 @@ export function attachFiltered(
   ];
 }
 
+/** Makes a link as desired: its name, address, MTU and master, the port that it is, and that it is up. */
 export function attachLink(
   id: VifId,
   link: Link,
@@ -75,6 +79,7 @@ export function attachLink(
     : [setLink(link, changes), ...others];
 }
 
+/** Takes a link off its master, and down. */
 export function detachLink(link: Link, observed: ObservedState): Action[] {
   const changes: LinkChanges = {
     ...(masterToLeave(link, observed) === undefined ? {} : { master: { index: 0, name: undefined } }),
@@ -84,7 +89,7 @@ export function detachLink(link: Link, observed: ObservedState): Action[] {
 }
 
 /**
- * The master to take a netdev from. Open vSwitch's kernel datapath puts a master of its own over its ports (ovs-system),
+ * The master to take a netdev from; undefined for none. Open vSwitch's kernel datapath puts a master of its own over its ports (ovs-system),
  * which goes when the port does and can't be removed otherwise.
  */
 function masterToLeave({ master }: Link, { links }: ObservedState): number | undefined {

@@ -5,10 +5,10 @@ import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredScript } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import { strayAddresses } from './address.js';
+import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
 import { planOvsPort, planOvsRemovals } from './ovs-port.js';
-import { clearIp, planAfterLink, planBeforeLink } from './routing.js';
 import { runsAsWanted, undoScript } from './script.js';
 import { planSysctls } from './sysctl.js';
 
@@ -40,7 +40,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     hold === undefined
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
-  const strays = strayAddresses(link, desired.link.addresses);
+  const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
   const renamed = link.name !== name;
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
@@ -49,10 +49,12 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...(ip === undefined ? strays : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     ...attach,
-    ...(renamed ? planSysctls(ip, observed) : []),
+    // The sysctls of a device that is about to get its name can be set only afterwards.
+    ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
     ...planOvsPort(id, desired, link, observed),
     ...planAfterLink(id, link, name, desired, observed, flushed),
-    ...(ip === undefined ? [] : strays),
+    // IPv6 addresses have gone with the link, unless keep_addr_on_down is set.
+    ...(ip === undefined ? [] : strays.filter(({ address }) => !flushed || address.family === 4)),
     ...optional(release),
   ];
 }
@@ -63,13 +65,13 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
   // IPv6 addresses go with the link, unless keep_addr_on_down is set.
   ...(link === undefined
     ? []
-    : strayAddresses(link, []).filter(({ address }) => !link.up || address.family === 4)),
+    : strayAddresses(link, link.name, []).filter(({ address }) => !link.up || address.family === 4)),
 ];
 
 /**
  * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
  * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
- * @param adopt whether the vif was found connected, so that a script nobody here knows of must have been run
+ * @param adopt whether the vif was found connected, so that another agent must have run the script
  */
 export function planScript(
   id: VifId,

@@ -1,11 +1,19 @@
-import type { IpAction } from '../model/action.js';
+import type { ActionOf } from '../model/action.js';
 import type { Network } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
 import type { LinkView, ObservedState } from '../model/observed.js';
-import type { DesiredIp, IpState, ProxyEntry } from '../model/routing.js';
+import type { ProxyEntry } from '../model/proxy.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
-/** The proxy entries a vif wants, and those of its own that it does not: an entry is deleted by its owner alone. */
-export function proxies(id: VifId, want: DesiredIp, { links }: ObservedState, ip: IpState): IpAction[] {
+type ProxyAction = ActionOf<'set-proxy' | 'delete-proxy'>;
+
+/** Sets the proxy entries a vif lacks, and deletes those of its own that it does not want: only the owner deletes one. */
+export function planProxies(
+  id: VifId,
+  want: DesiredIp,
+  { links }: ObservedState,
+  ip: IpState,
+): ProxyAction[] {
   if (want.proxies === undefined) return [];
   const owner = vifName(id);
   const { device, name, hosts } = want.proxies;
@@ -15,14 +23,18 @@ export function proxies(id: VifId, want: DesiredIp, { links }: ObservedState, ip
   return [
     ...hosts
       .filter((address) => !own.some((proxy) => isOn(proxy, address)))
-      .map((address): IpAction => ({ kind: 'set-proxy', index: device, name, address, owner })),
+      .map((address): ProxyAction => ({ kind: 'set-proxy', index: device, name, address, owner })),
     ...own
       .filter((proxy) => !hosts.some((address) => isOn(proxy, address)))
       .map((proxy) => deleteProxy(proxy, links)),
   ];
 }
 
-export const deleteProxy = ({ device: index, address }: ProxyEntry, links: LinkView): IpAction => ({
+/** Deletes a proxy entry, on whichever device it is. */
+export const deleteProxy = (
+  { device: index, address }: ProxyEntry,
+  links: LinkView,
+): ActionOf<'delete-proxy'> => ({
   kind: 'delete-proxy',
   index,
   name: links.byIndex(index)?.name ?? `${index}`,

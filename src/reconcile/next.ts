@@ -2,6 +2,7 @@ import { decide } from '../decide/decide.js';
 import { netdevMissing, type Pending, pending } from '../decide/readiness.js';
 import { scriptFailure } from '../decide/script.js';
 import type { Action } from '../model/action.js';
+import type { Attached } from '../model/desired.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -12,41 +13,41 @@ import type { VifId } from '../model/vif-id.js';
 import { vifName } from '../model/vif-id.js';
 import { plan, planScript } from '../plan/plan.js';
 
-/** What is remembered of a vif, as far as the next step depends on it. */
+/** The part of a vif's record that the next step depends on. */
 export interface Known {
   readonly id: VifId;
-  /** What xenstore says of it; undefined for a directory that does not exist. */
+  /** Its keys in xenstore; undefined where its backend directory does not exist. */
   readonly snapshot: VifSnapshot | undefined;
-  /** This daemon has not dealt with the vif before, so that another may have attached it. */
+  /** Whether this is the daemon's first step for the vif: another agent, or an earlier vifd, may have attached it. */
   readonly isNew: boolean;
-  /** It is on the network, and stays there when what it needs for more reach goes. */
-  readonly isAttached: boolean;
+  /** What it was given when it was put on the network, where it stays when something for more reach goes away. */
+  readonly attached: Attached | undefined;
 }
 
-/** What has to be done next for a vif. After a `change` the machine is observed and the next step asked for again. */
+/** The next thing to do for a vif. After a `change` the machine is observed, and the next step computed again. */
 export type Step =
   | {
       readonly kind: 'change';
       readonly verdict: Verdict;
       readonly actions: readonly Action[];
-      /** What comes after them, as far as it can be foreseen: an operator's script that is undone may do anything. */
+      /** The changes planned for afterwards; planned anew then, since an operator's script that is undone may do anything. */
       readonly foreseen: readonly Action[];
     }
-  /** An operator's script is to be run: dom0 has to be told before that it begins anew. */
+  /** An operator's script is to be run; before that, an earlier status is deleted from xenstore. */
   | {
       readonly kind: 'start-script';
       readonly verdict: Verdict;
       readonly action: Action;
       readonly script: DesiredScript;
     }
-  /** All is done for a vif on the network; `missing` is what it lacks and goes on without. */
+  /** The vif is on the network and nothing is left to change; `missing` is what it lacks and works without. */
   | {
       readonly kind: 'attached';
       readonly verdict: Verdict & { readonly kind: 'attach' };
       readonly link: Link;
       readonly missing: readonly Pending[];
     }
-  /** The script has been started; how it stands is in `run`. */
+  /** The script has been started; `run` is its state, `failure` the reason when it failed. */
   | {
       readonly kind: 'script';
       readonly verdict: Verdict & { readonly kind: 'script' };
@@ -54,22 +55,22 @@ export type Step =
       readonly run: ScriptRun;
       readonly failure: OperationError | undefined;
     }
-  /** Others have to do something first; `problem` says what, once it has taken too long. */
+  /** netback, ovs-vswitchd or the script has to act first; `problem` is reported when that takes too long. */
   | { readonly kind: 'wait'; readonly verdict: Verdict; readonly problem: OperationError }
-  /** It is off the network, for this reason. */
+  /** The vif is off the network, for this reason. */
   | { readonly kind: 'fail'; readonly verdict: Verdict; readonly problem: OperationError }
-  /** dom0 takes it away and netback is still closing: hands off. */
+  /** dom0 takes the vif away and netback is still closing it: nothing is changed until it is closed. */
   | { readonly kind: 'closing'; readonly verdict: Verdict }
-  /** Nothing is left of it on the machine; `directory` says whether its backend is left to delete. */
+  /** Nothing is left of the vif on the machine; `directory` says whether its backend directory is left to delete. */
   | { readonly kind: 'remove'; readonly verdict: Verdict; readonly directory: boolean };
 
 /**
- * The next step for a vif: the one decision that the daemon performs, that `vifd plan` prints, and that the golden cases
- * compare.
+ * The next step for a vif, computed from its record, the configuration and the observed state alone: the daemon performs
+ * it, `vifd plan` prints it, and the golden cases compare it.
  */
 export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
-  const { id, snapshot, isAttached } = known;
-  const verdict = decide(snapshot, config, observed, isAttached);
+  const { id, snapshot, attached } = known;
+  const verdict = decide(snapshot, config, observed, attached);
   switch (verdict.kind) {
     case 'closing':
       return { kind: 'closing', verdict };
@@ -84,15 +85,13 @@ export function next(known: Known, config: VifPolicy, observed: ObservedState): 
       return change(verdict, plan(id, undefined, observed)) ?? { kind: 'remove', verdict, directory };
     }
     case 'attach':
-      return (
-        change(verdict, plan(id, verdict.desired, observed)) ?? attached(known, verdict, config, observed)
-      );
+      return change(verdict, plan(id, verdict.desired, observed)) ?? done(known, verdict, config, observed);
     case 'script':
       return script(known, verdict, config, observed);
   }
 }
 
-/** The changes up to and with the first of which the effects cannot be known: an operator's script may do anything. */
+/** A step with the changes up to and with the first that concerns an operator's script, whose effects are never planned. */
 function change(verdict: Verdict, actions: readonly Action[]): Step | undefined {
   if (actions.length === 0) return undefined;
   const undo = actions.findIndex(({ kind }) => kind === 'undo-script') + 1;
@@ -101,14 +100,15 @@ function change(verdict: Verdict, actions: readonly Action[]): Step | undefined 
   return { kind: 'change', verdict, actions: actions.slice(0, end), foreseen: actions.slice(end) };
 }
 
-/** All that a step does, in order, as far as it can be foreseen. */
+/** All actions of a step, in order, with those foreseen for afterwards. */
 export function actionsOf(step: Step): readonly Action[] {
   if (step.kind === 'change') return [...step.actions, ...step.foreseen];
   return step.kind === 'start-script' ? [step.action] : [];
 }
 
-function attached(
-  { id, isAttached }: Known,
+/** Nothing is left to change for a vif: it is on the network, unless others have something to do first. */
+function done(
+  { id, attached }: Known,
   verdict: Verdict & { kind: 'attach' },
   config: VifPolicy,
   observed: ObservedState,
@@ -117,7 +117,7 @@ function attached(
   const problem = netdevMissing(id, config.netdevTimeoutMs);
   if (link === undefined) return { kind: 'wait', verdict, problem };
   const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
-  if (others !== undefined && !(others.forwards && isAttached)) {
+  if (others !== undefined && !(others.forwards && attached !== undefined)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
   const missing = verdict.missing.map((lack) => ({ problem: lack, patient: false, forwards: true }));

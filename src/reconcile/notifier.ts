@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Action } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
 import type { Link } from '../model/observed.js';
@@ -6,7 +7,7 @@ import { printAction } from '../plan/print/print.js';
 import type { EventsPort, HookEvent, HooksPort } from './ports/ports.js';
 import type { VifRecord } from './vif-record.js';
 
-/** Tells people and programs what became of a vif, and only what is news. */
+/** Announces changes of a vif's state as events and to the hooks; a state that was announced is not announced again. */
 export class Notifier {
   readonly #events: EventsPort;
   readonly #hooks: HooksPort;
@@ -17,21 +18,20 @@ export class Notifier {
   }
 
   /**
-   * Tells that a vif is attached, or that it was and something had to be done for it: an update where something else is
-   * wanted of it than before, be it by a key, the configuration or what it follows (the uplink's MTU, a default route);
-   * a repair where the host had changed under it.
-   * @param wanted all that is wanted of it, as data
+   * Announces that a vif is attached or adopted, or that an attached one was changed: `updated` where its desired state
+   * differs from the last one (by a key, the configuration, or what it follows, such as the uplink's MTU), else
+   * `repaired`.
+   * @param desired its whole desired state; compared as JSON
    */
   attached(
     record: VifRecord,
     how: 'new' | 'adopt' | 'attached',
-    wanted: object,
+    desired: object,
     detail: EventDetail,
     actions: readonly Action[],
   ): void {
-    const now = JSON.stringify(wanted);
-    const changed = now !== record.lastDesired;
-    record.lastDesired = now;
+    const changed = !isDeepStrictEqual(desired, record.lastDesired);
+    record.lastDesired = desired;
     if (how === 'new') this.#events.tell('attached', record.id, detail);
     else if (how === 'adopt') {
       const added = actions.length > 0 ? { actions: actions.map(printAction) } : {};
@@ -42,8 +42,8 @@ export class Notifier {
     }
   }
 
-  /** Calls the hooks where they have not been told so yet. */
-  toHooks(
+  /** Calls the hooks with `attach` or `update`, where this differs from the last event they were called with. */
+  callHooks(
     record: VifRecord,
     link: Link,
     topology: string,
@@ -63,14 +63,14 @@ export class Notifier {
       mtu: link.mtu,
     };
     record.lastHookEvent = now;
-    // Who attached it told of it then, or there were no hooks: the daemon's restart is no news.
+    // Hooks were called when it was attached, or there were none: a restart of the daemon is no event.
     if (adopted) return;
-    if (last === undefined || JSON.stringify({ ...last, event: now.event }) !== JSON.stringify(now)) {
+    if (last === undefined || !isDeepStrictEqual({ ...last, event: now.event }, now)) {
       this.#hooks.call(now);
     }
   }
 
-  /** Tells the hooks that it is off the network, if they have been told that it was on it. */
+  /** Calls the hooks with `detach`, where they were called with `attach` before. */
   detached(record: VifRecord): void {
     if (record.lastHookEvent !== undefined) this.#hooks.call({ ...record.lastHookEvent, event: 'detach' });
     record.lastHookEvent = undefined;

@@ -1,21 +1,21 @@
 import type { Clock } from './ports/ports.js';
 
-/** The shortest and the longest pause between two rounds, in ms: what happened unseen is right again within a minute. */
+/** The shortest and the longest pause between two resyncs, in ms: a change that was not announced lasts a minute at most. */
 const pauseMs = { least: 45_000, most: 60_000 };
 
 /**
- * Has everything looked at from time to time, whether or not anything was told: the kernel does not announce all that
- * others can change. The pauses differ, so that the driver domains of a host do not all do it at the same moment.
+ * Calls back again and again, at random intervals: the kernel announces neighbour and proxy entries to no socket, so they
+ * are read again. The pauses are random so that the driver domains of a host do not all resync at the same moment.
  */
 export class PeriodicResync {
-  readonly #go: () => Promise<void>;
+  readonly #resync: () => Promise<void>;
   readonly #clock: Clock;
   #cancel: () => void = () => undefined;
   #stopped = false;
 
-  /** @param go one round; must not reject */
-  constructor(go: () => Promise<void>, clock: Clock) {
-    this.#go = go;
+  /** @param resync must not reject */
+  constructor(resync: () => Promise<void>, clock: Clock) {
+    this.#resync = resync;
     this.#clock = clock;
     this.#pause();
   }
@@ -28,6 +28,6 @@ export class PeriodicResync {
   #pause(): void {
     if (this.#stopped) return;
     const ms = pauseMs.least + Math.random() * (pauseMs.most - pauseMs.least);
-    this.#cancel = this.#clock.after(ms, () => void this.#go().then(() => this.#pause()));
+    this.#cancel = this.#clock.after(ms, () => void this.#resync().then(() => this.#pause()));
   }
 }

@@ -7,13 +7,13 @@ import type { Step } from './next.js';
 import type { HostPort } from './ports/ports.js';
 import { fields, type VifRecord } from './vif-record.js';
 
-/** What came of performing some actions: those that were, and the one that failed. */
+/** The result of performing actions: those done, and the one that failed, after which none was begun. */
 export interface Performed {
   readonly done: readonly Action[];
   readonly failed?: { readonly action: Action; readonly error: unknown };
 }
 
-/** Performs the changes of a step. */
+/** Performs the actions of a step on the host, each logged at "debug" as a command. */
 export class PlanExecutor {
   readonly #host: HostPort;
   readonly #log: Logger;
@@ -23,7 +23,7 @@ export class PlanExecutor {
     this.#log = log;
   }
 
-  /** Performs actions in order, up to the first that fails. */
+  /** Performs actions in order, up to the first that fails. Never rejects. */
   async perform(record: VifRecord, actions: readonly Action[]): Promise<Performed> {
     const done: Action[] = [];
     for (const action of actions) {
@@ -39,14 +39,14 @@ export class PlanExecutor {
   }
 
   /**
-   * Performs actions that take a vif off, all of them: one that fails keeps nothing else on the machine.
+   * Performs all of the actions that take a vif off the network, also after one that fails.
    * @returns the first error
    */
   async performAll(record: VifRecord, actions: readonly Action[]): Promise<OperationError | undefined> {
     let first: OperationError | undefined;
     for (const action of actions) {
       const { failed } = await this.perform(record, [action]);
-      // What is left of a plan that was for another machine is planned anew.
+      // The machine changed since the plan was made; the next step plans anew.
       if (failed === undefined || failed.error instanceof ChangedMeanwhile) continue;
       first ??= asOperationError(failed.error, 'internal', 'run', printAction(action));
     }
@@ -54,7 +54,8 @@ export class PlanExecutor {
   }
 
   /**
-   * Takes a vif off the network that could not be held to its addresses; nothing when its filter is in place.
+   * Takes a vif off the network whose filter could not be installed.
+   * @returns what was done; nothing where the filter is in place
    * @throws OperationError
    */
   async isolate(record: VifRecord, { verdict }: Step): Promise<Action[]> {

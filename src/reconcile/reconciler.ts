@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
+import { dependencyKey, type News } from '../model/dependency.js';
 import { vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { vifKeys } from '../model/snapshot.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
+import { planOrphans } from '../plan/orphans.js';
 import { printAction } from '../plan/print/print.js';
-import { planOrphans } from '../plan/routing.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
 import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
@@ -14,23 +15,24 @@ import { VifReconciler } from './vif-reconciler.js';
 import { VifRecord } from './vif-record.js';
 import { WorkQueue } from './work-queue.js';
 
-/** Keys which vifd writes itself. A look at their events is not urgent: mostly they are its own. */
+/** Keys which vifd writes itself. Reconciling for their events is not urgent: most of them are vifd's own writes. */
 const ownKeys = new Set(['hotplug-status', 'hotplug-error']);
 const ownKeyDelayMs = 200;
 
-/** Pause before vifs are listed again when that failed. */
+/** Pause in ms before vifs are listed again when that failed. */
 const listRetryMs = 1000;
 
-/** What the queue holds: a look at a vif, or at all vifs of a domain, or of all domains. */
+/** An item of the queue: a vif to reconcile, or the vifs of one domain or of all to list and enqueue. */
 type Request = { readonly vif: string } | { readonly vifsOf: number | 'all' };
 
 const keyOf = (request: Request): string => ('vif' in request ? request.vif : `vifs of ${request.vifsOf}`);
 
+/** Keys whose events have the vif reconciled; '' is its backend directory. */
 const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
 
 /**
- * Makes every vif what it should be. Events only say which vif to look at; what to do follows from what is there, so
- * that birth, change, repair, restart and death are one path.
+ * Reconciles vifs: brings each to the state that follows from its keys, the configuration and the host. Events only name
+ * the vif; what to do follows from the observed state, so that attach, change, repair, restart and removal are one path.
  */
 export class Reconciler {
   readonly #backend: BackendPort;
@@ -44,7 +46,7 @@ export class Reconciler {
   readonly #periodicResync: PeriodicResync;
   #stopped = false;
 
-  /** @param parts.lost told that xenstore is gone, or was started anew and is empty */
+  /** @param deps.lost called when xenstored is out of reach, or was started anew and is empty */
   constructor(deps: {
     backend: BackendPort;
     host: HostPort;
@@ -66,14 +68,14 @@ export class Reconciler {
       clock,
       notifier: new Notifier(deps.events, deps.hooks),
       enqueue: ({ id }, options) => this.#enqueue(id, options),
-      answered: (record) => this.#answered(record),
+      acknowledge: (record) => this.#acknowledge(record),
       forget: (record) => this.#forget(record),
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
     this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock);
   }
 
-  /** Looks at every vif there is in xenstore, on the host or in memory, and resolves when all have been seen to. */
+  /** Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once. */
   async reconcileAll(): Promise<void> {
     this.#queue.add({ vifsOf: 'all' });
     await this.#queue.idle();
@@ -91,18 +93,21 @@ export class Reconciler {
       else
         this.#clock.after(ownKeyDelayMs, () => {
           const record = this.#records.get(vifName(subject.id));
-          // A try that is due reads them anyway. Mostly it is its own error that this is about: one of another text each time would cause the next try.
+          // A retry that is due reads them anyway, and an error whose text differs each time must not cause the next one.
           if (record !== undefined && record.retryAt <= this.#clock.now())
             this.#enqueue(subject.id, { mustReread: true });
         });
     }
   }
 
-  /** These network devices, or whatever else verdicts depend on, came, changed or went; `*` means that any may have. */
-  hostChanged(names: readonly string[], owners: readonly string[] = []): void {
+  /**
+   * Has the vifs looked at that news of the machine concern.
+   * @param owners the names of vifs that the news are about
+   */
+  hostChanged(news: readonly News[], owners: readonly string[] = []): void {
     const { links } = this.#host.observe();
-    for (const name of names) {
-      const link = links.byName(name);
+    for (const one of news) {
+      const link = one.kind === 'netdev' ? links.byName(one.name) : undefined;
       const id = link && vifOfLink(link);
       if (id) this.#enqueue(id);
     }
@@ -110,23 +115,22 @@ export class Reconciler {
       const id = parseVifName(owner);
       if (id) this.#enqueue(id);
     }
-    for (const { id, dependsOn } of this.#records.values()) {
-      if (dependsOn.has('*') || names.some((name) => name === '*' || dependsOn.has(name))) this.#enqueue(id);
-    }
+    const keys = news.map(dependencyKey);
+    for (const { id, dependsOn } of this.#records.values()) if (dependsOn.concern(keys)) this.#enqueue(id);
   }
 
-  /** An operator's script has ended: what it wrote to xenstore is news too. */
+  /** An operator's script has ended: the keys that it wrote are read again. */
   scriptEnded(id: VifId): void {
     this.#enqueue(id, { mustReread: true });
   }
 
-  /** From now on decides by this configuration; every vif is looked at again. */
+  /** Takes over a configuration, and reconciles every vif by it. */
   async reconfigure(config: VifPolicy): Promise<void> {
     this.#vifReconciler.config = config;
     await this.reconcileAll();
   }
 
-  /** What is known of the vifs, for people and programs; in order of their numbers. */
+  /** The status of each vif, as `vifd status` shows it, in order of domid and devid. */
   async status(): Promise<VifStatus[]> {
     const drops = await this.#host.drops();
     const { links } = this.#host.observe();
@@ -139,19 +143,20 @@ export class Reconciler {
       });
   }
 
-  /** In which phase the vifs are, at no cost. */
+  /** The phase of each vif, from memory. */
   phases(): VifPhase[] {
     return [...this.#records.values()].map(({ phase }) => phase);
   }
 
-  /** What anti-spoofing dropped since the filters were made, by vif and reason. */
+  /** The packets that anti-spoofing dropped since each filter was made, by vif and reason. */
   drops(): Promise<ReadonlyMap<string, VifStatus['drops']>> {
     return this.#host.drops();
   }
 
-  /** Looks taken at vifs, and requests made to xenstore, since the connection began. */
-  counts(): { looks: number; xenstoreRequests: number } {
-    return { looks: this.#vifReconciler.reconciliations, xenstoreRequests: this.#backend.requests };
+  /** Reconciliations of vifs, and requests made to xenstore, since the connection began. */
+  counts(): { reconciliations: number; xenstoreRequests: number } {
+    const { reconciliations } = this.#vifReconciler;
+    return { reconciliations, xenstoreRequests: this.#backend.requests };
   }
 
   /** Ends the work under way and starts no more; the vifs stay as they are. */
@@ -159,7 +164,7 @@ export class Reconciler {
     this.#stopped = true;
     this.#periodicResync.stop();
     await this.#queue.close();
-    // Afterwards: what ended now may have set a time to be tried again.
+    // After the queue has closed: a job that ended now may have set a timer for its retry.
     for (const record of this.#records.values()) record.sleep();
   }
 
@@ -170,12 +175,13 @@ export class Reconciler {
     record.mustReread ||= mustReread;
     const now = this.#clock.now();
     record.enqueuedAt ??= now;
-    // dom0's word is followed at once, an event of the machine when the vif's pause is over.
+    // Changes of xenstore are followed at once, changes of the host when the vif's pause is over.
     if (mustReread || now >= record.notBefore) this.#queue.add({ vif: name });
     else record.wakeIn(record.notBefore - now, () => this.#queue.add({ vif: name }));
   }
 
-  #answered(record: VifRecord): void {
+  /** Takes the vif out of the queue: the events up to now are covered by what was observed just now. */
+  #acknowledge(record: VifRecord): void {
     record.enqueuedAt = undefined;
     record.sleep();
     this.#queue.remove({ vif: record.name });
@@ -186,7 +192,7 @@ export class Reconciler {
     this.#records.delete(record.name);
   }
 
-  /** The queue's job: a look at one vif, or at all vifs there are. Never rejects. */
+  /** The queue's job: reconciles one vif, or lists vifs and enqueues them. Never rejects. */
   async #run(request: Request): Promise<void> {
     if ('vif' in request) {
       const record = this.#records.get(request.vif);
@@ -197,12 +203,12 @@ export class Reconciler {
       await this.#listVifs(request.vifsOf === 'all' ? undefined : request.vifsOf);
     } catch (error) {
       if (this.#backend.isLoss(error)) return this.#lost(error);
-      this.#log.error({ err: error }, 'survey failed');
+      this.#log.error({ err: error }, 'vifs not listed');
       this.#clock.after(listRetryMs, () => this.#queue.add(request));
     }
   }
 
-  /** Xenstore announces everything, so that only the host is looked at. Never rejects. */
+  /** Reads again what the kernel does not announce; xenstore is left out, since it announces everything. Never rejects. */
   async #resyncHost(): Promise<void> {
     await this.#host
       .refresh()
@@ -210,7 +216,7 @@ export class Reconciler {
       .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
   }
 
-  /** Marks the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
+  /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
   async #listVifs(domid: number | undefined): Promise<void> {
     const listed = await this.#backend.list(domid);
     const known = [...this.#records.values()].map(({ id }) => id);
@@ -220,17 +226,17 @@ export class Reconciler {
   }
 
   /**
-   * Removes what bears our mark and belongs to no vif, such as the proxy entries of a vif that went while no daemon ran.
+   * Removes what bears vifd's mark and belongs to no vif, such as proxy entries of a vif that went while no daemon ran.
    * Never rejects.
    */
   async #removeOrphans(): Promise<void> {
-    // One at a time, each planned anew: a vif may take it while another is removed.
-    const tried = new Set<string>();
+    // One at a time, each planned anew: a vif may take an entry over while another is removed.
+    const attempted = new Set<string>();
     while (!this.#stopped) {
-      const action = planOrphans(this.#host.observe()).find((each) => !tried.has(printAction(each)));
+      const action = planOrphans(this.#host.observe()).find((each) => !attempted.has(printAction(each)));
       if (action === undefined) return;
       const printed = printAction(action);
-      tried.add(printed);
+      attempted.add(printed);
       this.#log.info({ action: printed }, 'left-over removed');
       await this.#host
         .perform(action)

@@ -6,10 +6,10 @@ import type { Notifier } from './notifier.js';
 import type { BackendPort, Clock, EventsPort } from './ports/ports.js';
 import { fields, type VifRecord } from './vif-record.js';
 
-/** First and longest pause between tries at what may pass by itself; events of the machine shorten it to `event`. */
+/** First and longest pause before a retry, in ms; an event of the host shortens it to `event`. */
 const retryMs = { first: 500, longest: 60_000, event: 1000 };
 
-/** What becomes of a vif after a look at it: kept in its record, told to dom0 and to people, and when to look again. */
+/** Writes the outcome of a reconciliation to the vif's record, to xenstore and to the log, and sets the time of a retry. */
 export class StatusReporter {
   readonly #backend: BackendPort;
   readonly #events: EventsPort;
@@ -18,7 +18,7 @@ export class StatusReporter {
   readonly #log: Logger;
   readonly #enqueue: (record: VifRecord, options?: { mustReread: boolean }) => void;
 
-  /** @param parts.mark has the vif looked at again; `stale`: what xenstore says is to be read again first */
+  /** @param deps.enqueue has the vif reconciled again; with `mustReread` its keys are read again first */
   constructor(deps: {
     backend: BackendPort;
     events: EventsPort;
@@ -36,8 +36,8 @@ export class StatusReporter {
   }
 
   /**
-   * It is not attached, for this reason; tried again by a timer unless it waits for a change, and where the reason
-   * could not be written.
+   * Reports that a vif is not attached, for this reason. A timer retries unless `error.waits` for a change, and also where
+   * the reason could not be written.
    * @throws when xenstore is lost
    */
   async failed(record: VifRecord, error: OperationError): Promise<void> {
@@ -66,26 +66,26 @@ export class StatusReporter {
     const now = this.#clock.now();
     const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
     record.failures++;
-    // What has failed and what was tried in vain cause events of their own, which are no reason to try again at once.
+    // A failed attempt causes events of its own, which must not cause the next attempt at once.
     record.notBefore = now + Math.min(pause, retryMs.event);
     record.retryAt = now + pause;
     record.wakeIn(pause, () => this.#enqueue(record, { mustReread: true }));
   }
 
-  /** Waits for what others have to do, and reports it as this problem when that takes longer than `patienceMs`. */
-  async waitFor(record: VifRecord, late: OperationError, patienceMs: number): Promise<void> {
-    if (this.#isLate(record, late, patienceMs)) return await this.failed(record, late);
+  /** Sets the vif to waiting, and reports it as failed with this problem once it has waited for `timeoutMs`. */
+  async waitFor(record: VifRecord, late: OperationError, timeoutMs: number): Promise<void> {
+    if (this.#isLate(record, late, timeoutMs)) return await this.failed(record, late);
     if (record.phase !== 'failed') record.enter('waiting');
   }
 
   /**
-   * Tells what an attached vif lacks, where that is news; what others may still do in time is none before that.
-   * @param patienceMs the time that others are given
+   * Reports what an attached vif lacks, where that differs from the last report: `degraded`, or `recovered`.
+   * @param timeoutMs how long ovs-vswitchd may take before a port that it has not taken up counts as missing
    */
-  lacks(record: VifRecord, missing: readonly Pending[], patienceMs: number): void {
+  reportMissing(record: VifRecord, missing: readonly Pending[], timeoutMs: number): void {
     const patient = missing.find((lack) => lack.patient);
     if (patient === undefined) record.waitingFor = undefined;
-    const late = missing.filter((lack) => !lack.patient || this.#isLate(record, lack.problem, patienceMs));
+    const late = missing.filter((lack) => !lack.patient || this.#isLate(record, lack.problem, timeoutMs));
     const before = record.missing;
     record.missing = late.map(({ problem }) => problem.message);
     if (record.missing.join('\n') === before.join('\n')) return;
@@ -93,17 +93,18 @@ export class StatusReporter {
     else this.#events.tell('recovered', record.id);
   }
 
-  #isLate(record: VifRecord, { operation }: OperationError, patienceMs: number): boolean {
+  /** Whether an operation has been waited for longer than `timeoutMs`; sets a timer for that moment. */
+  #isLate(record: VifRecord, { operation }: OperationError, timeoutMs: number): boolean {
     const now = this.#clock.now();
     if (record.waitingFor?.what !== operation) record.waitingFor = { what: operation, since: now };
-    const left = record.waitingFor.since + patienceMs - now;
+    const left = record.waitingFor.since + timeoutMs - now;
     if (left > 0) record.wakeIn(left, () => this.#enqueue(record));
     return left <= 0;
   }
 
   /**
-   * Tells dom0, where xenstore does not say it already.
-   * @returns false when the directory went meanwhile; then the vif is looked at again
+   * Writes an outcome to xenstore, where xenstore does not have it already.
+   * @returns false when the backend directory was deleted meanwhile; then the vif is enqueued again
    */
   async write(record: VifRecord, outcome: Outcome): Promise<boolean> {
     if (record.snapshot === undefined) return true;
@@ -114,11 +115,11 @@ export class StatusReporter {
       this.#enqueue(record, { mustReread: true });
       return false;
     }
-    const told = writes.backend;
+    const keys = writes.backend;
     record.snapshot = {
       ...record.snapshot,
-      ...('hotplug-status' in told ? { hotplugStatus: told['hotplug-status'] } : {}),
-      ...('hotplug-error' in told ? { hotplugError: told['hotplug-error'] } : {}),
+      ...('hotplug-status' in keys ? { hotplugStatus: keys['hotplug-status'] } : {}),
+      ...('hotplug-error' in keys ? { hotplugError: keys['hotplug-error'] } : {}),
       ...(writes.frontendMtu === undefined ? {} : { frontendMtu: writes.frontendMtu }),
     };
     return true;

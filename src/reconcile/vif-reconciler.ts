@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Action } from '../model/action.js';
+import { Dependencies } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
@@ -16,7 +17,7 @@ import type { BackendPort, Clock, EventsPort, HostPort } from './ports/ports.js'
 import { StatusReporter } from './status-reporter.js';
 import { fields, type VifRecord } from './vif-record.js';
 
-/** What a look needs of the machine and of those who keep the records. */
+/** What reconciling a vif needs: the ports, and the reconciler's queue and records. */
 export interface VifReconcilerDeps {
   readonly backend: BackendPort;
   readonly host: HostPort;
@@ -24,26 +25,26 @@ export interface VifReconcilerDeps {
   readonly events: EventsPort;
   readonly notifier: Notifier;
   readonly clock: Clock;
-  /** Has the vif looked at again; `stale`: what xenstore says is to be read again first. */
+  /** Has the vif reconciled again; with `mustReread` its keys are read again first. */
   readonly enqueue: (record: VifRecord, options?: { mustReread: boolean }) => void;
-  /** What has happened up to now is answered by the look that is under way. */
-  readonly answered: (record: VifRecord) => void;
-  /** There is nothing left to know of the vif. */
+  /** Drops the events up to now from the queue: the reconciliation under way has observed what they are about. */
+  readonly acknowledge: (record: VifRecord) => void;
+  /** Deletes the record of a vif that is gone. */
   readonly forget: (record: VifRecord) => void;
-  /** xenstore is gone, or empty: nothing can be told, and nothing follows from what is missing. */
+  /** Called when xenstored is out of reach, or was started anew and is empty: then nothing follows from absent keys. */
   readonly lost: (error: unknown) => void;
 }
 
 /**
- * Changes in a row before a look gives up: of a script that is undone first, of the vif, and of what has come to be wanted
- * while that was done.
+ * The most changes of one reconciliation before it fails: one undoes a script, one attaches, and others follow what
+ * changed meanwhile.
  */
-const mostRounds = 4;
+const maxChanges = 4;
 
-/** A look at one vif: read, then step by step until nothing is left to change, then report. */
+/** Reconciles one vif: reads its keys, performs steps until nothing is left to change, and reports the outcome. */
 export class VifReconciler {
   config: VifPolicy;
-  /** Looks taken so far. */
+  /** Reconciliations begun so far, of all vifs. */
   reconciliations = 0;
   readonly #deps: VifReconcilerDeps;
   readonly #executor: PlanExecutor;
@@ -56,54 +57,54 @@ export class VifReconciler {
     this.#reporter = new StatusReporter(deps);
   }
 
-  /** Looks at one vif and makes it what it should be. Never rejects: what goes wrong is that vif's own trouble. */
+  /** Reconciles one vif. Never rejects: an error is reported as that vif's own and keeps no other from its turn. */
   async reconcile(record: VifRecord): Promise<void> {
     const { backend, clock, log } = this.#deps;
     const since = record.enqueuedAt ?? clock.now();
     record.sleep();
     record.retryAt = 0;
     this.reconciliations++;
-    log.trace(fields(record), 'look');
+    log.trace(fields(record), 'reconciling vif');
     try {
-      await this.#tryAt(record, since);
+      await this.#readAndStep(record, since);
     } catch (error) {
       record.mustReread = true;
       if (backend.isLoss(error)) this.#deps.lost(error);
-      else log.error({ ...fields(record), err: error }, 'vif not looked at');
+      else log.error({ ...fields(record), err: error }, 'vif not reconciled');
     }
   }
 
-  /** @throws when xenstore is lost */
-  async #tryAt(record: VifRecord, since: number): Promise<void> {
+  /** Reads the keys where they may have changed, and takes steps. @throws when xenstore is lost */
+  async #readAndStep(record: VifRecord, since: number): Promise<void> {
     const { backend } = this.#deps;
     try {
       if (record.mustReread) {
-        // Before reading: what happens during the read makes it stale again.
+        // Before reading: an event during the read sets it again.
         record.mustReread = false;
         record.snapshot = await backend.read(record.id);
       }
-      await this.#follow(record, since);
+      await this.#takeSteps(record, since);
     } catch (error) {
       if (backend.isLoss(error)) throw error;
-      // Events that came up to here are of what was tried in vain; those of xenstore are not.
-      if (!record.mustReread) this.#deps.answered(record);
+      // Events up to here are effects of the failed attempt, except those of xenstore.
+      if (!record.mustReread) this.#deps.acknowledge(record);
       record.mustReread = true;
       const failure = asOperationError(error, backend.codeOf(error), 'attach', record.name);
       await this.#reporter.failed(record, failure);
     }
   }
 
-  async #follow(record: VifRecord, since: number): Promise<void> {
+  async #takeSteps(record: VifRecord, since: number): Promise<void> {
     const done: Action[] = [];
     let failure: OperationError | undefined;
     for (let round = 1; ; round++) {
       const step = this.#next(record, done.length === 0);
       if (step.kind === 'start-script') {
-        if (round > mostRounds) throw stillToDo(record, [step.action]);
+        if (round > maxChanges) throw stillToDo(record, [step.action]);
         if (!(await this.#startScript(record, step))) return;
         done.push(step.action);
       } else if (step.kind === 'change') {
-        if (round > mostRounds) {
+        if (round > maxChanges) {
           await this.#executor.isolate(record, step);
           throw failure ?? stillToDo(record, step.actions);
         }
@@ -112,7 +113,7 @@ export class VifReconciler {
           if (performed === undefined) return;
           done.push(...performed);
         } else {
-          record.isAttached = false;
+          record.attached = undefined;
           failure = await this.#executor.performAll(record, step.actions);
           done.push(...step.actions);
         }
@@ -123,16 +124,17 @@ export class VifReconciler {
     }
   }
 
-  /** The next step; from here on whatever comes is news. */
+  /** The next step by what is observed now; events up to now are acknowledged. */
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#deps;
     const { id, snapshot } = record;
-    const isAttached = record.isNew ? isConnected(snapshot) : record.isAttached;
+    const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
+    const attached = record.attached ?? found;
     const isNew = record.isNew && isFirst;
-    const step = next({ id, snapshot, isNew, isAttached }, this.config, host.observe());
-    if (!record.mustReread) this.#deps.answered(record);
+    const step = next({ id, snapshot, isNew, attached }, this.config, host.observe());
+    if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
-      record.dependsOn = new Set(step.verdict.dependsOn);
+      record.dependsOn = new Dependencies(step.verdict.dependsOn);
       host.startWatching(step.verdict.dependsOn);
     }
     const waits = step.kind === 'wait' || step.kind === 'change' || step.kind === 'attached';
@@ -140,14 +142,14 @@ export class VifReconciler {
     return step;
   }
 
-  /** @returns what was done; undefined when the vif is another by now, and is looked at anew */
+  /** @returns what was done; undefined when the vif's netdev or bridge was replaced meanwhile, and the vif is enqueued */
   async #attach(record: VifRecord, step: Step & { kind: 'change' }): Promise<readonly Action[] | undefined> {
     const { host } = this.#deps;
     const before = devicesOf(record, step, host.observe());
     const { done, failed } = await this.#executor.perform(record, step.actions);
-    // What was planned for a machine that is another by now is planned anew.
+    // The machine changed since the plan was made; the next step plans anew.
     if (failed === undefined || failed.error instanceof ChangedMeanwhile) return done;
-    // Some of a netdev goes before the kernel says that it does.
+    // A netdev loses addresses and sysctls before the kernel announces that it is gone.
     await host.whenQuiet().catch(() => undefined);
     const after = this.#next(record, false);
     const { kind } = after.verdict;
@@ -155,13 +157,13 @@ export class VifReconciler {
       this.#deps.enqueue(record, { mustReread: true });
       return undefined;
     }
-    // Its object has gone meanwhile, such as the gateway device: that it failed is no failure.
+    // The object of the action has gone meanwhile, such as the gateway device: the action is no longer needed.
     if (!actionsOf(after).some((action) => isDeepStrictEqual(action, failed.action))) return done;
-    // Fail closed: a vif that could not be held to its addresses must not stay on the network.
+    // Fail closed: a vif without its filter must not stay on the network.
     const isolated = await this.#executor.isolate(record, step);
-    if (isolated.length > 0) record.isAttached = false;
+    if (isolated.length > 0) record.attached = undefined;
     if (isolated.length > 0 && kind === 'script') {
-      // An operator's script may have done anything; it is undone, and run anew afterwards.
+      // An operator's script may have changed anything: it is undone now, and run anew afterwards.
       await this.#executor.performAll(record, plan(record.id, undefined, host.observe()));
     }
     throw failed.error;
@@ -169,7 +171,7 @@ export class VifReconciler {
 
   /** @returns false when the backend's directory went meanwhile */
   async #startScript(record: VifRecord, step: Step & { kind: 'start-script' }): Promise<boolean> {
-    // Before an error is cleared: the one this would raise again must not flicker.
+    // Before the status is cleared: an error that occurs again must stay in xenstore without a gap.
     await this.#deps.host.checkScript(step.script);
     if (!(await this.#reporter.write(record, { kind: 'script-starts' }))) return false;
     record.problem = undefined;
@@ -213,9 +215,9 @@ export class VifReconciler {
     const began = record.attachingSince ?? since;
     record.attachingSince = undefined;
     const { phase, snapshot } = record;
-    // Filters, marks and routes that are added to what another agent has attached interrupt nothing.
+    // Adding filters, marks and routes to a vif that another agent has attached interrupts nothing.
     const adopted = snapshot?.hotplugStatus === 'connected' && !done.some(({ kind }) => attaching.has(kind));
-    // Offloads cannot be seen, so they are set once more by each daemon.
+    // Offloads are not observed, so each daemon sets them once.
     const untouched = adopted && done.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#reporter.write(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((clock.now() - began) * 100) / 100;
@@ -229,14 +231,14 @@ export class VifReconciler {
       ms,
     };
     const how = phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
-    // Where any MTU will do, the one it has.
-    const wanted = { ...desired, link: { ...desired.link, mtu: link.mtu } };
-    notifier.attached(record, how, wanted, detail, done);
-    this.#reporter.lacks(record, missing, this.config.netdevTimeoutMs);
-    notifier.toHooks(record, link, topology, detail.bridge, untouched);
+    // With the netdev's MTU, which a desired state without one leaves as it is.
+    const withMtu = { ...desired, link: { ...desired.link, mtu: link.mtu } };
+    notifier.attached(record, how, withMtu, detail, done);
+    this.#reporter.reportMissing(record, missing, this.config.netdevTimeoutMs);
+    notifier.callHooks(record, link, topology, detail.bridge, untouched);
   }
 
-  /** The script tells dom0 and netback by itself, so nothing is written for it unless it fails without a word. */
+  /** Reports how a started script stands. It writes `hotplug-status` itself, so nothing is written unless it failed. */
   async #scriptStarted(
     record: VifRecord,
     { verdict, link, run, failure }: Step & { kind: 'script' },
@@ -249,7 +251,7 @@ export class VifReconciler {
     if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
       record.enter('waiting');
       if (run.state === 'online' && record.problem === undefined) {
-        // libxl leaves it at that, and netback waits: perhaps something the script started will write it.
+        // As with libxl, which reports nothing here: a process that the script started may still write the status.
         const reason = 'it ended well but wrote no hotplug-status';
         record.problem = problem('script-silent', 'run script', script.file, reason);
         log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
@@ -269,7 +271,7 @@ export class VifReconciler {
       { topology: 'script', bridge, mtu: link.mtu, ms },
       done,
     );
-    notifier.toHooks(record, link, 'script', bridge, adopted);
+    notifier.callHooks(record, link, 'script', bridge, adopted);
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
@@ -277,17 +279,17 @@ export class VifReconciler {
     if (directory) await backend.remove(record.id);
     notifier.detached(record);
     if (!record.isNew || directory) events.tell('removed', record.id);
-    // An event that came meanwhile needs the record: the number may be in use again.
+    // After an event that came meanwhile there may be a new vif with the same numbers.
     const inUse = record.enqueuedAt !== undefined;
     forget(record);
     if (inUse) enqueue(record, { mustReread: true });
   }
 }
 
-/** What makes a vif part of a network; a vif for which none of it was done had been attached before. */
+/** The kinds of actions that put a vif on a network; one that needed none of them had been attached before. */
 const attaching: ReadonlySet<Action['kind']> = new Set(['set-link', 'ovs-add-port', 'ovs-delete-port']);
 
-/** The indexes of the netdev and of its bridge: others while a change is made, and it was made in vain. */
+/** The indexes of the netdev and of its bridge, to compare: where they differ after a change, a device was replaced. */
 function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedState): string {
   const bridge = verdict.kind === 'attach' ? links.byName(verdict.desired.link.master ?? '') : undefined;
   return `${links.ofVif(record.id)?.index} ${bridge?.index}`;

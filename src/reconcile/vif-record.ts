@@ -1,5 +1,6 @@
 import { formatNetwork, type Network } from '../model/address.js';
-import { bridgeOf, type DesiredState } from '../model/desired.js';
+import { Dependencies } from '../model/dependency.js';
+import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -7,45 +8,45 @@ import { type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
 import type { Clock, HookEvent } from './ports/ports.js';
 
-/** What the daemon remembers of one vif between two looks at it. Nothing here outlives the process. */
+/** What the daemon remembers of one vif between two reconciliations. Nothing here outlives the process. */
 export class VifRecord {
   readonly id: VifId;
   readonly name: string;
   phase: VifPhase = 'new';
-  /** What xenstore said at the last look; current unless `mustReread`. */
+  /** The keys read last; current unless `mustReread`. */
   snapshot: VifSnapshot | undefined;
   mustReread = true;
-  dependsOn: ReadonlySet<string> = new Set();
+  dependsOn = new Dependencies();
   problem: OperationError | undefined;
-  /** What an attached vif lacks, as it was told last, a sentence each. */
+  /** What an attached vif lacks, as reported last, a sentence each. */
   missing: readonly string[] = [];
-  /** The last event that hooks were told of it, while it is attached. */
+  /** The last event that hooks were called with; undefined while the vif is not attached. */
   lastHookEvent: HookEvent | undefined;
-  /** What it was made when it was last attached, as JSON: where that is another now, a change is no repair. */
-  lastDesired: string | undefined;
+  /** The desired state when it was last attached, as JSON: a change while this stays the same is a repair. */
+  lastDesired: object | undefined;
   attachMs: number | undefined;
-  /** When the oldest event came that no look has answered yet (ms of the clock). */
+  /** When the oldest event came that no reconciliation has acknowledged (ms of the clock). */
   enqueuedAt: number | undefined;
-  /** The operation of others that is waited for, and since when. */
+  /** The operation that is waited for, and since when (ms of the clock). */
   waitingFor: { readonly what: string; readonly since: number } | undefined;
-  /** When the attaching began which waits for others to finish. */
+  /** When the attaching began that is not finished yet (ms of the clock). */
   attachingSince: number | undefined;
-  /** Tries in a row that failed. */
+  /** Attempts in a row that failed. */
   failures = 0;
-  /** Events of the machine do not cause a look before this (ms of the clock). */
+  /** Events of the host do not cause a reconciliation before this (ms of the clock). */
   notBefore = 0;
-  /** When the next try of what failed is due (ms of the clock); in the past where none is. */
+  /** When the next retry is due (ms of the clock); in the past where none is. */
   retryAt = 0;
-  /** It was put on the network and has not been taken off since, whatever failed meanwhile. */
-  isAttached = false;
+  /** What it was given when it was put on the network; undefined once it has been taken off, whatever failed meanwhile. */
+  attached: Attached | undefined;
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
   #bridge: string | undefined;
-  /** Those that the topology chose, or routes. */
+  /** The addresses that the topology routes to the vif: shown where its keys have none. */
   #addresses: readonly Network[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
-  /** When the machine was changed for it lately. */
+  /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
 
   constructor(id: VifId, clock: Clock) {
@@ -54,16 +55,16 @@ export class VifRecord {
     this.#clock = clock;
   }
 
-  /** This daemon has not dealt with the vif before. */
+  /** Whether this daemon has not finished a reconciliation of the vif yet. */
   get isNew(): boolean {
     return this.phase === 'new';
   }
 
-  /** Comes into a phase, or stays in it; whatever was wrong before is forgotten once it is attached. */
+  /** Sets the phase; `attached` clears the problem and the count of failures. */
   enter(phase: VifPhase, desired?: DesiredState, topology?: string): void {
     if (this.phase !== phase) this.#since = new Date();
     this.phase = phase;
-    // On its way out, or waiting for its netdev to come back, it is still what it was.
+    // In the other phases `vifd status` goes on showing the last topology.
     if (phase === 'attached' || phase === 'failed') {
       this.#topology = topology;
       this.#bridge = desired && bridgeOf(desired);
@@ -73,12 +74,12 @@ export class VifRecord {
       this.missing = [];
       return;
     }
-    this.isAttached = true;
+    this.attached = { addresses: desired?.link.addresses ?? [] };
     this.problem = undefined;
     this.failures = 0;
   }
 
-  /** What `vifd status` shows of it. */
+  /** Its status as `vifd status` shows it. */
   status(link: Link | undefined, traffic: Traffic | undefined, drops: VifStatus['drops'] = {}): VifStatus {
     return {
       vif: this.name,
@@ -102,7 +103,7 @@ export class VifRecord {
     };
   }
 
-  /** Calls back once in so many ms, unless an earlier call is due or it is put to sleep before that. */
+  /** Calls back once in so many ms, unless an earlier call is set already; `sleep` cancels it. */
   wakeIn(ms: number, wake: () => void): void {
     const at = this.#clock.now() + ms;
     if (this.#wake !== undefined && this.#wake.at <= at) return;
@@ -114,14 +115,15 @@ export class VifRecord {
     this.#wake = { at, cancel };
   }
 
+  /** Cancels the call that `wakeIn` has set. */
   sleep(): void {
     this.#wake?.cancel();
     this.#wake = undefined;
   }
 
   /**
-   * Notes that the machine was changed for it, and holds further looks back where that happens again and again: another
-   * program undoes what we do, and two that answer each other at once would take a processor each.
+   * Notes that the host was changed for the vif; where that happens too often, delays further reconciliations. Another
+   * program undoes the changes then, and two that react to each other at once would take a processor each.
    */
   changed(): void {
     const now = this.#clock.now();
@@ -130,10 +132,10 @@ export class VifRecord {
   }
 }
 
-/** More changes of the machine than this in so many ms are a quarrel with another program; then a pause between two. */
+/** After more than `changes` changes in `ms`, `pauseMs` pass between two. */
 const often = { changes: 20, ms: 10_000, pauseMs: 1000 };
 
-/** What log lines about a vif carry. */
+/** The fields of log lines about a vif. */
 export const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({
   vif: name,
   ...id,

@@ -1,6 +1,6 @@
 /**
- * Runs one job a key at a time, and again when the key was added meanwhile. Any number of additions before a run, or
- * during one, fold into one: a key says that something may have changed, never what.
+ * Runs at most one job a key at a time, and once more when the key was added while it ran. Any number of additions before
+ * or during a run cause one run: an item says that something may have changed, never what.
  */
 export class WorkQueue<Item> {
   readonly #job: (item: Item) => Promise<void>;
@@ -12,8 +12,8 @@ export class WorkQueue<Item> {
   #idle: (() => void)[] = [];
 
   /**
-   * @param job must not reject: what goes wrong with one item is for the job to tell
-   * @param keyOf items of one key are one
+   * @param job must not reject: it reports its own errors
+   * @param keyOf items with the same key are the same work
    */
   constructor(job: (item: Item) => Promise<void>, keyOf: (item: Item) => string) {
     this.#job = job;
@@ -25,14 +25,14 @@ export class WorkQueue<Item> {
     this.#waiting.set(this.#keyOf(item), item);
     if (this.#scheduled) return;
     this.#scheduled = true;
-    // After all events that have arrived together, so that a burst about one key is one run.
+    // setImmediate runs after all events that arrived together, so that a burst about one key is one run.
     setImmediate(() => {
       this.#scheduled = false;
       this.#start();
     });
   }
 
-  /** Takes back what was added since, because the run under way has answered it. */
+  /** Takes an item out that waits; a running job is not affected. */
   remove(item: Item): void {
     this.#waiting.delete(this.#keyOf(item));
   }
@@ -43,7 +43,7 @@ export class WorkQueue<Item> {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Takes no more, forgets what waits, and resolves when the running jobs have ended. */
+  /** Takes no more items, drops those that wait, and resolves when the running jobs have ended. */
   close(): Promise<void> {
     this.#closed = true;
     this.#waiting.clear();

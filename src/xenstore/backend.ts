@@ -8,17 +8,17 @@ import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName 
 import type { BackendPort } from '../reconcile/ports/ports.js';
 
 /**
- * xenstore does not know this domain: it has been started anew, empty. Nothing follows from what is missing in it, above
- * all not that the guests are gone: netback goes on serving them until somebody tells it otherwise.
+ * xenstored was started anew and is empty: not even this domain's `domid` is there. An absent key then does not mean that
+ * a guest is gone; netback goes on serving it.
  */
 class StoreLost extends Error {
   constructor() {
-    super('read domid: no such path; xenstore has lost what it held, so the vifs are left as they are');
+    super('read domid: no such path; xenstore has lost its contents, so the vifs are left as they are');
     this.name = 'StoreLost';
   }
 }
 
-/** The backend directories of this domain in xenstore: what dom0 asks for, and what it is told. */
+/** The backend directories of this domain's vifs in xenstore: the keys that dom0 writes, and the status written for it. */
 export class Backend implements BackendPort {
   readonly #xenstore: Xenstore;
 
@@ -26,7 +26,7 @@ export class Backend implements BackendPort {
     this.#xenstore = xenstore;
   }
 
-  /** Requests made so far. */
+  /** Requests sent so far. */
   get requests(): number {
     return this.#xenstore.requests;
   }
@@ -36,14 +36,14 @@ export class Backend implements BackendPort {
     return error instanceof StoreLost || (error instanceof XenstoreError && error.code === 'ENOTCONN');
   }
 
-  /** What an error from here is called. */
+  /** The code of an error that a method here threw. */
   codeOf(error: unknown): ErrorCode {
     return error instanceof XenstoreError ? 'xenstore-refused' : 'internal';
   }
 
   /**
    * This domain's id; 0 on a xenstored's socket.
-   * @throws StoreLost when there is none: libxl writes it before anything else, and nobody removes it
+   * @throws StoreLost when there is none: libxl writes it before anything else, and never removes it
    */
   async domid(): Promise<number> {
     const domid = await this.#xenstore.read('domid').catch(absent);
@@ -51,7 +51,7 @@ export class Backend implements BackendPort {
     return Number(domid);
   }
 
-  /** One watch for all vifs, however many: a domain may have 128. It fires also for `backend` coming and going. */
+  /** One watch for all vifs, because xenstored allows a domain 128 by default. It fires for `backend` itself too. */
   watch(): Promise<Watch> {
     return this.#xenstore.watch(backendRoot);
   }
@@ -72,7 +72,7 @@ export class Backend implements BackendPort {
       .filter((id) => id !== undefined);
   }
 
-  /** What xenstore says of a vif; undefined when its directory does not exist. @throws StoreLost */
+  /** The keys of a vif; undefined when its directory does not exist. @throws StoreLost */
   async read(id: VifId): Promise<VifSnapshot | undefined> {
     const [keys, frontend] = await Promise.all([
       this.#xenstore.readChildren(backendPath(id), vifKeys),
@@ -89,15 +89,15 @@ export class Backend implements BackendPort {
       : parsed;
   }
 
-  /** The guest's name and uuid, which Open vSwitch is told for people to see; a driver domain may not read them. */
+  /** The guest's name and uuid, written to Open vSwitch's database; undefined where the domain may not read them. */
   async #guest({ domid }: VifId): Promise<NonNullable<VifSnapshot['guest']>> {
     const keys = await this.#xenstore.readChildren(`/local/domain/${domid}`, ['name', 'vm']).catch(refused);
     return { name: keys?.get('name'), uuid: keys?.get('vm')?.replace(/^\/vm\//, '') };
   }
 
   /**
-   * Writes a status, unless the directory is gone meanwhile: xs_write would make it anew, and dom0 would never clean
-   * up after a vif it has forgotten.
+   * Writes a status, unless the directory is gone meanwhile: xs_write would create it anew, and libxl would never delete
+   * it.
    * @returns false when it was gone
    */
   async report(id: VifId, { backend, frontendMtu }: StatusWrites): Promise<boolean> {
@@ -105,7 +105,7 @@ export class Backend implements BackendPort {
     const [, written] = await Promise.all([
       frontendMtu === undefined ? undefined : this.#tellFrontend(id, frontendMtu),
       this.#write(id, backend).catch((error: unknown) => {
-        // The words need a node of their own, the status has one: where the quota is exhausted, say at least that.
+        // hotplug-error is a node of its own; where the quota leaves no room for it, the status is written alone.
         if (error instanceof XenstoreError && error.quota) return this.#write(id, rest);
         throw error;
       }),
@@ -127,8 +127,8 @@ export class Backend implements BackendPort {
   }
 
   /**
-   * Deletes the directory of a vif which dom0 has taken away, so that dom0 can go on (libxl waits 10 s for this). Only
-   * if it is still that one: a device attached again under the same number has a directory of the same name.
+   * Deletes the directory of a vif which dom0 has taken away; libxl waits 10 s for this. Nothing is deleted unless
+   * `online` is 0 and the state closed: a new vif with the same numbers has a directory of the same name.
    */
   async remove(id: VifId): Promise<void> {
     const path = backendPath(id);
@@ -150,19 +150,19 @@ export class Backend implements BackendPort {
     }
   }
 
-  /** libxl makes the node for us to write; where it did not, or it is gone, the guest keeps its default. */
+  /** Writes the guest's MTU to the node that libxl creates for it; without the node the guest keeps its default. */
   async #tellFrontend(id: VifId, mtu: number): Promise<void> {
     await this.#xenstore.write(`${frontendPath(id)}/mtu`, String(mtu)).catch(refused);
   }
 }
 
-/** For `catch`: an absent path is an answer, every other refusal an error. */
+/** For `catch`: undefined for a path that does not exist; any other error is thrown. */
 function absent(error: unknown): undefined {
   if (error instanceof XenstoreError && error.code === 'ENOENT') return undefined;
   throw error;
 }
 
-/** The same for a path that may be closed to us. */
+/** For `catch`: undefined for a path that does not exist or may not be read; any other error is thrown. */
 function refused(error: unknown): undefined {
   if (error instanceof XenstoreError && ['ENOENT', 'EACCES'].includes(error.code)) return undefined;
   throw error;

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Domnet } from '../support/net/domnet.js';
 import { exec, until } from '../support/process/exec.js';
 
-/** What is compared: this daemon, the stock script as `xl devd` runs it, and the least that C can do. */
+/** The agents that are compared: vifd, the stock script as `xl devd` runs it, and a minimal agent in C. */
 export const agents = ['vifd', 'stock', 'floor'] as const;
 export type AgentName = (typeof agents)[number];
 
@@ -16,7 +16,7 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** How to start an agent: vifd's configuration, and what the stock script finds in its environment. */
+/** Options of an agent: vifd's configuration, and the environment of the stock script. */
 export interface AgentOptions {
   readonly config?: string;
   readonly env?: Record<string, string>;
@@ -33,7 +33,7 @@ export async function startAgent(
     return { pid: daemon.pid, stop: async () => void (await daemon.terminate()) };
   }
   const program = await compile(name === 'stock' ? 'devd' : 'floor', domnet.dir);
-  // The stock script appends to a file in /var/log/xen; in this mount namespace of its own that leaves nothing behind.
+  // The stock script appends to a file in /var/log/xen, which is a tmpfs in this mount namespace.
   const shell = `mount -t tmpfs tmpfs /var/log/xen && exec ${program}`;
   const child = spawn('ip', ['netns', 'exec', domnet.namespace, 'sh', '-c', shell], {
     env: { ...process.env, XENSTORED_PATH: domnet.xenstored.socketPath, ...env },

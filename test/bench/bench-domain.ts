@@ -6,10 +6,10 @@ const firstDomid = 10;
 const bridge = 'xenbr0';
 
 /**
- * The track all agents run on: a driver domain whose netdevs are there already, down, as netback left them. `run`
- * makes the backend directories of some vifs appear in one transaction, in InitWait, and takes the time until
- * xenstore's watchers are told the last of them is connected. Both ends of the interval are events of the same watch
- * in this process, so that neither the writing nor the reading is part of it.
+ * A driver domain for benchmarks, the same for all agents: its netdevs exist already, down, as netback makes them. `run`
+ * writes the backend directories of some vifs in one transaction, in InitWait, and measures the time until the last of
+ * them is connected. Both ends of the interval are events of the same watches in this process, so that neither the writing
+ * nor the reading is part of it.
  */
 export class BenchDomain {
   readonly domnet: Domnet;
@@ -51,7 +51,7 @@ export class BenchDomain {
       return { watch, taken };
     });
     const watches = await Promise.all(followed);
-    // A new watch fires once for itself.
+    // xenstored fires a new watch once.
     await until('the watches', () => [...seen.values()].every(({ length }) => length === 1));
 
     await xenstore.writeMany(ids.flatMap(keys));
@@ -73,20 +73,20 @@ export class BenchDomain {
     return last - first;
   }
 
-  /** Takes all vifs away, as dom0 does when it is not asked nicely, and leaves the netdevs as netback makes them. */
+  /** Deletes all vifs' directories, as a forced detach in dom0 does, and resets the netdevs to netback's state. */
   async clear(): Promise<void> {
     const { xenstore } = this.domnet;
     await xenstore.commit([{ op: 'rm', path: 'backend' }]);
     const reset = domids(this.#size).map((domid) => `link set vif${domid}.0 nomaster down`);
     await exec('ip', ['-n', this.domnet.namespace, '-batch', '-'], { input: reset.join('\n') });
-    // What an agent still does for the vifs that went would be in the next run's time.
+    // The agent's work for the vifs that went must not be in the time of the next run.
     await sleep(60);
   }
 }
 
 const domids = (count: number): number[] => Array.from({ length: count }, (_, i) => firstDomid + i);
 
-/** What libxl writes for a vif, and netback's state 2. */
+/** The keys that libxl writes for a vif, with netback's state 2. */
 function keys(domid: number): [path: string, value: string][] {
   const frontend = `/local/domain/${domid}/device/vif/0`;
   const backend = {

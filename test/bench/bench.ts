@@ -4,8 +4,8 @@ import { Domnet } from '../support/net/domnet.js';
 import { type Agent, type AgentName, agents, cpuMs, rssMb, startAgent } from './agents.js';
 import { BenchDomain } from './bench-domain.js';
 
-// Times a vif's way to `connected` for each agent, all in the same driver domain with the same xenstored, and prints a
-// table in Markdown. The agents take turns, so that whatever else the machine does meets all of them. See
+// Measures the time from a vif's keys to `connected` for each agent, in the same driver domain with the same xenstored, and
+// prints a table in Markdown. The agents take turns, so that other load on the machine affects all of them. See
 // docs/develop/benchmarks.md for what the figures mean.
 
 const turns = 3;
@@ -92,7 +92,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 const domnet = await Domnet.start();
 try {
-  const yard = await BenchDomain.make(domnet, many, interrupted.signal);
+  const benchDomain = await BenchDomain.make(domnet, many, interrupted.signal);
   const results = new Map<AgentName, Figures>(
     agents.map((name) => [name, { single: [], burst: [], cpu: [], rss: { idle: 0, many: 0 } }]),
   );
@@ -101,7 +101,7 @@ try {
       process.stderr.write(`turn ${i} of ${turns}: ${name}\n`);
       const agent = await startAgent(name, domnet);
       try {
-        await turn(name, agent, yard, figures);
+        await turn(name, agent, benchDomain, figures);
       } finally {
         await agent.stop();
       }

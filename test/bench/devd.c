@@ -1,9 +1,9 @@
 /*
- * `xl devd` as far as its scripts go: a watch, and for each vif that reaches InitWait one fork and exec of the hotplug
- * script, with libxl's arguments and environment; the same once more for one that dom0 takes away and netback has closed,
- * and then its directory is deleted. What is connected when it starts is let alone. As in libxl each vif is an asynchronous operation of its own, and
- * nothing bounds how many scripts run at once. Less than the original does (it reads more of xenstore, and kills a
- * script after 40 s), so that nothing but the scripts is measured.
+ * The part of `xl devd` that runs scripts: a watch, and for each vif that reaches InitWait one fork and exec of the hotplug
+ * script, with libxl's arguments and environment; once more for a vif that dom0 takes away and netback has closed, after
+ * which its directory is deleted. Vifs that are connected at the start are left alone. As in libxl each vif is an
+ * asynchronous operation of its own, and any number of scripts run at once. It does less than the original, which reads
+ * more of xenstore and kills a script after 40 s, so that only the scripts are measured.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -41,14 +41,14 @@ static void run_script(const char *command, const char *script, const char *back
 	_exit(1);
 }
 
-/* Which vifs have been seen to their end, so that a second event of it is none; by domain and device. */
+/* Whether a vif's removal has been handled, so that a second event for it is ignored; by domain and device. */
 static unsigned char gone[1 << 16];
 
 int main(void)
 {
 	struct xs_handle *requests = xs_open(0), *watches = xs_open(0);
 
-	/* The kernel reaps the scripts: how they ended is in hotplug-status. */
+	/* The kernel reaps the scripts; their result is in hotplug-status. */
 	signal(SIGCHLD, SIG_IGN);
 	if (!requests || !watches || !xs_watch(watches, "backend/vif", "")) {
 		perror("devd");

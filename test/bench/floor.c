@@ -1,6 +1,6 @@
 /*
- * The floor: the least an agent can do for a vif, in C. A watch event, three reads, one RTM_SETLINK, two writes; no
- * checks, no errors, no removal, nothing remembered. What a daemon takes beyond this is what being one costs it.
+ * The least that an agent has to do for a vif, in C: a watch event, three reads, one RTM_SETLINK, two writes. It has no
+ * checks, no error handling, no removal and no state, so it is the lower bound of the benchmark.
  */
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -21,7 +21,7 @@ static void add(struct nlmsghdr *message, unsigned short type, const void *data,
 	message->nlmsg_len = NLMSG_ALIGN(message->nlmsg_len) + RTA_ALIGN(attribute->rta_len);
 }
 
-/* Address, MTU, master and up in one message, and its acknowledgement. */
+/* Sets address, MTU, master and up in one message, and waits for its acknowledgement. */
 static int attach(int netlink, const char *vif, const char *bridge, unsigned mtu)
 {
 	struct {

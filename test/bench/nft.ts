@@ -8,14 +8,14 @@ import type { NftAction } from '../../src/model/nft.js';
 import type { VifId } from '../../src/model/vif-id.js';
 import { planNft } from '../../src/plan/nft.js';
 
-// What a vif costs in nf_tables, beside none and beside many, and how long the event loop stands still for it:
+// Measures what a vif costs in nf_tables, beside none and beside many, and how long that blocks the event loop:
 //   unshare --net node --import tsx test/bench/nft.ts [vifs]
-// The namespace is left as it is and goes with the process.
+// The network namespace is not cleaned up; it ends with the process.
 
 const many = Number(process.argv[2] ?? 1000);
 const atOnce = 20;
 
-/** One sample: what a transaction took, in ms, and the CPU time of all threads. */
+/** One sample: the duration of a transaction and the CPU time of all threads, in ms. */
 interface Sample {
   readonly wall: number;
   readonly cpu: number;
@@ -74,7 +74,7 @@ async function measure(what: string, domids: readonly number[], work: (domid: nu
 let next = 1;
 const more = (count: number): number[] => Array.from({ length: count }, () => next++);
 
-// The engine has compiled what it is going to be measured with.
+// Warm-up, so that the engine has compiled the code that is measured.
 for (let round = 0; round < 4; round++) {
   const warm = more(atOnce);
   for (const domid of warm) await hold(domid, round % 2 === 1);
@@ -98,7 +98,7 @@ const besides = more(atOnce);
 await measure(`a routed vif beside ${many}`, besides, (domid) => hold(domid, true));
 await measure('its removal', besides, release);
 
-/** The CPU time that something takes, in ms. */
+/** The CPU time of some work, in ms. */
 async function cpuOf(work: () => unknown): Promise<number> {
   const before = process.cpuUsage();
   await work();
@@ -106,7 +106,7 @@ async function cpuOf(work: () => unknown): Promise<number> {
   return (user + system) / 1000;
 }
 const held = [...nft.view.owners()].map((name) => Number(/\d+/.exec(name)));
-const looks = await cpuOf(() => {
+const observing = await cpuOf(() => {
   for (const domid of held) {
     const link = { index: domid, name: `vif${domid}.0` };
     const { hold, release } = planNft(
@@ -125,5 +125,5 @@ const listing = await cpuOf(() => library.run('list table netdev vifd'));
 library.close();
 nft.close();
 console.log(`
-CPU time with ${held.length} vifs: a look at one ${((looks / held.length) * 1000).toFixed(0)} µs; what was dropped of all ${drops.toFixed(0)} ms;
+CPU time with ${held.length} vifs: observing one ${((observing / held.length) * 1000).toFixed(0)} µs; reading the drops of all ${drops.toFixed(0)} ms;
 reading all at a start ${start.toFixed(0)} ms, where "nft list table" takes ${listing.toFixed(0)} ms.`);

@@ -82,7 +82,7 @@ export function run({ id, snapshot, config }: Case, machine: Machine): Result {
     id,
     snapshot,
     isNew: actions.length === 0,
-    isAttached: isConnected(snapshot),
+    attached: isConnected(snapshot) ? { addresses: [] } : undefined,
   });
   const actions: Action[] = [];
   let step = next(known(), config, machine.observe());

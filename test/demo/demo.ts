@@ -4,8 +4,8 @@ import { Screen } from './screen.js';
 import { Show } from './show.js';
 import { story } from './story.js';
 
-// A guest's interface comes up on a bridge, step by step, on a machine without Xen. Whatever ends it, the story's end,
-// a failure or a signal, `Domnet.stop` is the last thing done: no process, namespace or directory stays behind.
+// Shows, step by step and on a machine without Xen, how a guest's interface comes up on a bridge. After the last step, a
+// failure or a signal `Domnet.stop` is called, so that no process, namespace or directory stays behind.
 
 const intro = `vifd: a guest's network interface, from its configuration to a ping
 
@@ -25,7 +25,7 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     interrupted.abort();
   });
 }
-// The reader has gone (`npm run demo | head`): nothing to show any more, but still something to clean up.
+// The output is closed (`npm run demo | head`): the demo stops and cleans up.
 process.stdout.on('error', () => interrupted.abort());
 
 async function play(): Promise<number> {
@@ -43,7 +43,7 @@ async function play(): Promise<number> {
     );
     return 0;
   } catch (error) {
-    // A Ctrl-C reaches the daemon and xenstored too, so that a step fails in whatever way.
+    // A Ctrl-C reaches the daemon and xenstored too, so any step may fail with any error.
     if (interrupted.signal.aborted) screen.text('\nInterrupted; cleaning up.');
     else screen.failed(error instanceof Error ? error.message : String(error));
     return signal === undefined ? 1 : 128 + constants.signals[signal];

@@ -9,7 +9,7 @@ const paint = (style: Style, text: string): string =>
 
 const levels: Record<string, Style> = { info: 'green', warn: 'yellow', error: 'red', fatal: 'red' };
 
-/** What the reader sees: numbered steps, what is done in each and by whom, and what the daemon logs meanwhile. */
+/** The output of the demo: numbered steps, the actions of each with their actor, and the daemon's log meanwhile. */
 export class Screen {
   #step = 0;
 
@@ -17,12 +17,12 @@ export class Screen {
     this.text(`\n${paint('bold', `${++this.#step}. ${title}`)}`);
   }
 
-  /** What somebody else than the daemon does: libxl, netback, an administrator. */
-  act(who: string, what: string): void {
-    this.#line(paint('cyan', who.padEnd(9)), 12, what);
+  /** An action of libxl, netback, a guest or an administrator. */
+  act(actor: string, what: string): void {
+    this.#line(paint('cyan', actor.padEnd(9)), 12, what);
   }
 
-  /** What was found to be so. */
+  /** A result that was checked. */
   found(what: string): void {
     this.#line(paint('green', '✔'.padEnd(9)), 12, what);
   }

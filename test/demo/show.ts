@@ -2,7 +2,7 @@ import type { Domnet, LogLine, Vif, Vifd } from '../support/net/domnet.js';
 import { until } from '../support/process/exec.js';
 import type { Screen } from './screen.js';
 
-/** The stage: a driver domain, the daemon in it, and the guests that have come up so far. */
+/** The state of the demo: a driver domain, the daemon in it, and the guests that have come up so far. */
 export class Show {
   readonly domnet: Domnet;
   readonly screen: Screen;

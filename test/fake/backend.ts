@@ -6,14 +6,14 @@ import { backendPath, backendRoot, type VifId, vifName } from '../../src/model/v
 import type { BackendPort } from '../../src/reconcile/ports/ports.js';
 import { Faults, type Held } from './faults.js';
 
-/** xenstored is out of reach. */
+/** The error when xenstored is out of reach. */
 class Lost extends Error {
   constructor() {
     super('xenstored is out of reach');
   }
 }
 
-/** xenstored refuses. */
+/** The error when xenstored refuses a request. */
 export class Refused extends Error {}
 
 type Operation = 'list' | 'read' | 'report' | 'remove';
@@ -33,14 +33,14 @@ interface Directory {
 }
 
 /**
- * The backend directories in memory: dom0 and netback write them by the methods that are not the interface's. A watch's
- * events come after the request that caused them, one a node, and of a tree that goes one for its topmost node.
+ * The backend directories in memory, with methods for the writes of dom0 and netback. As with xenstored, watch events come
+ * after the request that caused them, one a node, and one for the topmost node of a tree that is deleted.
  */
 export class FakeBackend implements BackendPort {
   requests = 0;
-  /** Told the paths of what changed, as the reconciler is. */
+  /** Called with the path of each change, as the reconciler is. */
   listener: (path: string) => void = () => undefined;
-  /** xenstored is away: every request fails. */
+  /** Whether xenstored is away, so that every request fails. */
   isAway = false;
   readonly #directories = new Map<string, Directory>();
   readonly #faults = new Faults<Call>();
@@ -112,7 +112,7 @@ export class FakeBackend implements BackendPort {
     }
   }
 
-  /** A directory goes. */
+  /** dom0 deletes a vif's directory. */
   delete(id: VifId): void {
     this.#directories.delete(vifName(id));
     this.#announce(backendPath(id));
@@ -129,7 +129,7 @@ export class FakeBackend implements BackendPort {
     return this.#directories.get(vifName(id))?.frontend.get('mtu');
   }
 
-  /** Makes requests fail, of one vif or of all. @returns what ends that */
+  /** Makes requests fail, of one vif or of all. @returns a function that ends it */
   fail(operation: Operation, error: Error, { id, times }: { id?: VifId; times?: number } = {}): () => void {
     return this.#faults.fail(
       (call) => isOf(call, operation, id) && !call.isDone,
@@ -138,7 +138,7 @@ export class FakeBackend implements BackendPort {
     );
   }
 
-  /** Makes the next request meet a xenstored that has gone. */
+  /** Makes the next request fail as when xenstored has gone. */
   lose(operation: Operation): void {
     this.fail(operation, new Lost(), { times: 1 });
   }
@@ -148,7 +148,7 @@ export class FakeBackend implements BackendPort {
     return this.#faults.hold((call) => isOf(call, operation, id) && call.isDone === (at === 'answer'));
   }
 
-  /** An event on what is above the vifs. */
+  /** Fires an event for a node above the vifs. */
   announceAbove(domid?: number): void {
     this.#announce(domid === undefined ? backendRoot : `${backendRoot}/${domid}`);
   }

@@ -1,13 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../src/reconcile/ports/ports.js';
 
-/** A clock that stands still until a test turns it; what is due is then done in order, each thing at its own time. */
+/** A clock that stands still until a test turns it; timers that are due run in order then, each at its own time. */
 export class FakeClock implements Clock {
   #now = 0;
   #timers: { readonly at: number; readonly run: () => void }[] = [];
   readonly #settled: () => Promise<void>;
 
-  /** @param settled waits until what a timer has set off has come to rest */
+  /** @param settled resolves when everything that a timer started has ended */
   constructor(settled: () => Promise<void> = async () => void (await turn())) {
     this.#settled = settled;
   }
@@ -18,7 +18,7 @@ export class FakeClock implements Clock {
 
   after(ms: number, run: () => void): () => void {
     const timer = { at: this.#now + ms, run };
-    // Of timers for one moment the first that was set comes first, as with Node's.
+    // Timers for one moment run in the order in which they were set, as Node's do.
     const later = this.#timers.findIndex(({ at }) => at > timer.at);
     this.#timers.splice(later < 0 ? this.#timers.length : later, 0, timer);
     return () => {
@@ -39,7 +39,7 @@ export class FakeClock implements Clock {
       const at = this.#timers[0]?.at;
       if (at === undefined || at > end) break;
       this.#now = at;
-      // Those of one moment run together, as Node's do, before anything that they set off.
+      // Timers for one moment run together, as Node's do, before anything that they start.
       for (let next = this.#timers[0]; next?.at === at; next = this.#timers[0]) {
         this.#timers.shift();
         next.run();

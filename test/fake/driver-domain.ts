@@ -14,7 +14,7 @@ import type { PlainIp } from './ip-machine.js';
 import { type PlainLink, plainLinks } from './machine.js';
 import type { PlainOvs } from './openvswitch-machine.js';
 
-/** Looks at once, without the clock being turned, that nothing sane needs. */
+/** More reconciliations than this at one moment of the clock are an endless loop. */
 const storm = 500;
 
 /** A driver domain in memory: the reconciler between a fake xenstore and a fake machine. */
@@ -25,7 +25,7 @@ export class DriverDomain {
   readonly events = new FakeEvents();
   readonly hooks = new FakeHooks();
   readonly reconciler: Reconciler;
-  /** The errors by which the reconciler told that xenstore is lost. */
+  /** The errors with which the reconciler reported that xenstore is lost. */
   readonly losses: unknown[] = [];
   /** The journal: the messages, with their fields. */
   readonly journal: { readonly level: number; readonly msg: string; readonly [field: string]: unknown }[] =
@@ -66,13 +66,13 @@ export class DriverDomain {
     backend.listener = (path) => this.reconciler.xenstoreChanged(path);
   }
 
-  /** The first sweep. */
+  /** Reconciles everything once, as the daemon does when it starts. */
   async start(): Promise<void> {
     await this.reconciler.reconcileAll();
     await this.settle();
   }
 
-  /** dom0 and netback make a vif, and all is done that comes of it at once. */
+  /** dom0 and netback make a vif; resolves when everything that follows at once is done. */
   async birth(
     id: VifId,
     keys: Readonly<Record<string, string>> = {},
@@ -83,35 +83,36 @@ export class DriverDomain {
     await this.settle();
   }
 
-  /** Waits until nothing more comes of what has happened; time does not pass. @throws when there is no end to it */
+  /** Waits, without turning the clock, until nothing more happens. @throws when that does not end */
   async settle(): Promise<void> {
-    const begun = this.looks;
+    const begun = this.reconciliations;
     for (let before = -1; before !== this.#activity; ) {
       before = this.#activity;
-      // An event is delivered in one turn, and what it marks is looked at in the next.
+      // An event is delivered in one turn, and the vif that it enqueues is reconciled in the next.
       for (let turns = 0; turns < 4; turns++) await turn();
-      if (this.looks - begun > storm) throw new Error(`there is no end to it: ${storm} looks at one moment`);
+      if (this.reconciliations - begun > storm)
+        throw new Error(`it does not settle: ${storm} reconciliations at one moment`);
     }
   }
 
-  /** Turns the clock, and has everything come to rest that is due meanwhile. */
+  /** Turns the clock by so many ms, and waits until everything that is due meanwhile is done. */
   pass(ms: number): Promise<void> {
     return this.clock.pass(ms);
   }
 
-  /** Looks taken at vifs so far. */
-  get looks(): number {
-    return this.reconciler.counts().looks;
+  /** Reconciliations of vifs so far. */
+  get reconciliations(): number {
+    return this.reconciler.counts().reconciliations;
   }
 
-  /** Looks taken while something is done. */
-  async looksDuring(work: () => Promise<void>): Promise<number> {
-    const before = this.looks;
+  /** Reconciliations of vifs while some work is done. */
+  async reconciliationsDuring(work: () => Promise<void>): Promise<number> {
+    const before = this.reconciliations;
     await work();
-    return this.looks - before;
+    return this.reconciliations - before;
   }
 
-  /** What the reconciler knows of one vif. */
+  /** The reconciler's status of one vif. */
   async status(id: VifId): Promise<VifStatus | undefined> {
     return (await this.reconciler.status()).find((one) => one.domid === id.domid && one.devid === id.devid);
   }
@@ -123,7 +124,7 @@ export class DriverDomain {
   }
 
   get #activity(): number {
-    return this.looks + this.backend.requests + this.host.performed.length + this.host.refreshes;
+    return this.reconciliations + this.backend.requests + this.host.performed.length + this.host.refreshes;
   }
 }
 

@@ -1,13 +1,13 @@
-/** What a test has decreed to become of calls that match, instead of their being done. */
+/** What happens, by a test's order, to calls that match, instead of their being done. */
 interface Fault<Call> {
   readonly matches: (call: Call) => boolean;
   readonly strike: (call: Call) => Promise<void>;
   left: number;
 }
 
-/** A call that has been made and does not go on. */
+/** A call that is held until the test releases it. */
 export interface Held {
-  /** Resolves when the call has come to where it is held. */
+  /** Resolves when the call has been made. */
   readonly reached: Promise<void>;
   /** Lets it go on, or fail. */
   release(error?: Error): void;
@@ -17,7 +17,7 @@ export interface Held {
 export class Faults<Call> {
   #faults: Fault<Call>[] = [];
 
-  /** Makes calls fail. @returns what ends that */
+  /** Makes calls fail. @returns a function that ends it */
   fail(
     matches: (call: Call) => boolean,
     error: (call: Call) => Error,
@@ -36,7 +36,7 @@ export class Faults<Call> {
     const released = new Promise<void>((resolve, reject) => {
       end = (error) => (error === undefined ? resolve() : reject(error));
     });
-    // Released before anything has come to wait for it.
+    // It may be released with an error before it is awaited.
     released.catch(() => undefined);
     this.#add({
       matches,
@@ -49,7 +49,7 @@ export class Faults<Call> {
     return { reached, release: end };
   }
 
-  /** Does what was decreed for a call; nothing for any other. The fault set last comes first. */
+  /** Applies the last fault that was set for a call; does nothing for a call without one. */
   async strike(call: Call): Promise<void> {
     const fault = this.#faults.findLast(({ matches, left }) => left > 0 && matches(call));
     if (fault === undefined) return;

@@ -1,6 +1,6 @@
 import type { HookEvent, HooksPort } from '../../src/reconcile/ports/ports.js';
 
-/** Keeps what hooks were called with, in order. */
+/** Keeps the events that hooks were called with, in order. */
 export class FakeHooks implements HooksPort {
   readonly calls: HookEvent[] = [];
 

@@ -1,7 +1,8 @@
 import type { Action } from '../../src/model/action.js';
+import { type Dependency, type News, netdev } from '../../src/model/dependency.js';
 import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/model/observed.js';
 import { OperationError } from '../../src/model/operation-error.js';
-import { type OvsView, ovsDatabase } from '../../src/model/ovs-port.js';
+import type { OvsView } from '../../src/model/ovs-port.js';
 import type { DesiredScript, ScriptRun } from '../../src/model/script.js';
 import { parseVifName, type VifId, vifName } from '../../src/model/vif-id.js';
 import { printAction } from '../../src/plan/print/print.js';
@@ -9,33 +10,33 @@ import type { HostPort } from '../../src/reconcile/ports/ports.js';
 import { Faults, type Held } from './faults.js';
 import { Machine, type MachineState, type PlainLink, plainLinks } from './machine.js';
 
-/** The actions a fault is for: of one kind, or those that print with such words, or those that a test picks. */
+/** The actions that a fault applies to: a kind, or a pattern of the printed command, or a predicate. */
 export type ActionMatch = Action['kind'] | RegExp | ((action: Action) => boolean);
 
-/** Who is told of changes, as the reconciler is. */
+/** The callbacks for changes, which the reconciler has. */
 export interface HostListener {
-  hostChanged(names: readonly string[], owners: readonly string[]): void;
+  hostChanged(news: readonly News[], owners: readonly string[]): void;
   scriptEnded(id: VifId): void;
 }
 
 /**
- * A machine behind the reconciler's interface. What it does is announced as the kernel announces it: during the action
- * that does it, before that resolves.
+ * A machine in memory behind the reconciler's interface. Changes are announced as the kernel announces them: during the
+ * action that makes them, before it resolves.
  */
 export class FakeHost implements HostPort {
   readonly machine: Machine;
-  /** Told of what changes. */
+  /** Called for each change. */
   listener: HostListener = { hostChanged: () => undefined, scriptEnded: () => undefined };
-  /** What was performed, or tried, in order. */
+  /** The actions performed, also those that failed, in order. */
   readonly performed: Action[] = [];
-  /** What was asked to be followed. */
-  readonly attended = new Set<string>();
-  /** Of filters, by the vif's name. */
+  /** The kinds of dependencies that `startWatching` was called with. */
+  readonly watched = new Set<Dependency['kind']>();
+  /** The drops of filters, by the vif's name. */
   readonly dropped = new Map<string, Readonly<Record<string, number>>>();
-  /** Times that everything was read again. */
+  /** Calls of `refresh` so far. */
   refreshes = 0;
   readonly #faults = new Faults<Action>();
-  readonly #calls = new Faults<'settled' | 'refresh' | 'check-script'>();
+  readonly #calls = new Faults<'when-quiet' | 'refresh' | 'check-script'>();
   #ignored: ((action: Action) => boolean)[] = [];
   #nextIndex: number;
 
@@ -44,7 +45,7 @@ export class FakeHost implements HostPort {
     this.#nextIndex = Math.max(0, ...state.links.map(({ index }) => index)) + 1;
   }
 
-  /** What was performed, or tried, as commands. */
+  /** The actions performed, also those that failed, as commands. */
   get commands(): string[] {
     return this.performed.map(printAction);
   }
@@ -63,17 +64,17 @@ export class FakeHost implements HostPort {
       throw refusal(action, (error as Error).message);
     }
     const names = [...new Set([...before, ...this.#namesOf(action)])];
-    if (names.length > 0) this.listener.hostChanged(names, ownersOf(action));
+    if (names.length > 0) this.listener.hostChanged(names.map(netdev), ownersOf(action));
   }
 
   async whenQuiet(): Promise<void> {
-    await this.#calls.strike('settled');
+    await this.#calls.strike('when-quiet');
   }
 
   async refresh(): Promise<void> {
     this.refreshes++;
     await this.#calls.strike('refresh');
-    this.listener.hostChanged(['*'], []);
+    this.listener.hostChanged([{ kind: 'anything' }], []);
   }
 
   vifsWithState(): VifId[] {
@@ -90,8 +91,8 @@ export class FakeHost implements HostPort {
     ].filter((id) => id !== undefined);
   }
 
-  startWatching(dependsOn: readonly string[]): void {
-    for (const name of dependsOn) this.attended.add(name);
+  startWatching(dependsOn: readonly Dependency[]): void {
+    for (const { kind } of dependsOn) this.watched.add(kind);
   }
 
   async checkScript(_script: DesiredScript): Promise<void> {
@@ -106,7 +107,7 @@ export class FakeHost implements HostPort {
     return this.dropped;
   }
 
-  /** Makes actions fail for this reason. @returns what ends that */
+  /** Makes actions fail for this reason. @returns a function that ends it */
   fail(which: ActionMatch, reason: string | (() => string), times?: number): () => void {
     const error = (action: Action): Error => refusal(action, typeof reason === 'string' ? reason : reason());
     return this.#faults.fail(matcher(which), error, times);
@@ -117,7 +118,7 @@ export class FakeHost implements HostPort {
     return this.#faults.hold(matcher(which));
   }
 
-  /** Takes actions with success and does nothing, though something is announced. @returns what ends that */
+  /** Makes actions succeed without an effect, though a change is announced. @returns a function that ends it */
   ignore(which: ActionMatch): () => void {
     const matches = matcher(which);
     this.#ignored.push(matches);
@@ -126,8 +127,8 @@ export class FakeHost implements HostPort {
     };
   }
 
-  /** Makes a call that changes nothing fail. @returns what ends that */
-  failCall(which: 'settled' | 'refresh' | 'check-script', error: Error, times?: number): () => void {
+  /** Makes a call other than `perform` fail. @returns a function that ends it */
+  failCall(which: 'when-quiet' | 'refresh' | 'check-script', error: Error, times?: number): () => void {
     return this.#calls.fail(
       (call) => call === which,
       () => error,
@@ -135,8 +136,8 @@ export class FakeHost implements HostPort {
     );
   }
 
-  /** Holds the next call that changes nothing. */
-  holdCall(which: 'settled' | 'refresh' | 'check-script'): Held {
+  /** Holds the next call other than `perform`. */
+  holdCall(which: 'when-quiet' | 'refresh' | 'check-script'): Held {
     return this.#calls.hold((call) => call === which);
   }
 
@@ -144,7 +145,7 @@ export class FakeHost implements HostPort {
     return this.machine.links.find((link) => link.name === name);
   }
 
-  /** A netdev comes. The kernel gives each a new index. */
+  /** Adds a netdev, with a new index. */
   add(link: PlainLink): Link {
     const master = link.master === undefined ? undefined : this.link(link.master)?.index;
     const { master: _, ...rest } = link;
@@ -155,7 +156,7 @@ export class FakeHost implements HostPort {
     return made;
   }
 
-  /** Something else changes a netdev. */
+  /** Changes a netdev as another program. */
   change(name: string, changes: Partial<Link>): void {
     const index = this.link(name)?.index;
     this.machine.links = this.machine.links.map((link) =>
@@ -165,7 +166,7 @@ export class FakeHost implements HostPort {
     this.changed(...new Set([name, changes.name ?? name]));
   }
 
-  /** A netdev goes, and with it what is on it. */
+  /** Removes a netdev, with what is on it. */
   remove(name: string): void {
     const index = this.link(name)?.index;
     if (index === undefined) throw new Error(`there is no interface ${name}`);
@@ -176,7 +177,7 @@ export class FakeHost implements HostPort {
     this.changed(name);
   }
 
-  /** An operator's script ends. */
+  /** Ends an operator's script. */
   endScript(id: VifId, state: 'online' | 'failed', reason?: string): void {
     const run = this.machine.scripts.get(vifName(id));
     if (run === undefined) throw new Error(`no script runs for ${vifName(id)}`);
@@ -185,29 +186,29 @@ export class FakeHost implements HostPort {
     this.listener.scriptEnded(id);
   }
 
-  /** ovs-vswitchd runs from now on. */
+  /** Starts ovs-vswitchd, which takes up the ports. */
   takePorts(): void {
     const { openvswitch } = this.machine;
     openvswitch?.takeAll();
     const ports = [...(openvswitch?.ports() ?? [])];
     this.listener.hostChanged(
-      ports.map(({ name }) => name),
+      ports.map(({ name }) => netdev(name)),
       ports.flatMap(({ owner }) => owner ?? []),
     );
   }
 
-  /** Open vSwitch's database comes, or goes. */
+  /** Sets the state of Open vSwitch's database. */
   setDatabase(state: OvsView['state']): void {
     if (this.machine.openvswitch !== undefined) this.machine.openvswitch.state = state;
-    this.listener.hostChanged([ovsDatabase], []);
+    this.listener.hostChanged([{ kind: 'openvswitch' }], []);
   }
 
   /** Announces a change. */
   changed(...names: string[]): void {
-    this.listener.hostChanged(names, []);
+    this.listener.hostChanged(names.map(netdev), []);
   }
 
-  /** What an action is announced under. */
+  /** The names under which an action is announced. */
   #namesOf(action: Action): string[] {
     switch (action.kind) {
       case 'set-sysctl':
@@ -217,7 +218,7 @@ export class FakeHost implements HostPort {
         return [action.port.name];
       case 'nft':
         return ownersOf(action);
-      // Neighbour entries are not followed, and masquerading and dnsmasq's files are nothing that others announce.
+      // Not announced: neighbour entries are not followed, nor are masquerading and dnsmasq's files.
       case 'set-neighbour':
       case 'delete-neighbour':
       case 'set-proxy':

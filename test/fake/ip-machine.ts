@@ -1,17 +1,20 @@
 import type { IpAction } from '../../src/model/action.js';
 import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
+import type { IpState } from '../../src/model/ip.js';
+import type { Masquerade } from '../../src/model/masquerade.js';
 import type { Link } from '../../src/model/observed.js';
-import type { IpState, Masquerade, ProxyEntry, Route, RouteView } from '../../src/model/routing.js';
+import type { ProxyEntry } from '../../src/model/proxy.js';
+import type { Route, RouteView } from '../../src/model/route.js';
 import type { NftMachine } from './nft-machine.js';
 
 /**
- * `"ip"` of `observed.json`: routes are ours but for default routes and those of `others`; `dev` is a device's name. A sysctl that is not given
- * has the kernel's default.
+ * `"ip"` of `observed.json`: routes are vifd's, except default routes and those of `others`; `dev` is a device's name. A
+ * sysctl that is not given has the kernel's default.
  */
 export interface PlainIp {
   readonly routes?: readonly { to: string; dev: string; src?: string; others?: boolean; metric?: number }[];
   readonly neighbours?: readonly { address: string; dev: string; mac: string }[];
-  /** `vif` is the owner; without it that of the route to the address. */
+  /** `vif` is the owner, by default that of the route to the address. */
   readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly masquerades?: Readonly<Record<string, Masquerade>>;
@@ -27,7 +30,7 @@ const network = (text: string): Network => {
 };
 const same = (a: Network, b: Network): boolean => formatNetwork(a) === formatNetwork(b);
 
-/** The kernel's routes, neighbours and sysctls, and what is kept besides, as far as planning can see them. */
+/** The routes, neighbour and proxy entries and sysctls of a machine in memory, as far as plans depend on them. */
 export class IpMachine implements IpState {
   #routes: Route[];
   #neighbours: { address: string; device: number; mac: string }[];
@@ -77,7 +80,7 @@ export class IpMachine implements IpState {
     return this.#sysctls.get(name) ?? defaults[name.split('/').at(-1) ?? ''] ?? '0';
   }
 
-  /** What is on a device that goes down goes. */
+  /** Deletes what the kernel deletes when a device goes down. */
   down(index: number): void {
     this.#routes = this.#routes.filter(({ device }) => device !== index);
     this.#neighbours = this.#neighbours.filter(({ device }) => device !== index);
@@ -127,7 +130,7 @@ export class IpMachine implements IpState {
     }
   }
 
-  /** Takes over what another machine has on a device and under a vif's name, where it has nothing else there itself. */
+  /** Takes over a vif's state on a device from another machine, except where this one has its own. */
   inherit(former: IpMachine, device: number, index: number, vif: string): void {
     for (const route of former.routes.onDevice(device))
       if (this.routes.to(route.to) === undefined) this.#routes.push({ ...route, device: index });

@@ -9,7 +9,7 @@ import { IpMachine, type PlainIp } from './ip-machine.js';
 import { NftMachine } from './nft-machine.js';
 import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
 
-/** What is on a machine at the beginning. */
+/** The initial state of a machine. */
 export interface MachineState {
   readonly links: readonly Link[];
   readonly openvswitch: PlainOvs | undefined;
@@ -17,15 +17,15 @@ export interface MachineState {
   readonly scripts: ReadonlyMap<string, ScriptRun>;
 }
 
-/** A netdev in the terms of `ip link`: a field that is not given is that of an interface netback has just made. */
+/** A netdev in the terms of `ip link`; a field that is not given is as netback makes it. */
 export type PlainLink = Partial<Omit<Link, 'master' | 'addresses'>> & {
   readonly name: string;
-  /** A name. */
+  /** The name of its master. */
   readonly master?: string;
   readonly addresses?: readonly string[];
 };
 
-/** Netdevs with indexes from 1 up, where none is given. */
+/** The netdevs, with indexes from 1 up where none is given. */
 export function plainLinks(links: readonly PlainLink[]): Link[] {
   const indexOf = (name: string): number => {
     const at = links.findIndex((link) => link.name === name);
@@ -50,7 +50,7 @@ export function plainLinks(links: readonly PlainLink[]): Link[] {
   }));
 }
 
-/** A machine that does what a plan says, as far as planning can see it: the kernel's side of the pure tests. */
+/** A machine in memory that performs plans, as far as plans depend on it: the kernel in the tests of pure code. */
 export class Machine {
   links: Link[];
   readonly openvswitch: OvsMachine | undefined;
@@ -89,11 +89,11 @@ export class Machine {
           throw new Error(`the name ${name} is taken`);
         }
         this.#change(action.index, (link) => {
-          // A running interface refuses both, and the order within one message is: address, name, flags.
+          // The kernel refuses both for a running interface; within one message it applies address, name, flags.
           if (link.up && (name !== undefined || changes.mac !== undefined)) throw new Error('it is up');
           return {
             ...link,
-            // What is down has no IPv6 addresses.
+            // A device that is down has no IPv6 addresses.
             ...(changes.up === false && { addresses: link.addresses.filter(({ family }) => family === 4) }),
             ...changes,
             ...(name === undefined ? {} : { name }),
@@ -123,7 +123,7 @@ export class Machine {
         const newPvid = action.vlans.some(({ pvid }) => pvid);
         this.#changePort(action.index, (port) => {
           const kept = port.vlans.filter(({ vid }) => !given.has(vid));
-          // A port has one PVID, and the last one given is it.
+          // A port has one PVID, the last one given.
           const others = kept.map((vlan) => (newPvid ? { ...vlan, pvid: false } : vlan));
           return { ...port, vlans: [...others, ...action.vlans].sort((a, b) => a.vid - b.vid) };
         });

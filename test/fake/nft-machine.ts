@@ -1,4 +1,5 @@
 import { parseNetwork } from '../../src/model/address.js';
+import type { Masquerade } from '../../src/model/masquerade.js';
 import {
   type Earlier,
   type Element,
@@ -10,19 +11,18 @@ import {
   type Table,
   tableOf,
 } from '../../src/model/nft.js';
-import type { Masquerade } from '../../src/model/routing.js';
 import { masqueradeElement } from '../../src/nft/elements.js';
 import { parseChainName } from '../../src/nft/tables.js';
 
-/** nf_tables as far as planning sees it: our tables, with rules or without, chains, and elements with their owners. */
+/** nf_tables in memory, as far as plans depend on it: vifd's tables, with or without rules, chains, and elements. */
 export class NftMachine implements NftView {
-  /** Whether each table that is there has its rules. */
+  /** The tables that exist, and whether each has its rules. */
   readonly tables = new Map<Table, boolean>();
   readonly #chains = new Map<string, { device: string; fits: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly masquerades = new Map<string, Masquerade>();
 
-  /** @param masquerades by the guest's address */
+  /** @param masquerades masqueraded addresses, by the guest's address */
   constructor(masquerades: Readonly<Record<string, Masquerade>> = {}) {
     for (const [address, { owner, uplink }] of Object.entries(masquerades)) {
       const network = parseNetwork(address);
@@ -55,7 +55,7 @@ export class NftMachine implements NftView {
           break;
         case 'add-element':
           this.#there(tableOf(change.element));
-          // The kernel leaves one that is there as it is, comment included.
+          // The kernel leaves an element that exists as it is, with its comment.
           if (this.owner(change.element) === undefined) this.add(change.element, change.owner);
           break;
         case 'delete-element':
@@ -70,14 +70,14 @@ export class NftMachine implements NftView {
     }
   }
 
-  /** What others do. */
+  /** Adds an element as another program. */
   add(element: Element, owner: string): void {
     this.#elements.set(elementId(element), { element, owner });
     const [address = '', uplink = ''] = element.key;
     if (/^(masqueraded|guests)/.test(element.set)) this.masquerades.set(address, { owner, uplink });
   }
 
-  /** Another took a chain's rule away. */
+  /** Deletes the rule of each chain as another program. */
   spoilChains(): void {
     for (const chain of this.#chains.values()) chain.fits = false;
   }
@@ -121,7 +121,7 @@ export class NftMachine implements NftView {
     return undefined;
   }
 
-  /** Takes over what another machine has of a vif's, where it has nothing else there itself. */
+  /** Takes over a vif's state from another machine, except where this one has its own. */
   inherit(former: NftMachine, vif: string): void {
     for (const [table, ruled] of former.tables) this.tables.set(table, ruled);
     for (const { chain, ...found } of former.chains(vif)) this.#chains.set(chain, found);

@@ -3,8 +3,8 @@ import type { OvsBridge, OvsInterface, OvsPort, OvsView } from '../../src/model/
 import { markKeys } from '../../src/model/ovs-port.js';
 
 /**
- * `openvswitch` in a case's `observed.json`. A port not told otherwise is untagged, nobody's, and taken by ovs-vswitchd;
- * `"takes": false` is an ovs-vswitchd that does not run.
+ * `openvswitch` in a case's `observed.json`. By default a port is untagged, without an owner, and taken up by
+ * ovs-vswitchd; `"takes": false` is an ovs-vswitchd that does not run.
  */
 export interface PlainOvs {
   state: OvsView['state'];
@@ -16,11 +16,11 @@ export interface PlainOvs {
   >)[];
 }
 
-/** Open vSwitch as far as planning can see it: a database that does what a transaction says. */
+/** Open vSwitch's database in memory, as far as plans depend on it. */
 export class OvsMachine implements OvsView {
   readonly database = 'unix:/var/run/openvswitch/db.sock';
   state: OvsView['state'];
-  /** Said where a case or a test sets it. */
+  /** Whether ovs-vswitchd runs; set by a case or a test. */
   switchRuns = true;
   #takes: boolean;
   readonly #bridges: OvsBridge[];
@@ -60,7 +60,7 @@ export class OvsMachine implements OvsView {
     return this.#ports;
   }
 
-  /** ovs-vswitchd runs from now on, and takes the ports that are there. */
+  /** Starts ovs-vswitchd, which takes up the ports that exist and later ones. */
   takeAll(): void {
     this.#takes = true;
     this.#ports = this.#ports.map((port) => ({
@@ -69,7 +69,7 @@ export class OvsMachine implements OvsView {
     }));
   }
 
-  /** ovs-vswitchd has let the ports go, and takes none before {@link takeAll}. */
+  /** Has ovs-vswitchd release the ports, and take up none before {@link takeAll}. */
   dropAll(): void {
     this.#takes = false;
     this.#ports = this.#ports.map((port) => ({
@@ -78,7 +78,7 @@ export class OvsMachine implements OvsView {
     }));
   }
 
-  /** ovs-vswitchd cannot take the ports that are there, for this reason. */
+  /** Has ovs-vswitchd fail to take up the ports that exist, for this reason. */
   refuse(error: string): void {
     this.#ports = this.#ports.map((port) => ({
       ...port,
@@ -86,7 +86,7 @@ export class OvsMachine implements OvsView {
     }));
   }
 
-  /** Leaves a port here that a vif had before. */
+  /** Adds a port that an earlier vif left. */
   inherit(port: OvsPort): void {
     if (this.bridge(port.bridge) && !this.port(port.name)) this.#ports.push(port);
   }

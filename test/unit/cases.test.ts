@@ -3,7 +3,7 @@ import { printAction } from '../../src/plan/print/print.js';
 import { caseFile, caseNames, readCase, run } from '../cases/case.js';
 import { Machine } from '../fake/machine.js';
 
-// `vitest run --project unit -u` writes plan.txt and status.json anew; read the difference before it is committed.
+// `vitest run --project unit -u` writes plan.txt and status.json anew; review the difference before committing it.
 describe.each(caseNames())('%s', (name) => {
   const given = readCase(name);
 

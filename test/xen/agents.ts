@@ -14,21 +14,19 @@ import { promisify } from 'node:util';
 import { rig, rigFile } from './rig.js';
 
 /*
- * The two agents a driver domain can have. A scenario knows no more of them than this, so that what it finds of one
- * can be compared with what it finds of the other.
+ * The two agents that a driver domain can have, behind one interface, so that scenarios compare them.
  */
 export interface Agent {
   readonly name: 'vifd' | 'xl devd';
-  /** The systemd unit; its control group is what the agent and all its children cost. */
+  /** The systemd unit; its control group counts the agent and all its children. */
   readonly unit: string;
   /** Command lines for domnet. Starting stops the other agent. */
   readonly start: string;
   readonly stop: string;
-  /** A line of its journal that nobody wants to see; `priority` is syslog's. */
+  /** Whether a line of its journal reports a problem; `priority` is syslog's. */
   readonly complains: (message: string, priority: number) => boolean;
   /**
-   * Puts the agent into domnet, to be started at boot. Where it is already, this is an upgrade: the running one is
-   * replaced.
+   * Installs the agent in domnet, to be started at boot; where it is installed already, upgrades and restarts it.
    */
   install(): Promise<void>;
 }
@@ -45,7 +43,7 @@ const [ours, stock] = ['vifd.service', 'xendriverdomain.service'];
 const starting = (unit: string) =>
   `systemctl is-active -q ${unit} || { systemctl reset-failed ${unit} 2>/dev/null; systemctl start ${unit}; }`;
 
-/** Which one a booting domnet starts. */
+/** The agent that domnet starts when it boots. */
 const chosen = (unit: string, other: string) =>
   `! systemctl -q is-enabled ${other} || systemctl -q disable --now ${other}; systemctl -q is-enabled ${unit} || systemctl -q enable ${unit}`;
 
@@ -63,7 +61,7 @@ export const xlDevd: Agent = {
   unit: stock,
   start: starting(stock),
   stop: `systemctl stop ${stock}`,
-  // It says everything at the same priority, and complains of its own start.
+  // It logs everything at one priority, and an error at its own start.
   complains: (message) => /libxl_(aoutils|device|linux|exec)/.test(message),
   async install() {
     await rig(['domnet', `${chosen(stock, ours)}; systemctl try-restart ${stock}`]);
@@ -78,15 +76,15 @@ export const vifdPackage = (): Promise<string> => {
   return built;
 };
 
-/** What its users install, and how: the package of this working copy's build, by apt. */
+/** vifd as users install it: the package of this working copy's build, by apt. */
 async function installVifd(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
   try {
-    // Newer than the one before, whatever that was, so that apt upgrades it.
+    // A higher version than any before, so that apt upgrades it.
     await run('dpkg-deb', ['-R', await vifdPackage(), join(dir, 'vifd')]);
     const control = join(dir, 'vifd/DEBIAN/control');
     writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `$&+${Date.now()}`));
-    // Debian 13 has a Node vifd runs on. Debian 12 has not: the one that runs this is brought along.
+    // Debian 13 has a Node that vifd runs on; in Debian 12 the one that runs this program is installed.
     const packages = ['vifd'];
     if ((await rig(['domnet', 'dpkg -s nodejs >/dev/null 2>&1 || echo no'])) !== '') packages.push('nodejs');
     if (packages.includes('nodejs')) await packNode(join(dir, 'nodejs'));
@@ -111,7 +109,7 @@ async function buildPackage(): Promise<string> {
   return join(dir, deb);
 }
 
-/** The Node that runs this, as the package that others than Debian offer. */
+/** The Node that runs this program, as a package like those of other vendors than Debian. */
 async function packNode(dir: string): Promise<void> {
   mkdirSync(join(dir, 'DEBIAN'), { recursive: true });
   mkdirSync(join(dir, 'usr/bin'), { recursive: true });

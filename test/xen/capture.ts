@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { type Follower, follow } from './follower.js';
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
 const packets = readFileSync(new URL('../support/packets/packets.py', import.meta.url), 'utf8');
 
-/** What arrives at a device in a network namespace of domnet, until `stop`; frames in hex. */
+/** Captures the frames that arrive at a device in a network namespace of domnet, until `stop`; in hex. */
 export class Capture {
   readonly frames: string[] = [];
   readonly #follower: Follower;
@@ -14,14 +14,14 @@ export class Capture {
     this.#follower = follow('domnet', command, (line) => this.frames.push(line));
   }
 
-  static async start(host: World, namespace: string, device: string): Promise<Capture> {
+  static async start(host: XenHost, namespace: string, device: string): Promise<Capture> {
     await host.domnet(`cat >/root/packets.py <<'END'\n${packets}\nEND`);
     const capture = new Capture(namespace, device);
     await host.until('the capture to be ready', () => capture.frames.includes('ready'));
     return capture;
   }
 
-  /** A short one may have been padded on its way. */
+  /** Whether a frame arrived; a short one may have been padded on its way. */
   saw(frame: Buffer): boolean {
     const hex = frame.toString('hex');
     return this.frames.some((came) => came.startsWith(hex));

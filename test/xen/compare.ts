@@ -4,15 +4,15 @@ import type { Guest } from './guest.js';
 import { Netdevs } from './netdevs.js';
 import { type NetworkSetup, withSetup } from './network-setups.js';
 import type { Result } from './run.js';
-import { World } from './xen-host.js';
+import { XenHost } from './xen-host.js';
 
 /*
- * What an agent costs, measured the same way for each: a vif's time from the kernel's announcement of its netdev in
+ * Measures each agent in the same way: a vif's time from the kernel's announcement of its netdev in
  * domnet to the moment dom0 sees `connected` in xenstore, both on the clock Xen gives all domains; xl's own time for a
  * detach; processor and memory as the unit's control group counts them, with every script the agent starts.
  */
 
-/** At one site. Times are in ms, processor time in seconds. */
+/** The measures of one network setup. Times are in ms, processor time in seconds. */
 interface Measures {
   readonly one: number[];
   readonly eight: { readonly last: number; readonly connected: number }[];
@@ -22,7 +22,7 @@ interface Measures {
   readonly cpuPerEight: number;
 }
 
-/** Of the agent by itself: seconds a minute, and MiB. The peak is that of all that was measured. */
+/** The agent's own cost: seconds of processor time a minute, and MiB. The peak is over all measurements. */
 interface Cost {
   readonly cpuIdle: number;
   readonly memoryIdle: number;
@@ -32,12 +32,12 @@ interface Cost {
 const devids = [0, 1, 2, 3, 4, 5, 6, 7];
 const rounds = { one: 3, eight: 1 };
 
-const cpu = async (host: World) =>
+const cpu = async (host: XenHost) =>
   Number(await host.domnet(`sed -n 's/^usage_usec //p' ${host.cgroup}/cpu.stat`)) / 1e6;
-const memory = async (host: World, what: string) =>
+const memory = async (host: XenHost, what: string) =>
   Number(await host.domnet(`cat ${host.cgroup}/memory.${what}`)) / 2 ** 20;
 
-async function idle(host: World): Promise<Omit<Cost, 'memoryPeak'>> {
+async function idle(host: XenHost): Promise<Omit<Cost, 'memoryPeak'>> {
   await host.domnet(`systemctl restart ${host.agent.unit}; sleep 5`);
   const memoryIdle = await memory(host, 'current');
   const before = await cpu(host);
@@ -46,7 +46,7 @@ async function idle(host: World): Promise<Omit<Cost, 'memoryPeak'>> {
 }
 
 async function measure(
-  host: World,
+  host: XenHost,
   netdevs: Netdevs,
   networkSetup: NetworkSetup,
   say: (text: string) => void,
@@ -88,7 +88,7 @@ async function measure(
   const destroyEight: number[] = [];
   const cpuEight = await cpu(host);
   for (let round = 0; round < rounds.eight; round++) {
-    // The agent may be so busy that netback does not answer xl in time; then there is no guest.
+    // The agent may be so busy that netback does not answer xl in time; then the guest is not created.
     const many = await host.guest({ vifs: devids.map(() => networkSetup.vif) }).catch(() => undefined);
     if (many === undefined) {
       eight.push({ last: Number.NaN, connected: 0 });
@@ -120,22 +120,22 @@ const eightText = (of: Measures['eight']) =>
     return connected === devids.length ? ms(last) : `${connected} of 8 after ${ms(last)}`;
   });
 
-/** Both agents measured at every site on the machine that is up, and what the scenarios found, as Markdown. */
+/** Measures both agents with every network setup on the running machine. @returns that and the scenarios' results as Markdown */
 export async function compare(
   agents: readonly Agent[],
-  sites: readonly NetworkSetup[],
+  setups: readonly NetworkSetup[],
   say: (text: string) => void,
   results: readonly Result[],
 ): Promise<string> {
   const costs: Cost[] = [];
-  const measured = new Map<NetworkSetup, Measures[]>(sites.map((networkSetup) => [networkSetup, []]));
+  const measured = new Map<NetworkSetup, Measures[]>(setups.map((networkSetup) => [networkSetup, []]));
   for (const agent of agents) {
     say(`measuring ${agent.name}`);
-    const host = await World.open(agent);
+    const host = await XenHost.open(agent);
     const alone = await idle(host);
     const netdevs = new Netdevs();
-    for (const [site, columns] of measured) {
-      columns.push(await withSetup(host, site, () => measure(host, netdevs, site, say)));
+    for (const [setup, columns] of measured) {
+      columns.push(await withSetup(host, setup, () => measure(host, netdevs, setup, say)));
       await host.clean();
     }
     costs.push({ ...alone, memoryPeak: await memory(host, 'peak') });

@@ -6,7 +6,7 @@ export interface Follower {
   stop(): void;
 }
 
-/** Lines of a command that runs on in a domain, until `stop`. */
+/** Reads the lines of a command that runs in a domain until `stop`. */
 export function follow(domain: 'dom0' | 'domnet', command: string, line: (text: string) => void): Follower {
   // In a process group of its own, so that `rig` and its ssh end together.
   const child = spawn(rigFile, [domain, command], { stdio: ['ignore', 'pipe', 'ignore'], detached: true });

@@ -1,45 +1,45 @@
 import { rig } from './rig.js';
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
-/** What `XenHost.guest` takes. A vif is written as in xl.cfg, without the keys every vif here has (bridge and backend). */
+/** Options of `XenHost.guest`. A vif is given as in xl.cfg, without the keys that every vif has (bridge and backend). */
 export interface GuestOptions {
   readonly vifs?: readonly string[];
   readonly memory?: number;
   readonly type?: 'pv' | 'pvh';
-  /** Built, never run: its front ends stay as xl makes them. */
+  /** Whether it is created but never run, so that its frontends stay as xl makes them. */
   readonly paused?: boolean;
 }
 
-/** A guest, and where its vifs are seen from the three sides. */
+/** A guest, with checks of its vifs from dom0, domnet and the guest. */
 export class Guest {
-  readonly #world: World;
+  readonly #host: XenHost;
   readonly #number: number;
   readonly name: string;
   domid = 0;
 
-  constructor(host: World, number: number) {
-    this.#world = host;
+  constructor(host: XenHost, number: number) {
+    this.#host = host;
     this.#number = number;
     this.name = `g${number}`;
   }
 
-  /** What `netfront` gives to the interface of vif `devid`. */
+  /** The address that `netfront` gives to the interface of vif `devid`. */
   address(devid: number): string {
     return `10.9.${devid}.${10 + this.#number}`;
   }
 
-  /** Reboot, restore and migration give the guest another id. */
+  /** Reads the guest's domid again, which a reboot, a restore or a migration changes. */
   async findDomid(): Promise<void> {
-    this.domid = Number(await this.#world.dom0(`xl domid ${this.name}`));
+    this.domid = Number(await this.#host.dom0(`xl domid ${this.name}`));
   }
 
-  /** A command line in the guest's shell, through its console. The first one waits for the guest to have booted. */
+  /** Runs a command line in the guest's shell, through its console. The first call waits until the guest has booted. */
   run(command: string): Promise<string> {
     return rig(['guest', `${this.domid}`, command]);
   }
 
   backend(devid: number): string {
-    return `/local/domain/${this.#world.domnetId}/backend/vif/${this.domid}/${devid}`;
+    return `/local/domain/${this.#host.domnetId}/backend/vif/${this.domid}/${devid}`;
   }
 
   frontend(devid: number): string {
@@ -51,15 +51,15 @@ export class Guest {
   }
 
   status(devid: number): string | undefined {
-    return this.#world.store.get(`${this.backend(devid)}/hotplug-status`);
+    return this.#host.store.get(`${this.backend(devid)}/hotplug-status`);
   }
 
-  /** Both ends are connected, as far as xenstore tells. */
+  /** Waits until backend and frontend are connected in xenstore. */
   async connected(devids: readonly number[] = [0], timeoutMs = 60_000): Promise<void> {
-    const { store } = this.#world;
+    const { store } = this.#host;
     const missing = () =>
       devids.filter((n) => this.status(n) !== 'connected' || store.get(`${this.backend(n)}/state`) !== '4');
-    await this.#world
+    await this.#host
       .until(this.name, () => missing().length === 0, timeoutMs)
       .catch(() => {
         const states = missing().map(
@@ -71,10 +71,10 @@ export class Guest {
   }
 
   /**
-   * The vifs work, from all three sides: xl in dom0 says so, in domnet the netdev is an active port of the bridge, and
-   * from the guest every interface reaches it.
-   * @param at.master `null` when the netdev is to be no port
-   * @param at.peer who is to answer the guest
+   * Expects that the vifs work: xl in dom0 lists them as connected, in domnet the netdev is an active port of the bridge,
+   * and from the guest every interface reaches the bridge.
+   * @param at.master the bridge; `null` when the netdev must not be a port
+   * @param at.peer the address that must answer the guest
    */
   async works(
     devids: readonly number[] = [0],
@@ -82,12 +82,12 @@ export class Guest {
   ): Promise<void> {
     await this.connected(devids);
     const [listed, links] = await Promise.all([
-      this.#world.dom0(`xl network-list ${this.name}`),
-      this.#world.domnet('ip -o link show'),
+      this.#host.dom0(`xl network-list ${this.name}`),
+      this.#host.domnet('ip -o link show'),
       this.reaches(devids, at),
     ]);
     for (const n of devids) {
-      if (!new RegExp(`^${n}\\s+${this.#world.domnetId}\\s.*\\s4\\s`, 'm').test(listed)) {
+      if (!new RegExp(`^${n}\\s+${this.#host.domnetId}\\s.*\\s4\\s`, 'm').test(listed)) {
         throw new Error(`xl network-list does not have vif ${n} connected:\n${listed}`);
       }
       const name = at.netdev ?? this.netdev(n);
@@ -98,7 +98,7 @@ export class Guest {
     }
   }
 
-  /** Packets go from the guest to `peer`, by default the bridge, and back. */
+  /** Expects that `peer`, by default the bridge, answers the guest. */
   async reaches(
     devids: readonly number[] = [0],
     { peer, size = 56 }: { peer?: string; size?: number } = {},
@@ -112,21 +112,21 @@ export class Guest {
       throw new Error(`no packets: ${said.trim().split('\n').slice(-6).join(' | ')}`);
   }
 
-  /** Nothing is left of a vif: not in xenstore, not in domnet. */
+  /** Expects that nothing of a vif is left in xenstore and in domnet. */
   async gone(devids: readonly number[] = [0], timeoutMs = 20_000): Promise<void> {
-    const { store } = this.#world;
+    const { store } = this.#host;
     for (const n of devids) {
       const left = () => [...store.under(this.backend(n)), ...store.under(this.frontend(n))];
-      await this.#world
+      await this.#host
         .until(this.netdev(n), () => left().length === 0, timeoutMs)
         .catch(() => Promise.reject(new Error(`still in xenstore: ${left().slice(0, 3).join(', ')}`)));
     }
-    const links = await this.#world.domnet('ip -o link show');
+    const links = await this.#host.domnet('ip -o link show');
     const left = devids.filter((n) => links.includes(` ${this.netdev(n)}: `));
     if (left.length > 0) throw new Error(`the netdevs of ${left.join(', ')} are still there`);
   }
 
-  /** Pings all the time, every 50 ms, until the returned function is called: it fails when an answer is missing. */
+  /** Pings every 50 ms until the returned function is called, which fails when an answer is missing. */
   async traffic(): Promise<() => Promise<string>> {
     await this.run('pings 10.9.0.1 >/traffic 2>&1 & echo $! >/traffic.pid; sleep 1');
     return async () => {

@@ -17,15 +17,15 @@ export class Journal {
     const command = `journalctl -f --no-tail -o json --output-fields=${fields}`;
     this.#follower = follow('domnet', command, (line) => {
       const { MESSAGE, PRIORITY, UNIT, _SYSTEMD_UNIT } = JSON.parse(line) as Record<string, unknown>;
-      // What systemd says of a unit counts as the unit's own.
+      // A message of systemd about a unit counts as the unit's own.
       const unit = (UNIT ?? _SYSTEMD_UNIT) as string | undefined;
-      // Bytes that are no text come as an array.
+      // A message that is not valid text is an array of bytes.
       if (typeof MESSAGE === 'string')
         this.entries.push({ unit, priority: Number(PRIORITY), message: MESSAGE });
     });
   }
 
-  /** A command line for domnet which ends when all that was written before has been put into the journal, and then `mark`. */
+  /** A command line for domnet that writes pending entries to the journal, and then one with the text `mark`. */
   static sync = (mark: string): string => `journalctl --sync; logger ${mark}`;
 
   close(): void {

@@ -1,12 +1,12 @@
 import { type Follower, follow } from './follower.js';
 
-/** When each netdev of domnet appeared, in seconds of Xen's clock, told by the kernel to `ip monitor`. */
+/** The times at which netdevs appeared in domnet, in seconds of Xen's clock, by `ip monitor`. */
 export class Netdevs {
   readonly bornAt = new Map<string, number>();
   readonly #monitor: Follower;
 
   constructor() {
-    // In front of everything else in domnet, so that a busy agent does not make its own start look late.
+    // With priority over everything else in domnet, so that a busy agent does not delay its own times.
     this.#monitor = follow('domnet', 'TZ=UTC chrt -f 50 ip -ts -o monitor link', (line) => {
       const [, time, deleted, name] = /^\[(\S+)\] (Deleted )?\d+: ([^:@]+)/.exec(line) ?? [];
       if (time === undefined || name === undefined) return;

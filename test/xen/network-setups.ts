@@ -1,5 +1,5 @@
 import type { Guest } from './guest.js';
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
 /*
  * The four networks a vif can join, as an administrator sets them up in domnet with Debian's means, the same for every
@@ -12,23 +12,23 @@ export interface NetworkSetup {
   readonly unmake: string;
   /** A vif there, as in xl.cfg. */
   readonly vif: string;
-  /** What the netdev is a port of; `null` for nothing. */
+  /** The master of the netdev; `null` for none. */
   readonly master: string | null;
-  /** Who answers a guest whose packets pass. */
+  /** The address that answers a guest whose packets pass. */
   readonly peer: string;
   /** A command line for the guest. */
   readonly join: (guest: Guest) => string;
 }
 
-/** Takes the addresses that guests ping off one device and gives them to others: `[address, device]`. */
+/** Moves the addresses that guests ping to other devices: `[address, device]`. */
 const moveAddresses = (from: string, to: readonly (readonly [string, string])[]) =>
   to
     .map(([address, device]) => `ip addr del ${address} dev ${from}; ip addr add ${address} dev ${device}`)
     .join('; ');
 
 /**
- * A host beyond domnet, at the other end of wan0. It knows the way back to a routed guest only: an answer to another
- * one shows that domnet spoke in its own name.
+ * A host beyond domnet, at the other end of wan0. It has a route to routed guests only: an answer to another guest shows
+ * that domnet masqueraded its address.
  */
 const outside = (routes: string) => `
   ip netns add out; ip link add wan0 type veth peer name eth0 netns out
@@ -55,7 +55,7 @@ export const openvswitch: NetworkSetup = {
       ['10.9.0.1/24', 'ovsbr0'],
       ['10.9.1.1/24', 'vlan20'],
     ])}; }`,
-  // It goes on running, as it would.
+  // ovs-vswitchd goes on running, as on a production host.
   unmake: 'ovs-vsctl del-br ovsbr0; ip addr add 10.9.0.1/24 dev xenbr0; ip addr add 10.9.1.1/24 dev xenbr0',
   vif: 'script=vif-openvswitch,bridge=ovsbr0',
   master: 'ovs-system',
@@ -65,7 +65,7 @@ export const openvswitch: NetworkSetup = {
 
 export const routed: NetworkSetup = {
   name: 'routed',
-  // That domnet forwards is the administrator's decision here, for either agent.
+  // The administrator turns forwarding on in domnet, for either agent.
   make: `${outside('ip -n out route add 10.9.0.0/16 via 192.0.2.1')}; sysctl -qw net.ipv4.ip_forward=1`,
   unmake: `sysctl -qw net.ipv4.ip_forward=0; ${noOutside}`,
   vif: 'script=vif-route,gatewaydev=wan0,ip=@',
@@ -88,9 +88,9 @@ export const nat: NetworkSetup = {
 
 export const networkSetups: readonly NetworkSetup[] = [bridge, openvswitch, routed, nat];
 
-/** Does something at a site, and leaves none of it behind: no guest, no site. */
+/** Runs `what` with a network setup in domnet; ends the guests and removes the setup afterwards. */
 export async function withSetup<T>(
-  host: World,
+  host: XenHost,
   networkSetup: NetworkSetup,
   what: () => Promise<T>,
 ): Promise<T> {

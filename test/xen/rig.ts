@@ -8,7 +8,7 @@ const commandMs = 240_000;
 
 const bootMs = 900_000;
 
-/** A `rig` command line: what it printed; an error carries what it wrote to stderr. */
+/** Runs a `rig` command line. @returns its stdout; an error carries its stderr */
 export async function rig(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   try {
     const options = { env: { ...process.env, ...env }, maxBuffer: 64 << 20, timeout: commandMs };
@@ -20,7 +20,7 @@ export async function rig(args: readonly string[], env: Record<string, string> =
   }
 }
 
-/** `rig up`, which may first build images; it says itself what it is at. */
+/** Runs `rig up`, which may build images first and prints its progress. */
 export async function boot(xenstored: string): Promise<void> {
   const options = {
     env: { ...process.env, XENSTORED: xenstored },

@@ -6,7 +6,7 @@ import { boot, rig } from './rig.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
 import { topologies } from './topologies.js';
-import { World } from './xen-host.js';
+import { XenHost } from './xen-host.js';
 
 const help = `Usage: run [options]
 
@@ -91,7 +91,7 @@ async function main(): Promise<number> {
   return report(results, agents);
 }
 
-/** Runs scenarios, agent after agent, on the machine that is up. */
+/** Runs scenarios, agent after agent, on the running machine. */
 async function runOn(
   xenstored: string,
   agents: readonly Agent[],
@@ -100,7 +100,7 @@ async function runOn(
   const results: Result[] = [];
   for (const agent of agents) {
     say(`installing ${agent.name}`);
-    const host = await World.open(agent, () => agent.install());
+    const host = await XenHost.open(agent, () => agent.install());
     try {
       for (const scenario of set) {
         if (scenario.only !== undefined && scenario.only !== agent.name) continue;
@@ -121,7 +121,10 @@ async function runOn(
   return results;
 }
 
-async function runOne(host: World, scenario: Scenario): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
+async function runOne(
+  host: XenHost,
+  scenario: Scenario,
+): Promise<Pick<Result, 'seconds' | 'note' | 'error'>> {
   const start = performance.now();
   let note = '';
   let error: string | undefined;
@@ -130,7 +133,7 @@ async function runOne(host: World, scenario: Scenario): Promise<Pick<Result, 'se
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
   }
-  // The guests' end is part of it.
+  // The end of the guests is part of the scenario.
   const { left, complaints } = await host.clean(error !== undefined);
   if (complaints.length > 0 && !scenario.fault)
     error ??= `the journal has: ${complaints.slice(0, 3).join('\n')}`;
@@ -153,7 +156,7 @@ function report(results: readonly Result[], agents: readonly Agent[]): number {
       `The machine is up:\n  ${command} dom0\n  ${command} domnet\n  ${command} mkguest NAME bridge=xenbr0,backend=domnet\n  ${command} guest NAME    (npm run xen leaves you a g0, with 10.9.0.9)\n  ${command} down\n`,
     );
   }
-  // The stock agent is here to be compared with; what it fails is no failure of ours.
+  // The stock agent runs for comparison; its failures do not fail the run.
   const ours = results.filter(({ agent }) => agent === agents[0]);
   const failed = ours.filter(({ error }) => error !== undefined).length;
   console.log(`${ours.length - failed} passed, ${failed} failed`);

@@ -1,22 +1,22 @@
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
 /**
- * One thing that happens on a real Xen host. It begins with the agent running and no guest, says what happens and what
- * must then be so, and leaves the tidying up to its caller. It throws what is not so; what it returns is worth a column
- * in the table. It is the same for every agent; what only one can do is marked so.
+ * A scenario on a real Xen host. It begins with the agent running and no guest, makes something happen and checks the
+ * result; its caller cleans up. It throws at a failed check, and returns a note for the table. It is the same for every
+ * agent, except where it is marked for one.
  */
 export interface Scenario {
   readonly name: string;
   /** Part of the short set, run for every change. */
   readonly short?: true;
-  /** Asks for what the stock agent was never meant to do. */
+  /** Whether it needs a feature that the stock agent does not have. */
   readonly only?: 'vifd';
-  /** The agent may complain: something goes wrong on purpose. */
+  /** Whether the agent may log problems, because something goes wrong on purpose. */
   readonly fault?: true;
-  run(host: World): Promise<string | undefined>;
+  run(host: XenHost): Promise<string | undefined>;
 }
 
-/** `wanted`, or an error that says what is there instead. */
+/** Throws an error with the actual value unless it is `wanted`. */
 export function mustBe(what: string, found: unknown, wanted: unknown): void {
   if (found !== wanted) throw new Error(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
 }

@@ -1,15 +1,15 @@
 import { xlDevd } from './agents.js';
 import type { Guest } from './guest.js';
 import { mustBe, type Scenario } from './scenario.js';
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
 /*
- * What befalls a vif on a real Xen host, and the agent that attached it.
+ * Scenarios about the life of a vif, and of the agent that attached it, on a real Xen host.
  */
 const eight = [0, 1, 2, 3, 4, 5, 6, 7];
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
-/** Runs `what` and returns its milliseconds, of the outside's clock. */
+/** Runs `what` and returns its duration in ms, by this machine's clock. */
 async function timed(what: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await what();
@@ -17,24 +17,24 @@ async function timed(what: () => Promise<unknown>): Promise<number> {
 }
 
 /** The resident, with one working vif. */
-async function workingGuest(host: World): Promise<Guest> {
+async function workingGuest(host: XenHost): Promise<Guest> {
   const guest = await host.resident();
   await guest.works();
   return guest;
 }
 
-/** The kernel's number for a netdev of domnet: another one is another netdev, even under the same name. */
-const ifindex = async (host: World, name: string) =>
+/** The index of a netdev of domnet, which changes when the netdev is replaced under the same name. */
+const ifindex = async (host: XenHost, name: string) =>
   (await host.domnet(`cat /sys/class/net/${name}/ifindex`)).trim();
 
-/** Does something to the agent while a guest pings all the time: no ping may be lost, nothing may change. */
-async function underTraffic(host: World, disturb: (guest: Guest) => Promise<unknown>): Promise<string> {
+/** Calls `disturb` while a guest pings all the time, and expects that no ping is lost and that nothing changes. */
+async function underTraffic(host: XenHost, disturb: (guest: Guest) => Promise<unknown>): Promise<string> {
   const guest = await workingGuest(host);
   const before = await ifindex(host, guest.netdev(0));
   const seen = host.store.events.length;
   const stop = await guest.traffic();
   await disturb(guest);
-  const answered = await stop();
+  const summary = await stop();
   mustBe('ifindex', await ifindex(host, guest.netdev(0)), before);
   const changed = host.store.events.slice(seen).filter(({ path }) => path.startsWith(guest.backend(0)));
   const told = changed.filter(
@@ -42,13 +42,13 @@ async function underTraffic(host: World, disturb: (guest: Guest) => Promise<unkn
   );
   if (told.length > 0) throw new Error(`xenstore changed: ${told.map(({ path }) => path).join(', ')}`);
   await guest.works();
-  // And it still does its work, without help.
+  // The agent must still attach and detach vifs.
   await host.attach(guest);
   await guest.works([0, 1]);
-  return answered;
+  return summary;
 }
 
-/** What netfront does on a reload: its driver lets go of the devices, and finds them anew. */
+/** Reloads netfront in the guest: its driver releases the devices and finds them again. */
 const reloadNetfront =
   'cd /sys/bus/xen/drivers/vif; for d in vif-*; do echo $d >unbind; done; cd /; rmmod xen-netfront && netfront';
 
@@ -89,7 +89,7 @@ export const scenarios: readonly Scenario[] = [
         const { unit, start } = host.agent;
         await host.domnet(`systemctl restart ${unit}`);
         mustBe('what the journal has of it', (await host.complaints()).join('\n'), '');
-        // What systemd does about it is the unit's affair; an agent whose unit does nothing is started here.
+        // An agent whose unit has no Restart= is started here.
         await host.domnet(
           `systemctl kill -s KILL ${unit}; for i in {1..9}; do [ "$(systemctl show -P NRestarts ${unit})" -gt 0 ] && break; sleep 1; done; ${start}`,
         );
@@ -158,7 +158,7 @@ export const scenarios: readonly Scenario[] = [
         'cd /sys/bus/xen-backend/drivers/vif; for d in vif-*; do echo $d >unbind; done; rmmod xen-netback && modprobe xen-netback',
       );
       await host.until('hotplug-status', () => guest.status(0) === 'connected');
-      // The guest's driver does not look for a back end that comes back; it has to be told.
+      // The guest's driver does not notice a backend that comes back, so it is reloaded.
       await guest.run(reloadNetfront);
       await guest.works();
       if ((await ifindex(host, guest.netdev(0))) === before) throw new Error('the netdev is the old one');
@@ -185,7 +185,7 @@ export const scenarios: readonly Scenario[] = [
       }),
   },
   {
-    name: 'left to xl devd, then to nobody, and started again, under traffic',
+    name: 'left to xl devd, then to no agent, and started again, under traffic',
     only: 'vifd',
     run: (host) =>
       underTraffic(host, async (guest) => {
@@ -196,7 +196,7 @@ export const scenarios: readonly Scenario[] = [
         await host.domnet(`${xlDevd.start}; sleep 3`);
         await host.dom0(`xl network-detach ${guest.name} 2`);
         await guest.gone([2]);
-        // Nobody deletes the backend of one, and another comes. xl gives its type to the vifs of HVM guests only, and
+        // The backend of one is not deleted, and another comes. xl gives its type to the vifs of HVM guests only, and
         // those need VT-x or SVM. The xenstore keys do not.
         await host.domnet(xlDevd.stop);
         await host.attach(guest, 'model=e1000', 2);
@@ -208,7 +208,7 @@ export const scenarios: readonly Scenario[] = [
         await host.domnet(host.agent.start);
         await host.until('the backend to go', () => host.store.under(guest.backend(1)).length === 0, 15_000);
         await guest.works([2]);
-        // What xl leaves behind when it gives up.
+        // The nodes that xl leaves when it gives up.
         await host.dom0(`xenstore-rm ${guest.frontend(1)} /libxl/${guest.domid}/device/vif/1`);
         await host.dom0(`xl network-detach ${guest.name} 2`);
         await guest.gone([2]);
@@ -222,7 +222,7 @@ export const scenarios: readonly Scenario[] = [
       const error = await host.until('hotplug-error', () =>
         host.store.get(`${guest.backend(0)}/hotplug-error`),
       );
-      // From dom0 anyone can read what is wrong, in the words of the journal.
+      // dom0 can read the error, with the same text as in the journal.
       const read = await host.dom0(
         `xenstore-read ${guest.backend(0)}/hotplug-status ${guest.backend(0)}/hotplug-error`,
       );
@@ -275,7 +275,7 @@ export const scenarios: readonly Scenario[] = [
     only: 'vifd',
     fault: true,
     async run(host) {
-      // Guests that never run: xl and netback make their vifs all the same, and the agent attaches them.
+      // Guests that never run: xl and netback make their vifs nevertheless, and the agent attaches them.
       let vifs = 0;
       let refused: string | undefined;
       let last: Guest | undefined;
@@ -297,7 +297,7 @@ export const scenarios: readonly Scenario[] = [
         throw new Error(`after ${vifs} vifs, but not for xenstore's quota: ${refused}`);
       });
       const told = await host.told(/netback has given it up/);
-      // Nor is there room to say why another one fails; that it does is said.
+      // There is no room for the error of another one either; its status is written.
       const one = last.backend(0);
       await host.dom0(`xenstore-write ${one}/bridge none`);
       await host.until('its error', () => host.store.get(`${one}/hotplug-status`) === 'error');

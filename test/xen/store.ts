@@ -11,8 +11,8 @@ export interface StoreEvent {
 }
 
 /**
- * xenstore's vif directories, back ends and front ends of all domains, as dom0 sees them, with their history. Of the
- * keys only those that `xenstore-events` reads.
+ * The vif directories in xenstore, backends and frontends of all domains, with their history, as read in dom0. It has
+ * only the keys that `xenstore-events` reads.
  */
 export class Store {
   readonly events: StoreEvent[] = [];

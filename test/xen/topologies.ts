@@ -5,21 +5,21 @@ import { Capture } from './capture.js';
 import type { Guest } from './guest.js';
 import { bridge, type NetworkSetup, nat, openvswitch, routed, withSetup } from './network-setups.js';
 import { mustBe, type Scenario } from './scenario.js';
-import type { World } from './xen-host.js';
+import type { XenHost } from './xen-host.js';
 
 /*
- * What a vif is attached to, and who may speak on it: with packets, through the real netfront and netback, which is
- * where Linux' bridge filters VLANs and where Open vSwitch has its datapath in the kernel.
+ * Scenarios about topologies and anti-spoofing, with packets through the real netfront and netback, and with the VLAN
+ * filter of Linux' bridge and Open vSwitch's datapath in the kernel.
  */
 
-/** The resident with a vif at the site, as its administrator has set it up. */
-async function guestAt(host: World, networkSetup: NetworkSetup, more = ''): Promise<Guest> {
+/** The resident guest with a vif of this network setup, configured as its administrator would. */
+async function guestAt(host: XenHost, networkSetup: NetworkSetup, more = ''): Promise<Guest> {
   const guest = await host.resident([[networkSetup.vif, more].filter((part) => part !== '').join(',')]);
   await guest.run(`netfront; ${networkSetup.join(guest)}`);
   return guest;
 }
 
-/** It must not get through. */
+/** Expects that a command that sends packets from the guest gets no answer. */
 async function noPacket(guest: Guest, command: string): Promise<void> {
   const said = await guest.run(`${command} && echo PASSES; true`);
   if (said.includes('PASSES')) throw new Error(`it gets through: ${command}`);
@@ -28,18 +28,18 @@ async function noPacket(guest: Guest, command: string): Promise<void> {
 const attacker = '00:16:3e:00:01:00';
 const listener = '00:16:3e:00:02:00';
 
-/** A host in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port. */
+/** A namespace in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port. */
 const listening = (mac: string, plug: string) => `
   ip netns add lis; ip link add lis0 type veth peer name eth0 address ${mac} netns lis
   ip link set lis0 up; ip -n lis link set eth0 up; ${plug}`;
 
-/** Sends frames from the guest's eth0 as they are, one after the other. */
+/** Sends frames from the guest's eth0 unchanged, one after the other. */
 const send = (guest: Guest, frames: readonly Buffer[]) =>
   guest.run(
     `ip link set eth0 up; sendframes eth0 <<END\n${frames.map((frame) => frame.toString('hex')).join('\n')}\nEND`,
   );
 
-/** Everything docs/operate/security.md says was tried, tried here: what the guest forges, and what is honest. */
+/** Sends all frames of the table in docs/operate/security.md, forged and honest, and compares what arrives. */
 const forgeries = (
   networkSetup: NetworkSetup,
   column: 'on a bridge' | 'on Open vSwitch',
@@ -72,7 +72,7 @@ const forgeries = (
 });
 
 /** Sends from its address, from another's, and from another MAC, to a host beyond domnet. */
-async function forgeOutwards(host: World, networkSetup: NetworkSetup, guest: Guest): Promise<void> {
+async function forgeOutwards(host: XenHost, networkSetup: NetworkSetup, guest: Guest): Promise<void> {
   const capture = await Capture.start(host, 'out', 'eth0');
   const datagram = (port: number, from: string, source = attacker) =>
     ethernet(
@@ -81,7 +81,7 @@ async function forgeOutwards(host: World, networkSetup: NetworkSetup, guest: Gue
       etherTypes.ip,
       ipv4({ from, to: networkSetup.peer, protocol: 17, id: port }, udp(port, port)),
     );
-  // The destination port tells which it was: no router and no masquerade changes it.
+  // The destination port identifies the packet: neither routing nor masquerading changes it.
   const came = (port: number) =>
     capture.frames.some((hex) => hex.slice(72, 76) === port.toString(16).padStart(4, '0'));
   const own = guest.address(0);
@@ -92,17 +92,17 @@ async function forgeOutwards(host: World, networkSetup: NetworkSetup, guest: Gue
     datagram(4004, own),
   ]);
   await host.until('the honest datagrams', () => came(4001) && came(4004)).finally(() => capture.stop());
-  mustBe('who passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
+  mustBe('packets that passed with a forged address or MAC', [4002, 4003].filter(came).join(), '');
 }
 
-/** Attached, used, forging, detached, and attached again: once around for every topology that routes. */
+/** The scenario for each topology that routes: a vif is attached, used, forges, is detached, and attached again. */
 const around = (networkSetup: NetworkSetup): Scenario => ({
-  name: `${networkSetup.name}: attached, nobody's address but its own, detached, again`,
+  name: `${networkSetup.name}: attached, no address but its own, detached, again`,
   run: (host) =>
     withSetup(host, networkSetup, async () => {
       const guest = await guestAt(host, networkSetup, `mac=${attacker}`);
       await guest.works([0], networkSetup);
-      // The stock scripts hold nobody to anything.
+      // The stock scripts have no anti-spoofing.
       if (host.agent.name === 'vifd') await forgeOutwards(host, networkSetup, guest);
       await host.dom0(`xl network-detach ${guest.name} 0`);
       await guest.gone();
@@ -135,7 +135,7 @@ export const topologies: readonly Scenario[] = [
           const guest = await host.guest({
             vifs: ['bridge=xenbr9,vlan=10', 'bridge=xenbr9,vlan=10p/20-30'],
           });
-          // xl before 4.19 does not know the key, and passes over it when it creates a guest: it is written as xl would.
+          // xl before 4.19 ignores the key when it creates a guest, so it is written here as xl would.
           for (const [n, vlan] of ['10', '10p/20-30'].entries()) {
             const key = `${guest.backend(n)}/vlan`;
             await host.dom0(
@@ -193,7 +193,7 @@ export const topologies: readonly Scenario[] = [
         await guest.works([0, 1], { master: 'ovs-system' });
         const port = await host.domnet(`ovs-vsctl get port ${guest.netdev(1)} tag`);
         mustBe('the tag', port.trim(), '20');
-        // One in VLAN 20 alone does not hear the others.
+        // A guest in VLAN 20 alone does not receive frames of the others.
         await noPacket(
           guest,
           `ip addr flush dev eth0; ip addr add ${guest.address(0)}/24 dev eth1; ping -q -c 2 -W 2 -I eth1 10.9.0.1`,
@@ -264,7 +264,7 @@ export const topologies: readonly Scenario[] = [
           capture.stop();
           await host.domnet('ip link del lis0; ip netns del lis');
         }
-        // Debian 13's kernel and nft let vifd own the table; on Debian 12 it is put back as fast as may be.
+        // With Debian 13's kernel and nft vifd owns the table; on Debian 12 it is restored after the change.
         const own = (await host.domnet('nft list ruleset')).includes('persist');
         if (own) mustBe('forged frames that came through', passed, 0);
         await guest.reaches();

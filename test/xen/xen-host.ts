@@ -6,11 +6,11 @@ import { rig } from './rig.js';
 import { Store } from './store.js';
 
 /*
- * The machine the scenarios run on, seen from outside: commands in dom0, domnet and the guests, and two witnesses that
- * tell what happens while it happens. Neither of them runs in the agent, and each serves every agent alike.
+ * The Xen host that scenarios run on: commands in dom0, domnet and the guests, and two followers, of xenstore and of
+ * domnet's journal. Neither depends on the agent.
  */
 
-/** A vif for xl, with the keys all have here; one that is routed has no bridge. */
+/** A vif for xl, with the keys that all vifs have; one that is routed has no bridge. */
 function vifSpec(vif: string, address: string): string {
   const given = vif.split(/,\s*/).filter((part) => part !== '');
   const has = (key: string) => given.some((part) => part.startsWith(`${key}=`));
@@ -19,18 +19,19 @@ function vifSpec(vif: string, address: string): string {
   return given.join(',').replace('@', address);
 }
 
-export class World {
+/** A Xen host with an agent in its driver domain. */
+export class XenHost {
   readonly store = new Store();
   #journal = new Journal();
   readonly agent: Agent;
   domnetId = 0;
   #guests = 0;
   #resident: Guest | undefined;
-  /** There may be guests or vifs to end. */
+  /** Whether there may be guests or vifs to end. */
   #inUse = true;
   #configured = false;
   #marks = 0;
-  /** How much of the journal has been looked at: for complaints of the agent, and of the kernel. */
+  /** How many entries of the journal have been checked for complaints of the agent, and of the kernel. */
   #heard = 0;
   #kernelHeard = 0;
   readonly #left: string[] = [];
@@ -40,11 +41,11 @@ export class World {
   }
 
   /**
-   * A world with `agent` running in it, no other agent, and no guest but the resident.
-   * @param prepare puts the agent there; the resident boots meanwhile
+   * A host with `agent` running in domnet, no other agent, and no guest but the resident.
+   * @param prepare installs the agent; the resident boots meanwhile
    */
-  static async open(agent: Agent, prepare?: () => Promise<void>): Promise<World> {
-    const host = new World(agent);
+  static async open(agent: Agent, prepare?: () => Promise<void>): Promise<XenHost> {
+    const host = new XenHost(agent);
     await host.findDomnet();
     await host.endGuests();
     if (prepare !== undefined) await Promise.all([prepare(), host.resident([])]);
@@ -112,8 +113,7 @@ export class World {
   }
 
   /**
-   * The guest that outlives its scenario, for those to whom it does not matter how it began: hot-plugging vifs takes a
-   * fifth of the time of a boot.
+   * The guest that is kept between scenarios, with these vifs attached: hot-plugging takes a fifth of the time of a boot.
    */
   async resident(vifs: readonly string[] = ['']): Promise<Guest> {
     if (this.#resident === undefined) {
@@ -124,14 +124,14 @@ export class World {
     return this.#resident;
   }
 
-  /** `xl network-attach` of the guest's vif `devid`; what it takes are words, where xl.cfg has commas. */
+  /** Attaches the guest's vif `devid` by `xl network-attach`, which takes words where xl.cfg has commas. */
   async attach(guest: Guest, vif = '', devid = 0): Promise<void> {
     this.#inUse = true;
     const words = vifSpec(vif, guest.address(devid)).split(',');
     await this.dom0(`xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`);
   }
 
-  /** Waits until `look` finds something in what the witnesses have seen; fails with `what` when it never does. */
+  /** Calls `look` until it returns a value, and returns that; fails with `what` when it never does. */
   async until<T>(what: string, look: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
     for (const end = Date.now() + timeoutMs; ; ) {
       const found = look();
@@ -146,7 +146,7 @@ export class World {
     return `/sys/fs/cgroup/system.slice/${this.agent.unit}`;
   }
 
-  /** What nobody wants to see of what the agent's unit has written to the journal since this was asked last. */
+  /** The problems that the agent's unit has written to the journal since the last call. */
   async complaints(): Promise<string[]> {
     const mark = this.#mark();
     await this.domnet(Journal.sync(mark));
@@ -164,33 +164,33 @@ export class World {
 
   #mark = () => `mark-${process.pid}-${++this.#marks}`;
 
-  /** What domnet's kernel has to say of itself that it never should; of what `complaints` has seen. */
+  /** Bugs and warnings of domnet's kernel in the entries that `complaints` has read. */
   kernelTrouble(): string[] {
     const heard = this.#journal.entries.slice(this.#kernelHeard, this.#heard);
     this.#kernelHeard = this.#heard;
     return heard.map(({ message }) => message).filter((text) => /BUG:|Oops|Call Trace|WARNING:/.test(text));
   }
 
-  /** What domnet's journal says like this, the kernel's log included, since the last look for complaints. */
+  /** The messages in domnet's journal and kernel log that match, since `complaints` was called last. */
   heard(pattern: RegExp): string[] {
     const since = this.#journal.entries.slice(this.#heard);
     return since.map(({ message }) => message).filter((message) => pattern.test(message));
   }
 
-  /** Waits for domnet's journal to say this, if it has not since the last look for complaints. */
+  /** Waits for a matching message in domnet's journal since `complaints` was called last. */
   told(pattern: RegExp): Promise<string> {
     return this.until(`the journal to say ${pattern}`, () => this.heard(pattern)[0]);
   }
 
-  /** Seconds of the clock all domains share. */
+  /** The time in seconds of the clock that all domains share. */
   async now(): Promise<number> {
     return Number(await this.domnet('date +%s.%N'));
   }
 
   /**
-   * Ends all guests, puts right what the last scenario left, and has the agent running.
-   * @param spoilt nor is the resident fit for another scenario
-   * @returns what was left though nothing should be, and what the agent has complained of, in words
+   * Ends all guests, removes what the last scenario left, and starts the agent if it does not run.
+   * @param spoilt whether the resident must not be used by another scenario
+   * @returns objects that should not have been left, and the agent's complaints, as text
    */
   async clean(spoilt = false): Promise<{ left: string[]; complaints: string[] }> {
     if (spoilt) {
@@ -212,7 +212,7 @@ export class World {
     };
   }
 
-  /** Waits for the scripts the agent still has at work. */
+  /** Waits until the agent's scripts have ended. */
   async scriptsEnded(): Promise<void> {
     await this.domnet(this.#scriptsEnd);
   }
@@ -222,8 +222,8 @@ export class World {
   }
 
   /**
-   * Ends all guests but the resident, which loses its vifs. Those that xenstore still has afterwards are told by the
-   * next `clean`.
+   * Ends all guests but the resident, whose vifs are detached. The next `clean` reports those that xenstore still has
+   * afterwards.
    */
   async endGuests(): Promise<void> {
     if (!this.#inUse) return;

@@ -2,7 +2,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import ffi from 'ffi-napi';
 import ref from 'ref-napi';
 
-/** Loaded at the first use, so that a machine where nothing is filtered does not need the library. */
+/** Loads the library, at the first use, so that a machine without filters does not need it. */
 const load = () =>
   ffi.Library('libnftables.so.1', {
     nft_ctx_new: [context, ['uint32']],
@@ -26,9 +26,9 @@ const closeOnExec = 1;
 /** NFT_CTX_OUTPUT_JSON of nftables/libnftables.h. */
 const jsonOutput = 1 << 4;
 
-/** A command text that was refused. `message` is the first complaint, without the text it is about. */
+/** A text of commands that was refused. `message` is the first error, without the text it is about. */
 export class NftError extends Error {
-  /** All that nft would print. */
+  /** The whole output, as nft would print it. */
   readonly output: string;
 
   constructor(output: string) {
@@ -40,8 +40,8 @@ export class NftError extends Error {
 }
 
 /**
- * One context of libnftables, bound to the network namespace it was opened in. A call takes tenths of a millisecond, and
- * more where the library reads first what there is: all chains of all tables before it deletes something.
+ * A context of libnftables, bound to the network namespace it was opened in. A call takes tenths of a millisecond, and
+ * more where the library first reads the ruleset, such as all chains of all tables before a deletion.
  */
 export class Nftables {
   #context: ref.Pointer<unknown> | undefined;
@@ -49,21 +49,21 @@ export class Nftables {
   #busy = false;
   #closed = false;
 
-  /** @throws when libnftables.so.1 is not installed, or a netlink socket cannot be had */
+  /** @throws when libnftables.so.1 is not installed, or a netlink socket cannot be opened */
   constructor() {
     library ??= load();
     this.#lib = library;
     const created = keepFromChildren(library.nft_ctx_new);
     if (ref.isNull(created)) throw new Error('nft_ctx_new failed');
     this.#context = created;
-    // The texts live in buffers of the library's own, until the next command or nft_ctx_free.
+    // Output goes to buffers of the library, valid until the next command or nft_ctx_free.
     library.nft_ctx_buffer_output(created);
     library.nft_ctx_buffer_error(created);
   }
 
   /**
-   * Runs a text as `nft -f` would: all its commands in one transaction, which takes effect whole or not at all.
-   * @param options.json print listings as libnftables-json(5)
+   * Runs a text as `nft -f` would: all commands in one transaction, which takes effect whole or not at all.
+   * @param options.json whether listings are printed as libnftables-json(5)
    * @returns what nft would print
    * @throws NftError
    */
@@ -73,7 +73,7 @@ export class Nftables {
     return this.#result(at, this.#lib.nft_run_cmd_from_buffer(at, text));
   }
 
-  /** The same in a thread of libuv's pool, one text at a time. @throws NftError */
+  /** Runs a text in a thread of libuv's pool, one at a time. @returns what nft would print @throws NftError */
   async runAside(text: string): Promise<string> {
     const at = this.#idle();
     this.#lib.nft_ctx_output_set_flags(at, 0);
@@ -91,7 +91,7 @@ export class Nftables {
     }
   }
 
-  /** Whether the kernel would take a text; changes nothing. @throws NftError when it would not */
+  /** Checks a text as `nft -c -f` would; changes nothing. @throws NftError when it is refused */
   check(text: string): void {
     if (this.#context === undefined) throw new Error('the nftables context is closed');
     this.#lib.nft_ctx_set_dry_run(this.#context, true);
@@ -102,7 +102,7 @@ export class Nftables {
     }
   }
 
-  /** Frees what the library holds, at the end of what it is at. */
+  /** Frees the context, after the text that is being run. */
   close(): void {
     this.#closed = true;
     if (!this.#busy) this.#free();
@@ -115,7 +115,7 @@ export class Nftables {
 
   #idle(): ref.Pointer<unknown> {
     if (this.#context === undefined || this.#closed) throw new Error('the nftables context is closed');
-    if (this.#busy) throw new Error('the nftables context is at work');
+    if (this.#busy) throw new Error('the nftables context is busy');
     return this.#context;
   }
 
@@ -128,20 +128,20 @@ export class Nftables {
 }
 
 /**
- * libnftables opens its socket without SOCK_CLOEXEC, and does not tell its number. Whoever inherits it would keep the
- * tables that it owns after our end, and could change them.
+ * Calls `open` and sets FD_CLOEXEC on the sockets that it opened: libnftables opens its socket without SOCK_CLOEXEC, and
+ * a child that inherits it would keep the tables that it owns.
  */
 function keepFromChildren<T>(open: (flags: number) => T): T {
   const before = sockets();
   const opened = open(0);
   for (const [name, descriptor] of sockets()) {
-    // Whatever else came meanwhile is Node's, and has the flag.
+    // Descriptors that Node opened meanwhile have the flag already.
     if (!before.has(name)) libc.fcntl(descriptor, setDescriptorFlags, closeOnExec);
   }
   return opened;
 }
 
-/** The sockets of this process, by the kernel's names for them. */
+/** The descriptors of this process' sockets, by the kernel's name, such as `socket:[1234]`. */
 function sockets(): Map<string, number> {
   const found = new Map<string, number>();
   for (const descriptor of readdirSync('/proc/self/fd')) {
@@ -149,7 +149,7 @@ function sockets(): Map<string, number> {
       const name = readlinkSync(`/proc/self/fd/${descriptor}`);
       if (name.startsWith('socket:')) found.set(name, Number(descriptor));
     } catch {
-      // The descriptor by which the list was read, or one that another thread has closed.
+      // The descriptor of the directory itself, or one that another thread has closed.
     }
   }
   return found;

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import ffi from 'ffi-napi';
 import ref from 'ref-napi';
 
-/** Loaded at the first use, so that a machine without systemd does not need the library. */
+/** Loads the library, at the first use, so that a machine without systemd does not need it. */
 const load = () =>
   ffi.Library('libsystemd.so.0', {
     sd_notify: ['int', ['int', 'string']],
@@ -12,9 +12,8 @@ const load = () =>
 let library: ReturnType<typeof load> | undefined;
 
 /**
- * Tells the service manager a new state, e.g. `READY=1\nSTATUS=3 vifs` (sd_notify(3), which says why a failure is no
- * error: the service runs as well without a manager that listens).
- * @returns whether it was told; not where the process was started without a notification socket
+ * Sends a state to the service manager, such as `READY=1\nSTATUS=3 vifs`. A failure is no error, as sd_notify(3) advises.
+ * @returns whether it was sent; false where the process was started without a notification socket
  */
 export function notify(state: string): boolean {
   if (process.env.NOTIFY_SOCKET === undefined) return false;
@@ -22,7 +21,7 @@ export function notify(state: string): boolean {
   return library.sd_notify(0, state) > 0;
 }
 
-/** Whether a file descriptor leads to the journal, as systemd says in JOURNAL_STREAM (systemd.exec(5)). */
+/** Whether a file descriptor is connected to the journal, by JOURNAL_STREAM (systemd.exec(5)). */
 export function isJournal(fd: number): boolean {
   const stream = process.env.JOURNAL_STREAM;
   if (stream === undefined) return false;
@@ -30,12 +29,12 @@ export function isJournal(fd: number): boolean {
   return stream === `${dev}:${ino}`;
 }
 
-/** sizeof(struct iovec) and the offset of its length, on the 64-bit machines Xen has. */
+/** sizeof(struct iovec) and the offset of its length, on 64-bit machines. */
 const iovec = { size: 16, length: 8 };
 
 /**
- * Writes one entry with the given fields (sd_journal_sendv(3)). Names are of `A-Z`, `0-9` and `_`; a value may hold
- * anything, newlines too.
+ * Writes one entry with the given fields (sd_journal_sendv(3)). Names consist of `A-Z`, `0-9` and `_`; a value may be any
+ * text, also with newlines.
  * @throws when journald cannot be reached
  */
 export function journalSend(fields: Readonly<Record<string, string>>): void {
@@ -46,8 +45,8 @@ export function journalSend(fields: Readonly<Record<string, string>>): void {
     ref.writePointer(vector, i * iovec.size, part);
     ref.writeUInt64LE(vector, i * iovec.size + iovec.length, part.length);
   }
-  // `parts` must outlive the call: the vector holds their addresses only.
-  // A Buffer is a pointer to ffi-napi, though its types ask for more.
+  // `parts` must outlive the call, since the vector holds only their addresses. ffi-napi takes a Buffer as a pointer,
+  // though its types do not say so.
   const result = library.sd_journal_sendv(vector as unknown as ref.Pointer<unknown>, parts.length);
   if (result < 0 || parts.length === 0) throw new Error(`sd_journal_sendv: ${getSystemErrorName(result)}`);
 }

@@ -4,8 +4,8 @@ import { getSystemErrorMap } from 'node:util';
 import { startThread } from './native.js';
 
 /**
- * Default size of the receive buffer, in bytes. Memory is used only while news wait; what a link change says takes
- * about 4 KB of it, and a vif that joins a bridge says so some ten times.
+ * Default size of the receive buffer, in bytes. Memory is used only while messages wait; a notification of a link takes
+ * about 4 KB of it, and a vif that joins a bridge causes some ten.
  */
 const receiveBuffer = 16 << 20;
 
@@ -13,8 +13,8 @@ const receiveBuffer = 16 << 20;
 const route = 0;
 
 /**
- * A netlink socket, as datagrams in and out. Events: `message` for each datagram, in the kernel's order;
- * `overflow` when some were dropped, answers perhaps among them; `lost` when the socket ended by itself.
+ * A netlink socket that sends and receives datagrams. Events: `message` for each datagram, in the kernel's order;
+ * `overflow` when the kernel dropped some, possibly answers among them; `lost` when the socket ended by itself.
  */
 export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: []; lost: [] }> {
   readonly #socket: Socket;
@@ -22,7 +22,7 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
   #closed = false;
 
   /**
-   * @param options.groups the numbers of the multicast groups to listen to: RTNLGRP_* by default
+   * @param options.groups the numbers of the multicast groups to listen to, RTNLGRP_* for NETLINK_ROUTE
    * @param options.protocol NETLINK_ROUTE by default
    * @throws Error when the kernel refuses the socket or a group
    */
@@ -39,7 +39,7 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
     }
     this.#socket = new Socket({ fd: started.fd, readable: true, writable: true })
       .on('data', (chunk) => this.#receive(chunk))
-      // 'close' follows and says all there is to say.
+      // 'close' follows, and emits `lost`.
       .on('error', () => {})
       .on('close', () => {
         if (!this.#closed) this.emit('lost');

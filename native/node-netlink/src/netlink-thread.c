@@ -1,13 +1,13 @@
 /*
- * An rtnetlink socket read by a thread of its own, and passed on over a socketpair.
+ * A netlink socket that a thread of its own reads and passes on over a socketpair.
  *
- * Node cannot poll a netlink socket as a stream, and libuv's poll turns the error that an overflow raises on it into
- * the end of the handle. Here the reader is never busy with anything else, so that an overflow takes a storm instead of
- * a garbage collection; and when it comes, it is told as what it is: news were lost, read everything again.
+ * Node cannot poll a netlink socket as a stream, and libuv's poll ends the handle at the error that an overflow raises.
+ * This reader does nothing else, so that a garbage collection does not cause an overflow; one that occurs is reported as
+ * a frame of its own, after which everything has to be read again.
  *
- * Frames in both directions: a 32 bit number in the machine's byte order, the size of what follows; what follows is a
- * datagram. Size 0, from here only: an overflow. It is told when the socket has been emptied, because until then the
- * kernel goes on dropping (NETLINK_S_CONGESTED in net/netlink/af_netlink.c), also answers, and without saying so again.
+ * Frames in both directions: a 32 bit number in the machine's byte order, the size of the datagram that follows. Size 0,
+ * sent from here only, is an overflow. It is sent when the socket has been emptied, because until then the kernel goes on
+ * dropping (NETLINK_S_CONGESTED in net/netlink/af_netlink.c), also answers, without another error.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +26,7 @@ enum { LARGEST = 256 * 1024 };
 
 struct channel {
 	int node, netlink;
-	/* A size and a datagram of the kernel's; the same from Node, as far as it has arrived. */
+	/* A frame with a datagram of the kernel; and one from Node, as far as it has arrived. */
 	char out[4 + LARGEST], in[4 + LARGEST];
 	size_t in_used;
 };
@@ -43,7 +43,7 @@ static bool pass_on(struct channel *c, uint32_t size)
 	return true;
 }
 
-/* Everything the kernel has for us; a datagram too large for our buffer is lost like one too many. */
+/* Passes on all datagrams that wait; one that is too large for the buffer counts as dropped. */
 static bool receive(struct channel *c)
 {
 	bool lost = false;
@@ -64,7 +64,7 @@ static bool receive(struct channel *c)
 	}
 }
 
-/* Node's requests, each as one datagram. */
+/* Sends Node's requests to the kernel, each as one datagram. */
 static bool forward(struct channel *c)
 {
 	ssize_t n = read(c->node, c->in + c->in_used, sizeof c->in - c->in_used);
@@ -103,7 +103,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-/* Joins the groups; the receive buffer as asked, past the system's limit where we may (CAP_NET_ADMIN). */
+/* Opens the socket and joins the groups; with CAP_NET_ADMIN the receive buffer may exceed the system's limit. */
 static int open_netlink(int protocol, const uint32_t *groups, int count, int buffer)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
@@ -126,7 +126,7 @@ static int open_netlink(int protocol, const uint32_t *groups, int count, int buf
 }
 
 /*
- * Opens a socket and gives Node's end of its channel in *fd. Closing that end ends the thread.
+ * Opens a socket, starts its thread, and stores Node's end of the socketpair in *fd. Closing that end ends the thread.
  * @protocol  NETLINK_ROUTE or another
  * @groups  its multicast groups' numbers
  * @buffer  size of the receive buffer in bytes
@@ -147,7 +147,7 @@ int netlink_thread_start(int protocol, const uint32_t *groups, int count, int bu
 		error = errno;
 	} else {
 		c->node = pair[1];
-		/* Signals are Node's; nobody joins the thread, and the process ends without it. */
+		/* Signals are for Node's threads. The thread is detached, and does not keep the process running. */
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
 		pthread_attr_init(&attributes);

@@ -7,8 +7,8 @@ const ABSOLUTE = 3072;
 const RELATIVE = 2048;
 
 /**
- * Throws EINVAL for a path that xenstored would refuse. Checking here, before anything is sent, is what makes an EINVAL
- * from xenstored mean something else: see XenstoreError.quota.
+ * Throws EINVAL for a path that xenstored would refuse. It is checked before anything is sent, so that an EINVAL from
+ * xenstored means an exhausted quota: see XenstoreError.quota.
  */
 export function checkPath(operation: string, path: string): void {
   const cause = fault(path);
@@ -31,7 +31,7 @@ export function checkPayload(operation: string, path: string, bytes: number): vo
 }
 
 export function checkDomid(operation: string, domid: number): void {
-  // DOMID_FIRST_RESERVED, xen/include/public/xen.h: the ids above name no domain.
+  // DOMID_FIRST_RESERVED of xen/include/public/xen.h: ids from there on are not of domains.
   if (!Number.isInteger(domid) || domid < 0 || domid >= 0x7ff0)
     throw invalid(operation, undefined, `${domid} is not a domain id`);
 }

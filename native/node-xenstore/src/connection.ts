@@ -11,8 +11,8 @@ interface Pending {
 }
 
 /**
- * The socket to one thread of xenstore-thread.c: requests go out, replies come back in the same order, events between.
- * Its end, whoever brought it about, fails whatever is under way and all that follows with ENOTCONN.
+ * The socket to one thread of xenstore-thread.c: requests out, replies in the same order, and events in between. When it
+ * ends, on either side, pending and later requests fail with ENOTCONN.
  */
 export class Connection extends EventEmitter<{ event: [path: string, token: string]; end: [lost: boolean] }> {
   readonly #socket: Socket;
@@ -28,12 +28,12 @@ export class Connection extends EventEmitter<{ event: [path: string, token: stri
       .on('data', (chunk) => {
         for (const frame of reader.push(chunk)) this.#receive(frame);
       })
-      // The thread is gone; 'close' follows and says all there is to say.
+      // The thread is gone; 'close' follows, and emits `end`.
       .on('error', () => {})
       .on('close', () => this.#end('lost'));
   }
 
-  /** Resolves when xs_open has succeeded. */
+  /** Opens a connection; resolves when xs_open has succeeded. */
   static async open(path: string | undefined): Promise<Connection> {
     const started = startThread(path ?? null);
     if ('errno' in started) throw failed('open', path, started.errno);
@@ -65,7 +65,7 @@ export class Connection extends EventEmitter<{ event: [path: string, token: stri
     return this.#sent;
   }
 
-  /** Waits for nothing but Node's own half of the socket: the thread sees its end when xenstored lets it. */
+  /** Resolves when Node's end of the socket is closed; the thread ends when its call to xenstored returns. */
   async close(): Promise<void> {
     this.#end('closed');
     if (this.#socket.closed) return;

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-// The first of two names for a number is to win: EAGAIN, not EWOULDBLOCK.
+// Of two names for a number the first is used: EAGAIN, not EWOULDBLOCK.
 const numbers: [name: string, errno: number][] = Object.entries(constants.errno);
 const names = new Map(numbers.reverse().map(([name, errno]) => [errno, name]));
 
@@ -28,11 +28,11 @@ export class XenstoreError extends Error {
    */
   readonly code: string;
   /**
-   * Whether a quota of the calling domain is the cause: more of the same will fail too, until nodes, watches or
-   * transactions are given back. ENOSPC in xenstored; oxenstored's word for it, EQUOTA, is not in libxenstore's
-   * vocabulary and arrives as EINVAL. Since arguments are checked before anything is sent, an EINVAL for something
-   * that takes space means this. (oxenstored also bounds the requests of a transaction, at 1024 by default, and then
-   * answers EQUOTA to whatever comes next: on a read or removal that stays a plain EINVAL here.)
+   * Whether a quota of the calling domain is the cause: such operations fail until nodes, watches or transactions are
+   * released. xenstored answers ENOSPC; oxenstored answers EQUOTA, which libxenstore does not know and turns into EINVAL.
+   * Since arguments are checked before anything is sent, an EINVAL for an operation that takes space means this.
+   * (oxenstored also limits the requests of a transaction, to 1024 by default, and answers EQUOTA to any further one: for
+   * a read or removal that stays a plain EINVAL here.)
    */
   readonly quota: boolean;
 
@@ -53,7 +53,7 @@ export class XenstoreError extends Error {
   }
 }
 
-/** What takes space in the store, and so is refused when there is none. A commit may also find it out at its end. */
+/** The operations that take space in the store, and that a quota can refuse; a commit may be refused at its end. */
 const takesSpace = new Set(['write', 'mkdir', 'setPermissions', 'watch', 'transaction', 'commit']);
 
 /** The error for an errno that libxenstore gave for an operation with valid arguments. */

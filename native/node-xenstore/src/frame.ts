@@ -1,7 +1,7 @@
 import { endianness } from 'node:os';
 
-// The JavaScript side of what xenstore-thread.c describes at its top: frames of 32 bit numbers in the machine's own
-// byte order and strings ended by a NUL. Xen runs on little-endian machines only.
+// Encodes and decodes the frames that xenstore-thread.c describes: 32 bit numbers in the machine's byte order, and strings
+// that end with a NUL. Xen supports little-endian machines only.
 if (endianness() !== 'LE') throw new Error('node-xenstore supports little-endian machines only');
 
 /** Operations by number; the names are those that errors show. */
@@ -41,15 +41,16 @@ const OPERATION = 12;
 const REPLY = 12;
 const RESULT = 8;
 
-/** Ids of frames which answer no request. */
+/** Ids of frames that are not replies. */
 export const EVENT = 0;
 export const OPENED = 1;
 
 const nothing = Buffer.alloc(0);
 
 /**
+ * The frame of a request.
  * @param transaction the id of a started transaction, or 0
- * @param attempts above 0: the calls make one transaction, tried this often
+ * @param attempts above 0: the calls are one transaction, attempted at most this often
  */
 export function encode(id: number, calls: readonly Call[], transaction: number, attempts: number): Buffer {
   let size = REQUEST;
@@ -71,7 +72,7 @@ export function encode(id: number, calls: readonly Call[], transaction: number, 
   return frame;
 }
 
-/** Cuts what arrives from the socket, in chunks of any size, into frames. */
+/** Splits the data from the socket, in chunks of any size, into frames. */
 export class FrameReader {
   #rest: Buffer = nothing;
 
@@ -89,7 +90,7 @@ export class FrameReader {
 
 export class Frame {
   readonly id: number;
-  /** The errno of a transaction as a whole, or of opening; else 0. */
+  /** The errno of the transaction as a whole, or of opening the connection; 0 for success. */
   readonly errno: number;
   readonly #body: Buffer;
 
@@ -99,7 +100,7 @@ export class Frame {
     this.#body = frame.subarray(REPLY);
   }
 
-  /** Of a reply: its results, in the order of the request's operations. */
+  /** The results of a reply, in the order of the request's operations. */
   results(): Result[] {
     const results: Result[] = [];
     for (let at = 0; at < this.#body.length; ) {
@@ -110,19 +111,19 @@ export class Frame {
     return results;
   }
 
-  /** Of an event: the path that changed, and the token of the watch that saw it. */
+  /** The content of an event: the path that changed, and the token of its watch. */
   event(): { path: string; token: string } {
     const [path = '', token = ''] = strings(this.#body);
     return { path, token };
   }
 }
 
-/** Strings which end with a NUL each. */
+/** The strings in data in which each ends with a NUL. */
 export function strings(data: Buffer): string[] {
   return data.length === 0 ? [] : data.toString('utf8', 0, data.length - 1).split('\0');
 }
 
-/** The data of `readChildren`. */
+/** The names and values in the data of `readChildren`. */
 export function* entries(data: Buffer): Generator<[name: string, value: string]> {
   for (let at = 0; at < data.length; ) {
     const value = at + 8 + data.readUInt32LE(at);

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import ffi from 'ffi-napi';
 import ref from 'ref-napi';
 
-// The only C symbol this package calls. Whatever else crosses between the two worlds does so on its socket.
+// The only C function that this package calls; everything else goes over its socket.
 const library = ffi.Library(fileURLToPath(new URL('xenstore-thread.so', import.meta.url)), {
   xenstore_thread_start: ['int', ['string', ref.refType('int')]],
 });

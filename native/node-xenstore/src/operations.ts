@@ -5,8 +5,8 @@ import { failed, XenstoreError } from './error.js';
 import { type Call, entries, strings } from './frame.js';
 
 /**
- * Who may do what with a node. The first of a node's permissions names its owner, who may do everything; its `read`
- * and `write` are those of every domain which no later one names.
+ * An access right to a node. The first of a node's permissions names its owner, which has every access; the `read` and
+ * `write` of the first apply to every domain that no later one names.
  */
 export interface Permission {
   domid: number;
@@ -15,8 +15,8 @@ export interface Permission {
 }
 
 /**
- * What can be done with nodes, in a transaction or outside of one. A path that begins with `/` is absolute, any other
- * is relative to the caller's own `/local/domain/<domid>`. Every method rejects with a XenstoreError.
+ * The operations on nodes, inside or outside of a transaction. A path that begins with `/` is absolute, any other is
+ * relative to the caller's own `/local/domain/<domid>`. Every method rejects with a XenstoreError.
  */
 export abstract class Operations<
   Events extends Record<keyof Events, unknown[]>,
@@ -37,15 +37,15 @@ export abstract class Operations<
     return (await this.#one({ kind: 'read', path })).toString();
   }
 
-  /** The value of a node as it is; NULs too. */
+  /** The value of a node as bytes, which may include NULs. */
   async readBuffer(path: string): Promise<Buffer> {
-    // Copied: the original is part of whatever arrived together, and would keep all of it alive.
+    // Copied, because the original is a view of a chunk from the socket and would keep all of it in memory.
     return Buffer.from(await this.#one({ kind: 'read', path }));
   }
 
   /**
-   * The values of a directory's children, in one hop.
-   * @param names those wanted; by default all. Names which do not exist cost nothing, and are missing in the answer.
+   * The values of a directory's children, in one request.
+   * @param names the children to read; by default all. Names that do not exist cost nothing, and are not in the result.
    * @returns undefined when the directory itself does not exist
    */
   async readChildren(path: string, names: Iterable<string> = []): Promise<Map<string, string> | undefined> {
@@ -55,14 +55,14 @@ export abstract class Operations<
     const value = Buffer.from(wanted.map((name) => `${name}\0`).join(''));
     const { errno, data } = await this.#result({ kind: 'readChildren', path, value });
     if (errno === 0) return new Map(entries(data));
-    // With data it is a child's error: the C side skips children that are gone.
+    // With data, its name, it is the error of a child; the C side skips children that are gone.
     const child = data.length > 0 ? `${path === '/' ? '' : path}/${data}` : path;
     const error = failed('readChildren', child, errno);
     if (error.code === 'ENOENT') return undefined;
     throw error;
   }
 
-  /** Sets the value of a node, and creates it, and its parents, when absent. */
+  /** Sets the value of a node; creates it and its parents when they are absent. */
   async write(path: string, value: string | Buffer): Promise<void> {
     await this.#one(writeCall(path, value));
   }
@@ -72,7 +72,7 @@ export abstract class Operations<
     return strings(await this.#one({ kind: 'directory', path }));
   }
 
-  /** Whether there is a node. Rejects when the caller may not know. */
+  /** Whether a node exists. Rejects when the caller may not read it. */
   async exists(path: string): Promise<boolean> {
     try {
       await this.#one({ kind: 'read', path });
@@ -83,14 +83,14 @@ export abstract class Operations<
     }
   }
 
-  /** Creates a node without value, and its parents. One that exists is left as it is. */
+  /** Creates a node without value, and its parents; one that exists stays as it is. */
   async mkdir(path: string): Promise<void> {
     await this.#one({ kind: 'mkdir', path });
   }
 
   /**
-   * Removes a node and everything below. One that does not exist is no error, as long as its parent does; without
-   * parent it rejects with ENOENT.
+   * Removes a node and everything below. A node that does not exist is no error if its parent exists; without a parent it
+   * rejects with ENOENT.
    */
   async rm(path: string): Promise<void> {
     await this.#one({ kind: 'rm', path });
@@ -107,7 +107,7 @@ export abstract class Operations<
     return permissions;
   }
 
-  /** Only a node's owner and dom0 may do so, and only dom0 may give it away. */
+  /** Sets the permissions of a node. Only its owner and dom0 may do so, and only dom0 may change the owner. */
   async setPermissions(path: string, permissions: readonly Permission[]): Promise<void> {
     const value = Buffer.alloc(8 * permissions.length);
     for (const [i, { domid, read, write }] of permissions.entries()) {
@@ -116,7 +116,7 @@ export abstract class Operations<
       value.writeUInt32LE((read ? 1 : 0) | (write ? 2 : 0), 8 * i + 4);
     }
     checkPath('setPermissions', path);
-    // On the wire each is a letter, the domid, a NUL: "r5".
+    // In the protocol each is a letter, the domid and a NUL, such as "r5".
     checkPayload('setPermissions', path, permissions.map(({ domid }) => `r${domid}.`).join('').length);
     await this.#one({ kind: 'setPermissions', path, value });
   }

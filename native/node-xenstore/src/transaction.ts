@@ -2,7 +2,7 @@ import type { Connection } from './connection.js';
 import { failed } from './error.js';
 import { Operations, onlyResult } from './operations.js';
 
-/** The operations inside of Xenstore.transaction: they see one state of the store, and take effect together or never. */
+/** The operations inside of Xenstore.transaction: they see one state of the store, and take effect together or not. */
 export class Transaction extends Operations<Record<never, never>> {
   readonly #id: number;
 
@@ -18,7 +18,7 @@ export class Transaction extends Operations<Record<never, never>> {
     return new Transaction(connection, data.readUInt32LE(0));
   }
 
-  /** @internal Rejects with EAGAIN when another transaction came between. */
+  /** @internal Rejects with EAGAIN when another client changed the same nodes meanwhile. */
   async commit(): Promise<void> {
     const { errno } = onlyResult(await this.connection.send([{ kind: 'commit' }], this.#id));
     if (errno !== 0) throw failed('transaction', undefined, errno);

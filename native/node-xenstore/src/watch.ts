@@ -8,12 +8,12 @@ export interface WatchEvent {
 }
 
 /**
- * The changes at a path and below: `for await (const { path } of watch)`.
+ * The changes at a path and below, as an iterable: `for await (const { path } of watch)`.
  *
- * xenstored fires each new watch at once, so the first event says only that it is in place: look then. An event says
- * where something changed, never what. Events wait here, in any number, until they are taken, by one loop at a time;
- * leaving the loop leaves the watch in place. The loop ends with `close`, and throws ENOTCONN, after the events which
- * came before, when the connection is lost.
+ * xenstored fires each new watch at once, so the first event only says that the watch is in place; read the nodes then.
+ * An event names the path that changed, not the change. Events are queued without limit until one loop at a time consumes
+ * them; leaving the loop keeps the watch. The loop ends after `close`, and throws ENOTCONN after the last event when the
+ * connection is lost.
  */
 export class Watch implements AsyncIterable<WatchEvent> {
   readonly path: string;
@@ -46,7 +46,7 @@ export class Watch implements AsyncIterable<WatchEvent> {
     }
   }
 
-  /** Removes the watch; events not yet taken are dropped. */
+  /** Removes the watch; queued events are dropped. */
   async close(): Promise<void> {
     if (this.#end) return;
     this.#events = [];
@@ -64,7 +64,7 @@ export class Watch implements AsyncIterable<WatchEvent> {
     this.#wake();
   }
 
-  /** @internal No more events: the loop throws the error, if there is one, or ends. */
+  /** @internal Ends the loop after the queued events, by throwing the error if there is one. */
   finish(error?: XenstoreError): void {
     this.#end ??= error ? { error } : {};
     this.#wake();

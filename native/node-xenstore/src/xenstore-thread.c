@@ -1,14 +1,13 @@
 /*
- * libxenstore on a thread of its own, spoken to over a socketpair.
+ * Runs libxenstore on a thread of its own, which Node talks to over a socketpair.
  *
  * libxenstore blocks: in a request until xenstored answers, in xs_open until it accepts. Run on libuv's thread pool
  * such a call takes one of four workers from files and DNS, loses errno on its way back, and keeps the process from
- * ending for as long as xenstored stays silent. This thread is detached instead, nobody ever joins it, and exit_group
- * ends it wherever it sits. All it shares with Node is a socket, which Node polls like any other; closing that
- * socket is how a connection ends.
+ * ending for as long as xenstored does not answer. This thread is detached instead and never joined, and exit_group ends
+ * it in any call. It shares only a socket with Node, which Node polls like any other; closing it ends the connection.
  *
- * Frames are little more than structs in the machine's own byte order: both ends are one process.
- * src/frame.ts is the other side of everything below.
+ * Frames are the structs below in the machine's byte order, since both ends are one process. src/frame.ts is the other
+ * side.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +23,7 @@
 #include <unistd.h>
 #include <xenstore.h>
 
-/* A request: this, then `count` operations. */
+/* The header of a request, before `count` operations. */
 struct request {
 	uint32_t size; /* of the whole frame */
 	uint32_t id;
@@ -33,7 +32,7 @@ struct request {
 	uint32_t count;
 };
 
-/* An operation: this, then path and value, each followed by a NUL which its size does not count. */
+/* The header of an operation, before path and value, each followed by a NUL that its size does not count. */
 struct operation {
 	uint32_t kind;
 	uint32_t path_size;
@@ -58,20 +57,20 @@ enum kind {
 	TRANSACTION_ABORT,
 };
 
-/* A reply: this, then results in the order of the operations. */
+/* The header of a reply, before the results in the order of the operations. */
 struct reply {
 	uint32_t size; /* of the whole frame */
 	uint32_t id;
 	uint32_t error; /* of the transaction: then nothing was changed, and a last result with an error says why */
 };
 
-/* A result: this, then the data. */
+/* The header of a result, before its data. */
 struct result {
 	uint32_t error; /* errno */
 	uint32_t size;  /* of the data */
 };
 
-/* Ids which are not a request's. */
+/* Ids of frames that are not replies. */
 enum { ID_EVENT, ID_OPENED };
 
 struct permission {
@@ -94,7 +93,7 @@ struct connection {
 	bool lost;
 };
 
-/* What a frame holds, without copying it. */
+/* An operation as pointers into its frame. */
 struct view {
 	enum kind kind;
 	const char *path, *value;
@@ -114,7 +113,7 @@ static bool reserve(struct buffer *b, size_t size)
 	return true;
 }
 
-/* Without memory there is nothing better to do than to end the connection, as if xenstored had. */
+/* Appends to a buffer; without memory the connection ends, as if xenstored had ended it. */
 static void put(struct connection *c, struct buffer *b, const void *data, size_t size)
 {
 	if (!reserve(b, size)) {
@@ -143,9 +142,9 @@ static bool flush(struct connection *c, struct buffer *b)
 }
 
 /*
- * errno of a call that failed. libxenstore closes a handle whose stream broke: EPIPE and ECONNRESET are the kernel's,
- * EBADF is its own word for end of file and for every call after it. None of them can come from xenstored
- * (xsd_errors in xs_wire.h). What the watch handle says then is EINVAL, as for a refusal: see next_events.
+ * The errno of a call that failed. libxenstore closes a handle whose stream broke: EPIPE and ECONNRESET come from the
+ * kernel, and libxenstore sets EBADF at the end of file and for every later call. None of them can come from xenstored
+ * (xsd_errors in xs_wire.h). The watch handle gives EINVAL then, as for a refusal: see next_events.
  */
 static int failure(struct connection *c)
 {
@@ -157,7 +156,7 @@ static int failure(struct connection *c)
 }
 
 /*
- * Moves the watches that fired into c->events. xs_check_watch ends with EAGAIN as long as the handle lives, and with
+ * Appends the watches that fired to c->events. xs_check_watch fails with EAGAIN while the handle is usable, and with
  * EINVAL once its reader thread has seen the end of the stream.
  */
 static void next_events(struct connection *c)
@@ -177,7 +176,7 @@ static void next_events(struct connection *c)
 		c->lost = true;
 }
 
-/* Whether the list of NUL-ended names, empty for all, has this one. */
+/* Whether a name is in the operation's list of names, which end with a NUL each; an empty list stands for all. */
 static bool wanted(const struct view *op, const char *name)
 {
 	const char *end = op->value + op->value_size;
@@ -189,9 +188,9 @@ static bool wanted(const struct view *op, const char *name)
 }
 
 /*
- * A directory's values: {name size, value size, name, value} of each. The list is atomic, so that a key which is not
- * in it costs no round trip; one which is gone by the time it is read counts as absent. When a child cannot be read
- * the data is its name.
+ * Appends the values of a directory's children: {name size, value size, name, value} of each. The directory is listed
+ * first, so that absent keys cost no round trip; a key that is gone when it is read counts as absent. When a child cannot
+ * be read, the data is its name.
  */
 static int children(struct connection *c, xs_transaction_t t, const struct view *op)
 {
@@ -232,7 +231,7 @@ static int children(struct connection *c, xs_transaction_t t, const struct view 
 	return error;
 }
 
-/* Does one operation, appends what it says to c->reply, and returns errno. */
+/* Performs one operation, appends its data to c->reply, and returns 0 or an errno. */
 static int perform(struct connection *c, xs_transaction_t t, const struct view *op)
 {
 	struct buffer *out = &c->reply;
@@ -314,7 +313,7 @@ static int perform(struct connection *c, xs_transaction_t t, const struct view *
 	return ENOSYS;
 }
 
-/* Takes the next operation out of a frame; false when it does not fit in: the frame is not ours, and all ends. */
+/* Reads the next operation of a frame; false when the frame is malformed, which ends the connection. */
 static bool next_operation(const char **cursor, const char *end, struct view *op)
 {
 	struct operation header;
@@ -335,7 +334,7 @@ static bool next_operation(const char **cursor, const char *end, struct view *op
 	return !op->path[op->path_size] && !op->value[op->value_size];
 }
 
-/* Does the operations in order and appends their results; with `stop`, up to the first error, which it returns. */
+/* Performs the operations in order and appends their results; with `stop`, up to the first error, which it returns. */
 static int perform_all(struct connection *c, const struct request *request, const char *cursor, const char *end,
 		       xs_transaction_t t, bool stop)
 {
@@ -359,7 +358,7 @@ static int perform_all(struct connection *c, const struct request *request, cons
 	return result.error;
 }
 
-/* All operations or none, tried again as often as the request allows when another transaction was faster. */
+/* Performs all operations or none, again as often as the request allows while other clients change the same nodes. */
 static int transact(struct connection *c, const struct request *request, const char *cursor, const char *end)
 {
 	size_t start = c->reply.used;
@@ -398,7 +397,7 @@ static void answer(struct connection *c, const char *frame)
 	memcpy(c->reply.data, &reply, sizeof reply);
 }
 
-/* Requests and events, until Node closes its end or xenstored is gone. */
+/* Serves requests and passes events on, until Node closes its end or xenstored is gone. */
 static void serve(struct connection *c)
 {
 	struct pollfd fds[] = {
@@ -433,7 +432,7 @@ static void serve(struct connection *c)
 				break;
 			answer(c, c->in.data + done);
 			done += request.size;
-			/* Before the reply leaves: a failed watch may only now turn out to be a lost connection. */
+			/* Before the reply is sent: only xs_check_watch tells a failed watch from a lost connection. */
 			next_events(c);
 			if (c->lost || !flush(c, &c->reply) || !flush(c, &c->events))
 				return;
@@ -447,9 +446,9 @@ static void serve(struct connection *c)
 }
 
 /*
- * libxenstore does not wake anybody when its stream ends: the reader thread leaves, and the pipe behind xs_fileno stays
- * silent. Where xenstored is reached by a socket, one more connection to it says so at once. The device /dev/xen/xenbus
- * has no end to tell of, and connecting to it as a socket fails.
+ * Opens one more connection to xenstored's socket, to notice its end at once: when libxenstore's stream ends, its reader
+ * thread exits without writing to the pipe behind xs_fileno. The device /dev/xen/xenbus has no end, and connecting to it
+ * as a socket fails.
  */
 static int open_hangup(void)
 {
@@ -469,8 +468,8 @@ static int open_hangup(void)
 }
 
 /*
- * xs_open takes no path, it reads XENSTORED_PATH. The environment belongs to the whole process, so a path of our own is
- * in it only for as long as opening takes, and nobody else opens meanwhile.
+ * Opens the handles. xs_open takes no path but reads XENSTORED_PATH; since the environment is the whole process', a path
+ * is in it only while the handles are opened, under a lock.
  */
 static int open_all(struct connection *c)
 {
@@ -520,8 +519,8 @@ static void *run(void *argument)
 }
 
 /*
- * Starts a connection and gives its socket in *fd. The first frame on it says whether xs_open succeeded.
- * @path  a Unix socket, or NULL for what libxenstore finds: XENSTORED_PATH, its run directory, /dev/xen/xenbus.
+ * Starts a connection and stores its socket in *fd. The first frame on it says whether xs_open succeeded.
+ * @path  a Unix socket, or NULL for libxenstore's defaults: XENSTORED_PATH, its run directory, /dev/xen/xenbus.
  * Returns 0 or an errno.
  */
 int xenstore_thread_start(const char *path, int *fd)
@@ -545,7 +544,7 @@ int xenstore_thread_start(const char *path, int *fd)
 	c->node = pair[1];
 	c->hangup = -1;
 
-	/* Signals are Node's: a thread inherits the mask it is made with, and so does libxenstore's reader. */
+	/* Signals are for Node's threads: this thread and libxenstore's reader inherit the mask. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attributes);

@@ -6,15 +6,15 @@ import { Operations, onlyResult, writeCall } from './operations.js';
 import { Transaction } from './transaction.js';
 import { Watch } from './watch.js';
 
-/** A part of Xenstore.commit. */
+/** An operation of Xenstore.commit. */
 export type Operation =
   | { op: 'write'; path: string; value: string | Buffer }
   | { op: 'mkdir'; path: string }
   | { op: 'rm'; path: string }
-  /** Nothing is done when the path is gone (ENOENT), or its value is another than the one given (ESTALE). */
+  /** A condition: nothing is done when the path does not exist (ENOENT), or has another value than this (ESTALE). */
   | { op: 'expect'; path: string; value?: string | Buffer };
 
-/** How often a transaction is tried when others change the nodes it touched; by default 5 times. */
+/** How often a transaction is attempted while others change the nodes it touched; by default 5 times. */
 export interface Attempts {
   attempts?: number;
 }
@@ -25,8 +25,8 @@ const ATTEMPTS = 5;
  * A connection to xenstore.
  *
  * Requests are answered one after another, in the order in which they are made. When the connection is lost it emits
- * `lost`, once, and all that is under way or comes later fails with ENOTCONN. What a failed write or commit has done
- * is then unknown. An open connection keeps the process running, as a socket does.
+ * `lost`, once, and pending and later requests fail with ENOTCONN; whether a write or commit that failed so took effect is
+ * unknown. An open connection keeps the process running, as a socket does.
  */
 export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
   readonly #watches = new Map<string, Watch>();
@@ -53,7 +53,7 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
     return new Xenstore(await Connection.open(options.path));
   }
 
-  /** Requests sent so far, each a hop to xenstored and back, whatever number of operations it carried. */
+  /** Requests sent so far, each one message to the thread with any number of operations. */
   get requests(): number {
     return this.connection.requests;
   }
@@ -64,15 +64,15 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
   }
 
   /**
-   * Does all operations, in their order, or none: one transaction, one hop. Rejects with the first operation's error
-   * that fails, or with EAGAIN when other transactions were faster at every attempt.
+   * Performs all operations, in order, or none: one transaction in one request. Rejects with the error of the first
+   * operation that fails, or with EAGAIN when other clients changed the same nodes during every attempt.
    */
   async commit(operations: readonly Operation[], options: Attempts = {}): Promise<void> {
     const attempts = options.attempts ?? ATTEMPTS;
     checkAttempts('commit', attempts);
     const calls = operations.map(call);
     if (calls.length === 0) return;
-    // One operation is atomic by itself, and takes one round trip instead of three.
+    // A single operation is atomic without a transaction, and takes one round trip instead of three.
     const frame = await this.connection.send(calls, 0, calls.length === 1 ? 0 : attempts);
     const results = frame.results();
     const at = results.findIndex(({ errno }) => errno !== 0);
@@ -82,9 +82,9 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
   }
 
   /**
-   * Runs `body` in a transaction: begun before, committed after, aborted when `body` throws. Where another transaction
-   * came between it is run again from the start, and rejects with EAGAIN after the last attempt. Each operation is a
-   * hop of its own, so prefer `commit` where it will do.
+   * Runs `body` in a transaction: begun before, committed after, aborted when `body` throws. When another client changed
+   * the same nodes meanwhile, `body` is run again, and the promise rejects with EAGAIN after the last attempt. Each
+   * operation is a request of its own, so prefer `commit` where it suffices.
    */
   async transaction<T>(body: (transaction: Transaction) => Promise<T>, options: Attempts = {}): Promise<T> {
     const attempts = options.attempts ?? ATTEMPTS;
@@ -95,7 +95,7 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
       try {
         result = await body(transaction);
       } catch (error) {
-        // What body threw says more than an abort that fails, which only a lost connection makes it do.
+        // The error of `body` is thrown, not one of the abort, which fails only when the connection is lost.
         await transaction.abort().catch(() => {});
         throw error;
       }
@@ -123,7 +123,7 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
       const { errno } = onlyResult(await this.connection.send([{ kind: 'unwatch', path, value }]));
       if (errno !== 0) throw failed('unwatch', path, errno);
     });
-    // Before asking: the first event may come with the answer.
+    // Before the request: the first event may come with the reply.
     this.#watches.set(token, watch);
     try {
       const { errno } = onlyResult(await this.connection.send([{ kind: 'watch', path, value }]));
@@ -146,8 +146,8 @@ export class Xenstore extends Operations<{ lost: [XenstoreError] }> {
   }
 
   /**
-   * Ends the connection, at once and without asking xenstored: what is under way fails with ENOTCONN, done or not.
-   * Watches end, and are xenstored's to remove, as are transactions.
+   * Ends the connection at once, without a request to xenstored: pending requests fail with ENOTCONN, whether they took
+   * effect or not. Watches end; xenstored removes them, and aborts transactions.
    */
   close(): Promise<void> {
     return this.connection.close();

@@ -7,13 +7,13 @@ import { findings } from './findings.js';
 
 const marks = { ok: 'ok', note: 'note', warning: 'WARNING', error: 'ERROR' } as const;
 
-/** `vifd check [--json]`: whether this machine is fit, each finding with its remedy. Exits 1 when something is in the way. */
+/** `vifd check [--json]`: prints what vifd needs of this machine, each problem with its remedy. Exits 1 after an error. */
 export async function checkCommand(
   configFile: string | undefined,
   options: { json: boolean },
 ): Promise<number> {
   const config = readOrExplain(configFile);
-  // One that cannot be read is a finding; the rest is looked at by the defaults.
+  // A configuration that cannot be read is a finding; the other checks use the defaults then.
   const usable = 'reason' in config ? parseConfig('', defaultConfigFile) : config;
   const found = findings(await gatherFacts(usable), config);
   process.stdout.write(

@@ -11,42 +11,42 @@ import type { VifId } from '../../model/vif-id.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
 
-/** How long xenstored may take to answer, and between two looks at a ring, in ms. */
-const patience = { xenstore: 3000, ring: 300 };
+/** In ms: how long xenstored may take to answer, and the pause between two readings of netback's queues. */
+const timeouts = { xenstore: 3000, ring: 300 };
 
-/** What `vifd check` looks at. Absent files read as undefined. */
+/** The state of the machine that `vifd check` judges. The text of an absent file is undefined. */
 export interface Facts {
-  /** The reason when xenstore does not answer; the rest of what it would tell is empty then. */
+  /** This domain's id and its vifs; or the reason why xenstore did not answer. */
   readonly xenstore:
     | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
     | { readonly reason: string };
   readonly links: LinkView;
-  /** Vifs which something on this host belongs to. */
-  readonly owned: readonly VifId[];
+  /** The vifs that have state on this host, such as a netdev, a route or a filter. */
+  readonly vifsWithState: readonly VifId[];
   readonly netback: boolean;
   /** Command lines of running processes. */
   readonly processes: readonly string[];
-  /** Names and texts of the files that may make another program claim an interface. */
+  /** Names and texts of the files by which another program may configure a vif's interface. */
   readonly files: { readonly udev: Files; readonly networkd: Files; readonly networkManager: Files };
   readonly networkdRuns: boolean;
   readonly networkManagerRuns: boolean;
-  /** Whether a vifd runs. */
+  /** Whether the daemon runs. */
   readonly vifd: boolean;
-  /** Why filters cannot be made; undefined when they can. */
+  /** Why filters cannot be installed; undefined when they can. */
   readonly nft: string | undefined;
   /** Devices that do not forward IPv4, and the one the default route leads through. */
   readonly forwarding: { readonly off: ReadonlySet<string>; readonly uplink: string | undefined };
-  /** By name below /proc/sys, dots for slashes. */
+  /** Values by name, as sysctl(8) has it. */
   readonly sysctls: Readonly<Record<string, string | undefined>>;
   readonly programs: { readonly dnsmasq: boolean };
   readonly openvswitch: boolean;
-  /** Queues of netback in which the guest's packets wait and none was taken between two looks; undefined: not seen. */
+  /** Queues of netback in which packets wait and none was consumed between two readings; undefined without debugfs. */
   readonly stalled: readonly string[] | undefined;
 }
 
 export type Files = readonly { readonly path: string; readonly text: string }[];
 
-/** Looks at the machine, changing nothing. */
+/** Reads the state of the machine; changes nothing. */
 export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
   const host = await Host.open(() => undefined, { openvswitch });
   try {
@@ -65,7 +65,7 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
         ),
         uplink: uplink === undefined ? undefined : links.byIndex(uplink)?.name,
       },
-      owned: host.vifsWithState(),
+      vifsWithState: host.vifsWithState(),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),
       files: {
@@ -102,7 +102,7 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
   }
 }
 
-/** What a filter needs most: a table with a chain at a device's ingress. The kernel is asked, and makes none. */
+/** Why the kernel refuses a table with a chain at a device's ingress; undefined when it takes one. Nothing is created. */
 function whyNotNft(): string | undefined {
   const chain = 'add chain netdev vifd-check ingress { type filter hook ingress device "lo" priority 0; }';
   try {
@@ -118,8 +118,8 @@ function whyNotNft(): string | undefined {
 async function askXenstore(): Promise<Facts['xenstore']> {
   const late = new Promise<never>((_, reject) => {
     setTimeout(
-      () => reject(new Error(`no answer in ${patience.xenstore / 1000} s`)),
-      patience.xenstore,
+      () => reject(new Error(`no answer in ${timeouts.xenstore / 1000} s`)),
+      timeouts.xenstore,
     ).unref();
   });
   try {
@@ -164,7 +164,7 @@ function list(directory: string): string[] {
   }
 }
 
-/** The files of these directories, one of a name only: an earlier directory's hides a later one's, as systemd has it. */
+/** The files of these directories; of files of one name the first directory's is used, as systemd does. */
 function files(directories: readonly string[], suffix: string): Files {
   const found = new Map<string, { path: string; text: string }>();
   for (const directory of directories) {
@@ -185,7 +185,7 @@ const sysctls = (names: readonly string[]): Record<string, string | undefined> =
   Object.fromEntries(names.map((name) => [name, read(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim()]));
 
 function inPath(program: string): boolean {
-  // A daemon's PATH often lacks sbin, where these programs live.
+  // A service's PATH often lacks sbin.
   return [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((directory) => {
     try {
       accessSync(join(directory, program), constants.X_OK);
@@ -210,7 +210,7 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
-/** netback's queues in debugfs (`xenvif_read_io_ring`): how far the guest has produced, and netback consumed. */
+/** netback's queues in debugfs (`xenvif_read_io_ring`): the request counters of the guest and of netback. */
 const rings = (): Map<string, { produced: number; consumed: number }> => {
   const root = '/sys/kernel/debug/xen-netback';
   const found = new Map<string, { produced: number; consumed: number }>();
@@ -227,7 +227,7 @@ async function stalledQueues(): Promise<string[] | undefined> {
   if (!exists('/sys/kernel/debug/xen-netback')) return undefined;
   const before = rings();
   if (before.size === 0) return [];
-  await new Promise((resolve) => setTimeout(resolve, patience.ring));
+  await new Promise((resolve) => setTimeout(resolve, timeouts.ring));
   const after = rings();
   return [...before]
     .filter(

@@ -1,9 +1,10 @@
-/** One thing looked at: `ok`, worth knowing, likely to bite, or in the way. */
+/** The result of one check, with a remedy where there is a problem. */
 export interface Finding {
   readonly check: string;
+  /** `note` is worth knowing, `warning` likely to cause a fault, `error` keeps vifs from being attached. */
   readonly severity: 'ok' | 'note' | 'warning' | 'error';
   readonly message: string;
-  /** What to do about it; empty where there is nothing to do. */
+  /** What to do about it; empty for `ok`. */
   readonly remedy: string;
 }
 

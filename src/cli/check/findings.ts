@@ -6,12 +6,12 @@ import { error, type Finding, note, ok, warning } from './finding.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 
 /**
- * Backend nodes a vif takes of this domain's xenstore quota, and the quota xenstored and oxenstored start with. The
- * 40th vif was seen to fail.
+ * The backend nodes that a vif takes of this domain's xenstore quota, and the default quota of xenstored and oxenstored.
+ * With these the 40th vif fails.
  */
 const quota = { perVif: 25, nodes: 1000 };
 
-/** Judges what was found. A check that has nothing to say of this machine is left out. */
+/** The findings about a machine, in order of the checks; a check that does not apply to it is left out. */
 export function findings(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
   return [
     'reason' in config
@@ -132,7 +132,7 @@ function aboutKernel({ sysctls, xenstore }: Facts): Finding[] {
   ];
 }
 
-/** That vifs can be held to their addresses. */
+/** Whether anti-spoofing filters can be installed. */
 function aboutFilters({ nft }: Facts, config: Config | { readonly reason: string }): Finding[] {
   if (nft === undefined) return [ok('nft', 'takes filters')];
   const off = !('reason' in config) && config.antispoof.mode === 'off';
@@ -144,7 +144,7 @@ function aboutFilters({ nft }: Facts, config: Config | { readonly reason: string
   ];
 }
 
-/** vifd has the devices it routes between forward; somebody may have put an end to that. */
+/** Whether the devices forward that vifd routes between. vifd turns it on; another program may have turned it off. */
 function aboutForwarding({ xenstore, links, forwarding, sysctls }: Facts): Finding[] {
   if ('reason' in xenstore) return [];
   const routed = xenstore.vifs.filter(
@@ -245,9 +245,9 @@ function aboutTopologies(
   ];
 }
 
-/** Vifs on the host that xenstore knows nothing of. */
-const leftovers = ({ owned, xenstore }: Pick<Facts, 'owned' | 'xenstore'>): string[] => {
+/** Names of the vifs that have state on the host but no backend in xenstore. */
+const leftovers = ({ vifsWithState, xenstore }: Pick<Facts, 'vifsWithState' | 'xenstore'>): string[] => {
   if ('reason' in xenstore) return [];
   const known = new Set(xenstore.vifs.map(({ id }) => vifName(id)));
-  return [...new Set(owned.map(vifName))].filter((name) => !known.has(name));
+  return [...new Set(vifsWithState.map(vifName))].filter((name) => !known.has(name));
 };

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Facts, Files } from './facts.js';
 import { error, type Finding, ok, warning } from './finding.js';
 
-/** Others that would attach the same vifs. */
+/** Other agents that would attach the same vifs: `xl devd`, and udev rules of old Xen releases. */
 export function aboutRivals({ processes, files }: Facts): Finding[] {
   const devd = processes.some((line) => /(^|\/)xl( .*)? devd( |$)/.test(line));
   const rules = files.udev.filter(({ text }) => text.split('\n').some(runsForVifs));
@@ -24,11 +24,11 @@ export function aboutRivals({ processes, files }: Facts): Finding[] {
   ];
 }
 
-/** Whether a line of udev rules runs something for vifs: those for other backends, like vbd, do not matter here. */
+/** Whether a line of udev rules runs a program for vifs; rules for other backends, like vbd, do not count. */
 const runsForVifs = (line: string): boolean =>
   /^[^#]*xen-backend.*RUN/.test(line) && (/vif/.test(line) || !/(KERNEL|XENBUS_TYPE\})==/.test(line));
 
-/** Programs that configure every interface they see. */
+/** Programs that would configure the interfaces of vifs: systemd-networkd and NetworkManager. */
 export function aboutClaims({ files, networkdRuns, networkManagerRuns }: Facts): Finding[] {
   const claiming = networkdRuns ? networkdClaim(files.networkd) : undefined;
   const unmanaged = networkManagerKeepsOff(files.networkManager);
@@ -54,7 +54,7 @@ export function aboutClaims({ files, networkdRuns, networkManagerRuns }: Facts):
   ];
 }
 
-/** The .network file by which networkd configures vifs: of those that match, the first by name is the only one used. */
+/** The .network file by which networkd configures vifs: the first by name of those that match (systemd.network(5)). */
 function networkdClaim(files: Files): string | undefined {
   const byName = [...files].sort((a, b) => (basename(a.path) < basename(b.path) ? -1 : 1));
   const used = byName.find(({ text }) => matchesVif(text));
@@ -62,10 +62,10 @@ function networkdClaim(files: Files): string | undefined {
   return released ? undefined : used?.path;
 }
 
-/** What [Match] may ask of the machine rather than of the interface (systemd.network(5)): taken as fulfilled. */
+/** Keys of [Match] about the machine instead of the interface (systemd.network(5)); taken to match. */
 const ofMachine = /^(Host|Virtualization|KernelCommandLine|KernelVersion|Credential|Architecture|Firmware)$/i;
 
-/** Whether a .network file's [Match] takes in a netback interface: vif1.0, of type ether and no kind. */
+/** Whether a .network file's [Match] matches netback's interfaces: vif1.0, of type ether and no kind. */
 function matchesVif(text: string): boolean {
   const section = /^\s*\[Match\]\s*$([\s\S]*?)(?=^\s*\[|(?![\s\S]))/im.exec(text)?.[1] ?? '';
   const asked = [...section.matchAll(/^\s*(\w+)\s*=\s*(.*?)\s*$/gm)]
@@ -75,17 +75,17 @@ function matchesVif(text: string): boolean {
     asked.length > 0 &&
     asked.every(({ key, patterns }) => {
       const inverted = patterns[0]?.startsWith('!') === true;
-      // It has no kind, so no pattern fits that.
+      // netback's interfaces have no kind, so only an inverted pattern matches.
       if (/^kind$/i.test(key)) return inverted;
       const value = { name: 'vif1.0', type: 'ether' }[key.toLowerCase()];
-      // By its address, its path, its driver: meant for another.
+      // A match by address, path or driver is meant for another interface.
       if (value === undefined) return false;
       return patterns.some((pattern) => glob(pattern.replace(/^!/, '')).test(value)) !== inverted;
     })
   );
 }
 
-/** Shell patterns as networkd has them: `*`, `?`, `[…]` and `[!…]`. */
+/** A regular expression for a pattern of networkd: `*`, `?`, `[…]` and `[!…]`. */
 function glob(pattern: string): RegExp {
   const escaped = pattern.replace(/[.+^${}()|\\]/g, '\\$&').replaceAll('[!', '[^');
   try {

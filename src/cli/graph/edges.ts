@@ -4,14 +4,15 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { vlanRanges } from '../../model/vlan.js';
 
-/** Two things that are joined, from the outside in, each named and shaped by what it is. */
+/** Two connected nodes; `from` is the one nearer to the outside. */
 export interface Edge {
   readonly from: Node;
   readonly to: Node;
-  /** The VLANs of the port that joins them, as `ovs-vsctl` or `bridge vlan` would say it; absent for none. */
+  /** The VLANs of the port that joins them, as `ovs-vsctl` or `bridge vlan` prints them; absent for none. */
   readonly vlans?: string;
 }
 
+/** An interface, bridge, domain or guest of the graph. */
 export interface Node {
   readonly kind: 'uplink' | 'bridge' | 'host' | 'vif' | 'guest';
   readonly name: string;
@@ -22,8 +23,8 @@ type Observed = Pick<ObservedState, 'links' | 'openvswitch' | 'ip'>;
 const thisDomain: Node = { kind: 'host', name: 'this domain' };
 
 /**
- * What is joined to what, as the kernel and Open vSwitch's database have it. A vif that is on no bridge is joined to the
- * domain itself, which routes for it, and so is the way out it routes to.
+ * The edges between uplinks, bridges, vifs and guests, by the state of the kernel and of Open vSwitch's database. A vif
+ * that is up and on no bridge is routed: it is joined to the domain itself, and so are the devices of its default routes.
  */
 export function graph(vifs: readonly VifSnapshot[], observed: Observed): Edge[] {
   const attached = vifs.flatMap((vif) => edgesOf(vif, observed));
@@ -31,12 +32,12 @@ export function graph(vifs: readonly VifSnapshot[], observed: Observed): Edge[] 
   return [
     ...uplinks(observed),
     ...openvswitchUplinks(observed),
-    ...(routes ? waysOut(observed) : []),
+    ...(routes ? defaultRoutes(observed) : []),
     ...attached,
   ];
 }
 
-/** Ports that are no vifs. Those of Open vSwitch's datapath are in its database, with their bridges. */
+/** Edges of bridge ports that are not vifs. Ports of Open vSwitch's datapath are left to its database, if that is known. */
 function uplinks({ links, openvswitch }: Observed): Edge[] {
   return [...links.all()].flatMap((link): Edge[] => {
     if (link.master === undefined || vifOfLink(link) !== undefined) return [];
@@ -47,7 +48,7 @@ function uplinks({ links, openvswitch }: Observed): Edge[] {
   });
 }
 
-/** The same of Open vSwitch: every port but vifs and the bridges' own. */
+/** Edges of Open vSwitch's ports that are neither vifs nor internal ports of bridges. */
 function openvswitchUplinks({ links, openvswitch }: Observed): Edge[] {
   return [...(openvswitch?.ports() ?? [])].flatMap((port): Edge[] => {
     const { name, bridge, owner } = port;
@@ -58,8 +59,8 @@ function openvswitchUplinks({ links, openvswitch }: Observed): Edge[] {
   });
 }
 
-/** The devices that default routes lead through. */
-function waysOut({ links, openvswitch, ip }: Observed): Edge[] {
+/** Edges of the devices of default routes. */
+function defaultRoutes({ links, openvswitch, ip }: Observed): Edge[] {
   const indexes = new Set(([4, 6] as const).map((version) => ip?.routes.defaultDevice(version)));
   return [...indexes].flatMap((index): Edge[] => {
     const link = index === undefined ? undefined : links.byIndex(index);
@@ -69,7 +70,7 @@ function waysOut({ links, openvswitch, ip }: Observed): Edge[] {
   });
 }
 
-/** A vif, its guest, and what it is on. */
+/** The edges of a vif: to its guest, and from the bridge or domain that it is on. */
 function edgesOf({ id, script }: VifSnapshot, { links, openvswitch }: Observed): Edge[] {
   const vif: Node = { kind: 'vif', name: vifName(id) };
   const toGuest: Edge = { from: vif, to: { kind: 'guest', name: `domain ${id.domid}` } };
@@ -82,12 +83,12 @@ function edgesOf({ id, script }: VifSnapshot, { links, openvswitch }: Observed):
   if (link !== undefined && master !== undefined) {
     return [{ from: nodeOf(master), to: vif, ...bridgeVlans(link, master) }, toGuest];
   }
-  // Its userspace datapath leaves no trace in the kernel: without the database nothing is known.
+  // A port of Open vSwitch's userspace datapath has no master in the kernel: without the database its bridge is unknown.
   const unknown = script?.endsWith('/vif-openvswitch') === true;
   return link?.up === true && !unknown ? [{ from: thisDomain, to: vif }, toGuest] : [toGuest];
 }
 
-/** A device that others are ports of: a bond, say, is on the way out itself. */
+/** The node of a device that has ports; one that is not a bridge, such as a bond, is an uplink. */
 const nodeOf = ({ name, kind }: Link): Node => ({
   kind: kind === 'bridge' || kind === 'openvswitch' ? 'bridge' : 'uplink',
   name,

@@ -5,7 +5,7 @@ import { Backend } from '../../xenstore/backend.js';
 import { exit } from '../exit-status.js';
 import { type Edge, graph, type Node } from './edges.js';
 
-/** `vifd graph [--format mermaid|dot] [--json]`: uplinks, bridges, vifs and guests as they are now. */
+/** `vifd graph [--format mermaid|dot] [--json]`: prints uplinks, bridges, vifs and guests as they are connected now. */
 export async function graphCommand(
   { openvswitch }: Pick<Config, 'openvswitch'>,
   options: { json: boolean; format: string },
@@ -28,7 +28,7 @@ export async function graphCommand(
   }
 }
 
-/** How each kind is drawn: Mermaid's brackets and DOT's shape. */
+/** The shape of each kind of node: Mermaid's brackets and DOT's name. */
 const shapes = {
   uplink: { mermaid: ['([', '])'], dot: 'cds' },
   bridge: { mermaid: ['[[', ']]'], dot: 'box3d' },
@@ -37,7 +37,7 @@ const shapes = {
   guest: { mermaid: ['(', ')'], dot: 'ellipse' },
 } as const;
 
-/** The nodes in order of appearance with an id each, and the edges by those ids. */
+/** The nodes in order of appearance, with an id each, and the edges by those ids. */
 function numbered(edges: readonly Edge[]): {
   nodes: (Node & { id: string })[];
   lines: { from: string; to: string; vlans: string | undefined }[];
@@ -53,6 +53,7 @@ function numbered(edges: readonly Edge[]): {
   return { nodes: [...found.values()], lines };
 }
 
+/** The graph in Mermaid's language. */
 export function printMermaid(edges: readonly Edge[]): string {
   const { nodes, lines } = numbered(edges);
   const drawn = nodes.map(({ id, kind, name }) => `  ${id}${shapes[kind].mermaid.join(`"${name}"`)}`);
@@ -62,6 +63,7 @@ export function printMermaid(edges: readonly Edge[]): string {
   return `${['flowchart LR', ...drawn, ...joined].join('\n')}\n`;
 }
 
+/** The graph in Graphviz' DOT. */
 export function printDot(edges: readonly Edge[]): string {
   const { nodes, lines } = numbered(edges);
   const drawn = nodes.map(({ id, kind, name }) => `  ${id} [label="${name}", shape=${shapes[kind].dot}];`);

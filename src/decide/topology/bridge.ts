@@ -1,4 +1,5 @@
-import { type Link, type LinkView, type ObservedState, portsOf, vifOfLink } from '../../model/observed.js';
+import { type Dependency, netdev } from '../../model/dependency.js';
+import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
@@ -25,21 +26,21 @@ export const bridge: Topology = {
         dependsOn,
       };
     }
-    dependsOn.push(master.name);
+    dependsOn.push(netdev(master.name));
     const { vlans } = snapshot;
     if (vlans !== undefined && master.vlanFiltering !== true) {
-      // Never untagged instead: the guest would see, and be seen by, everybody on the bridge.
+      // Never untagged instead: the guest would see, and be seen by, all guests on the bridge.
       const reason = `it does not filter VLANs, and the vif has the vlan key; run: ip link set dev ${master.name} type bridge vlan_filtering 1`;
       return { problem: problem('bridge-unfit', `attach ${own} to bridge`, master.name, reason), dependsOn };
     }
-    const netdev = links.ofVif(snapshot.id);
+    const link = links.ofVif(snapshot.id);
     const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
-    if (config.bridge.mtu === 'uplink') dependsOn.push(portsOf(master.name));
+    if (config.bridge.mtu === 'uplink') dependsOn.push({ kind: 'ports-of', bridge: master.name });
     return {
       desired: {
         link: {
           mac: vifMac,
-          mtu: mtu ?? inheritedMtu(netdev, master),
+          mtu: mtu ?? inheritedMtu(link, master),
           master: master.name,
           addresses: [],
           ...(vlans === undefined ? {} : { port: { vlans } }),
@@ -70,9 +71,10 @@ function findBridge(
   return ethernet?.kind === 'bridge' ? ethernet : { code: 'bridge-missing', reason: 'no such bridge' };
 }
 
-function bridgesLookedAt(key: string | undefined): string[] {
-  if (key === undefined) return ['*'];
-  return key.startsWith('xenbr') ? [key, `eth${key.slice('xenbr'.length)}`] : [key];
+/** The devices that {@link findBridge} looks at. */
+function bridgesLookedAt(key: string | undefined): Dependency[] {
+  if (key === undefined) return [{ kind: 'any-netdev' }];
+  return [netdev(key), ...(key.startsWith('xenbr') ? [netdev(`eth${key.slice('xenbr'.length)}`)] : [])];
 }
 
 /**

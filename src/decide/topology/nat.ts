@@ -6,11 +6,12 @@ import {
   type Network,
   networkOf,
 } from '../../model/address.js';
+import { type Dependency, netdev } from '../../model/dependency.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
-import type { Link, ObservedState } from '../../model/observed.js';
+import { type IpState, noIp } from '../../model/ip.js';
+import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { addressNews, defaultRoute, type IpState, ipv6News, noIp } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -32,15 +33,16 @@ const routerDistance = 127n;
 /** The prefix length an address without one is taken to have: its router differs in the last octet only. */
 const bareLength = 24;
 
-/** `vif-nat`: the guest has an address nobody outside sees; the domain routes, and masquerades what leaves it. */
+/** `vif-nat`: the guest has an address that is not seen outside; the domain routes, and masquerades what leaves it. */
 export const nat: Topology = {
   name: 'nat',
   attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
-    const dependsOn = [config.nat.uplink ?? defaultRoute];
+    const { uplink: chosen } = config.nat;
+    const dependsOn: Dependency[] = [chosen === undefined ? { kind: 'default-route' } : netdev(chosen)];
     const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
-    dependsOn.push(...all.map(addressNews));
+    dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));
     const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
     const guests = no6 === undefined ? all : all.filter(({ family }) => family === 4);
     const v4 = guests.filter(({ family }) => family === 4);
@@ -48,15 +50,13 @@ export const nat: Topology = {
     const routers = v4.map(routerOf);
     const conflict = conflictOf(guests, routers, snapshot, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
-      return { problem: conflict.problem, dependsOn: [...dependsOn, conflict.device] };
+      return { problem: conflict.problem, dependsOn: [...dependsOn, netdev(conflict.device)] };
     }
-    if (conflict !== undefined) dependsOn.push(conflict.device);
-    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
+    if (conflict !== undefined) dependsOn.push(netdev(conflict.device));
+    if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
 
     const uplink = (family: 4 | 6): Link | undefined =>
-      config.nat.uplink === undefined
-        ? defaultLink(family, observed.links, ip)
-        : observed.links.byName(config.nat.uplink);
+      chosen === undefined ? defaultLink(family, observed.links, ip) : observed.links.byName(chosen);
     const filtered = filterFor(snapshot, config.antispoof.mode, {
       networks: all.map(hostOf),
       reverse: true,
@@ -214,13 +214,22 @@ function conflictOf(
   return undefined;
 }
 
-/** The vif that is masqueraded under this address; its claim outlasts a link that is down for a while. */
-function claimant({ address }: Network, id: VifId, { links }: ObservedState, ip: IpState): Link | undefined {
-  const owner = ip.masquerades.get(address)?.owner;
-  if (owner === undefined || owner === vifName(id)) return undefined;
+/**
+ * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
+ * outlast a link that is down for a while, which takes the route.
+ */
+function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: IpState): Link | undefined {
+  const own = links.ofVif(id);
+  const { family, address } = guest;
+  // The vif that has the route needs no look at all the others.
+  if (own !== undefined && ip.routes.to(hostOf(guest))?.device === own.index) return undefined;
+  const masqueraded = ip.masquerades.get(address)?.owner;
+  const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
-    const vif = link.name === owner || link.alias === owner;
-    if (vif) return link;
+    const vif = vifOfLink(link);
+    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
+    if (isHeld || masqueraded === vifName(vif)) return link;
   }
   return undefined;
 }

@@ -1,7 +1,9 @@
+import { type Dependency, netdev } from '../../model/dependency.js';
+import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
-import { type DesiredOvsPort, isOwnPort, type OvsBridge, ovsDatabase } from '../../model/ovs-port.js';
+import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -19,7 +21,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
-  attach(snapshot: VifSnapshot, config, observed: ObservedState, isAttached: boolean): Attachment {
+  attach(snapshot: VifSnapshot, config, observed: ObservedState, attached: Attached | undefined): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
     const name = snapshot.vifname ?? own;
@@ -28,10 +30,10 @@ export const openvswitch: Topology = {
     if (typeof key === 'string') {
       return {
         problem: problem('key-malformed', operation, snapshot.bridge ?? '""', key),
-        dependsOn: [ovsDatabase],
+        dependsOn: [{ kind: 'openvswitch' }],
       };
     }
-    const dependsOn = [ovsDatabase, key.bridge];
+    const dependsOn: Dependency[] = [{ kind: 'openvswitch' }, netdev(key.bridge)];
     const refuse = (code: ErrorCode, reason: string): Attachment => ({
       problem: problem(code, operation, key.bridge, reason),
       dependsOn,
@@ -40,7 +42,7 @@ export const openvswitch: Topology = {
 
     const view = observed.openvswitch;
     // Without its port the link is of no use, so it is not brought up for nothing.
-    if (view?.state === 'unreachable' && !isAttached) {
+    if (view?.state === 'unreachable' && attached === undefined) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
@@ -66,7 +68,7 @@ export const openvswitch: Topology = {
         filter: filtered.filter,
       },
       // A fake bridge is what its parent is.
-      dependsOn: [...dependsOn, port.bridge],
+      dependsOn: [...dependsOn, netdev(port.bridge)],
     };
   },
 };
@@ -104,7 +106,7 @@ export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): Oper
 
 /**
  * A tag alone is an access port, trunks alone a trunk port: what Open vSwitch makes of an empty vlan_mode. With both it
- * would ignore the trunks (and warn in its own log), which nobody who wrote them meant: the tag is the native VLAN then.
+ * would ignore the trunks and warn in its own log; here the tag is the native VLAN.
  */
 function vlans(
   { bridge, tag, trunks }: OvsBridgeKey,

@@ -1,9 +1,11 @@
 import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import { type Dependency, netdev } from '../../model/dependency.js';
+import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
+import { type IpState, noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { defaultRoute, type IpState, ipv6News, noIp } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -33,15 +35,20 @@ const protectHost = { dhcp: false, dns: false };
  */
 export const route: Topology = {
   name: 'route',
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment {
+  attach(
+    snapshot: VifSnapshot,
+    config: VifPolicy,
+    observed: ObservedState,
+    attached: Attached | undefined,
+  ): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
-    const dependsOn = [wanted ?? defaultRoute];
+    const dependsOn: Dependency[] = [wanted === undefined ? { kind: 'default-route' } : netdev(wanted)];
     const gateway =
       wanted === undefined
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
-    if (gateway !== undefined) dependsOn.push(gateway.name);
+    if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(networkOf);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
@@ -49,15 +56,16 @@ export const route: Topology = {
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
-    if (gatewayLoss !== undefined && !isAttached) return { problem: gatewayLoss, dependsOn };
-    const netdev = observed.links.ofVif(snapshot.id);
+    if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
+    const link = observed.links.ofVif(snapshot.id);
     const [v4, v6] = ([4, 6] as const).map(
-      (family) => addressOf(gateway, family) ?? (isAttached ? addressOf(netdev, family) : undefined),
+      (family) =>
+        addressOf(gateway, family) ?? (attached && (addressOf(attached, family) ?? addressOf(link, family))),
     );
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
-    if (no6 !== undefined) dependsOn.push(ipv6News(deviceName(snapshot)));
+    if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const held = takenOver(networks, snapshot, observed, ip);
@@ -90,7 +98,7 @@ export const route: Topology = {
           dhcp: undefined,
         },
       },
-      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => name)],
+      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
       missing: [
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
@@ -133,7 +141,7 @@ function takenOver(
   return taken;
 }
 
-const addressOf = (link: Link | undefined, family: 4 | 6): Network | undefined =>
+const addressOf = (link: Pick<Link, 'addresses'> | undefined, family: 4 | 6): Network | undefined =>
   link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
 
 const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>

@@ -1,8 +1,9 @@
 import { formatNetwork, isHost, type Network } from '../../model/address.js';
+import { type IpState, noIp, routerLinkLocal } from '../../model/ip.js';
 import type { Link, LinkView, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
-import { type IpState, noIp, routerLinkLocal, type Sysctl } from '../../model/routing.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
+import type { Sysctl } from '../../model/sysctl.js';
 import { vifName } from '../../model/vif-id.js';
 
 // What vif-route and vif-nat have in common: a vif that is an interface of a router.

@@ -1,4 +1,5 @@
-import type { DesiredState } from '../../model/desired.js';
+import type { Dependency } from '../../model/dependency.js';
+import type { Attached, DesiredState } from '../../model/desired.js';
 import type { ObservedState } from '../../model/observed.js';
 import type { OperationError } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
@@ -12,14 +13,18 @@ import type { TopologyName } from '../../model/topology-name.js';
 export type Attachment =
   | {
       readonly desired: Omit<DesiredState, 'name'>;
-      readonly dependsOn: readonly string[];
+      readonly dependsOn: readonly Dependency[];
       readonly missing?: readonly OperationError[];
     }
-  | { readonly problem: OperationError; readonly dependsOn: readonly string[] };
+  | { readonly problem: OperationError; readonly dependsOn: readonly Dependency[] };
 
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
   readonly name: TopologyName;
-  /** @param isAttached whether the vif is on the network, so that it keeps what it can */
-  attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState, isAttached: boolean): Attachment;
+  attach(
+    snapshot: VifSnapshot,
+    config: VifPolicy,
+    observed: ObservedState,
+    attached: Attached | undefined,
+  ): Attachment;
 }

@@ -1,15 +1,15 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 
-/** A dnsmasq that runs, and the last part of its control group: its unit's name, where systemd started it. */
+/** A running dnsmasq, and the last part of its control group: its unit's name, where systemd started it. */
 export interface Server {
   readonly pid: number;
   readonly unit: string;
 }
 
 /**
- * Every dnsmasq in this network namespace that was started with this configuration file. Only a process that can be looked
- * into is found: in the sandbox of vifd.service none of another user is.
+ * Every dnsmasq in this network namespace that was started with this configuration file. In the sandbox of
+ * vifd.service processes of other users are not found (ProtectProc=invisible).
  */
 export function serversOf(file: string): Server[] {
   const network = readlinkSync('/proc/self/ns/net');
@@ -18,7 +18,7 @@ export function serversOf(file: string): Server[] {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
       if (!words.includes(`--conf-file=${file}`)) continue;
-      // A process chooses its words itself; its program and its network the kernel tells.
+      // The kernel says which program and network namespace a process has; the command line it can change itself.
       if (basename(readlinkSync(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '') !== 'dnsmasq') continue;
       if (readlinkSync(`/proc/${pid}/ns/net`) !== network) continue;
       const [group = ''] = readFileSync(`/proc/${pid}/cgroup`, 'utf8')
@@ -26,7 +26,7 @@ export function serversOf(file: string): Server[] {
         .filter((line) => /^0:|:name=systemd:/.test(line));
       servers.push({ pid: Number(pid), unit: basename(group) });
     } catch {
-      // It has ended meanwhile, or is not ours to look into.
+      // It has ended meanwhile, or may not be read.
     }
   }
   return servers;

@@ -10,27 +10,28 @@ import { parseVifName } from '../../model/vif-id.js';
 import { endWithUs } from '../process/guard.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
 
-/** Pauses before dnsmasq is started again when it ends by itself: the first again once it has lasted for a while. */
+/** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
 const respawnMs = { first: 250, longest: 30_000 };
+/** After a run of this many ms the pause is the first one again. */
 const lastingMs = 1000;
-/** How long one that was killed may take to be gone. */
+/** How long a killed process may take to be gone, in ms. */
 const goneMs = 1000;
-/** How long to wait for more changes before dnsmasq is started anew. */
+/** How long to wait for more changes before dnsmasq is restarted, in ms. */
 const settleMs = 20;
-/** The unit that runs dnsmasq in our place, where systemd runs us. */
+/** The unit that runs dnsmasq where systemd runs vifd. */
 const unit = 'vifd-dnsmasq.service';
 const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
-/** systemd sets this for what it runs with Type=notify. */
+/** Whether systemd runs vifd: it sets NOTIFY_SOCKET for units of Type=notify. */
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
 const resolvConf = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
 /**
- * dnsmasq as the DHCP server of the NAT guests. It has a file a vif to read, in two directories which it watches, so a
- * vif that comes costs it nothing. What changes or goes it would remember, with the lease; then it is started anew,
- * which takes it milliseconds: every address is fixed, so it has nothing worth keeping.
+ * dnsmasq as the DHCP server of the NAT guests. Each vif has a file in two directories that dnsmasq watches, so a new vif
+ * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
+ * milliseconds and loses nothing, since every address is fixed.
  *
- * Under systemd a unit of its own runs it, if installed, and outlives us; else it is our child, started again whenever it
- * ends, and ends with us. Before either starts, any other that serves by our configuration is ended: there is one, always.
+ * Under systemd, vifd-dnsmasq.service runs it, if installed, and outlives vifd; else it is a child, started again whenever
+ * it ends, and ends with vifd. Any other dnsmasq with this configuration is ended first, so that only one serves.
  */
 export class Dnsmasq {
   readonly #dir: string;
@@ -46,7 +47,7 @@ export class Dnsmasq {
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param dir for its files; must be in a place that dnsmasq, which gives up root, can reach */
+  /** @param dir for its files; dnsmasq, which gives up root, must be able to reach it */
   constructor(dir: string, log?: Logger) {
     this.#dir = dir;
     this.#conf = join(dir, 'dnsmasq.conf');
@@ -57,13 +58,13 @@ export class Dnsmasq {
     }
   }
 
-  /** Begins to serve; before, the files are read and nothing is touched. */
+  /** Starts dnsmasq; before, the files are only read. */
   serve(): void {
     for (const name of this.#allFiles()) if (!this.#entries.has(name)) this.#remove(name);
     this.#restart();
   }
 
-  /** By the vif's name. */
+  /** The entries on file, by the vif's name. */
   get entries(): ReadonlyMap<string, string> {
     return this.#entries;
   }
@@ -72,7 +73,7 @@ export class Dnsmasq {
     const isNew = !this.#entries.has(vif) && this.#running;
     for (const name of ['', 'hosts', 'options']) makeReadable(join(this.#dir, name));
     const { host, options } = splitEntry(entry);
-    // The options first: the host's line is what lets the guest have a lease.
+    // The options first: with the host's line the guest gets a lease.
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
@@ -105,7 +106,7 @@ export class Dnsmasq {
     }, pauseMs);
   }
 
-  /** Once more, later each time that it does not last. */
+  /** Logs why dnsmasq does not run, and starts it again after a pause. */
   #again(message: string, reason: string, lastedMs = 0): void {
     if (this.#closed) return;
     if (lastedMs > lastingMs) this.#failures = 0;
@@ -127,13 +128,13 @@ export class Dnsmasq {
   }
 
   async #stop(): Promise<void> {
-    // Also when it was started before us.
+    // Also where an earlier vifd started it.
     if (this.#unitServes) await systemctl('stop', unit);
     this.#byUnit = false;
     await this.#endOthers({ butUnit: false });
   }
 
-  /** Whether the unit is the one to serve: it reads one file only, and may have been started by a vifd before us. */
+  /** Whether the unit is to run dnsmasq: for the one file that it names, under systemd or where it runs already. */
   get #unitServes(): boolean {
     return (
       this.#conf === unitConf &&
@@ -141,7 +142,7 @@ export class Dnsmasq {
     );
   }
 
-  /** Ends our child, and what a vifd before us has left. */
+  /** Ends the child, and any dnsmasq that an earlier vifd has left. */
   async #endOthers({ butUnit }: { butUnit: boolean }): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -156,7 +157,7 @@ export class Dnsmasq {
       if (servers.length === 0) return;
       if (performance.now() > end)
         throw new Error(
-          `process ${servers.map(({ pid }) => pid).join(', ')} serves already, and does not end`,
+          `another dnsmasq serves by the same configuration and does not end: process ${servers.map(({ pid }) => pid).join(', ')}`,
         );
       for (const { pid } of servers) {
         this.#log?.info({ pid }, 'dnsmasq of another vifd ended');
@@ -171,7 +172,7 @@ export class Dnsmasq {
 
   #spawn(): void {
     const child = spawn('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`], {
-      // A group of its own, so that it ends with us and not before.
+      // A process group of its own, so that a terminal's Ctrl-C does not end it before vifd.
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -188,7 +189,7 @@ export class Dnsmasq {
     child.once('exit', (code, signal) => again(signal ?? `exit status ${code}`));
   }
 
-  /** Patterns of the devices to serve: netback's names, and those dom0 chose. */
+  /** Patterns of the devices to serve: netback's names, and those that `vifname` gives. */
   #interfaces(): string {
     const devices = [...this.#entries.values()].map(deviceOfEntry).filter((name) => name !== undefined);
     const others = devices.filter((name) => !name.startsWith('vif')).sort();
@@ -198,19 +199,20 @@ export class Dnsmasq {
   #configuration(): string {
     const resolvers = domainResolvers();
     return [
-      // DHCP only: a resolver would be one more thing on this machine for guests to reach.
+      // DHCP only: a resolver would be a further service of this machine that guests can reach.
       'port=0',
       'no-resolv',
       'no-hosts',
       'no-ping',
       'bind-dynamic',
       this.#interfaces().trimEnd(),
-      // Any address, if it is in a file: the two halves of them all.
+      // Any address that has a file: "static" ranges for the two halves of IPv4.
       'dhcp-range=1.0.0.0,static,128.0.0.0',
       'dhcp-range=128.0.0.0,static,128.0.0.0',
       `dhcp-hostsdir=${join(this.#dir, 'hosts')}`,
       `dhcp-optsdir=${join(this.#dir, 'options')}`,
-      // Silence towards everybody else on a vif, and a word of power, also about leases from before a restart, to those.
+      // No answer to a client without a file; and authoritative: a client with a lease from before a restart is answered
+      // at once (RFC 2131, 4.3.2).
       'dhcp-ignore=tag:!known',
       'dhcp-authoritative',
       'leasefile-ro',
@@ -229,7 +231,7 @@ export class Dnsmasq {
     }
   }
 
-  /** Also those of which one half was written only. */
+  /** The names of all files, also of those that are in one of the two directories only. */
   #allFiles(): Set<string> {
     return new Set([...this.#files('hosts'), ...this.#files('options')]);
   }
@@ -242,11 +244,11 @@ export class Dnsmasq {
     }
   }
 
-  /** dnsmasq looks when a file is closed or moved into place; whole is what it must be then. */
+  /** Writes a file and moves it into place, because dnsmasq reads a file when it is closed or moved into its directory. */
   #write(kind: string, name: string, text: string): void {
     const unfinished = join(this.#dir, `.${kind}-${name}`);
     writeFileSync(unfinished, text);
-    // dnsmasq is no longer root when it reads this, and our umask lets nobody else.
+    // dnsmasq is no longer root when it reads the file, and the umask may have left it to root.
     chmodSync(unfinished, 0o644);
     renameSync(unfinished, join(this.#dir, kind, name));
   }
@@ -256,13 +258,13 @@ export class Dnsmasq {
   }
 }
 
-/** A directory that dnsmasq can list, whatever our umask. */
+/** Makes a directory that dnsmasq can list, whatever the umask. */
 function makeReadable(dir: string): void {
   mkdirSync(dir, { recursive: true });
   chmodSync(dir, 0o755);
 }
 
-/** Whether systemd started it: not where there is no such unit. @throws when there is one that does not start */
+/** Restarts the unit. @returns false where there is no such unit @throws when it does not start */
 async function restartUnit(): Promise<boolean> {
   if ((await systemctl('restart', unit)) !== undefined) return true;
   const state = await systemctl('show', '--value', '--property=LoadState', unit);
@@ -270,14 +272,14 @@ async function restartUnit(): Promise<boolean> {
   throw new Error(`${unit} does not start: see "systemctl status ${unit}"`);
 }
 
-/** What it printed; undefined where it failed, or there is none. */
+/** The output of systemctl; undefined where it failed or is not installed. */
 const systemctl = (...args: string[]): Promise<string | undefined> =>
   promisify(execFile)('systemctl', args).then(
     ({ stdout }) => stdout,
     () => undefined,
   );
 
-/** The resolvers of this domain that others can reach too: not a stub on the loopback. */
+/** The IPv4 resolvers of this domain that guests can reach: not a stub on the loopback. */
 function domainResolvers(): string[] {
   for (const file of resolvConf) {
     try {
@@ -286,7 +288,7 @@ function domainResolvers(): string[] {
         .filter((address) => !address.startsWith('127.'));
       if (found.length > 0) return found;
     } catch {
-      // Not every machine has both.
+      // Not every machine has both files.
     }
   }
   return [];

@@ -9,7 +9,7 @@ import {
   parseAttributes,
   putU32,
 } from '../netlink/format.js';
-import { family } from '../rtnetlink/link-state.js';
+import { familyOf } from '../rtnetlink/link-state.js';
 import { readSysctl } from '../sysctl.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
@@ -22,12 +22,12 @@ const ctaFilter = { orig: 1, reply: 2 };
 const filterOn = { source: 1, destination: 2 };
 
 /**
- * Deletes what connection tracking remembers of the addresses in a network, at either end and in either direction: who
- * has an address next shall not answer for connections of whoever had it before.
+ * Deletes the connection tracking entries of the addresses in a network, at either end and in either direction, so that
+ * the next guest with an address gets no packets of its former guest's connections.
  * @throws NetlinkError
  */
 export async function forgetConnections(network: Network): Promise<void> {
-  // Without the module there is no such file, and without entries nothing to look for.
+  // The file is absent without the module.
   if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
   const tuples: Buffer[] = [];
   const netlink = new NetlinkConnection(
@@ -49,12 +49,11 @@ export async function forgetConnections(network: Network): Promise<void> {
 }
 
 /** struct nfgenmsg. */
-const header = (network: Network): Buffer =>
-  Buffer.from([network.family === 4 ? family.inet : family.inet6, 0, 0, 0]);
+const header = (network: Network): Buffer => Buffer.from([familyOf(network), 0, 0, 0]);
 
 /**
- * For a host, what lets the kernel pick the entries out of perhaps hundreds of thousands (since Linux 5.8): outgoing,
- * incoming, and incoming by destination NAT. It knows no prefixes, so for a network all are looked at.
+ * Attributes of dumps that have the kernel select a host's entries, of perhaps hundreds of thousands (since Linux 5.8):
+ * outgoing, incoming, and incoming by destination NAT. The kernel selects by no prefix, so a network takes one dump of all.
  */
 function filters(network: Network): AttrStream[] {
   if (!isHost(network)) return [new AttrStream()];
@@ -73,7 +72,7 @@ function filters(network: Network): AttrStream[] {
   return [of('orig', 'source'), of('orig', 'destination'), of('reply', 'source')];
 }
 
-/** Keeps the original tuple of an entry that is about the network. Older kernels leave the choice to us. */
+/** Keeps the original tuple of an entry that is about the network; kernels before 5.8 send all entries. */
 function collect({ data }: NetlinkMessage, network: Network, tuples: Buffer[]): void {
   const wanted = networkOf(network).address;
   let original: Buffer | undefined;

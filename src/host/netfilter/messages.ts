@@ -23,7 +23,7 @@ export const nft = {
   delElements: subsystem | 14,
   newGeneration: subsystem | 15,
 };
-/** NFT_MSG_DESTROYTABLE to _DESTROYSETELEM (Linux 6.3), by which a deletion is announced that was asked for as such. */
+/** NFT_MSG_DESTROYTABLE to _DESTROYSETELEM (Linux 6.3), which announce a deletion by `destroy`, as the types for `delete`. */
 const destroyed: ReadonlyMap<number, number> = new Map([
   [subsystem | 26, nft.delTable],
   [subsystem | 27, nft.delChain],
@@ -51,7 +51,7 @@ const commentType = 0;
 /** struct nfgenmsg. */
 const header = 4;
 
-/** What a message of nf_tables is about. */
+/** A message of nf_tables, decoded as far as all kinds are alike. */
 export interface NftMessage {
   /** One of {@link nft}. */
   readonly type: number;
@@ -60,7 +60,7 @@ export interface NftMessage {
   readonly of: ReadonlyMap<number, Buffer>;
 }
 
-/** A message about a table, or what is in one; undefined for any other. */
+/** Decodes a message about a table, or an object in one; undefined for any other. */
 export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undefined {
   const type = destroyed.get(sent) ?? sent;
   if (type >> 8 !== subsystem >> 8 || type >= nft.newGeneration) return undefined;
@@ -69,7 +69,7 @@ export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undef
   return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
 }
 
-/** The thread whose transaction ends with this message, as the kernel numbers it; undefined when it does not end one. */
+/** The id of the thread whose transaction ends with this message (NFT_MSG_NEWGEN); undefined for any other message. */
 export function decodeGeneration({ type, data }: NetlinkMessage): number | undefined {
   if (type !== nft.newGeneration) return undefined;
   return number(collect(data.subarray(header)).get(generationPid));
@@ -77,7 +77,7 @@ export function decodeGeneration({ type, data }: NetlinkMessage): number | undef
 
 export const decodeTableFlags = ({ of }: NftMessage): number => number(of.get(tableAttribute.flags)) ?? 0;
 
-/** A chain; `device` is empty and `policy` undefined where the message does not tell. */
+/** A chain; `device` is empty and `policy` undefined where the message has none. */
 export const decodeChain = ({
   of,
 }: NftMessage): { name: string; handle: bigint; hooked: boolean; device: string; policy?: number } => {
@@ -97,23 +97,23 @@ export const decodeRule = ({ of }: NftMessage): { chain: string; handle: bigint;
   comment: comment(of.get(ruleAttribute.userdata)),
 });
 
-/** A set; an anonymous one is a part of a rule. */
+/** A set; an anonymous one is part of a rule. */
 export const decodeSet = ({ of }: NftMessage): { name: string; anonymous: boolean } => ({
   name: text(of.get(setAttribute.name)),
   anonymous: ((number(of.get(setAttribute.flags)) ?? 0) & setFlags.anonymous) !== 0,
 });
 
-/** The set that elements are of. */
+/** The name of the set that a message's elements are in. */
 export const setOf = ({ of }: NftMessage): string => text(of.get(attribute.elementsSet));
 
 export interface DecodedElement {
   readonly key: string[];
   readonly comment: string;
-  /** The packets that its counter has; undefined where it has none. */
+  /** The packets of its counter; undefined where it has none. */
   readonly packets: bigint | undefined;
 }
 
-/** The elements of a message, their keys being of these parts. */
+/** The elements of a message whose keys have these parts. */
 export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'mark')[]): DecodedElement[] {
   const elements: DecodedElement[] = [];
   each(of.get(elementList), (element) => {
@@ -121,7 +121,7 @@ export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'm
     const data = (type: number): Buffer | undefined => collect(found.get(type) ?? empty).get(1);
     const first = data(elementAttribute.key);
     elements.push({
-      // A catch-all element has none.
+      // A catch-all element has no key.
       key: first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts),
       comment: comment(found.get(elementAttribute.userdata)),
       packets: countedPackets(found),
@@ -132,7 +132,7 @@ export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'm
 
 const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_index: 4, mark: 4 } as const;
 
-/** Each part of a key begins at a multiple of 4 bytes. A number is as long as what is left. */
+/** The parts of a key as nft writes them. Each begins at a multiple of 4 bytes; a number takes all bytes that are left. */
 function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
   let at = 0;
   return parts.map((part): string => {
@@ -183,7 +183,7 @@ function deviceOf(hook: Buffer | undefined): string {
   return device;
 }
 
-/** The comment in what nft(8) keeps with a rule or an element: type, length and value, a byte each of the former. */
+/** The comment in the userdata that nft(8) keeps with a rule or an element: type and length, a byte each, and value. */
 function comment(userdata: Buffer | undefined): string {
   for (let rest = userdata ?? empty; rest.length >= 2; rest = rest.subarray(2 + rest.readUInt8(1))) {
     if (rest.readUInt8(0) === commentType) return text(rest.subarray(2, 2 + rest.readUInt8(1)));

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Masquerade } from '../../model/masquerade.js';
 import {
   dropsSet,
   type Earlier,
@@ -14,7 +16,6 @@ import {
   tableOf,
   tables,
 } from '../../model/nft.js';
-import type { Masquerade } from '../../model/routing.js';
 import { masqueraded } from '../../nft/elements.js';
 import type { TableRules } from '../../nft/rules.js';
 import { parseChainName } from '../../nft/tables.js';
@@ -31,17 +32,17 @@ import {
   tableFlags,
 } from './messages.js';
 
-/** In a list of vifs: any of them. */
+/** Stands for any vif in a list of vifs' names. */
 export const everyVif = '*';
 
 interface Chain {
   readonly handle: bigint;
-  /** The vif whose chain it is; undefined for one of the rules, or another's. */
+  /** The vif whose chain it is; undefined for a chain of the rules or of another program. */
   readonly vif: string | undefined;
   hooked: boolean;
   device: string;
   policy: number | undefined;
-  /** Its netdev was gone for a while, and kernels before 6.16 delete the chain with it and tell nobody. */
+  /** Whether its netdev has gone: kernels before 6.16 delete the chain with it, without a notification. */
   doubtful: boolean;
   /** Comments by handle, in the order in which the rules were added. */
   readonly rules: Map<bigint, string>;
@@ -51,7 +52,7 @@ interface TableState {
   flags: number;
   readonly chains: Map<string, Chain>;
   readonly names: Map<bigint, string>;
-  /** How many elements each vif has in its sets. */
+  /** The number of elements of each vif in its sets. */
   readonly owners: Map<string, number>;
   /** The names of sets that are no part of a rule. */
   readonly sets: Set<string>;
@@ -63,24 +64,24 @@ interface OwnedElement {
   readonly owner: string;
 }
 
-/** What state needs to know besides what the kernel tells. */
+/** What the state is compared with: the rules, and whether tables can have an owner. */
 export interface Expected {
   readonly rules: ReadonlyMap<string, TableRules>;
-  /** Whether nft and the kernel know tables that have an owner and outlive it. */
+  /** Whether nft and the kernel support tables that have an owner and outlive it (`flags owner, persist`). */
   readonly ownable: () => boolean;
 }
 
-/** The part of nf_tables that is ours, as a sequence of its messages tells of it. */
+/** The state of vifd's tables in nf_tables, built from a sequence of its messages. */
 export class NftState implements NftView {
   readonly #expected: Expected;
   readonly #tables = new Map<string, TableState>();
-  /** By {@link elementId}. */
+  /** Elements by {@link elementId}. */
   readonly #elements = new Map<string, OwnedElement>();
-  /** The same by their owner. */
+  /** The same by owner. */
   readonly #owned = new Map<string, Map<string, Element>>();
   /** The same by the netdev's name, where that is the first part of the key. */
   readonly #ofDevice = new Map<string, Map<string, OwnedElement>>();
-  /** By the vif. */
+  /** Chains by vif. */
   readonly #chains = new Map<string, Map<string, Chain>>();
 
   constructor(expected: Expected) {
@@ -160,12 +161,12 @@ export class NftState implements NftView {
     return others ? undefined : found;
   }
 
-  /** The names of the vifs that have something here. */
+  /** The names of the vifs that have a chain or an element. */
   owners(): Set<string> {
     return new Set([...this.#chains.keys(), ...this.#owned.keys()].filter(Boolean));
   }
 
-  /** The netdevs that each vif's rights are tied to. */
+  /** The vif that each netdev has its filter for, by the netdev's name. */
   devices(): Map<string, string> {
     return new Map(
       [...this.#elements.values()]
@@ -174,21 +175,21 @@ export class NftState implements NftView {
     );
   }
 
-  /** The addresses that are masqueraded. */
+  /** The masqueraded addresses. */
   readonly masquerades = new Map<string, Masquerade>();
 
-  /** What others have put into our tables, which is left as it is; as nft names it. */
+  /** Objects that other programs have put into vifd's tables, as nft names them; they are left as they are. */
   foreign(): string[] {
     return [
       ...tables.flatMap((table) => this.#foreignIn(table)),
-      // About a vif's netdev it is not left.
+      // An element about a vif's netdev is not left.
       ...this.elements('')
         .filter(({ key }) => !this.#isHeld(key[0] ?? ''))
         .map((element) => `element ${tableOf(element)} ${element.set} ${element.key.join(' . ')}`),
     ];
   }
 
-  /** The netdev with this index is gone, or any, and its chain may be. */
+  /** Notes that the netdev with this index is gone (undefined: any may be), and that its chain may be. */
   deviceGone(index: number | undefined): void {
     for (const chains of this.#chains.values()) {
       for (const [name, chain] of chains)
@@ -196,7 +197,7 @@ export class NftState implements NftView {
     }
   }
 
-  /** Takes one message in and returns the names of the vifs it is about, or {@link everyVif}. */
+  /** Applies one message. @returns the names of the vifs it is about, or {@link everyVif} */
   apply(message: NftMessage): string[] {
     const { type } = message;
     if (!isOurs(message.table)) return [];
@@ -226,17 +227,19 @@ export class NftState implements NftView {
     }
   }
 
-  /** The vifs of which this state and another differ, {@link everyVif} where the rules do. */
+  /** The vifs whose state differs between this and another; {@link everyVif} where the rules differ. */
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
       (['netdev vifd', 'inet vifd'] as const)
         .map((table) => `${of.has(table)} ${of.missingRules(table) === undefined}`)
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
-    const of = (state: NftState, vif: string): string =>
-      JSON.stringify([state.chains(vif), state.elements(vif).map(elementId).sort()]);
+    const of = (state: NftState, vif: string) => [
+      state.chains(vif),
+      state.elements(vif).map(elementId).sort(),
+    ];
     return [...new Set([...this.owners(), ...other.owners()])].filter(
-      (vif) => of(this, vif) !== of(other, vif),
+      (vif) => !isDeepStrictEqual(of(this, vif), of(other, vif)),
     );
   }
 
@@ -255,7 +258,7 @@ export class NftState implements NftView {
   #foreignIn(name: Table): string[] {
     const table = this.#tables.get(name);
     const rules = this.#expected.rules.get(name);
-    // The earlier release's table for masquerading is looked at for its elements only.
+    // Of an earlier release's table for masquerading only the elements are read.
     if (table === undefined || rules === undefined) return [];
     const isRouter = name === 'inet vifd';
     return [
@@ -275,7 +278,7 @@ export class NftState implements NftView {
     const { name, handle, hooked, device, policy } = decodeChain(message);
     const table = this.#table(message.table);
     const former = table.names.get(handle);
-    // It may have been renamed.
+    // The chain may have been renamed.
     const touched = [name, former ?? name];
     const vifs = touched.flatMap((each) => this.#vifsOfChain(message.table, each));
     const known = former === name ? table.chains.get(name) : undefined;
@@ -360,7 +363,7 @@ export class NftState implements NftView {
         this.#noteMasquerade(element, owner);
       }
     }
-    // One that belongs to no vif is about the netdev in its key.
+    // An element without an owner concerns the vif whose netdev is in its key, which may be any.
     return [...owners].map((owner) => owner || everyVif);
   }
 
@@ -391,7 +394,7 @@ export class NftState implements NftView {
     const was = masqueraded(found.element);
     if (was === undefined || this.masquerades.get(was.address)?.uplink !== was.uplink) return;
     this.masquerades.delete(was.address);
-    // An earlier release's element and this one's are of one address for a while.
+    // During an upgrade an address has an element of the earlier release and one of this.
     for (const set of masqueradeSets) {
       const same = this.#elements.get(elementId({ ...found.element, set }));
       if (same) this.#noteMasquerade(same.element, same.owner);
@@ -421,7 +424,7 @@ const isOurs = (table: string): table is Table => (tables as readonly string[]).
 
 const isSet = (name: string): name is SetName => Object.hasOwn(sets, name);
 
-/** Awake, with all of its rules, in order, in chains that are at their hooks and drop nothing by default. */
+/** Whether a table is not dormant and has all rules, in order, in chains that are at their hooks, none with policy drop. */
 function isAsExpected({ flags, chains }: TableState, expected: TableRules): boolean {
   if (flags & tableFlags.dormant) return false;
   return [...expected.marks].every(([name, marks]) => {

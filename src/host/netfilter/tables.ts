@@ -38,12 +38,12 @@ const group = 7;
 /** Packets dropped by reason; `address of a guest` and `the driver domain itself` only for routed vifs. */
 export type Drops = Readonly<Record<string, number>>;
 
-/** Told the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
+/** Called with the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
 export type NftListener = (vifs: readonly string[]) => void;
 
 /**
- * Our tables of nf_tables: changed by libnftables, in a thread of its own, and seen by the kernel's notifications. What
- * others did to them is known at once; what {@link perform} did, when it resolves.
+ * vifd's tables in nf_tables, changed by libnftables in a thread of libuv's pool and followed by the kernel's
+ * notifications. A change of another program is in {@link view} at once, one of {@link perform} when that resolves.
  */
 export class NftTables {
   readonly #netlink: NetlinkConnection;
@@ -51,16 +51,16 @@ export class NftTables {
   readonly #serves: boolean;
   readonly #log: Logger | undefined;
   #library: Nftables | undefined;
-  /** Why tables cannot be ours alone; empty when they can, undefined when it was not tried. */
+  /** Why tables cannot be owned by this process; empty when they can, undefined when it was not tried. */
   #whyOpen: string | undefined;
   #current = this.#newState();
   #next: NftState | undefined;
-  /** Gets the rows of a listing that is not for the state. */
+  /** Receives the rows of a listing that is not for the state. */
   #reader: ((message: NftMessage) => void) | undefined;
-  /** Whether something that a listing goes through has changed since it began, and whether a rule of ours has. */
+  /** Whether something that the listing under way goes through has changed since it began, and whether a rule of ours has. */
   #disturbed = false;
   #reordered = false;
-  /** Whether the transaction which is being announced is about our tables, and the vifs that it is about. */
+  /** Whether the transaction that is being announced is about vifd's tables, and the vifs that it is about. */
   #ours = false;
   #touched = new Set<string>();
   readonly #told = new Set<string>();
@@ -81,9 +81,9 @@ export class NftTables {
   }
 
   /**
-   * @param listener told of what others do, and not of what {@link perform} does
-   * @param options.serves whether to take over what an earlier daemon has left, and to warn of what others have put
-   *   there; one that only looks does not
+   * @param listener called for changes of others, not for those of {@link perform}
+   * @param options.serves whether to take over the tables of an earlier daemon, and to warn of foreign objects in them; a
+   *   command that only reads does not
    */
   static async open(
     listener: NftListener,
@@ -92,30 +92,30 @@ export class NftTables {
     const opened = new NftTables(listener, serves, log);
     await opened.#sync();
     if (serves) await opened.#claim();
-    // What was read is no news.
+    // The initial listing is no change.
     opened.#touched.clear();
     return opened;
   }
 
-  /** What is there now. */
+  /** The state of the tables now. */
   get view(): NftState {
     return this.#current;
   }
 
-  /** What others have put into our tables, which is left as it is; as nft names it. */
+  /** Objects that other programs have put into vifd's tables, as nft names them; they are left as they are. */
   foreign(): string[] {
     return this.#current.foreign();
   }
 
-  /** The netdev with this index is gone, or in another network namespace; undefined means that any may be. */
+  /** Notes that the netdev with this index is gone or in another network namespace; undefined means that any may be. */
   deviceGone(index: number | undefined): void {
     this.#next?.deviceGone(index);
     this.#current.deviceGone(index);
   }
 
   /**
-   * Performs one transaction, and resolves when {@link view} shows what it did. What it is to delete and what is gone
-   * already is no error. @throws ChangedMeanwhile when it was planned for another state of the tables; NftError
+   * Performs one transaction, and resolves when {@link view} shows its effect. To delete what is gone already is no error.
+   * @throws ChangedMeanwhile when it was planned for another state of the tables; NftError
    */
   perform(action: NftAction): Promise<void> {
     const mine = this.#performing.then(() => this.#perform(action));
@@ -130,21 +130,21 @@ export class NftTables {
       await this.#run(left);
     } catch (error) {
       if (!(error instanceof NftError)) throw error;
-      // Perhaps the world is not what we take it for.
+      // The refusal may mean that the view is wrong.
       await this.#sync();
       this.#refuseConflicts(vif, changes);
       const still = left.filter((change) => !this.#isDone(change));
       if (still.length === left.length) throw error;
       await this.#run(still);
     }
-    // The notifications of the transaction are in the socket before the answer to this.
+    // The kernel queues the notifications of the transaction before the answer to this request.
     await this.#readTable('netdev vifd');
-    // What was so already is announced to nobody.
+    // The kernel announces nothing for an element that was there already.
     if (!this.#isShown(changes)) await this.#sync();
     for (const change of changes) if (change.change === 'set-rules') this.#tell(change.table);
   }
 
-  /** What was dropped of each vif since its filter was made, by reason. Reads some rows a vif: not for every second. */
+  /** The packets dropped of each vif since its filter was installed, by reason. Costs some rows of a dump for each vif. */
   async drops(): Promise<Map<string, Drops>> {
     const devices = this.#current.devices();
     const drops = new Map<string, Record<string, number>>();
@@ -173,7 +173,7 @@ export class NftTables {
           ['inet vifd', 'routed'],
           ['inet vifd', 'confined'],
         ];
-        // A few that were missed, because elements were added meanwhile, are there the next time.
+        // Rows that are missed, because elements were added meanwhile, come with the next call.
         for (const [table, set] of counting)
           await this.#list(nft.getElements, table, set).catch(ignoreChange);
       } finally {
@@ -192,7 +192,7 @@ export class NftTables {
     return new NftState({ rules: rulesFile, ownable: () => this.#isOwnable() });
   }
 
-  /** Each vif's part in a transaction is known to be what it was planned for; else it must be planned again. */
+  /** @throws ChangedMeanwhile when a table is in another state than the changes were planned for */
   #refuseConflicts(vif: string, changes: readonly NftChange[]): void {
     const view = this.#current;
     const made = new Set<Table>(
@@ -223,7 +223,7 @@ export class NftTables {
     }
   }
 
-  /** Whether there is nothing left of a change to perform. */
+  /** Whether the view shows already what a change does; false for additions, which may also change an owner. */
   #isDone(change: NftChange): boolean {
     const view = this.#current;
     switch (change.change) {
@@ -272,7 +272,7 @@ export class NftTables {
     await this.#library.runAside(nftCommands(changes, declareElements).join('\n'));
   }
 
-  /** Takes tables over that an earlier daemon has left. */
+  /** Becomes the owner of tables that an earlier daemon has left. */
   async #claim(): Promise<void> {
     for (const table of ['netdev vifd', 'inet vifd'] as const) {
       if (!this.#current.has(table)) continue;
@@ -299,7 +299,7 @@ export class NftTables {
     }
   }
 
-  /** Tried without changing anything. */
+  /** Whether nft and the kernel take a table with an owner, found by a dry run. */
   #isOwnable(): boolean {
     if (this.#whyOpen === undefined) {
       try {
@@ -335,7 +335,7 @@ export class NftTables {
     for (const vif of this.#current.apply(decoded)) this.#touched.add(vif);
   }
 
-  /** A transaction is announced change by change, and its end by a message that names the thread that made it. */
+  /** Handles the end of an announced transaction; the kernel announces it change by change, then names the thread. */
   #endTransaction(maker: number): void {
     const vifs = [...this.#touched];
     const ours = this.#ours;
@@ -359,7 +359,7 @@ export class NftTables {
     }
   }
 
-  /** Reads everything again; a call while that is under way makes it start over. */
+  /** Reads everything again; a call while that is under way makes it start again. */
   #sync(): Promise<void> {
     this.#stale = true;
     this.#syncing ??= this.#exclusively(() => this.#readAll()).finally(() => {
@@ -378,7 +378,7 @@ export class NftTables {
         await this.#fill(next);
         this.#current = next;
       } catch (error) {
-        // Our tables changed under the listing, or there was more news than the socket holds: begin again.
+        // vifd's tables changed during the listing, or notifications overflowed the socket: begin again.
         const { code } = error as NodeJS.ErrnoException;
         if (code !== 'EINTR' && code !== 'ENOBUFS') throw error;
         this.#stale = true;
@@ -404,11 +404,11 @@ export class NftTables {
       for (const set of setNames.filter((name) => sets[name].table === table))
         await this.#list(nft.getElements, table, set);
     }
-    // A rule that was announced before it was listed would stand before those that are listed before it.
+    // A rule that is announced during the listing would be kept before rules that are listed later and come before it.
     if (this.#reordered) throw new NetlinkError(eintr);
   }
 
-  /** Asks for a table itself, and its flags. */
+  /** Reads a table itself, with its flags. */
   async #readTable(table: Table): Promise<void> {
     const { header, attributes } = requestFor(table);
     try {
@@ -419,8 +419,8 @@ export class NftTables {
   }
 
   /**
-   * Asks for what is in one of our tables. One that is not there, and a kernel without nf_tables, have nothing of ours; a
-   * vif that needs them is told by {@link perform}.
+   * Reads the objects in one of vifd's tables. An absent table and a kernel without nf_tables have none; a vif that needs
+   * them gets its error from {@link perform}.
    */
   async #list(type: number, table: Table, set?: string): Promise<void> {
     const { header, attributes } = requestFor(table);
@@ -429,7 +429,7 @@ export class NftTables {
     try {
       await this.#netlink.dump(type, header, attributes);
     } catch (error) {
-      // The kernel says so whenever any table has changed (NLM_F_DUMP_INTR).
+      // The kernel reports NLM_F_DUMP_INTR also when only tables of other programs changed.
       if (error instanceof NetlinkError && error.code === 'EINTR' && !this.#disturbed) return;
       if (!isAbsence(error)) throw error;
     }
@@ -452,16 +452,16 @@ function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
 }
 
 /**
- * Whether a listing of ours may have missed something by this change: one of our tables, and any table or chain of their
- * families, for the kernel counts these to find its place in the list again (nf_tables_dump_chains).
+ * Whether a listing may have missed rows by this change: of vifd's tables, or of any table or chain of their families,
+ * because the kernel finds its place in a dump again by counting these (nf_tables_dump_chains).
  */
 const disturbs = (message: NftMessage): boolean => isOurs(message) || message.type <= nft.delChain;
 
 const isOurs = ({ table }: NftMessage): boolean => (tables as readonly string[]).includes(table);
 
 /**
- * As a set that is declared again with more in it: before `add element` libnftables reads all chains of all tables (with
- * 1,000 of them it takes 2.7 ms instead of 0.4).
+ * The declaration of a set with elements, which adds them as `add element` does. Before that command libnftables reads
+ * all chains of all tables (2.7 ms with 1,000 of them, against 0.4).
  */
 const declareElements = (set: SetName, elements: readonly string[]): string => {
   const { table } = sets[set];

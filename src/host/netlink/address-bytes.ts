@@ -1,6 +1,6 @@
-import { addressValue, type Network } from '../../model/address.js';
+import { addressValue, formatAddress, type Network } from '../../model/address.js';
 
-/** An address in network byte order, as netlink has it. */
+/** An address as bytes in network order, as netlink has it. */
 export function addressBytes(network: Pick<Network, 'family' | 'address'>): Buffer {
   return Buffer.from(
     addressValue(network)
@@ -9,3 +9,7 @@ export function addressBytes(network: Pick<Network, 'family' | 'address'>): Buff
     'hex',
   );
 }
+
+/** An address in network byte order, of either length, as text. */
+export const formatBytes = (bytes: Buffer): string =>
+  formatAddress(bytes.length === 4 ? 4 : 6, BigInt(`0x${bytes.toString('hex')}`));

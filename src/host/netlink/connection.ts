@@ -31,8 +31,8 @@ interface Request {
 
 /**
  * One netlink socket, rtnetlink's by default, for requests and notifications alike. The kernel queues the notifications
- * of a change before the acknowledgement of the request that made it, so whoever awaited a request has already been told what it changed.
- * The npm library gives the message formats only. Its request layer ends a dump at a notification in the middle of it,
+ * of a change before the acknowledgement of the request that made it, so the listener has them when a request resolves.
+ * The npm library is used for message formats only: its request layer ends a dump at a notification in the middle of it,
  * and its socket ends the process when the receive buffer overflows.
  */
 export class NetlinkConnection {
@@ -62,14 +62,14 @@ export class NetlinkConnection {
       .on('overflow', () => this.#overflow())
       .on('lost', () => {
         this.close();
-        // Nothing can be observed or done without it, and a new process starts with a new one.
+        // Without it nothing can be observed or changed; systemd restarts the process.
         throw new Error('the netlink socket ended');
       });
   }
 
   /**
-   * Sends one request and waits for its end. One at a time: the kernel works synchronously, so sending ahead gains
-   * nothing, and the notifications of a burst would overflow the receive buffer before anyone could read them.
+   * Sends one request and waits for its end. Requests are sent one at a time: the kernel works synchronously, so sending
+   * ahead gains nothing, and the notifications of a burst would overflow the receive buffer before they are read.
    * @throws NetlinkError
    */
   async request(type: number, flags: number, header: Buffer, attributes?: AttrStream): Promise<void> {
@@ -79,8 +79,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * Sends a request that deletes something. What is gone already is deleted: the kernel takes routes, addresses and
-   * neighbour entries along with devices, and devices with their drivers.
+   * Sends a request that deletes something. It succeeds also when the object is gone already, since the kernel deletes
+   * routes, addresses and neighbour entries along with devices, and devices along with their drivers.
    * @throws NetlinkError
    */
   async remove(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
@@ -89,7 +89,7 @@ export class NetlinkConnection {
     });
   }
 
-  /** Asks for a whole table; its rows go to the listener as they come. */
+  /** Requests a whole table; its rows go to the listener as they arrive. */
   dump(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
     return this.request(type, dumpFlag, header, attributes);
   }
@@ -131,17 +131,17 @@ export class NetlinkConnection {
     else pending.resolve();
   }
 
-  /** The kernel dropped messages for this socket, an acknowledgement perhaps among them. */
+  /** Handles dropped messages (ENOBUFS): an acknowledgement may be among them, so the request under way fails. */
   #overflow(): void {
     if (this.#pending) this.#settle(this.#pending.seq, new NetlinkError(enobufs));
     Promise.resolve(this.#listener.overflow()).catch((error: unknown) => {
-      // Closed meanwhile: nobody looks at it any more.
+      // After a close the error has no effect.
       if (!this.#closed) throw error;
     });
   }
 }
 
-/** How the kernel says that there is nothing to delete: of an object, a route, a device, an address. */
+/** The errnos by which the kernel says that an object, a route, a device or an address to delete does not exist. */
 const absences: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENODEV', 'ENXIO', 'EADDRNOTAVAIL']);
 
 /** NLM_F_ROOT | NLM_F_MATCH. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { JsonSplitter } from './json-splitter.js';
 
-/** How long a reply may take; a server that is stopped or hangs is as good as gone. In ms. */
+/** How long a reply may take, in ms, before the connection to a server that hangs is ended. */
 const replyMs = 5000;
 
 interface Request {
@@ -20,27 +20,27 @@ interface Message {
   readonly error?: unknown;
 }
 
-/** What one operation of a transaction gives back; `rows` for a select. */
+/** The result of one operation of a transaction; `rows` for a select. */
 export interface OperationResult {
   readonly error?: string | null;
   readonly details?: string;
   readonly rows?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** What an OVSDB server notifies. */
+/** The notifications of an OVSDB server. */
 export interface OvsdbListener {
-  /** The table updates of an `update` notification (RFC 7047, 4.1.6). */
+  /** Called with the table updates of an `update` notification (RFC 7047, 4.1.6). */
   updated(updates: unknown): void;
-  /** A lock that was asked for is ours (4.1.9). */
+  /** Called when a lock that was requested is granted (4.1.9). */
   locked(): void;
 }
 
 /**
- * A connection to an OVSDB server (RFC 7047). The server's echo requests are answered, without which it would close
- * the connection. What a transaction changed is notified before its reply comes.
+ * A connection to an OVSDB server (RFC 7047). It answers the server's echo requests, without which the server would close
+ * it. The server notifies the changes of a transaction before it replies.
  */
 export class Ovsdb {
-  /** Resolves, with the reason, when the connection has ended. */
+  /** Resolves with the reason when the connection has ended. */
   readonly ended: Promise<string>;
   readonly #socket: Socket;
   readonly #notified: OvsdbListener;
@@ -69,7 +69,7 @@ export class Ovsdb {
 
   /**
    * @param path of the server's Unix socket
-   * @param notified told what the server notifies
+   * @param notified called for the server's notifications
    */
   static async connect(path: string, notified: OvsdbListener): Promise<Ovsdb> {
     const socket = connect(path);
@@ -77,7 +77,7 @@ export class Ovsdb {
     return new Ovsdb(socket, notified);
   }
 
-  /** Calls a method and returns its result. @throws when the server refuses, does not answer or goes */
+  /** Calls a method. @returns its result @throws when the server refuses, does not answer or goes away */
   request(method: string, params: readonly unknown[]): Promise<unknown> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -89,13 +89,13 @@ export class Ovsdb {
   }
 
   /**
-   * Does all operations (RFC 7047, 5.2), or none.
+   * Performs all operations (RFC 7047, 5.2), or none.
    * @returns their results, in order
    * @throws with the text of the first operation that fails
    */
   async transact(database: string, operations: readonly object[]): Promise<(OperationResult | null)[]> {
     const results = (await this.request('transact', [database, ...operations])) as (OperationResult | null)[];
-    // An error of the commit comes as one element more than there were operations.
+    // An error of the commit itself is one element more than there were operations.
     const failed = results.find((result) => result?.error != null);
     if (failed) throw new Error([failed.error, failed.details].filter(Boolean).join(': '));
     return results;

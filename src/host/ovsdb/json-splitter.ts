@@ -1,16 +1,16 @@
 /**
- * Cuts a stream of JSON objects, which nothing separates (RFC 7047, section 4), into one text an object. A message may
- * come in many pieces, and a piece may hold many messages.
+ * Splits a stream of JSON objects without separators (RFC 7047, section 4) into one text an object. A message may come in
+ * many pieces, and a piece may hold many messages.
  */
 export class JsonSplitter {
   #rest = '';
-  /** How far `#rest` has been looked at, and where that look stands. */
+  /** How many characters of `#rest` have been scanned, and the scanner's state there. */
   #at = 0;
   #depth = 0;
   #inString = false;
   #escaped = false;
 
-  /** Takes the next piece in and returns the objects it completes. @throws when it is no JSON object */
+  /** Adds the next piece. @returns the texts of the objects it completes @throws when something else than an object begins */
   push(piece: string): string[] {
     this.#rest += piece;
     const complete: string[] = [];
@@ -30,7 +30,7 @@ export class JsonSplitter {
   #isBlank(character: string | undefined): boolean {
     if (character === '{') return false;
     if (character !== undefined && ' \t\r\n'.includes(character)) return true;
-    throw new Error(`a JSON object was expected and ${JSON.stringify(character)} came`);
+    throw new Error(`expected a JSON object and received ${JSON.stringify(character)}`);
   }
 
   #step(character: string | undefined): void {

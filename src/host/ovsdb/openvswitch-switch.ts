@@ -1,61 +1,62 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ovsdb } from './connection.js';
 
-/** The lock that ovs-vswitchd holds in the database as long as it runs (bridge_init in its vswitchd/bridge.c). */
+/** The lock that ovs-vswitchd holds in the database while it runs (bridge_init in its vswitchd/bridge.c). */
 const lock = ['ovs_vswitchd'];
 
-/** Pauses in ms: before a free lock is believed, for a switch that is started anew takes it again, and between looks. */
-const pauseMs = { certain: 400, look: 1000 };
+/** Pauses in ms: before a free lock counts, since a switch that is restarted takes it again, and between two requests. */
+const pauseMs = { certain: 400, poll: 1000 };
 
 /**
- * Tells whether ovs-vswitchd runs: the database does not change when it is killed, and the ports stay in it with all
- * their numbers. The lock that it holds is asked for, and given back at once where it is got.
+ * Follows whether ovs-vswitchd runs, by requesting its lock, which is given back at once where it is granted. The database
+ * itself does not change when ovs-vswitchd is killed.
  */
 export class OpenVswitchSwitch {
   readonly #connection: Ovsdb;
   readonly #changed: (runs: boolean) => void;
   #runs = true;
-  #free: (() => void) | undefined;
+  #granted: (() => void) | undefined;
 
-  /** @param changed told when it has gone, or is there again */
+  /** @param changed called when ovs-vswitchd has gone, or runs again */
   constructor(connection: Ovsdb, changed: (runs: boolean) => void) {
     this.#connection = connection;
     this.#changed = changed;
   }
 
-  /** Follows it for as long as the connection lasts. Never rejects. */
+  /** Follows ovs-vswitchd for as long as the connection lasts. Never rejects. */
   async follow(): Promise<void> {
     try {
-      for (;;) {
-        if (await this.#isFree()) {
-          await sleep(pauseMs.certain, undefined, { ref: false });
-          this.#tell(!(await this.#isFree()));
-          if (!this.#runs) await sleep(pauseMs.look, undefined, { ref: false });
-        } else {
+      for (let free = 0; ; ) {
+        const granted = new Promise<void>((resolve) => {
+          this.#granted = resolve;
+        });
+        const isFree = await this.#lock();
+        if (!isFree) {
+          // The request stays in the server's queue until ovs-vswitchd ends; a second one would be an error.
+          free = 0;
           this.#tell(true);
-          await new Promise<void>((resolve) => {
-            this.#free = resolve;
-          });
-          await this.#connection.request('unlock', lock);
+          await granted;
         }
+        await this.#connection.request('unlock', lock);
+        free++;
+        // An ovs-vswitchd that is started anew takes it within a moment.
+        if (free > 1) this.#tell(false);
+        await sleep(free > 1 ? pauseMs.poll : pauseMs.certain, undefined, { ref: false });
       }
     } catch {
-      // The connection has ended, which is told elsewhere.
+      // The connection has ended, which its owner reports.
     }
   }
 
-  /** The server has given us the lock that we were waiting for. */
+  /** The server has granted the lock that was requested. */
   locked(): void {
-    this.#free?.();
-    this.#free = undefined;
+    this.#granted?.();
   }
 
-  /** Where it is not free, the request stays in the server's queue. */
-  async #isFree(): Promise<boolean> {
+  /** Requests the lock. @returns whether it is granted at once */
+  async #lock(): Promise<boolean> {
     const answer = (await this.#connection.request('lock', lock)) as { locked?: boolean };
-    if (answer.locked !== true) return false;
-    await this.#connection.request('unlock', lock);
-    return true;
+    return answer.locked === true;
   }
 
   #tell(runs: boolean): void {

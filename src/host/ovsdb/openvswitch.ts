@@ -2,24 +2,25 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { OvsAction } from '../../model/action.js';
-import { type OvsBridge, type OvsPort, type OvsView, ovsDatabase } from '../../model/ovs-port.js';
+import { type News, netdev } from '../../model/dependency.js';
+import type { OvsBridge, OvsPort, OvsView } from '../../model/ovs-port.js';
 import { Ovsdb } from './connection.js';
 import { OpenVswitchSwitch } from './openvswitch-switch.js';
 import { monitoredColumns, OvsdbTables } from './tables.js';
 import { countConfiguration, ovsDatabaseName, transaction } from './transactions.js';
 
-/** Pause before the next try to connect: the first, and the longest it doubles to. In ms. */
+/** First and longest pause before the next attempt to connect, in ms; each is twice the one before. */
 const reconnectMs = { first: 100, longest: 5000 };
 
-/** How long ovs-vswitchd may take to let a netdev go; it may also not be running. In ms. */
+/** How long ovs-vswitchd may take to release a netdev, in ms; it may also not be running. */
 const releaseMs = 2000;
 
-/** Told the names of bridges, ports and interfaces that changed, and the vifs whose ports did. */
-export type OvsListener = (names: readonly string[], owners: readonly string[]) => void;
+/** Called with the names of bridges, ports and interfaces that changed, and of the vifs whose ports did. */
+export type OvsListener = (news: readonly News[], owners: readonly string[]) => void;
 
 /**
- * Open vSwitch's database: what is in it, kept current by its notifications, and the changes of it. Nothing is
- * connected before {@link start}, and from then on a connection that is lost is made again.
+ * Open vSwitch's database: a view of it, kept current by notifications, and its changes. From {@link start} on, a
+ * connection that is lost is opened again.
  */
 export class OpenVswitch implements OvsView {
   readonly database: string;
@@ -43,14 +44,14 @@ export class OpenVswitch implements OvsView {
   }
 
   /**
-   * Connects where there is something to connect to, so that what an earlier run left is seen; resolves when that has
-   * been tried. A machine without Open vSwitch costs nothing.
+   * Connects once where the server's socket exists, so that ports of an earlier run are seen; resolves after the attempt.
+   * A machine without Open vSwitch costs nothing.
    */
   async begin(): Promise<void> {
     if (existsSync(this.#path)) await this.start();
   }
 
-  /** Sees to it that there is a connection from now on; resolves when that has been tried once. */
+  /** Keeps a connection open from now on; resolves after the first attempt. */
   start(): Promise<void> {
     this.#running ??= new Promise((tried) => void this.#run(tried));
     return this.#running;
@@ -73,10 +74,11 @@ export class OpenVswitch implements OvsView {
     return this.#tables?.ports() ?? [];
   }
 
-  /** Performs one action in one transaction; what it changed is in the view when this resolves. */
+  /** Performs one action in one transaction; its effect is in the view when this resolves. */
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
-    const release = action.kind === 'ovs-delete-port' && action.release;
+    // A switch that does not run lets nothing go.
+    const release = action.kind === 'ovs-delete-port' && action.release && this.switchRuns;
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
       ...(release ? countConfiguration : []),
@@ -105,7 +107,7 @@ export class OpenVswitch implements OvsView {
       if (!isMissed) {
         isMissed = true;
         this.#log?.warn({ database: this.database, error: reason }, 'openvswitch database not reachable');
-        this.#listener([ovsDatabase], []);
+        this.#listener([{ kind: 'openvswitch' }], []);
       }
       tried();
       await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
@@ -114,10 +116,10 @@ export class OpenVswitch implements OvsView {
     tried();
   }
 
-  /** Connects and follows the database until the connection ends. @returns why it did */
+  /** Connects and follows the database until the connection ends. @returns why it ended */
   async #serve(connected: () => void): Promise<string> {
     const tables = new OvsdbTables();
-    // Updates may come in one piece with the reply which they follow, and are seen before it then.
+    // An update may arrive in one piece with the reply before it, and is then handled before that reply.
     const early: unknown[] = [];
     const connection = await Ovsdb.connect(this.#path, {
       updated: (updates) => {
@@ -128,7 +130,7 @@ export class OpenVswitch implements OvsView {
     });
     const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
       this.switchRuns = runs;
-      this.#listener([ovsDatabase], []);
+      this.#listener([{ kind: 'openvswitch' }], []);
     });
     try {
       const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
@@ -145,7 +147,7 @@ export class OpenVswitch implements OvsView {
       this.#wasTried = true;
       this.switchRuns = true;
       connected();
-      this.#listener([ovsDatabase], owners);
+      this.#listener([{ kind: 'openvswitch' }], owners);
       void vswitchd.follow();
       return await connection.ended;
     } finally {
@@ -157,11 +159,11 @@ export class OpenVswitch implements OvsView {
 
   #apply(tables: OvsdbTables, updates: unknown): void {
     const { names, owners } = tables.apply(updates);
-    for (const look of this.#configurationInEffect.splice(0)) look();
-    if (names.length > 0) this.#listener(names, owners);
+    for (const resolve of this.#configurationInEffect.splice(0)) resolve();
+    if (names.length > 0) this.#listener(names.map(netdev), owners);
   }
 
-  /** Waits until ovs-vswitchd has put this configuration into effect, for a while. */
+  /** Resolves when ovs-vswitchd has put this configuration into effect, or after `releaseMs`. */
   async #inEffect(configuration: number): Promise<void> {
     const late = sleep(releaseMs, true, { ref: false });
     while (this.#tables !== undefined && this.#tables.currentConfiguration < configuration) {

@@ -1,6 +1,6 @@
 import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
 
-/** The columns that are followed; those that ovs-vswitchd keeps changing, like statistics, are not among them. */
+/** The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. */
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg'],
   Bridge: ['name', 'ports', 'datapath_type'],
@@ -11,10 +11,10 @@ export const monitoredColumns = {
 type Table = keyof typeof monitoredColumns;
 type Row = Readonly<Record<string, unknown>>;
 
-/** What an `update` notification or the reply to `monitor` holds: by table, by row. */
+/** The content of an `update` notification or of the reply to `monitor`: by table, by row. */
 type TableUpdates = Readonly<Record<string, Readonly<Record<string, { old?: Row; new?: Row }>>>>;
 
-/** Bridges and ports as the rows received so far tell of them. */
+/** Bridges and ports by the rows received so far. */
 export class OvsdbTables {
   readonly #rows: Record<Table, Map<string, Row>> = {
     Open_vSwitch: new Map(),
@@ -22,7 +22,7 @@ export class OvsdbTables {
     Port: new Map(),
     Interface: new Map(),
   };
-  /** Made of the rows when it is asked for; a change of them makes it void. */
+  /** Made of the rows on demand; undefined after they changed. */
   #index: { bridges: Map<string, OvsBridge>; ports: Map<string, OvsPort> } | undefined;
 
   /** The number of the last configuration ovs-vswitchd has put into effect. */
@@ -43,7 +43,7 @@ export class OvsdbTables {
     return this.#indexed().ports.values();
   }
 
-  /** Takes updates in; returns the names of the bridges, ports and interfaces they concern, and the ports' owners. */
+  /** Applies updates. @returns the names of the bridges, ports and interfaces they concern, and the ports' owners */
   apply(updates: unknown): { names: string[]; owners: string[] } {
     const names = new Set<string>();
     const owners = new Set<string>();

@@ -1,27 +1,27 @@
 import type { OvsAction } from '../../model/action.js';
 import { type DesiredOvsPort, markKeys, type OvsPort } from '../../model/ovs-port.js';
-import { printOvsAction } from '../../plan/print/ovs-port.js';
+import { printAction } from '../../plan/print/print.js';
 
 export const ovsDatabaseName = 'Open_vSwitch';
 
 /**
- * The operations (RFC 7047, 5.2) of one action. Each begins with what must still be so, and does nothing when it is
- * not: others write to the same database.
+ * The operations (RFC 7047, 5.2) of one action. Its conditions come first, and make the transaction fail where another
+ * program has changed the database since the plan.
  */
 export function transaction(action: OvsAction): object[] {
-  const comment = { op: 'comment', comment: `vifd: ${printOvsAction(action)}` };
+  const comment = { op: 'comment', comment: `vifd: ${printAction(action)}` };
   switch (action.kind) {
     case 'ovs-add-port':
       return [...addPort(action), comment];
     case 'ovs-set-port':
       return [...setPort(action), comment];
     case 'ovs-delete-port':
-      // By its uuid: a port made anew under the name is another row, and this does nothing to it.
+      // By uuid: a port that was created anew under the name is another row, and stays.
       return [removeFromBridge(action.port), comment];
   }
 }
 
-/** Counts the configuration on, so that ovs-vswitchd tells in `cur_cfg` when it has put it into effect. */
+/** Operations that increment `next_cfg`; ovs-vswitchd sets `cur_cfg` to it when the configuration is in effect. */
 export const countConfiguration = [
   { op: 'mutate', table: 'Open_vSwitch', where: [], mutations: [['next_cfg', '+=', 1]] },
   { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
@@ -66,7 +66,7 @@ function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }):
   ];
 }
 
-/** A port that no bridge refers to is deleted with its interface by the server. */
+/** Removes a port from its bridge; the server deletes a port that no bridge refers to, and its interface. */
 function removeFromBridge({ bridge, uuid }: OvsPort): object {
   return {
     op: 'mutate',
@@ -76,7 +76,7 @@ function removeFromBridge({ bridge, uuid }: OvsPort): object {
   };
 }
 
-/** A map's `insert` leaves a key alone which is there already, so it is deleted first. */
+/** Sets external ids of a row. Each key is deleted first, since a map's `insert` leaves one that exists as it is. */
 function setIds(table: string, uuid: string, ids: Readonly<Record<string, string>>): object {
   return {
     op: 'mutate',
@@ -89,7 +89,7 @@ function setIds(table: string, uuid: string, ids: Readonly<Record<string, string
   };
 }
 
-/** A `wait` that does not wait: the transaction fails at once unless there is a row of that name, or none. */
+/** A `wait` with timeout 0: the transaction fails at once unless a row of that name is there, or absent. */
 function expect(table: string, name: string, presence: 'there' | 'absent'): object {
   return {
     op: 'wait',
@@ -102,9 +102,9 @@ function expect(table: string, name: string, presence: 'there' | 'absent'): obje
   };
 }
 
-/** The row is still there and still has, if it had one, its owner: nobody's port is taken over. */
+/** Conditions that the row still exists with the same owner, so that no other vif's port is changed. */
 function expectOwner({ uuid, owner }: OvsPort): object {
-  // Without a mark all that can be said is that the row is the one that was seen.
+  // A row without an owner is identified by its uuid alone.
   const condition =
     owner === undefined ? [] : [['external_ids', 'includes', mapOf({ [markKeys.owner]: owner })]];
   return {

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 
 /**
- * Has process groups as arguments, reads of those that begin (`+ PGID`) and end (`- PGID`), and kills what is left of them
- * at the end of its input, which the kernel brings about however the writer ends.
+ * A shell script that kills process groups at the end of its input, which the kernel causes however the writer ends. The
+ * groups are its arguments, and on stdin `+ PGID` adds one and `- PGID` removes one.
  */
 const script = `groups=$*
 while read -r sign group; do
@@ -13,20 +13,20 @@ while read -r sign group; do
 done
 for group in $groups; do kill -s KILL -- "-$group"; done`;
 
-/** Before another is started in the place of one that ended. */
+/** Pause in ms before a guard that ended is replaced. */
 const againMs = 100;
 
 const guarded = new Set<number>();
 let guard: ChildProcess | undefined;
 
 /**
- * Has a child, which must have a process group of its own (`detached`), killed with that group when this process ends, by
- * SIGKILL too. PR_SET_PDEATHSIG would reach neither what the child has started, nor a child that changes its user: the
- * kernel clears it then (commit_creds in kernel/cred.c).
+ * Has the process group of a child, which must be its own (`detached`), killed when this process ends, also by SIGKILL.
+ * PR_SET_PDEATHSIG would reach neither the child's own children nor a child that changes its user: the kernel clears it
+ * then (commit_creds in kernel/cred.c).
  */
 export function endWithUs(child: ChildProcess): void {
   const group = child.pid;
-  // It could not be started, which its `error` event tells.
+  // A child that could not be started has no pid; its `error` event reports that.
   if (group === undefined) return;
   guarded.add(group);
   if (guard === undefined) start();
@@ -39,7 +39,7 @@ export function endWithUs(child: ChildProcess): void {
 
 function start(): void {
   if (guard !== undefined) return;
-  // In a session of its own, where no terminal's signal ends it, and with no hold on our output or event loop.
+  // In a session of its own, so that no signal of a terminal ends it; it holds neither stdout nor the event loop.
   const child = spawn('/bin/sh', ['-c', script, 'vifd-guard', ...[...guarded].map(String)], {
     cwd: '/',
     env: {},
@@ -48,7 +48,7 @@ function start(): void {
   });
   guard = child;
   child.unref();
-  // Socket is what a pipe's end is in Node.js.
+  // In Node.js the end of a pipe is a Socket, which has unref.
   (child.stdin as unknown as { unref(): void }).unref();
   child.stdin.on('error', () => undefined);
   const again = (): void => {

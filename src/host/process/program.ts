@@ -2,33 +2,33 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { endWithUs } from './guard.js';
 
-/** What a program may say: the rest of a longer line, and further lines, are dropped. */
+/** The most output of a program that is passed on: further lines, and the rest of a longer line, are dropped. */
 const bounds = { lines: 100, characters: 1000 };
 
-/** What scripts find on PATH: not what the daemon happened to be started with. */
+/** PATH of scripts and hooks, independent of the daemon's own. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** How libxenstore finds a xenstored that is not in its usual place. */
+/** Variables passed on: by these libxenstore finds a xenstored that is not in its usual place. */
 const inherited = ['XENSTORED_PATH', 'XENSTORED_RUNDIR'];
 
 export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** For its stdin, which is empty otherwise. */
+  /** Its stdin; empty by default. */
   readonly input?: string;
   readonly timeoutMs: number;
-  /** Told what it writes to stdout and stderr, line by line; bounded. */
+  /** Called with each line of its stdout and stderr, within `bounds`. */
   readonly line: (line: string) => void;
 }
 
-/** A program of somebody else's in a process group of its own. */
+/** An operator's program, running in a process group of its own. */
 export class Program {
   readonly #child: ChildProcess;
-  /** Resolves when it has ended: undefined when it went well, else how it ended, in words. Never rejects. */
+  /** Resolves when it has ended: undefined after exit status 0, else how it ended, as text. Never rejects. */
   readonly ended: Promise<string | undefined>;
   #killed: string | undefined;
 
-  /** @param file run as it is, without a shell */
+  /** @param file run without a shell */
   constructor(file: string, { args = [], env = {}, input = '', timeoutMs, line }: ProgramOptions) {
     const base = Object.fromEntries(
       inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
@@ -36,13 +36,13 @@ export class Program {
     const child = spawn(file, args, {
       cwd: '/',
       env: { PATH: path, LANG: 'C.UTF-8', ...base, ...env },
-      // A group of its own, so that what it started ends with it.
+      // A process group of its own, so that its children are killed with it.
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child = child;
     endWithUs(child);
-    // A program that does not read its input is none the worse for it.
+    // EPIPE from a program that does not read its input is no error.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
     const counter = { lines: 0 };
@@ -53,7 +53,7 @@ export class Program {
     );
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
-      // Not "close": what it left running may hold its output open for ever.
+      // Not "close": a process that it left running may hold its output open for ever.
       child.once('exit', (status, signal) => {
         resolve(
           this.#killed ??
@@ -68,7 +68,7 @@ export class Program {
     void this.ended.then(() => clearTimeout(timer));
   }
 
-  /** Ends it and all it has started. @param reason for `ended` */
+  /** Kills its process group. @param reason the value of `ended` */
   kill(reason: string): void {
     const { pid, exitCode, signalCode } = this.#child;
     if (pid === undefined || exitCode !== null || signalCode !== null) return;
@@ -76,7 +76,7 @@ export class Program {
     try {
       process.kill(-pid, 'SIGKILL');
     } catch {
-      // ESRCH: it has just ended by itself.
+      // ESRCH: it has just ended.
     }
   }
 }
@@ -86,10 +86,10 @@ function readLines(stream: Readable, counter: { lines: number }, line: (line: st
   const tell = (text: string): void => {
     if (text === '' || counter.lines > bounds.lines) return;
     counter.lines++;
-    // Whatever it was given to print may hold what a guest wrote.
+    // Control characters are replaced: the output may contain text that a guest wrote.
     line(
       counter.lines > bounds.lines
-        ? 'there is more, which is left out'
+        ? 'further output is left out'
         : text.slice(0, bounds.characters).replace(/\p{Cc}/gu, '?'),
     );
   };

@@ -8,23 +8,22 @@ import { runtimeDir } from '../../runtime/runtime-dir.js';
 import { Program } from './program.js';
 import { trustedExecutable } from './trusted-path.js';
 
-/** LIBXL_HOTPLUG_TIMEOUT of libxl_internal.h. */
+/** How long a script may run, in ms: LIBXL_HOTPLUG_TIMEOUT of libxl_internal.h. */
 const timeoutMs = 40_000;
 
 export interface ScriptOptions {
-  /** Below these a script may be. Asked each time: the configuration can be read anew. */
+  /** The directories that scripts may be in. Called each time, because the configuration can be reloaded. */
   readonly directories: () => readonly string[];
-  /** Where what has been run is remembered across restarts of the daemon, but not of the machine. */
+  /** The directory of the runs' records, which outlive the daemon but not the machine's boot. */
   readonly stateDir: string;
   readonly log: Logger;
-  /** A script has ended; what came of it is in `runs`. */
+  /** Called when a script has ended; its result is in `runs`. */
   readonly ended: (id: VifId) => void;
 }
 
 /**
  * The operators' scripts, run as `xl devd` runs them (libxl_linux.c): `online type_if=vif` when a vif comes and
- * `offline type_if=vif` when it goes. A script's success is its own to tell: it writes `hotplug-status`, and libxl
- * writes nothing for it.
+ * `offline type_if=vif` when it goes. A script writes `hotplug-status` itself, on success too; libxl writes nothing.
  */
 export class Scripts {
   readonly #options: ScriptOptions;
@@ -35,7 +34,7 @@ export class Scripts {
   constructor(options: ScriptOptions) {
     this.#options = options;
     mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-    // What the last daemon did not see the end of is cut short: it ended what it ran, or was ended with it.
+    // A script that ran when the last daemon ended was killed then.
     this.#runs = new Map(
       [...recordedRuns(options.stateDir)].map(([name, run]) => [
         name,
@@ -48,7 +47,7 @@ export class Scripts {
     return this.#runs;
   }
 
-  /** Starts `online` and does not wait for its end. @throws OperationError when it may not be run */
+  /** Starts a script with `online`, without waiting for its end. @throws OperationError when it may not be run */
   async start(id: VifId, script: DesiredScript): Promise<void> {
     const name = vifName(id);
     const file = await this.trusted(script.file);
@@ -58,7 +57,7 @@ export class Scripts {
     void program.ended.then((reason) => {
       if (this.#programs.get(name) !== program) return;
       this.#programs.delete(name);
-      // Closed: the file goes on saying "running", so that the next start knows that it was cut short.
+      // After `close` the record stays "running", so that the next daemon knows the script was interrupted.
       if (this.#closed) return;
       this.#remember(
         name,
@@ -68,14 +67,14 @@ export class Scripts {
     });
   }
 
-  /** Takes a script for run which is in force already. */
+  /** Records a script as run that another agent has run already. */
   adopt(id: VifId, script: DesiredScript): void {
     this.#remember(vifName(id), { ...script, state: 'online' });
   }
 
   /**
-   * Ends what still runs for a vif, runs `offline` and waits for it. Like libxl it goes on when that fails: the device
-   * goes whether the script likes it or not.
+   * Kills a vif's script if it still runs, runs it with `offline` and waits for its end. A failure is logged and ignored,
+   * as libxl does, because the device goes in any case.
    */
   async undo(id: VifId): Promise<void> {
     const name = vifName(id);
@@ -102,7 +101,7 @@ export class Scripts {
     rmSync(this.#stateFile(name), { force: true });
   }
 
-  /** Ends what runs: nobody would hold it to its time any more. */
+  /** Kills the scripts that run: without the daemon no timeout would end them. */
   close(): void {
     this.#closed = true;
     for (const program of this.#programs.values()) program.kill('vifd stopped');
@@ -127,7 +126,7 @@ export class Scripts {
     });
   }
 
-  /** What may be run for a script. @throws OperationError that says why nothing may */
+  /** The path to execute for a script. @throws OperationError that says why it may not be run */
   async trusted(file: string): Promise<string> {
     try {
       return await trustedExecutable(file, this.#options.directories());
@@ -138,7 +137,7 @@ export class Scripts {
     }
   }
 
-  /** A failure is kept in memory only: a daemon started anew tries again. */
+  /** Records a run. A failure is kept in memory only, so that a daemon that is restarted tries again. */
   #remember(name: string, run: ScriptRun): void {
     this.#runs.set(name, run);
     const file = this.#stateFile(name);
@@ -155,10 +154,10 @@ export class Scripts {
   }
 }
 
-/** Where a running daemon remembers what it has run. */
+/** The directory of a running daemon's records of scripts. */
 export const scriptStateDir = (): string => join(runtimeDir(), 'scripts');
 
-/** The scripts that a daemon has on record, by the vif's name. */
+/** The recorded runs of scripts, by the vif's name. */
 export function recordedRuns(directory = scriptStateDir()): Map<string, ScriptRun> {
   const runs = new Map<string, ScriptRun>();
   for (const file of existsSync(directory) ? readdirSync(directory) : []) {
@@ -167,7 +166,7 @@ export function recordedRuns(directory = scriptStateDir()): Map<string, ScriptRu
     try {
       runs.set(name, JSON.parse(readFileSync(join(directory, file), 'utf8')) as ScriptRun);
     } catch {
-      // A file is written whole or not at all, so this is none of ours: its vif is one without a record.
+      // vifd writes a record whole or not at all, so this file is not vifd's.
     }
   }
   return runs;

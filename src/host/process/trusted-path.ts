@@ -2,13 +2,13 @@ import { constants } from 'node:fs';
 import { access, lstat, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Writing by group and by others. */
+/** Mode bits that let group and others write. */
 const writable = 0o022;
 
 /**
- * The real path of something that will be run as root, when nobody but root could have put it there or can change it:
- * it and every directory above belong to root and are writable by nobody else, and no link leads out of `directories`.
- * Run what is returned, not what was asked for: a link may be another by then.
+ * The real path of a program that only root can have put there or can change: it and every directory above belong to root
+ * and are writable by root alone, and no symbolic link leads out of `directories`. The caller must run the returned path,
+ * because a link in `file` may change.
  * @throws Error that says what is wrong, and with which part of the path
  */
 export async function trustedExecutable(file: string, directories: readonly string[]): Promise<string> {
@@ -19,7 +19,7 @@ export async function trustedExecutable(file: string, directories: readonly stri
   if (!roots.some((root) => real.startsWith(`${root}/`))) {
     throw new Error(`it leads to ${real}, which is not in ${directories.join(' or ')}`);
   }
-  // The file first: what is wrong with it is nearest to what the reader knows.
+  // From the file upwards, so that the message is about the file itself where that is wrong.
   for (let path = real, above = ''; path !== above; above = path, path = dirname(path)) {
     const { uid, mode } = await lstat(path);
     if (uid !== 0) throw new Error(`${path} belongs to uid ${uid}; run: chown root ${path}`);

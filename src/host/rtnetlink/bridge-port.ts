@@ -2,19 +2,19 @@ import type { BridgePort, PortFlags } from '../../model/bridge-port.js';
 import { type PortVlan, vlanRanges } from '../../model/vlan.js';
 import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.js';
 
-// Numbers of linux/if_link.h, linux/if_bridge.h and linux/rtnetlink.h, as far as a bridge's ports go; what the kernel
-// makes of them is in its net/bridge/br_netlink.c.
+// Numbers of linux/if_link.h, linux/if_bridge.h and linux/rtnetlink.h for ports of bridges; the kernel handles them in
+// net/bridge/br_netlink.c.
 export const familyBridge = 7;
 const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
 const brport = { multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
 const vlanInfo = 2;
 const flag = { pvid: 2, untagged: 4, rangeBegin: 8, rangeEnd: 16 };
 const filterVlanCompressed = 4;
-/** NLA_F_NESTED. Without it the kernel takes IFLA_PROTINFO for the one byte of old spanning tree daemons. */
+/** NLA_F_NESTED. Without it the kernel takes IFLA_PROTINFO for a port state of one byte (br_setlink). */
 const nested = 0x8000;
 const infoHeader = 16;
 
-/** Asks for every port of every bridge, with its VLANs. */
+/** The header of a dump of every port of every bridge, with its VLANs. */
 export function portDump(): Buffer {
   const header = Buffer.alloc(infoHeader);
   header.writeUInt8(familyBridge, 0);
@@ -29,7 +29,7 @@ export function portHeader(index: number): Buffer {
   return header;
 }
 
-/** Reads an AF_BRIDGE RTM_NEWLINK; no port for a bridge's message about itself, which names itself as master. */
+/** Decodes an AF_BRIDGE RTM_NEWLINK; undefined for a bridge's message about itself, which has itself as master. */
 export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort | undefined {
   const index = data.readInt32LE(4);
   let master: number | undefined;
@@ -42,7 +42,7 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
   parseAttributes(data.subarray(infoHeader), ({ type, data: value }) => {
     if (type === ifla.master) master = value.readUInt32LE(0);
     else if (type === ifla.afSpec) port.vlans = decodeVlans(value);
-    // One byte is the state alone, of kernels that have no more to say.
+    // One byte is the port's state alone.
     else if (type === ifla.protinfo && value.length > 1) {
       parseAttributes(value, (info) => {
         for (const [name, number] of Object.entries(brport)) {
@@ -100,7 +100,7 @@ function vlan(flags: number, vid: number): Buffer {
   return attribute(vlanInfo, info);
 }
 
-/** An attribute with its padding. The library's own writer takes the flags off the type. */
+/** An attribute with its padding. The library's own writer would strip NLA_F_NESTED off the type. */
 function attribute(type: number, value: Buffer): Buffer {
   const padded = Buffer.alloc(4 + ((value.length + 3) & ~3));
   padded.writeUInt16LE(4 + value.length, 0);

@@ -1,13 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
 import type { BridgePort } from '../../model/bridge-port.js';
-import { type Link, type LinkView, portsOf, vifOfLink } from '../../model/observed.js';
-import { addressNews, ipv6News, routerLinkLocal } from '../../model/routing.js';
+import { type News, netdev } from '../../model/dependency.js';
+import { routerLinkLocal } from '../../model/ip.js';
+import { type Link, type LinkView, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
 
-// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h, as far as links and addresses go. Integers are in
-// the host's byte order, which is little-endian wherever Xen runs.
+// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h for links and addresses. Integers are in the host's
+// byte order, which is little-endian on all machines that Xen supports.
 export const rtm = {
   newLink: 16,
   delLink: 17,
@@ -29,22 +31,24 @@ export const ifla = {
 };
 export const ifa = { address: 1, local: 2 };
 export const family = { unspec: 0, inet: 2, inet6: 10 };
+export const familyOf = (network: Pick<Network, 'family'>): number =>
+  network.family === 4 ? family.inet : family.inet6;
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
-/** Of a bridge's IFLA_INFO_DATA. */
+/** Attributes in a bridge's IFLA_INFO_DATA. */
 const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
 const scopeLink = 253;
-/** IFA_F_TEMPORARY (IPv6's privacy addresses) and IFA_F_TENTATIVE. */
+/** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
 const passingFlags = 0x41;
 
-/** The network devices and addresses that a sequence of rtnetlink messages tells of. */
+/** The network devices and addresses, built from a sequence of rtnetlink messages. */
 export class LinkState implements LinkView {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
   readonly #byVif = new Map<string, Link>();
-  /** By device index, then by the address's text. */
+  /** Addresses by device index, then by text. */
   readonly #addresses = new Map<number, Map<string, Network>>();
-  /** By device index. */
+  /** Bridge ports by device index. */
   readonly #ports = new Map<number, BridgePort>();
 
   byName(name: string): Link | undefined {
@@ -63,13 +67,13 @@ export class LinkState implements LinkView {
     return this.#byIndex.values();
   }
 
-  /** Takes one message in and returns the names of the devices it changed: two for a rename, none for other news. */
-  apply({ type, data }: NetlinkMessage): string[] {
+  /** Applies one message. @returns the names of the devices it changed: two for a rename, none for other messages */
+  apply({ type, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
-        // Bridges and IPv6 announce their own doings with the same types: a port that leaves its bridge is a
-        // RTM_DELLINK of family AF_BRIDGE, and the device is still there.
+        // Bridges and IPv6 use the same types for other events: RTM_DELLINK of family AF_BRIDGE is a port that leaves its
+        // bridge, while the device stays.
         if (data.readUInt8(0) === familyBridge) return this.#applyPort(data, type === rtm.newLink);
         if (data.readUInt8(0) !== family.unspec) return [];
         return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
@@ -110,7 +114,7 @@ export class LinkState implements LinkView {
       else if (type === ifla.linkinfo) {
         parseAttributes(value, ({ type, data }) => {
           if (type === info.kind) link.kind = text(data);
-          // The kind comes first (rtnl_link_info_fill), and numbers mean other things for other kinds.
+          // The kind comes first (rtnl_link_info_fill); the numbers depend on it.
           else if (type === info.data && link.kind === 'bridge') {
             parseAttributes(data, ({ type, data }) => {
               if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
@@ -123,7 +127,7 @@ export class LinkState implements LinkView {
     return link;
   }
 
-  #put(given: Link): string[] {
+  #put(given: Link): News[] {
     const before = this.#byIndex.get(given.index);
     if (before) this.#forget(before);
     const formerName = before && (before.formerName ?? before.name);
@@ -133,82 +137,83 @@ export class LinkState implements LinkView {
     const vif = vifOfLink(link);
     if (vif) this.#byVif.set(vifName(vif), link);
     return [
-      ...(before && before.name !== link.name ? [before.name, link.name] : [link.name]),
+      ...(before && before.name !== link.name ? [netdev(before.name)] : []),
+      netdev(link.name),
       ...this.#portChange(before, link),
     ];
   }
 
-  /** The bridges whose other ports, those that are no vifs, have changed by this. */
-  #portChange(before: Link | undefined, after: Link | undefined): string[] {
+  /** The names of the bridges for which a port that is not a vif has changed. */
+  #portChange(before: Link | undefined, after: Link | undefined): News[] {
     if (before?.master === after?.master && before?.mtu === after?.mtu) return [];
     const masters = [before, after].map((link) => link && !vifOfLink(link) && link.master);
-    return masters.flatMap((index) => {
+    return masters.flatMap((index): News[] => {
       const bridge = index ? this.#byIndex.get(index) : undefined;
-      return bridge ? [portsOf(bridge.name)] : [];
+      return bridge ? [{ kind: 'ports-of', bridge: bridge.name }] : [];
     });
   }
 
-  #applyPort(data: Buffer, there: boolean): string[] {
+  #applyPort(data: Buffer, there: boolean): News[] {
     const index = data.readInt32LE(4);
     const port = there ? decodePort({ data }) : undefined;
-    // Most of these messages are about spanning tree states and timers, which nothing here depends on.
-    if (JSON.stringify(port) === JSON.stringify(this.#ports.get(index))) return [];
+    // Most of these messages are about spanning tree states and timers, which are not used.
+    if (isDeepStrictEqual(port, this.#ports.get(index))) return [];
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);
     const link = this.#byIndex.get(index);
-    const names = link ? this.#put({ ...link, port }) : [];
-    // A port that leaves: the device's own message about its master follows, and then is the time to look.
-    return port ? names : [];
+    const news = link ? this.#put({ ...link, port }) : [];
+    // For a port that leaves, the device's own message about its master follows and is the one to report.
+    return port ? news : [];
   }
 
-  #remove(index: number): string[] {
+  #remove(index: number): News[] {
     const link = this.#byIndex.get(index);
     if (!link) return [];
     this.#forget(link);
     this.#byIndex.delete(index);
     this.#addresses.delete(index);
     this.#ports.delete(index);
-    return [link.name, ...this.#portChange(link, undefined)];
+    return [netdev(link.name), ...this.#portChange(link, undefined)];
   }
 
-  /** Drops what points at a link, unless another has taken its place already. */
+  /** Deletes the indexes that point at a link, unless they point at another one already. */
   #forget(link: Link): void {
     if (this.#byName.get(link.name) === link) this.#byName.delete(link.name);
     const vif = vifOfLink(link);
     if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
   }
 
-  /** An address that is not there is noted as gone: the kernel announces no deletion of what it did not have. */
+  /** Notes that an address is gone: the kernel announces no deletion of one that it did not have. */
   deleteAddress(index: number, address: Network): void {
     const of = this.#addresses.get(index);
     if (of?.delete(formatNetwork(address))) this.#takeAddresses(index, of);
   }
 
-  #applyAddress(data: Buffer, added: boolean): string[] {
+  #applyAddress(data: Buffer, added: boolean): News[] {
     const decoded = decodeAddress(data);
     if (decoded === undefined) return [];
     const { index, network } = decoded;
-    // The kernel makes link-local addresses by itself whenever a device comes up; one is ours.
+    // The kernel adds link-local addresses itself when a device comes up; only the router's one is vifd's.
     if (data.readUInt8(3) === scopeLink && network.address !== routerLinkLocal) {
       const name = this.#byIndex.get(index)?.name;
-      return name === undefined ? [] : [ipv6News(name)];
+      return name === undefined ? [] : [{ kind: 'ipv6-of', device: name }];
     }
-    // What cannot be used yet, or changes by the hour, is nothing to build on.
+    // Tentative and temporary addresses are ignored.
     const passing = network.family === 6 && (data.readUInt8(2) & passingFlags) !== 0;
     const of = this.#addresses.get(index) ?? new Map<string, Network>();
     this.#addresses.set(index, of);
     if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
-    return [...this.#takeAddresses(index, of), addressNews(network)];
+    return [...this.#takeAddresses(index, of), { kind: 'address', address: network.address }];
   }
 
-  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): string[] {
+  #takeAddresses(index: number, of: ReadonlyMap<string, Network>): News[] {
     const link = this.#byIndex.get(index);
     return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
   }
 }
 
-/** The device and the address of a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
+/** The device and the address in a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
 export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
   const isV4 = data.readUInt8(0) === family.inet;
   let bytes: Buffer | undefined;

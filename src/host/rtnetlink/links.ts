@@ -1,42 +1,48 @@
 import type { LinkChanges } from '../../model/action.js';
-import type { Network } from '../../model/address.js';
 import type { PortFlags } from '../../model/bridge-port.js';
+import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
-import type { RouteView } from '../../model/routing.js';
+import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
-import { addressBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
+import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
-import { family, ifa, iffUp, ifla, LinkState, rtm } from './link-state.js';
-import { ntfProxy, RouteState, rtmNeigh, rtmRoute } from './route-state.js';
-import { Routes } from './routes.js';
+import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
+import { Neighbours } from './neighbour.js';
+import { ntfProxy, rtmNeigh } from './neighbour-state.js';
+import { Proxies } from './proxy.js';
+import { Routes } from './route.js';
+import { RouteState, rtmRoute } from './route-state.js';
 
-/** Told the names of the devices that came, changed or went; `*` means that any may have. */
-export type LinkListener = (names: readonly string[]) => void;
+/** Called with the names of the devices that came, changed or went; `*` means that any may have. */
+export type LinkListener = (news: readonly News[]) => void;
 
 /**
- * Told the index of a device that went, be it to another network namespace, before {@link LinkListener} is; undefined
- * means that any may have.
+ * Called with the index of a device that went, also to another network namespace, before {@link LinkListener} is;
+ * undefined means that any may have.
  */
 export type GoneListener = (index: number | undefined) => void;
 
 /**
  * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
- * a guest that sends from ever new MAC addresses makes the bridge announce each there, and would keep us busy.
+ * the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
  */
 const groups = [1, 5, 7, 9, 11, 24, 25];
 
 /**
- * All network devices and their addresses, kept current by rtnetlink: looking at the host costs nothing, and what a
- * change of ours did is in the table when the change has been acknowledged.
+ * All network devices and their addresses, kept current by rtnetlink in memory. The effect of a request is in the view
+ * when the kernel has acknowledged it.
  */
 export class Links {
   readonly #netlink: NetlinkConnection;
   readonly #listener: LinkListener;
   readonly #gone: GoneListener;
-  /** Changes of what lies above the links, through the same socket. */
-  readonly ip: Routes;
+  /** Changes of addresses, routes and neighbour entries, through the same socket. */
+  readonly address: Addresses;
+  readonly route: Routes;
+  readonly neighbour: Neighbours;
+  readonly proxy: Proxies;
   #current = new LinkState();
   #currentRoutes = new RouteState(this.#current);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
@@ -54,10 +60,13 @@ export class Links {
         return this.#sync();
       },
     });
-    this.ip = new Routes(this.#netlink, () => [
-      this.#currentRoutes,
-      ...(this.#next === undefined ? [] : [this.#next.routes]),
-    ]);
+    const states = () => (this.#next === undefined ? [this.#current] : [this.#current, this.#next.links]);
+    const routes = () =>
+      this.#next === undefined ? [this.#currentRoutes] : [this.#currentRoutes, this.#next.routes];
+    this.address = new Addresses(this.#netlink, states);
+    this.route = new Routes(this.#netlink, routes);
+    this.neighbour = new Neighbours(this.#netlink, routes);
+    this.proxy = new Proxies(this.#netlink, routes);
   }
 
   /** Opens the socket and reads everything once. */
@@ -67,7 +76,7 @@ export class Links {
     return links;
   }
 
-  /** The devices as they are now. Look again after an await. */
+  /** The devices as they are now; to be read again after each await. */
   get view(): LinkView {
     return this.#current;
   }
@@ -78,8 +87,8 @@ export class Links {
   }
 
   /**
-   * Resolves when the view has every change the kernel was at. A netdev that is unregistered loses its sysctls and
-   * addresses first and is announced as gone last, all under the lock that this request waits for.
+   * Resolves when the view has every change that was under way in the kernel. A netdev that is unregistered loses its
+   * sysctls and addresses first and is announced as gone last, all under RTNL, which this request waits for.
    */
   async whenQuiet(): Promise<void> {
     const loopback = Buffer.alloc(16);
@@ -87,7 +96,7 @@ export class Links {
     await this.#netlink.request(rtm.getLink, 0, loopback);
   }
 
-  /** One RTM_SETLINK carrying all changes. @throws NetlinkError */
+  /** Changes a link by one RTM_SETLINK. @throws NetlinkError */
   async setLink(index: number, changes: LinkChanges): Promise<void> {
     const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
     const header = Buffer.alloc(16);
@@ -106,39 +115,26 @@ export class Links {
     await this.#netlink.request(rtm.setLink, 0, header, attributes);
   }
 
-  /** @throws NetlinkError */
-  async deleteAddress(index: number, address: Network): Promise<void> {
-    const header = Buffer.alloc(8);
-    header.writeUInt8(address.family === 4 ? family.inet : family.inet6, 0);
-    header.writeUInt8(address.prefix, 1);
-    header.writeUInt32LE(index, 4);
-    const attributes = new AttrStream();
-    attributes.push(ifa.local, addressBytes(address));
-    await this.#netlink.remove(rtm.delAddr, header, attributes);
-    this.#current.deleteAddress(index, address);
-    this.#next?.links.deleteAddress(index, address);
-  }
-
   /** Sets flags of a bridge port. @throws NetlinkError */
   async setPort(index: number, flags: PortFlags): Promise<void> {
     await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
   }
 
-  /** Adds VLANs to a bridge port, or changes what they are on it. @throws NetlinkError */
+  /** Adds VLANs to a bridge port, or changes their flags. @throws NetlinkError */
   async addVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
     await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeVlans(vlans)]));
   }
 
   /** @throws NetlinkError */
   async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
-    // Only the numbers count here, and a range of them must be one of equal flags.
+    // The kernel uses only the numbers here, and wants equal flags within a range.
     const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
     await this.#netlink.remove(rtm.delLink, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
   /**
-   * Reads again what others can change without being announced to us, neighbour and proxy entries, and has everything
-   * looked at.
+   * Reads neighbour and proxy entries again, whose changes by other programs are not received, and reports that anything
+   * may have changed.
    */
   refresh(): Promise<void> {
     this.#syncing ??= this.#readNeighbours()
@@ -157,15 +153,15 @@ export class Links {
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;
-    // Of family AF_BRIDGE it is a port that goes.
+    // RTM_DELLINK of family AF_BRIDGE is a port that leaves its bridge.
     if (message.type === rtm.delLink && message.data.readUInt8(0) === family.unspec)
       this.#gone(message.data.readInt32LE(4));
-    // A device that goes takes its routes along, and is known by name only before.
-    const names = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
-    if (names.length > 0) this.#listener(names);
+    // The routes first: they need the name of a device that goes.
+    const news = [...this.#currentRoutes.apply(message), ...this.#current.apply(message)];
+    if (news.length > 0) this.#listener(news);
   }
 
-  /** Reads everything again; a call while that is under way makes it start over. */
+  /** Reads everything again; a call while that is under way makes it start again. */
   #sync(): Promise<void> {
     this.#stale = true;
     this.#syncing ??= this.#readAll().finally(() => {
@@ -195,7 +191,7 @@ export class Links {
         this.#next = undefined;
       }
     }
-    this.#listener(['*']);
+    this.#listener([{ kind: 'anything' }]);
   }
 
   async #readNeighbours(): Promise<void> {
@@ -205,7 +201,7 @@ export class Links {
       await this.#dumpNeighbours();
       this.#currentRoutes.takeNeighbours(routes);
     } catch (error) {
-      // The next time, or with everything else, when news were lost.
+      // A disturbed dump is repeated with the next refresh, or with everything else after an overflow.
       if (!isDisturbed(error)) throw error;
     } finally {
       this.#next = undefined;
@@ -220,7 +216,7 @@ export class Links {
   }
 }
 
-/** Whether a table changed under its dump, or there was more news than the socket holds. */
+/** Whether a table changed during its dump, or notifications overflowed the socket. */
 function isDisturbed(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'EINTR' || code === 'ENOBUFS';

@@ -1,53 +1,45 @@
-import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
+import { formatNetwork, type Network } from '../../model/address.js';
+import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
-import {
-  type DesiredRoute,
-  defaultRoute,
-  ourMetric,
-  ourProtocol,
-  type ProxyEntry,
-  type Route,
-  type RouteView,
-} from '../../model/routing.js';
-import { vifName } from '../../model/vif-id.js';
-import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import type { ProxyEntry } from '../../model/proxy.js';
+import { type DesiredRoute, ourMetric, ourProtocol, type Route, type RouteView } from '../../model/route.js';
+import { formatBytes } from '../netlink/address-bytes.js';
+import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
+import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
+import { ProxyState } from './proxy-state.js';
 
-// Numbers of linux/rtnetlink.h, linux/neighbour.h and linux/netconf.h.
+// Numbers of linux/rtnetlink.h and linux/netconf.h.
 export const rtmRoute = { add: 24, delete: 25, get: 26 };
-export const rtmNeigh = { add: 28, delete: 29, get: 30 };
 const rtmNewNetconf = 80;
 export const rta = { dst: 1, oif: 4, gateway: 5, priority: 6, prefsrc: 7, multipath: 9, table: 15 };
-export const nda = { dst: 1, lladdr: 2, protocol: 12 };
 export const tableMain = 254;
 export const unicast = 1;
-export const nudPermanent = 0x80;
-export const ntfProxy = 0x08;
-export const replace = 0x100;
 
 interface KnownRoute extends Route {
-  /** What tells routes to one network apart. */
+  /** Distinguishes routes to one network. */
   readonly key: string;
 }
 
 /**
- * Routes of the main table, neighbour and proxy entries as far as vifs depend on them, that a sequence of rtnetlink messages tells of.
+ * The routes of the main table, neighbour and proxy entries that vifs depend on, built from a sequence of rtnetlink
+ * messages.
  *
- * Of the routes of others those are kept that can stand before one of ours: default routes, all to hosts and small
- * networks, and any to a network that ours lead to. A full routing table of the Internet is not.
+ * Of the routes of other programs those are kept that can take precedence over one of vifd's: default routes, all to hosts
+ * and small networks, and any to a network that vifd routes to. A full routing table of the Internet is not kept.
  *
- * The kernel removes much without a word: IPv4 routes when their device goes down or their source address is no longer
+ * The kernel removes IPv4 routes without notification when their device goes down or their source address is no longer
  * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
- * Whatever may be gone is forgotten here: to put a thing back that is still there does no harm.
+ * An entry that may be gone is deleted here; to add one again that still exists does no harm.
  */
 export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #macs = new Map<number, string>();
-  #neighbours = new Map<number, Map<string, string>>();
-  #proxies = new Map<string, ProxyEntry>();
+  #neighbours = new NeighbourState();
+  #proxies = new ProxyState();
 
-  /** @param links names the devices, and tells which have an address */
+  /** @param links the devices and their addresses */
   constructor(links: LinkView) {
     this.#links = links;
   }
@@ -75,15 +67,15 @@ export class RouteState implements RouteView {
   }
 
   neighbours(index: number): ReadonlyMap<string, string> {
-    return this.#neighbours.get(index) ?? new Map();
+    return this.#neighbours.of(index);
   }
 
   proxies(): ProxyEntry[] {
-    return [...this.#proxies.values()];
+    return this.#proxies.all();
   }
 
-  /** Takes one message in and returns the names of the devices it concerns, and {@link defaultRoute} where it does. */
-  apply({ type, flags, data }: NetlinkMessage): string[] {
+  /** Applies one message. @returns the names of the devices it concerns, and {@link defaultRoute} where it concerns that */
+  apply({ type, flags, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
@@ -102,7 +94,7 @@ export class RouteState implements RouteView {
     }
   }
 
-  /** A request of ours has made this route, and replaced what had its network and metric. */
+  /** Notes a route that vifd has set, in place of the one that had its network and metric. */
   setRoute(index: number, { to, source }: DesiredRoute): void {
     const key = formatNetwork(to);
     const others = (this.#routes.get(key) ?? []).filter(({ metric, ours }) => !ours && metric !== ourMetric);
@@ -117,32 +109,29 @@ export class RouteState implements RouteView {
     this.#keep(key, [...others, route]);
   }
 
-  /** A request of ours has deleted our route to a network by this device. */
+  /** Notes that vifd has deleted its route to a network by this device. */
   deleteRoute(index: number, to: Network): void {
     const key = formatNetwork(to);
     const left = (this.#routes.get(key) ?? []).filter(({ ours, device }) => !ours || device !== index);
     this.#keep(key, left);
   }
 
-  /** A request of ours has made, changed or deleted this entry; not announced, for we do not listen to neighbours. */
+  /** Notes an entry that vifd has set or, with `mac` undefined, deleted; neighbours are not listened to. */
   setNeighbour(index: number, { address }: Network, mac: string | undefined): void {
-    const of = this.#neighbours.get(index) ?? new Map<string, string>();
-    this.#neighbours.set(index, of);
-    if (mac === undefined) of.delete(address);
-    else of.set(address, mac);
+    this.#neighbours.set(index, address, mac);
   }
 
-  /** A request of ours has made this entry; the kernel announces proxy entries to no socket. */
+  /** Notes a proxy entry that vifd has set; the kernel announces proxy entries to no socket. */
   setProxy(proxy: ProxyEntry): void {
-    this.#proxies.set(proxyKey(proxy.device, proxy.address), proxy);
+    this.#proxies.set(proxy);
   }
 
-  /** A request of ours has deleted this entry. */
+  /** Notes that vifd has deleted a proxy entry. */
   deleteProxy(device: number, address: Network): void {
-    this.#proxies.delete(proxyKey(device, address));
+    this.#proxies.delete(device, address);
   }
 
-  /** Takes over what another sequence of messages, a newer one, told of neighbour and proxy entries. */
+  /** Takes over the neighbour and proxy entries of a newer state. */
   takeNeighbours(other: RouteState): void {
     other.takeOwners(this);
     this.#neighbours = other.#neighbours;
@@ -150,24 +139,22 @@ export class RouteState implements RouteView {
   }
 
   /**
-   * Gives each proxy entry its owner, which the kernel does not keep: the one that is noted in an older state, else the
-   * vif to which our route to the address leads.
+   * Sets the owner of each proxy entry, which the kernel does not keep: the one noted in an older state, else the vif that
+   * vifd's route to the address leads to.
    */
   takeOwners(older: RouteState): void {
-    for (const [key, proxy] of this.#proxies) {
-      const device = this.to(proxy.address)?.device ?? older.to(proxy.address)?.device;
+    this.#proxies.takeOwners(older.#proxies, (address) => {
+      const device = this.to(address)?.device ?? older.to(address)?.device;
       const link = device === undefined ? undefined : this.#links.byIndex(device);
-      const vif = link && vifOfLink(link);
-      const owner = older.#proxies.get(key)?.owner ?? (vif && vifName(vif));
-      this.#proxies.set(key, { ...proxy, owner });
-    }
+      return link && vifOfLink(link);
+    });
   }
 
   #where(test: (route: KnownRoute) => boolean): KnownRoute[] {
     return [...this.#routes.values()].flatMap((routes) => routes.filter(test));
   }
 
-  #applyLink(data: Buffer, gone: boolean): string[] {
+  #applyLink(data: Buffer, gone: boolean): News[] {
     const index = data.readInt32LE(4);
     let mac: string | undefined;
     parseAttributes(data.subarray(16), ({ type, data: value }) => {
@@ -175,21 +162,21 @@ export class RouteState implements RouteView {
     });
     const down = gone || (data.readUInt32LE(8) & iffUp) === 0;
     // A new MAC address of the device itself empties its neighbour table (neigh_changeaddr).
-    if (down || this.#macs.get(index) !== mac) this.#neighbours.delete(index);
+    if (down || this.#macs.get(index) !== mac) this.#neighbours.forget(index);
     if (gone || mac === undefined) this.#macs.delete(index);
     else this.#macs.set(index, mac);
     if (!down) return [];
-    for (const { device, address } of this.proxies()) if (device === index) this.deleteProxy(device, address);
+    this.#proxies.forget(index);
     return this.#forget(({ device }) => device === index);
   }
 
   /**
-   * What goes with an address, of which the kernel does not tell. IPv4: with the last one of a device all its routes, neighbour
-   * and proxy entries (fib_disable_ip, arp_ifdown); with the last device that has the address all routes from it
-   * (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc), and with the link-local address,
-   * which goes when IPv6 is switched off there, neighbour and proxy entries.
+   * Deletes what the kernel removes with an address, without notification. IPv4: with the last address of a device all its
+   * routes, neighbour and proxy entries (fib_disable_ip, arp_ifdown); with the last device that has the address all routes
+   * from it (fib_sync_down_addr). IPv6: the source of the device's routes (rt6_remove_prefsrc); with the link-local
+   * address, which goes when IPv6 is switched off on the device, neighbour and proxy entries.
    */
-  #addressGone(data: Buffer): string[] {
+  #addressGone(data: Buffer): News[] {
     const gone = decodeAddress(data);
     if (gone === undefined) return [];
     const { index, network } = gone;
@@ -214,35 +201,32 @@ export class RouteState implements RouteView {
     );
   }
 
-  #forgetNeighbours(index: number, family: 4 | 6): void {
-    const of = this.#neighbours.get(index);
-    for (const address of of?.keys() ?? []) if (isOf(family, address)) of?.delete(address);
-    for (const { device, address } of this.proxies()) {
-      if (device === index && address.family === family) this.deleteProxy(device, address);
-    }
+  #forgetNeighbours(index: number, version: 4 | 6): void {
+    this.#neighbours.forget(index, version);
+    this.#proxies.forget(index, version);
   }
 
-  #forget(test: (route: KnownRoute) => boolean): string[] {
-    const names: string[] = [];
+  #forget(test: (route: KnownRoute) => boolean): News[] {
+    const news: News[] = [];
     for (const [key, routes] of this.#routes) {
       const going = routes.filter(test);
       if (going.length === 0) continue;
-      names.push(...going.flatMap((route) => this.#namesOf(route)));
+      news.push(...going.flatMap((route) => this.#newsOf(route)));
       this.#keep(
         key,
         routes.filter((route) => !going.includes(route)),
       );
     }
-    return names;
+    return news;
   }
 
-  /** No network stays without a route: every guest that ever was would have one. */
+  /** Sets the routes of a network; one without routes is deleted, or networks of former guests would pile up. */
   #keep(key: string, routes: KnownRoute[]): void {
     if (routes.length > 0) this.#routes.set(key, routes);
     else this.#routes.delete(key);
   }
 
-  #applyRoute(data: Buffer, added: boolean, replaced: boolean): string[] {
+  #applyRoute(data: Buffer, added: boolean, replaced: boolean): News[] {
     const route = decodeRoute(data);
     if (route === undefined) return [];
     const key = formatNetwork(route.to);
@@ -255,49 +239,35 @@ export class RouteState implements RouteView {
     if (added) left.push(route);
     this.#keep(key, left);
     const ours = known.filter((other) => other.ours && !going.includes(other));
-    return [route, ...going, ...ours].flatMap((one) => this.#namesOf(one));
+    return [route, ...going, ...ours].flatMap((one) => this.#newsOf(one));
   }
 
-  #namesOf({ device, ours, to }: Route): string[] {
-    if (!ours) return to.prefix === 0 ? [defaultRoute] : [];
+  #newsOf({ device, ours, to }: Route): News[] {
+    if (!ours) return to.prefix === 0 ? [{ kind: 'default-route' }] : [];
     const name = this.#links.byIndex(device)?.name;
-    return name === undefined ? [] : [name];
+    return name === undefined ? [] : [netdev(name)];
   }
 
-  #applyNeighbour(data: Buffer): string[] {
-    const version = versionOf(data.readUInt8(0));
-    const permanent = (data.readUInt16LE(8) & nudPermanent) !== 0;
-    const proxy = (data.readUInt8(10) & ntfProxy) !== 0;
-    if (version === undefined || !(permanent || proxy)) return [];
-    const index = data.readInt32LE(4);
-    let address: Network | undefined;
-    let mac: string | undefined;
-    let ours = false;
-    parseAttributes(data.subarray(12), ({ type, data: value }) => {
-      if (type === nda.dst) address = host(version, value);
-      else if (type === nda.lladdr) mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
-      else if (type === nda.protocol) ours = value.readUInt8(0) === ourProtocol;
-    });
-    if (!ours || address === undefined) return [];
-    if (proxy) this.setProxy({ address, device: index, owner: undefined });
-    else this.setNeighbour(index, address, mac);
+  /** Entries of ours only, and nothing depends on what others do to them. */
+  #applyNeighbour(data: Buffer): News[] {
+    const entry = decodeNeighbour(data);
+    if (entry?.proxy) this.setProxy({ address: entry.address, device: entry.index, owner: undefined });
+    else if (entry) this.setNeighbour(entry.index, entry.address, entry.mac);
     return [];
   }
 
-  /** Somebody has changed forwarding, proxy_arp, proxy_ndp or rp_filter of a device. */
-  #applyNetconf(data: Buffer): string[] {
+  /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. */
+  #applyNetconf(data: Buffer): News[] {
     let name: string | undefined;
     parseAttributes(data.subarray(4), ({ type, data: value }) => {
       if (type === 1) name = this.#links.byIndex(value.readInt32LE(0))?.name;
     });
-    return name === undefined ? [] : [name];
+    return name === undefined ? [] : [netdev(name)];
   }
 }
 
 const routeKey = (metric: number, device: number, gateway: string): string =>
   `${metric} ${device} ${gateway}`;
-
-const proxyKey = (device: number, { address }: Network): string => `${device} ${address}`;
 
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
@@ -305,7 +275,7 @@ const longestOfInternet = { 4: 24, 6: 64 };
 const isWorthKeeping = ({ ours, to }: Route): boolean =>
   ours || to.prefix === 0 || to.prefix > longestOfInternet[to.family];
 
-/** A route of the main table: where it leads, device 0 for one that refuses; undefined for any other. */
+/** A route of the main table, with device 0 for one that refuses (unreachable and so on); undefined for any other. */
 function decodeRoute(data: Buffer): KnownRoute | undefined {
   const version = versionOf(data.readUInt8(0));
   const prefix = data.readUInt8(1);
@@ -320,13 +290,13 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
   let address = version === 4 ? '0.0.0.0' : '::';
   parseAttributes(data.subarray(12), ({ type, data: value }) => {
     if (type === rta.table) table = value.readUInt32LE(0);
-    else if (type === rta.dst) address = format(version, value);
+    else if (type === rta.dst) address = formatBytes(value);
     else if (type === rta.oif) device = value.readInt32LE(0);
-    // The first of several next hops (struct rtnexthop): one is enough to know where "out" is.
+    // The first of several next hops (struct rtnexthop) stands for all.
     else if (type === rta.multipath) device = value.readInt32LE(4);
     else if (type === rta.priority) metric = value.readUInt32LE(0);
     else if (type === rta.gateway) gateway = value.toString('hex');
-    else if (type === rta.prefsrc) source = format(version, value);
+    else if (type === rta.prefsrc) source = formatBytes(value);
   });
   if (table !== tableMain) return undefined;
   return {
@@ -339,18 +309,5 @@ function decodeRoute(data: Buffer): KnownRoute | undefined {
   };
 }
 
-const isOf = (family: 4 | 6, address: string): boolean => address.includes(':') === (family === 6);
-
 const versionOf = (number: number): 4 | 6 | undefined =>
   number === family.inet ? 4 : number === family.inet6 ? 6 : undefined;
-
-function format(version: 4 | 6, bytes: Buffer): string {
-  const value = BigInt(`0x${bytes.toString('hex')}`);
-  return version === 4 ? formatIpv4(value) : formatIpv6(value);
-}
-
-const host = (version: 4 | 6, bytes: Buffer): Network => ({
-  family: version,
-  address: format(version, bytes),
-  prefix: version === 4 ? 32 : 128,
-});

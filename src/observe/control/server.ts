@@ -6,17 +6,14 @@ import { dirname } from 'node:path';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
 
-/** What the daemon answers from. */
+/** The state that requests are answered from. */
 export interface ControlSource {
   status(vif?: string): Promise<unknown>;
   events(vif?: string): VifEvent[];
   follow(follower: (event: VifEvent) => void): () => void;
 }
 
-/**
- * Someone asks too slowly, or for too long, or nothing at all: they are cut off, when Node looks, which by itself is
- * every 30 s only.
- */
+/** Timeouts in ms after which a slow or silent connection is closed; by default Node checks only every 30 s. */
 const httpLimits = {
   requestTimeout: 5000,
   headersTimeout: 5000,
@@ -35,19 +32,19 @@ export class ControlServer {
   private constructor(source: ControlSource) {
     this.#server = createServer(httpLimits, (request, response) => respond(source, request, response));
     this.#server.maxConnections = 32;
-    // What is not HTTP gets a word and is closed; Node's own answer to it.
+    // Input that is not HTTP gets the same answer that Node gives by default.
     this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   }
 
   /** @throws when another vifd answers on the socket, or it cannot be made */
   static async listen(source: ControlSource): Promise<ControlServer> {
     const path = controlSocket();
-    // One that is stopped or busy takes connections too: two would undo each other's work.
+    // A daemon that is stopped (SIGSTOP) or busy accepts connections too; two daemons would undo each other's work.
     if (await takesConnections(path)) throw new Error(`vifd runs already: it listens on ${path}`);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     const control = new ControlServer(source);
-    // Made for root alone from its first moment on, not opened and then closed.
+    // The umask makes the socket root's alone from its first moment on.
     const before = process.umask(0o177);
     try {
       control.#server.listen(path);
@@ -76,7 +73,7 @@ function respond(source: ControlSource, request: IncomingMessage, response: Serv
     response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
   };
   if (request.method !== 'GET') {
-    reply(405, { error: 'only GET: the socket changes nothing' });
+    reply(405, { error: 'only GET is supported: the control socket changes nothing' });
     return;
   }
   lookUp(source, path).then(
@@ -91,16 +88,16 @@ async function lookUp(source: ControlSource, path: string): Promise<[status: num
   if (more.length === 0 && topic === 'status') {
     const status = await source.status(vif);
     return status === undefined
-      ? [404, { error: `there is no vif "${vif}" that it serves; "vifd status" lists them` }]
+      ? [404, { error: `vifd serves no vif "${vif}"; "vifd status" lists those that it serves` }]
       : [200, status];
   }
-  return [404, { error: 'known are /status[/VIF] and /events[/VIF][?follow]' }];
+  return [404, { error: 'no such path; there are /status[/VIF] and /events[/VIF][?follow]' }];
 }
 
 function follow(source: ControlSource, vif: string | undefined, response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/jsonlines' }).flushHeaders();
   const stop = source.follow((event) => {
-    // Who follows and does not read is let go, so that their lines do not pile up here.
+    // A client that does not read is disconnected, so that its lines do not fill the memory.
     if (response.writableLength > 1 << 20) response.destroy();
     else if (vif === undefined || event.vif === vif) response.write(`${JSON.stringify(event)}\n`);
   });

@@ -1,7 +1,15 @@
+import type { ActionTable } from '../../model/action.js';
 import type { PortFlags } from '../../model/bridge-port.js';
-import type { VlanRange } from '../../model/vlan.js';
+import { type PortVlan, vlanRanges } from '../../model/vlan.js';
+import { word } from './word.js';
 
-export function printFlags({ isolated, multicastFlood, broadcastFlood }: PortFlags): string {
+export const bridgePortLines: ActionTable<string, 'set-port' | 'add-vlans' | 'delete-vlans'> = {
+  'set-port': ({ name, flags }) => `bridge link set dev ${word(name)}${printFlags(flags)}`,
+  'add-vlans': ({ name, vlans }) => printVlans('add', name, vlans),
+  'delete-vlans': ({ name, vlans }) => printVlans('delete', name, vlans),
+};
+
+function printFlags({ isolated, multicastFlood, broadcastFlood }: PortFlags): string {
   const flag = (name: string, on: boolean | undefined): string =>
     on === undefined ? '' : ` ${name} ${on ? 'on' : 'off'}`;
   return [
@@ -11,9 +19,12 @@ export function printFlags({ isolated, multicastFlood, broadcastFlood }: PortFla
   ].join('');
 }
 
-export function printVlans(kind: 'add-vlans' | 'delete-vlans', name: string, range: VlanRange): string {
-  const vids = range.first === range.last ? `${range.first}` : `${range.first}-${range.last}`;
-  return kind === 'delete-vlans'
-    ? `bridge vlan delete dev ${name} vid ${vids}`
-    : `bridge vlan add dev ${name} vid ${vids}${range.pvid ? ' pvid' : ''}${range.untagged ? ' untagged' : ''}`;
+function printVlans(verb: 'add' | 'delete', name: string, vlans: readonly PortVlan[]): string {
+  return vlanRanges(vlans)
+    .map(({ first, last, pvid, untagged }) => {
+      const vids = first === last ? `${first}` : `${first}-${last}`;
+      const flags = verb === 'add' ? `${pvid ? ' pvid' : ''}${untagged ? ' untagged' : ''}` : '';
+      return `bridge vlan ${verb} dev ${word(name)} vid ${vids}${flags}`;
+    })
+    .join(' && ');
 }

@@ -1,13 +1,18 @@
-import type { LinkChanges } from '../../model/action.js';
+import type { ActionTable, LinkChanges } from '../../model/action.js';
+import { word } from './word.js';
 
-export function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {
+export const linkLines: ActionTable<string, 'set-link'> = {
+  'set-link': ({ name, changes }) => `ip link set dev ${word(name)}${printChanges(changes)}`,
+};
+
+function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {
   return [
-    name === undefined ? '' : ` name ${name}`,
+    name === undefined ? '' : ` name ${word(name)}`,
     alias === undefined ? '' : ` alias ${alias}`,
     mac === undefined ? '' : ` address ${mac}`,
     mtu === undefined ? '' : ` mtu ${mtu}`,
     txqueuelen === undefined ? '' : ` txqueuelen ${txqueuelen}`,
-    master === undefined ? '' : master.index === 0 ? ' nomaster' : ` master ${master.name}`,
+    master === undefined ? '' : master.index === 0 ? ' nomaster' : ` master ${word(master.name ?? '')}`,
     up === undefined ? '' : up ? ' up' : ' down',
   ].join('');
 }

@@ -1,22 +1,31 @@
+import type { ActionTable } from '../../model/action.js';
 import type { NftAction, NftChange } from '../../model/nft.js';
 import { nftCommands } from '../../nft/commands.js';
+import { singleQuoted } from './word.js';
 
-/** A transaction as the command an administrator would type: its words, or, where they are lines, its standard input. */
-export function printNftAction(action: NftAction): string {
-  const commands = nftCommands(action.changes);
+export const nftLines: ActionTable<string, 'nft'> = {
+  nft: ({ changes }) => printLine(linesOf(changes)),
+};
+
+/** The whole transaction as a command: its words, or, where they are lines, its standard input. */
+export function nftTransaction({ changes }: NftAction): string {
+  const commands = nftCommands(changes);
   return commands.some((command) => command.includes('\n'))
     ? `nft -f - <<'END'\n${commands.join('\n')}\nEND`
-    : `nft '${commands.join('; ')}'`;
+    : printLine(commands);
 }
 
-/** What a transaction is about, in one line. */
-export function nameNftAction(action: NftAction): string {
-  const of = (change: NftChange['change']) => action.changes.find((each) => each.change === change);
-  const [command = ''] = nftCommands(
-    [of('set-chain') ?? of('add-element') ?? of('delete-chain') ?? action.changes[0]].filter(
-      (change) => change !== undefined,
-    ),
-  );
-  const others = action.changes.length - 1;
-  return `nft '${command.replace(/\n[\s\S]*/, ' …')}'${others === 0 ? '' : ` and ${others} more`}`;
+/** What a transaction is about, in one line, by its most telling command. */
+export function nameNftAction({ changes }: NftAction): string {
+  const of = (change: NftChange['change']) => changes.find((each) => each.change === change);
+  const main = of('set-chain') ?? of('add-element') ?? of('delete-chain') ?? changes[0];
+  const others = changes.length - 1;
+  const command = printLine(linesOf(main === undefined ? [] : [main]).slice(0, 1));
+  return `${command}${others === 0 ? '' : ` and ${others} more`}`;
 }
+
+/** The commands, a line each: the rules of a table, which are the same for all vifs, are left out. */
+const linesOf = (changes: readonly NftChange[]): string[] =>
+  nftCommands(changes).map((command) => command.replace(/\{\n[\s\S]*\n\}/, '{ … }').replaceAll('\n', '; '));
+
+const printLine = (commands: readonly string[]): string => `nft ${singleQuoted(commands.join('; '))}`;

@@ -1,26 +1,34 @@
-import type { Marks, OvsAction } from '../../model/action.js';
-import type { DesiredOvsPort } from '../../model/ovs-port.js';
+import type { ActionOf, ActionTable, Marks, OvsAction } from '../../model/action.js';
+import { type DesiredOvsPort, usualOvsDatabase } from '../../model/ovs-port.js';
+import { singleQuoted, word } from './word.js';
 
-/** An action as the `ovs-vsctl` command an administrator would type for it. */
-export function printOvsAction(action: OvsAction): string {
-  switch (action.kind) {
-    case 'ovs-add-port': {
-      const { name, port } = action;
-      return `ovs-vsctl add-port ${port.bridge} ${name}${printVlans(port)}${printIds(action)}`;
-    }
-    case 'ovs-set-port': {
-      const { name, port, before } = action;
-      const cleared = [
-        before.tag !== undefined && port.tag === undefined ? ' tag' : '',
-        before.trunks.length > 0 && port.trunks.length === 0 ? ' trunks' : '',
-        before.vlanMode !== undefined && port.vlanMode === undefined ? ' vlan_mode' : '',
-      ].join('');
-      const clear = cleared === '' ? '' : ` clear port ${name}${cleared} --`;
-      return `ovs-vsctl${clear} set port ${name}${printVlans(port)}${printIds(action)}`;
-    }
-    case 'ovs-delete-port':
-      return `ovs-vsctl del-port ${action.port.bridge} ${action.port.name}`;
-  }
+export const ovsPortLines: ActionTable<string, OvsAction['kind']> = {
+  'ovs-add-port': (action) => `ovs-vsctl ${addPort(action)}`,
+  'ovs-set-port': (action) => `ovs-vsctl${clearColumns(action)} ${setPort(action)}`,
+  'ovs-delete-port': ({ port }) => `ovs-vsctl del-port ${word(port.bridge)} ${word(port.name)}`,
+};
+
+/**
+ * A line of these for a database that need not be the one `ovs-vsctl` takes by itself.
+ * @param database `unix:` and the path of the server's socket
+ */
+export const forDatabase = (line: string, database: string): string =>
+  database === usualOvsDatabase ? line : line.replace(/^ovs-vsctl/, () => `ovs-vsctl --db=${word(database)}`);
+
+const addPort = ({ name, marks, port }: ActionOf<'ovs-add-port'>): string =>
+  `add-port ${word(port.bridge)} ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+
+const setPort = ({ name, marks, port }: ActionOf<'ovs-set-port'>): string =>
+  `set port ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+
+/** What makes columns empty that are not to be set. */
+function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string {
+  const columns = [
+    before.tag !== undefined && port.tag === undefined ? ' tag' : '',
+    before.trunks.length > 0 && port.trunks.length === 0 ? ' trunks' : '',
+    before.vlanMode !== undefined && port.vlanMode === undefined ? ' vlan_mode' : '',
+  ].join('');
+  return columns === '' ? '' : ` clear port ${word(name)}${columns} --`;
 }
 
 function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
@@ -31,15 +39,14 @@ function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
   ].join('');
 }
 
-function printIds({ name, marks, port }: { name: string; marks: Marks; port: DesiredOvsPort }): string {
+function printIds(name: string, marks: Marks, port: DesiredOvsPort): string {
   const print = (ids: Readonly<Record<string, string>>): string =>
     Object.entries(ids)
-      .map(([key, value]) => ` external_ids:${key}=${quote(value)}`)
+      .map(([key, value]) => ` external_ids:${key}=${printValue(value)}`)
       .join('');
-  return `${print(marks)} -- set interface ${name}${print(port.externalIds)}`;
+  return `${print(marks)} -- set interface ${word(name)}${print(port.externalIds)}`;
 }
 
-/** A value as ovs-vsctl wants it where it holds anything but a plain word, safe in a shell. */
-function quote(value: string): string {
-  return /^[\w.-]+$/.test(value) ? value : `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
-}
+/** A value as ovs-vsctl takes it where it holds anything but a plain word, safe in a shell. */
+const printValue = (value: string): string =>
+  /^[\w.-]+$/.test(value) ? value : singleQuoted(JSON.stringify(value));

@@ -1,47 +1,63 @@
-import type { Action } from '../../model/action.js';
-import { backendPath, type VifId, vifName } from '../../model/vif-id.js';
-import { vlanRanges } from '../../model/vlan.js';
-import { printFlags, printVlans } from './bridge-port.js';
-import { printChanges } from './link.js';
-import { nameNftAction, printNftAction } from './nft.js';
-import { printOvsAction } from './ovs-port.js';
-import { printIpAction } from './routing.js';
+import { type Action, type ActionTable, byKind } from '../../model/action.js';
+import { addressLines } from './address.js';
+import { bridgePortLines } from './bridge-port.js';
+import { conntrackCommands, conntrackLines } from './conntrack.js';
+import { deleteDhcpCommands, dhcpLines, setDhcpCommands } from './dhcp.js';
+import { linkLines } from './link.js';
+import { neighbourLines } from './neighbour.js';
+import { nameNftAction, nftLines, nftTransaction } from './nft.js';
+import { offloadLines } from './offload.js';
+import { forDatabase, ovsPortLines } from './ovs-port.js';
+import { proxyLines } from './proxy.js';
+import { routeLines } from './route.js';
+import { scriptLines } from './script.js';
+import { sysctlLines } from './sysctl.js';
 
-/** An action as the command an administrator would type for it. */
-export function printAction(action: Action): string {
-  switch (action.kind) {
-    case 'set-link':
-      return `ip link set dev ${action.name}${printChanges(action.changes)}`;
-    case 'ovs-add-port':
-    case 'ovs-set-port':
-    case 'ovs-delete-port':
-      return printOvsAction(action);
-    case 'set-port':
-      return `bridge link set dev ${action.name}${printFlags(action.flags)}`;
-    case 'add-vlans':
-    case 'delete-vlans':
-      return vlanRanges(action.vlans)
-        .map((range) => printVlans(action.kind, action.name, range))
-        .join(' && ');
-    case 'set-offload':
-      return `ethtool -K ${action.name}${Object.entries(action.offload)
-        .map(([feature, on]) => ` ${feature} ${on ? 'on' : 'off'}`)
-        .join('')}`;
-    case 'run-script':
-      return `${printEnvironment(action.id)} ${action.script.file} online type_if=vif`;
-    case 'adopt-script':
-      return `: ${action.script.file} has been run for ${vifName(action.id)}`;
-    case 'undo-script':
-      return `${printEnvironment(action.id)} ${action.file} offline type_if=vif`;
-    case 'nft':
-      return printNftAction(action);
-    default:
-      return printIpAction(action);
-  }
+/** Where things are on the machine that commands have to name. */
+export interface Places {
+  /** Open vSwitch's database, as ovs-vsctl's `--db` takes it. */
+  readonly ovsDatabase: string;
+  /** The directory of dnsmasq's files. */
+  readonly dhcpDirectory: string;
 }
 
-/** An action in one line: what is long is named by its first command. */
+const lines: ActionTable<string> = {
+  ...linkLines,
+  ...addressLines,
+  ...bridgePortLines,
+  ...offloadLines,
+  ...routeLines,
+  ...neighbourLines,
+  ...proxyLines,
+  ...sysctlLines,
+  ...conntrackLines,
+  ...dhcpLines,
+  ...nftLines,
+  ...ovsPortLines,
+  ...scriptLines,
+};
+
+/** An action in one line, for the log: the command an administrator would type, shortened where it is long. */
+export const printAction = (action: Action): string => byKind(lines, action);
+
+/** An action as commands to be pasted into `sh`, nothing left out. Without a newline at the end. */
+export function printCommands(action: Action, { ovsDatabase, dhcpDirectory }: Places): string {
+  const ovs = (of: Action): string => forDatabase(printAction(of), ovsDatabase);
+  return byKind(
+    {
+      ...lines,
+      nft: nftTransaction,
+      'forget-connections': conntrackCommands,
+      'set-dhcp': (of) => setDhcpCommands(of, dhcpDirectory),
+      'delete-dhcp': (of) => deleteDhcpCommands(of, dhcpDirectory),
+      'ovs-add-port': ovs,
+      'ovs-set-port': ovs,
+      'ovs-delete-port': ovs,
+    },
+    action,
+  );
+}
+
+/** An action in one line, as errors name it: a transaction of nf_tables by one of its commands. */
 export const nameAction = (action: Action): string =>
   action.kind === 'nft' ? nameNftAction(action) : printAction(action);
-
-const printEnvironment = (id: VifId): string => `XENBUS_PATH=${backendPath(id)} vif=${vifName(id)}`;

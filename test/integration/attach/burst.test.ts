@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => domnet.stop());
 
 const looks = (vif: Vif): number =>
-  daemon.log.filter((line) => line.msg === 'look' && line.vif === vif.name).length;
+  daemon.log.filter((line) => line.msg === 'reconciling vif' && line.vif === vif.name).length;
 
 /** An event that came after all others has been seen to. */
 async function overtaken(vif: Vif, mtu: string): Promise<void> {

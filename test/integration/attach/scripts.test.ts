@@ -248,7 +248,7 @@ test('what it prints is bounded', async () => {
   await vif.connected();
   await daemon.logged('vif attached', 'vif5.0');
   expect(output(daemon)).toHaveLength(101);
-  expect(output(daemon).at(-1)).toBe('there is more, which is left out');
+  expect(output(daemon).at(-1)).toBe('further output is left out');
 });
 
 test.each<[string, (file: string) => string | undefined, RegExp]>([

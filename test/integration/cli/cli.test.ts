@@ -32,7 +32,7 @@ test.each(['--help', '-h'])('%s', (option) => {
 test.each([
   [[], 'a command is missing'],
   [['fly'], 'there is no command "fly"'],
-  [['run', 'fast'], '"fast" is too much'],
+  [['run', 'fast'], 'unexpected argument "fast"'],
   [['run', '--fast'], "Unknown option '--fast'"],
   [['run', '--config'], '--config'],
 ])('%j is refused', (args, reason) => {

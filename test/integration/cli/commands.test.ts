@@ -109,7 +109,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
       status: 1,
       stdout: '',
       stderr: expect.stringMatching(
-        /^vifd: there is no vif ".*" that it serves; "vifd status" lists them\n$/,
+        /^vifd: vifd serves no vif ".*"; "vifd status" lists those that it serves\n$/,
       ),
     });
   });
@@ -219,8 +219,8 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     [['status', '--format', 'dot'], '"vifd status" takes no --format'],
     [['plan', 'vif5.0', '--watch'], '"vifd plan" takes no --watch'],
     [['status', '--bogus'], "Unknown option '--bogus'"],
-    [['status', 'vif5.0', 'vif6.0'], '"vif6.0" is too much'],
-    [['plan'], 'which vif? vifd plan vif5.0'],
+    [['status', 'vif5.0', 'vif6.0'], 'unexpected argument "vif6.0"'],
+    [['plan'], 'the vif is missing, as in "vifd plan vif5.0"'],
     [['frobnicate'], 'there is no command "frobnicate"'],
     [[], 'a command is missing'],
   ])('%j is wrong usage', async (args, reason) => {
@@ -328,14 +328,14 @@ describe('without a daemon', () => {
   test('plan for a vif without a netdev, for none, and for what is no name of one', async () => {
     await domnet.writeDevice({ domid: 7 });
     expect((await domnet.command('plan', 'vif7.0')).stdout).toBe(
-      '# vif7.0 waits for its netdev, which netback makes\n',
+      '# vif7.0 waits for its netdev, which netback creates\n',
     );
     expect((await domnet.command('plan', 'vif8.0')).stdout).toBe(
       '# there is no backend/vif/8/0, and nothing on this host belongs to vif8.0\n',
     );
     expect(await domnet.command('plan', 'eth0')).toMatchObject({
       status: 64,
-      stderr: 'vifd: "eth0" is no vif; they are named like vif5.0\n',
+      stderr: 'vifd: "eth0" is not the name of a vif; vifs are named by domain and device, like vif5.0\n',
     });
   });
 
@@ -349,9 +349,8 @@ describe('without a daemon', () => {
       const keys = { script: '/etc/xen/scripts/vif-openvswitch', bridge: 'ovsbr0.10' };
       await domnet.plug({ domid: 5, keys });
       const { status, stdout } = await domnet.command('plan', 'vif5.0', '--config', config);
-      expect(stdout).toMatch(
-        /^# attach vif5\.0 \(openvswitch\)\n[\s\S]*^ovs-vsctl add-port ovsbr0 vif5\.0 .*tag=10/m,
-      );
+      expect(stdout).toMatch(/^# attach vif5\.0 \(openvswitch\)\n/);
+      expect(stdout).toContain(`\novs-vsctl --db=${ovs.database} add-port ovsbr0 vif5.0 tag=10 `);
       expect(status).toBe(0);
       expect(await ovs.bridgeOf('vif5.0')).toBeUndefined();
     } finally {
@@ -441,7 +440,7 @@ describe('without a daemon', () => {
       exec('ip', [...as, process.execPath, main, command, ...(command === 'plan' ? ['vif5.0'] : [])]),
     ).rejects.toMatchObject({
       code: 1,
-      stderr: `vifd: "vifd ${command}" looks at what only root may see; run it as root\n`,
+      stderr: `vifd: "vifd ${command}" reads what only root may read; run it as root\n`,
     });
   });
 

@@ -71,7 +71,7 @@ const changes = (daemon: Vifd, vif: string, since: number): string[] =>
 
 /** How often the daemon has looked at a vif since it had logged so much. */
 const looks = (daemon: Vifd, vif: string, since: number): number =>
-  daemon.log.slice(since).filter((line) => line.vif === vif && line.msg === 'look').length;
+  daemon.log.slice(since).filter((line) => line.vif === vif && line.msg === 'reconciling vif').length;
 
 /** The rules with their handles, and without what was counted. */
 const handles = async (): Promise<string> =>

@@ -112,7 +112,7 @@ test.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('%s is refused', async (method) 
   for (const url of ['/status', '/events', '/events?follow'])
     expect(await ask(method, url)).toEqual({
       status: 405,
-      body: '{"error":"only GET: the socket changes nothing"}\n',
+      body: '{"error":"only GET is supported: the control socket changes nothing"}\n',
     });
 });
 

@@ -130,14 +130,14 @@ const disturbances: Record<string, () => Promise<unknown>> = {
 };
 
 test('before anything happens', async () => {
-  expect(await rest.during(3000)).toEqual({ looks: 0, news: [] });
+  expect(await rest.during(3000)).toEqual({ reconciliations: 0, news: [] });
 });
 
 test.each(Object.keys(disturbances))(
   'after: %s',
   async (what) => {
     await disturbances[what]?.();
-    expect(await rest.during(3000)).toEqual({ looks: 0, news: [] });
+    expect(await rest.during(3000)).toEqual({ reconciliations: 0, news: [] });
   },
   90_000,
 );
@@ -145,6 +145,6 @@ test.each(Object.keys(disturbances))(
 test('after all of them, nothing but the minute’s round in a minute, and every vif is connected', async () => {
   for (const disturb of Object.values(disturbances)) await disturb();
   await allConnected();
-  expect(await rest.during(60_000)).toEqual({ looks: 0, news: [] });
+  expect(await rest.during(60_000)).toEqual({ reconciliations: 0, news: [] });
   await allConnected();
 }, 180_000);

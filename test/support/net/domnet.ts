@@ -11,16 +11,16 @@ import { Xenstored } from '../store/xenstored.js';
 
 const vifdMain = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 
-/** A vif as a guest's configuration and netback make it. */
+/** A vif's keys as a guest's configuration gives them. */
 export interface VifSpec {
   domid: number;
   devid?: number;
-  /** Keys of the backend directory over those that libxl always writes; undefined leaves one of those out. */
+  /** Keys of the backend directory in addition to those that libxl always writes; undefined leaves one of those out. */
   keys?: Record<string, string | undefined>;
 }
 
 /**
- * A driver domain without Xen. What stands in for what:
+ * A driver domain without Xen, made of:
  * - a network namespace for the domain,
  * - the distribution's own xenstored, reached as dom0 would, for the host's (so `/local/domain/0` is the domain's home),
  * - a veth pair for netback's interface and the guest's, whose end is in a namespace of its own,
@@ -71,29 +71,29 @@ export class Domnet {
     rmSync(this.dir, { recursive: true });
   }
 
-  /** Has something that runs beside the test ended with the driver domain, where the test does not come to do it. */
+  /** Has `stop` call a function, to end what the test has not ended itself. */
   atEnd(end: () => Promise<unknown>): void {
     this.#ends.push(end);
   }
 
-  /** A xenstored that was killed comes back at the same socket, with an empty store, as it does on a host. */
+  /** Starts a xenstored that was killed again, at the same socket and with an empty store, as on a host. */
   async restartXenstored(): Promise<void> {
     await this.xenstore.close();
     this.xenstored = await Xenstored.start({ dir: this.xenstored.dir });
     this.xenstore = await Xenstore.open({ path: this.xenstored.socketPath });
   }
 
-  /** What dom0 writes of the domain itself before anything else. */
+  /** Writes what dom0 writes for the domain itself before anything else. */
   async introduce(): Promise<void> {
     await this.xenstore.write('domid', '0');
   }
 
-  /** `ip` in the driver domain, its arguments as one would type them. */
+  /** Runs `ip` in the driver domain, with arguments separated by blanks. */
   ip(command: string): Promise<string> {
     return exec('ip', ['-n', this.namespace, ...command.split(' ')]);
   }
 
-  /** Any program in the driver domain. */
+  /** Runs a program in the driver domain. @returns its stdout */
   exec(file: string, args: readonly string[]): Promise<string> {
     return exec('ip', ['netns', 'exec', this.namespace, file, ...args]);
   }
@@ -149,7 +149,7 @@ export class Domnet {
     return vif;
   }
 
-  /** Starts the built daemon in the driver domain and resolves when it is ready. */
+  /** Starts the built daemon in the driver domain; resolves when it is ready. */
   async vifd(options: { config?: string; env?: Record<string, string>; wait?: boolean } = {}): Promise<Vifd> {
     const args: string[] = [];
     if (options.config !== undefined) {
@@ -169,17 +169,17 @@ export class Domnet {
     return daemon;
   }
 
-  /** How the daemon is started here, as a list of words. */
+  /** The command line of the daemon in the driver domain. */
   vifdCommand(args: readonly string[] = []): string[] {
     return ['ip', 'netns', 'exec', this.namespace, process.execPath, vifdMain, 'run', ...args];
   }
 
-  /** The environment it is started in. */
+  /** The environment of the daemon. */
   get vifdEnv(): NodeJS.ProcessEnv {
     return { ...process.env, XENSTORED_PATH: this.xenstored.socketPath, VIFD_RUNTIME_DIR: this.dir };
   }
 
-  /** Runs another of the program's commands in the driver domain, to its end. */
+  /** Runs another command of vifd in the driver domain to its end. */
   command(...args: string[]): Promise<Ended> {
     return new Promise((resolve, reject) => {
       const words = ['netns', 'exec', this.namespace, process.execPath, vifdMain, ...args];
@@ -190,9 +190,9 @@ export class Domnet {
     });
   }
 
-  /** A namespace for a guest, or anything else that is not the driver domain; removed at the end. */
+  /** Adds a network namespace beside the driver domain's, such as a guest's; removed by `stop`. */
   async #addNamespace(name: string): Promise<void> {
-    // Before: an `ip` that is interrupted may have made it.
+    // Noted before, because an interrupted `ip` may have made it.
     this.#namespaces.add(name);
     await exec('ip', ['netns', 'add', name]);
     await exec('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
@@ -205,14 +205,14 @@ export class Domnet {
   }
 }
 
-/** How a program ended, and what it printed. */
+/** The exit status and output of a program. */
 export interface Ended {
   status: number;
   stdout: string;
   stderr: string;
 }
 
-/** What the tests look at in `ip -d -j address`. */
+/** The fields of `ip -d -j address` that tests use. */
 export interface IpLink {
   ifindex: number;
   ifname: string;
@@ -224,7 +224,7 @@ export interface IpLink {
   addr_info: { family: string; local: string; prefixlen: number; scope: string }[];
 }
 
-/** One vif, with the hands of libxl and netback on it. */
+/** One vif, with the actions of libxl, netback and its guest. */
 export class Vif {
   readonly domnet: Domnet;
   readonly domid: number;
@@ -242,7 +242,7 @@ export class Vif {
     this.frontend = `/local/domain/${domid}/device/vif/${devid}`;
   }
 
-  /** netback's probe makes the interface: down, with the address it always has. The guest's end is up at once. */
+  /** Makes the interface as netback's probe does: down, with the address it always has. The guest's end is up at once. */
   async addNetdev(): Promise<void> {
     const guest = await this.domnet.guestNamespace(this.domid);
     const key = (await this.read('mac')) ?? '';
@@ -263,7 +263,7 @@ export class Vif {
     return await exec('ip', ['-n', await this.domnet.guestNamespace(this.domid), ...command.split(' ')]);
   }
 
-  /** Any program in the guest. */
+  /** Runs a program in the guest. @returns its stdout */
   async guestExec(file: string, args: readonly string[]): Promise<string> {
     return await exec('ip', ['netns', 'exec', await this.domnet.guestNamespace(this.domid), file, ...args]);
   }
@@ -369,12 +369,12 @@ export class Vifd {
     return this.#exited;
   }
 
-  /** SIGHUP: it reads its configuration again. */
+  /** Sends SIGHUP, at which it reads its configuration again. */
   hangUp(): void {
     this.#child.kill('SIGHUP');
   }
 
-  /** SIGSTOP: it does nothing more, until it is killed. */
+  /** Sends SIGSTOP. */
   suspend(): void {
     this.#child.kill('SIGSTOP');
   }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { until } from '../process/exec.js';
 import type { Domnet } from './domnet.js';
 
-/** A table of our name that belongs to another process: nobody else may change it, and it goes with that process. */
+/** A table with vifd's name that another process owns: no other process may change it, and it goes with its owner. */
 export class Foreign {
   readonly #nft;
 

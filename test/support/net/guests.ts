@@ -4,16 +4,16 @@ import type { Domnet, Vif, VifSpec } from './domnet.js';
 import { Outside } from './outside.js';
 import { answers } from './ping.js';
 
-/** A way to join a guest to the network, each with an address plan of its own by domid. */
+/** A topology for test guests, each with an address plan by domid. */
 export type Kind = 'bridge' | 'openvswitch' | 'route' | 'nat';
 
-/** The bridges the plans name. */
+/** The bridges of the topologies that have one. */
 export const bridges = { bridge: 'xenbr0', openvswitch: 'ovsbr0' } as const;
 
-/** Where the uplink leads: the one address outside. */
+/** The address at the other end of the uplink. */
 export const outer = '192.0.2.254';
 
-/** An uplink eth0 with default routes, of IPv4 and of IPv6 or not; guests of `vif-route` are of its network. */
+/** Adds an uplink eth0 with default routes, for IPv6 by option; guests of `vif-route` have addresses of its network. */
 export async function connectUplink(domnet: Domnet, { version6 = true } = {}): Promise<Outside> {
   const outside = await Outside.connect(domnet, {
     device: 'eth0',
@@ -46,14 +46,14 @@ const plans: Record<Kind, { keys: VifSpec['keys']; address: (domid: number) => s
 
 export const addressOf = (kind: Kind, { domid }: { domid: number }): string => plans[kind].address(domid);
 
-/** What dom0 writes for such a guest. */
+/** The keys that dom0 writes for a guest of this topology. */
 export const keysOf = (kind: Kind, domid: number): NonNullable<VifSpec['keys']> => ({
   ...plans[kind].keys,
-  // By NAT it has the one of the stock plan without being told.
+  // With NAT it has the address of the stock plan without a key.
   ...(kind === 'route' ? { ip: addressOf(kind, { domid }) } : {}),
 });
 
-/** Plugs a guest; nothing is waited for. */
+/** Plugs a guest, without waiting for the agent. */
 export const plugGuest = (
   domnet: Domnet,
   kind: Kind,
@@ -61,7 +61,7 @@ export const plugGuest = (
   keys: VifSpec['keys'] = {},
 ): Promise<Vif> => domnet.plug({ domid, keys: { ...keysOf(kind, domid), ...keys } });
 
-/** The guest's own configuration, as its administrator made it. */
+/** Configures the guest's own interface, as its administrator would. */
 export async function configure(kind: Kind, vif: Vif): Promise<void> {
   const { prefix, address } = plans[kind];
   await vif.guestIp(`address replace ${address(vif.domid)}/${prefix} dev eth0`);
@@ -97,9 +97,9 @@ export const reaches = (vif: Vif, address: string, timeoutMs?: number): Promise<
     timeoutMs,
   );
 
-/** Pings from one guest to another, or to outside, for as long as the test wants. */
+/** Starts to ping from one guest to another, or to outside. */
 export async function pingFrom(from: Vif, address: string): Promise<Ping> {
-  // What is lost while addresses are resolved for the first time is no matter.
+  // Packets that are lost while addresses are resolved for the first time do not count.
   await reaches(from, address);
   const ping = new Ping(await from.domnet.guestNamespace(from.domid), address);
   from.domnet.atEnd(() => ping.stop());

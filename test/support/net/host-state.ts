@@ -2,9 +2,9 @@ import type { Domnet, Vif } from './domnet.js';
 import type { OpenVswitch } from './openvswitch.js';
 
 /**
- * What is on a host and in xenstore: things such as `link vif5.0`, each with its attributes, such as `mtu` → `1500`; a
- * thing that has but one value has it under the empty name. Left out is what no two runs have in common (the kernel's
- * numbers for things, timers, counters, uuids, addresses made up), and what only follows from something else here.
+ * The state of a host and of xenstore: objects such as `link vif5.0`, each with its attributes, such as `mtu` → `1500`;
+ * an object with a single value has it under the empty name. Left out is what differs by run (the kernel's indexes,
+ * timers, counters, uuids, random addresses), and what follows from other attributes.
  */
 export type HostState = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
@@ -15,16 +15,16 @@ type Things = [thing: string, attributes: Map<string, string>][];
 const omitted = {
   link: new Set([
     ...['ifindex', 'link', 'link_index', 'link_netnsid'],
-    // How a device is as a port is told by `bridge -d link`.
+    // `bridge -d link` has the attributes of a port.
     ...['info_slave_data', 'info_slave_kind'],
-    // These follow from whether it is up and has a master, those of a bridge from its ports.
+    // These follow from whether it is up and has a master; for a bridge from its ports.
     ...['operstate', 'qdisc', 'promiscuity', 'allmulti', 'tso_max_size'],
     ...['hello_timer', 'tcn_timer', 'topology_change_timer', 'gc_timer'],
   ]),
-  /** What `ip link` tells, too. */
+  /** Attributes that `ip link` has too. */
   bridgePort: new Set(['ifindex', 'link', 'flags', 'mtu', 'master']),
   port: new Set(['_uuid', 'interfaces', 'name', 'statistics', 'status', 'rstp_statistics', 'rstp_status']),
-  /** What ovs-vswitchd says of the netdev, and measures. */
+  /** Columns that ovs-vswitchd copies from the netdev, or measures. */
   interface: new Set([
     ...['_uuid', 'name', 'ifindex', 'mac_in_use', 'mtu', 'admin_state', 'link_state'],
     ...['link_resets', 'link_speed', 'duplex', 'statistics', 'status'],
@@ -32,8 +32,8 @@ const omitted = {
 };
 
 /**
- * Reads the host of a driver domain and all of its xenstore; Open vSwitch's database, too, where there is one.
- * @param netdev the name of the vif's netdev, which is `VIF` in the names of things
+ * The state of the host of a driver domain, of its xenstore, and of Open vSwitch's database where there is one.
+ * @param netdev the name of the vif's netdev, which is `VIF` in the names of objects
  */
 export async function hostState(
   domnet: Domnet,
@@ -70,14 +70,14 @@ const kindOf = ({ linkinfo }: Row): Json | undefined => (linkinfo as Row | undef
 async function links(domnet: Domnet): Promise<Things> {
   return (await rows(domnet, 'ip', '-d -j link show')).map((link) => {
     const { ifname, address, flags, ...rest } = link;
-    // The carrier comes and goes with the other end. Devices of Open vSwitch's bridges have an address made up.
+    // The carrier depends on the other end. Devices of Open vSwitch's bridges have random addresses.
     const own = (flags as string[]).filter((flag) => !['LOWER_UP', 'NO-CARRIER', 'PROMISC'].includes(flag));
     const shown = { ...rest, flags: own, ...(kindOf(link) === 'tun' ? {} : { address }) };
     return [`link ${ifname}`, attributes(shown as Row, omitted.link)];
   });
 }
 
-/** The kernel gives each running device one of these; it is no one's choice. */
+/** Whether an address is the link-local one that the kernel gives each device that is up. */
 const isMadeByKernel = (address: Json | undefined): boolean => /^fe80::.*ff:fe/.test(String(address));
 
 async function addresses(domnet: Domnet): Promise<Things> {
@@ -90,7 +90,7 @@ async function addresses(domnet: Domnet): Promise<Things> {
   );
 }
 
-/** But those the kernel makes for each address. */
+/** All routes but those that the kernel makes for each address. */
 async function routes(domnet: Domnet): Promise<Things> {
   const families = ['-4', '-6'].map((family) => rows(domnet, 'ip', `${family} -d -j route show table all`));
   return (await Promise.all(families))
@@ -104,7 +104,7 @@ async function routes(domnet: Domnet): Promise<Things> {
     );
 }
 
-/** Those that somebody set; the others come and go with the packets. */
+/** The permanent and proxy entries; the others depend on traffic. */
 async function neighbours(domnet: Domnet): Promise<Things> {
   const set = await rows(domnet, 'ip', '-j neigh show nud permanent');
   const proxies = await rows(domnet, 'ip', '-j neigh show proxy');
@@ -126,10 +126,10 @@ async function bridges(domnet: Domnet): Promise<Things> {
   ];
 }
 
-/** Everything of IP that belongs to a device, and forwarding. */
+/** The IP sysctls of each device, and forwarding. */
 async function sysctls(domnet: Domnet): Promise<Things> {
   const trees = 'ipv4/conf ipv6/conf ipv4/neigh ipv6/neigh ipv4/ip_forward';
-  // stable_secret can't be read where there is none, and grep says so by its status.
+  // An unset stable_secret cannot be read, and grep exits with an error then.
   const output = await domnet.exec('sh', ['-c', `cd /proc/sys/net && grep -rs . ${trees} || :`]);
   return (
     output
@@ -137,7 +137,7 @@ async function sysctls(domnet: Domnet): Promise<Things> {
       // These follow from the device's MTU, and from `all`.
       .filter((line) => line !== '' && !/^ipv6\/conf\/([^:]+\/mtu|(default|lo)\/forwarding):/.test(line))
       .map((line) => {
-        // A device's name may have a colon, no sysctl's value does that is not an address.
+        // A device's name may have a colon; of the values only addresses do.
         const [, name = '', value = ''] = /^(\S+?):(.*)$/.exec(line) ?? [];
         return thing(`sysctl net/${name}`, value);
       })
@@ -145,8 +145,8 @@ async function sysctls(domnet: Domnet): Promise<Things> {
 }
 
 /**
- * Each table with its chains at hooks, and those of its sets that have elements but for what was counted. The netdev's
- * number is a part of some names.
+ * Each table with its base chains, and its sets that have elements, except counters. Some names contain the netdev's
+ * index.
  */
 async function nftables(domnet: Domnet): Promise<Things> {
   const { nftables: objects } = JSON.parse(await domnet.exec('nft', ['-j', 'list', 'ruleset'])) as {
@@ -192,7 +192,7 @@ function plain(cell: Json): Json {
   return kind === 'set' ? content.map(plain) : '<uuid>';
 }
 
-/** `backend …` and `frontend …` are the vif's directories; whatever else is in the store has its path. */
+/** The nodes of xenstore: `backend …` and `frontend …` in the vif's directories, others by their paths. */
 async function xenstore(domnet: Domnet, vif: Vif): Promise<Things> {
   const things: Things = [];
   const walk = async (path: string): Promise<void> => {
@@ -213,7 +213,7 @@ async function xenstore(domnet: Domnet, vif: Vif): Promise<Things> {
 
 const thing = (name: string, value: string): Things[number] => [name, new Map([['', value]])];
 
-/** A row's leaves, named by their paths; a list is one, and nothing when it is empty. */
+/** The leaves of a row, named by their paths; a list is one leaf, and none when it is empty. */
 function attributes(row: Row, without: ReadonlySet<string>): Map<string, string> {
   const found = new Map<string, string>();
   const walk = (path: string[], value: Json): void => {
@@ -231,7 +231,7 @@ function attributes(row: Row, without: ReadonlySet<string>): Map<string, string>
   return found;
 }
 
-/** The fields of a row that say how something is, in this order. */
+/** The fields of a row with these names, in this order, as text. */
 const fields = (row: Row, names: string): string =>
   names
     .split(' ')

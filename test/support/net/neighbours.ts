@@ -6,10 +6,10 @@ import { hostState } from './host-state.js';
 import type { OpenVswitch } from './openvswitch.js';
 import { answers, Monitor } from './ping.js';
 
-/** Numbers that no test gives to the guests it is about. */
+/** Domids that no test uses for its own guests. */
 const domids = [201, 202] as const;
 
-/** Two guests beside the one a test is about, which talk all the time, and which nothing that happens to it may reach. */
+/** Two guests beside the one under test, which ping each other all the time and must not be affected by it. */
 export class Neighbours {
   readonly vifs: readonly Vif[];
   readonly #kind: Kind;
@@ -55,9 +55,9 @@ export class Neighbours {
   }
 
   /**
-   * Ends the ping and expects that none was lost, that nothing of theirs changed for as much as a moment, and that no
-   * daemon had anything to say of them.
-   * @param later daemons that were started since; that they adopt the two is no news
+   * Ends the ping and expects that none was lost, that none of their state changed even for a moment, and that no daemon
+   * logged anything about them.
+   * @param later daemons that were started since; they may log that they adopted the two
    */
   async untouched(...later: Vifd[]): Promise<void> {
     await answers(this.#ping, 3);
@@ -74,12 +74,12 @@ export class Neighbours {
   }
 
   #isAbout({ vif, msg, actions }: LogLine): boolean {
-    const silent = msg === 'look' || (msg === 'vif adopted' && actions === undefined);
+    const silent = msg === 'reconciling vif' || (msg === 'vif adopted' && actions === undefined);
     return this.vifs.some(({ name }) => name === vif) && !silent;
   }
 }
 
-/** All that is on the host and in xenstore for these vifs. */
+/** The state of these vifs on the host and in xenstore. */
 async function stateOf(kind: Kind, vifs: readonly Vif[], ovs: OpenVswitch | undefined): Promise<unknown> {
   return Promise.all(
     vifs.map(async (vif) => {

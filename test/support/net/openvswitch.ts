@@ -47,7 +47,7 @@ export class OpenVswitch {
     await this.#answers('ovsdb-server');
   }
 
-  /** Ends it as its service would, and resolves when its socket is gone. */
+  /** Stops ovsdb-server as its service would; resolves when its socket is gone. */
   async stopServer(): Promise<void> {
     await this.#end(this.#server);
   }
@@ -61,17 +61,17 @@ export class OpenVswitch {
     await this.#end(this.#switch);
   }
 
-  /** Ends it without its having a say, and resolves when it is gone. */
+  /** Kills ovs-vswitchd by SIGKILL; resolves when it has ended. */
   async killSwitch(): Promise<void> {
     await this.#end(this.#switch, 'SIGKILL');
   }
 
-  /** SIGSTOP makes a server that hangs. */
+  /** Sends a signal to ovsdb-server: after SIGSTOP it hangs. */
   signalServer(signal: NodeJS.Signals): void {
     this.#server?.kill(signal);
   }
 
-  /** Its arguments as one would type them. */
+  /** Runs ovs-vsctl with arguments separated by blanks. */
   async vsctl(command: string): Promise<string> {
     const output = await this.#domnet.exec('ovs-vsctl', [
       `--db=${this.database}`,
@@ -119,7 +119,7 @@ export class OpenVswitch {
   }
 }
 
-/** Frames that arrive in a guest, each as `VLAN TEXT`, `- TEXT` when it has no tag. */
+/** Receives the frames of a guest, each as `VLAN TEXT`, or `- TEXT` when it has no tag. */
 export class FrameListener {
   readonly arrived: string[] = [];
   readonly #child: ChildProcess;
@@ -140,7 +140,7 @@ export class FrameListener {
     return listener;
   }
 
-  /** Sends until it arrives: a port takes a moment to forward after it was taken. */
+  /** Sends until the frame arrives, because a port does not forward at once after ovs-vswitchd took it up. */
   async receives(line: string, send: () => Promise<unknown>): Promise<void> {
     await until(`the frame "${line}"; arrived: ${this.arrived.join(', ')}`, async () => {
       if (this.arrived.includes(line)) return true;

@@ -12,8 +12,8 @@ export class Outside {
   }
 
   /**
-   * A device of the driver domain, up, with these addresses, and at its other end `peer` with those.
-   * @param number tells several outsides of one driver domain apart
+   * Adds a device to the driver domain, up, with these addresses, and at its other end `peer` with those.
+   * @param number distinguishes several outsides of one driver domain
    */
   static async connect(
     domnet: Domnet,
@@ -42,5 +42,5 @@ export class Outside {
   }
 }
 
-/** Duplicate address detection would have every test wait for a second. */
+/** The option against duplicate address detection, for which each test would wait a second. */
 const dad = (address: string): string => (address.includes(':') ? ' nodad' : '');

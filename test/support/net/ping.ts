@@ -2,7 +2,7 @@ import { Background, Ping } from '../process/background.js';
 import { exec, until } from '../process/exec.js';
 import type { Domnet, IpLink, Vif } from './domnet.js';
 
-/** The interface of a vif, which must be there. */
+/** The interface of a vif. @throws when it does not exist */
 export async function linkOf(vif: Vif, name = vif.name): Promise<IpLink> {
   const link = await vif.domnet.link(name);
   if (link === undefined) throw new Error(`there is no interface ${name}`);
@@ -20,7 +20,7 @@ export function attachedTo(vif: Vif, bridge: string | undefined, name = vif.name
   });
 }
 
-/** Gives two guests addresses, and pings from one to the other for as long as the test wants. */
+/** Gives two guests addresses, and starts to ping from one to the other. */
 export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
   const address = (vif: Vif) => `10.${vif.devid}.${vif.domid >> 8}.${vif.domid & 255}`;
   for (const vif of [from, to]) await vif.guestIp(`address replace ${address(vif)}/8 dev eth${vif.devid}`);
@@ -31,10 +31,10 @@ export async function pingBetween(from: Vif, to: Vif): Promise<Ping> {
   return ping;
 }
 
-/** What to tell of a ping that stays away. */
+/** Reads the state to print when a ping is not answered. */
 const circumstances = new WeakMap<Ping, () => Promise<string>>();
 
-/** All that a frame between two guests depends on. */
+/** The state that frames between two guests depend on, as text. */
 async function pathBetween(from: Vif, to: Vif): Promise<string> {
   const { domnet } = from;
   const bridge = (what: string) => exec('bridge', ['-n', domnet.namespace, ...what.split(' ')]);
@@ -58,7 +58,7 @@ export async function answers(ping: Ping, count: number): Promise<void> {
   );
 }
 
-/** `ip monitor` in the driver domain: what changes there, whatever does it. */
+/** `ip monitor` in the driver domain, which sees the changes of all programs. */
 export class Monitor {
   readonly #domnet: Domnet;
   readonly #monitor: Background;
@@ -69,23 +69,23 @@ export class Monitor {
     this.#monitor = new Background('ip', ['-n', domnet.namespace, '-o', 'monitor', ...objects]);
   }
 
-  /** @param objects what `ip monitor` is to tell of; links are among it */
+  /** @param objects the objects for `ip monitor`, links among them */
   static async start(domnet: Domnet, objects: readonly string[] = ['link', 'address']): Promise<Monitor> {
     const monitor = new Monitor(domnet, objects);
     domnet.atEnd(() => monitor.#monitor.stop());
-    // Until it listens, a mark may go unseen.
+    // A mark may be missed before it listens.
     await until('ip monitor to listen', () => monitor.#mark());
     return monitor;
   }
 
-  /** Ends it, and returns what it said of interfaces with these names. */
+  /** Ends it, and returns its lines about interfaces with these names. */
   async changesOf(...vifs: Vif[]): Promise<string[]> {
     await until('ip monitor to catch up', () => this.#mark());
     await this.#monitor.stop();
-    // The kernel gives link-local addresses by itself, and tells again when it has found them to be free. It makes the
-    // routes that come with an address.
+    // The kernel adds link-local addresses itself, and announces them again after duplicate address detection. It also
+    // adds the routes that belong to an address.
     const isKernels = (line: string) => / inet6 fe80:|\bproto kernel\b/.test(line);
-    // After an @ is the other end of a veth pair: its number, by what has that number in this namespace.
+    // After an @ is the other end of a veth pair: its index, as the name of the device with that index in this namespace.
     const names = vifs.map(({ name }) => new RegExp(`(?<![@\\w])${name.replace('.', '\\.')}\\b`));
     return this.#monitor.lines.filter((line) => names.some((name) => name.test(line)) && !isKernels(line));
   }

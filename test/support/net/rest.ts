@@ -5,22 +5,22 @@ import { series } from '../process/prometheus-text.js';
 import { ask } from '../process/status.js';
 import type { Domnet } from './domnet.js';
 
-/** What went on in a driver domain for a while. */
+/** The activity in a driver domain for a while. */
 export interface Activity {
-  /** Looks the daemon took. */
-  looks: number;
-  /** What the kernel announced of network devices, addresses, routes and the like, and of nftables. */
+  /** Reconciliations of vifs. */
+  reconciliations: number;
+  /** The kernel's announcements about devices, addresses, routes and so on, and about nftables. */
   news: string[];
 }
 
-/** The longest that a disturbance may take to be over, in ms. */
+/** The longest that a disturbance may last, in ms. */
 const settlingMs = 15_000;
-/** What is quiet for so long has become quiet: longer than the kernel takes to find an IPv6 address to be free. */
+/** The time without activity, in ms, that counts as rest: longer than duplicate address detection takes. */
 const quietMs = 2000;
-/** The least time between two rounds in which every vif is looked at, in ms; see src/reconcile/periodic-resync.ts. */
+/** The least time between two periodic resyncs, in ms; see src/reconcile/periodic-resync.ts. */
 const roundMs = 45_000;
 
-/** Counts what goes on in a driver domain in which nothing should. */
+/** Counts the activity in a driver domain in which there should be none. */
 export class Rest {
   readonly #domnet: Domnet;
   readonly #metrics: string;
@@ -38,11 +38,11 @@ export class Rest {
     ];
   }
 
-  /** @param metrics the Unix socket at which the daemon has its metrics */
+  /** @param metrics the Unix socket of the daemon's metrics */
   static async start(domnet: Domnet, metrics: string): Promise<Rest> {
     const rest = new Rest(domnet, metrics);
     domnet.atEnd(() => rest.#stop());
-    // Until both listen, a mark may go unseen.
+    // A mark may be missed before both listen.
     await until('the monitors to listen', () => rest.#mark(100));
     return rest;
   }
@@ -52,7 +52,7 @@ export class Rest {
   }
 
   /**
-   * What goes on in this many ms once it has become quiet, without the round in which every vif is looked at once.
+   * The activity in this many ms after it has become quiet, without a periodic resync.
    * @throws when it does not become quiet
    */
   async during(ms: number): Promise<Activity> {
@@ -66,34 +66,34 @@ export class Rest {
     return await this.#over(ms, vifs);
   }
 
-  /** @param inRound how many looks a round has, which are left out; 0 when they count as others do */
+  /** @param inRound how many reconciliations a resync has, which are left out; 0 to count them */
   async #over(ms: number, inRound = 0): Promise<Activity> {
     await this.#news();
     const end = performance.now() + ms;
-    let now = await this.#looks();
-    let looks = 0;
+    let now = await this.#reconciliations();
+    let reconciliations = 0;
     let round: { began: number; left: number } | undefined;
     while (performance.now() < end) {
       await sleep(Math.min(500, ms));
       const before = now;
-      now = await this.#looks();
+      now = await this.#reconciliations();
       let fresh = now - before;
       const at = performance.now();
       if (fresh > 0 && (round === undefined || at - round.began > roundMs - 1000)) {
         round = { began: at, left: inRound };
       }
-      // One round, and all of it within two of these counts.
+      // One resync, all of it within two of these counts.
       if (round !== undefined && at - round.began < 1500) {
         const ofRound = Math.min(fresh, round.left);
         round.left -= ofRound;
         fresh -= ofRound;
       }
-      looks += fresh;
+      reconciliations += fresh;
     }
-    return { looks, news: await this.#news() };
+    return { reconciliations, news: await this.#news() };
   }
 
-  async #looks(): Promise<number> {
+  async #reconciliations(): Promise<number> {
     return (await this.#values()).get('vifd_reconciles_total') as number;
   }
 
@@ -103,7 +103,7 @@ export class Rest {
   }
 
   async #values(): Promise<Map<string, number>> {
-    // What anti-spoofing dropped cannot be read while the rules change.
+    // The drops of anti-spoofing cannot be read while the rules change.
     const text = await until('the metrics', async () => {
       const answer = await ask(this.#metrics, '/metrics');
       return answer.status === 200 && answer.text;
@@ -111,7 +111,7 @@ export class Rest {
     return series(text);
   }
 
-  /** The lines that came since this was asked last. */
+  /** The lines since the last call. */
   async #news(): Promise<string[]> {
     await this.#mark();
     return this.#monitors.flatMap(({ lines }, i) => {
@@ -121,7 +121,7 @@ export class Rest {
     });
   }
 
-  /** Both monitors have told all that was before this. */
+  /** Waits until both monitors have printed everything before this call. */
   async #mark(timeoutMs?: number): Promise<boolean> {
     const mark = ++this.#marks;
     const rule = `pref ${20_000 + mark} lookup ${markTable}`;
@@ -144,17 +144,17 @@ export class Rest {
   }
 }
 
-/** The routing table that no packet is looked up in, but for the marks. */
+/** A routing table that is used only for the marks. */
 const markTable = 7777;
 
-/** The marks, and what the kernel tells of guests that it hears, which is not anything that the daemon does. */
+/** Whether a line is a mark, or a neighbour that the kernel learned from a guest's packet. */
 const isNoise = (line: string): boolean =>
   line.includes(`lookup ${markTable}`) ||
   line.includes(`table ip m${markTable}_`) ||
   line.startsWith('# new generation') ||
   /^\[NEIGH\].* (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)/.test(line);
 
-const isBusy = ({ looks, news }: Activity): boolean => looks + news.length > 0;
+const isBusy = ({ reconciliations, news }: Activity): boolean => reconciliations + news.length > 0;
 
-const print = ({ looks, news }: Activity): string =>
-  `${looks} looks, ${news.length} announcements: ${news.slice(0, 20).join('; ')}`;
+const print = ({ reconciliations, news }: Activity): string =>
+  `${reconciliations} reconciliations, ${news.length} announcements: ${news.slice(0, 20).join('; ')}`;

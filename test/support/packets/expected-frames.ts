@@ -6,7 +6,7 @@ const page = readFileSync(
   'utf8',
 );
 
-/** A column of the table of docs/operate/security.md that tells what was tried and what came of it. */
+/** A column of the table of frames in docs/operate/security.md: each frame and whether it arrives. */
 export function expectedFrames(
   column: 'on a bridge' | 'on Open vSwitch' | 'vif-route' | 'vif-nat',
 ): Map<string, string> {

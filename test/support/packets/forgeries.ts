@@ -15,25 +15,25 @@ import {
   vlanTag,
 } from './frames.js';
 
-/** One thing a guest may try: a row of the table in docs/operate/security.md. */
+/** A frame that a guest may send: a row of the table in docs/operate/security.md. */
 export interface Attempt {
   readonly what: string;
   readonly frame: Buffer;
-  /** It is honest, and has to arrive. */
+  /** Whether it is honest, and has to arrive. */
   readonly honest: boolean;
 }
 
-/** Who tries, and towards whom. The sender's `ip` key is {@link ipKey}. */
+/** The sender's and the receiver's addresses. The sender's `ip` key is {@link ipKey}. */
 export interface Parties {
   readonly from: string;
   readonly to: string;
-  /** Whom packets are for; without it the other guest of a bridge. */
+  /** The destination of packets; by default the other guest of a bridge. */
   readonly other?: string;
   readonly other6?: string;
 }
 
 export const ipKey = '10.0.0.1 10.0.1.7/24 2001:db8::1 2001:db8:1::/64';
-/** The addresses it speaks from, for a topology that takes no networks. */
+/** The sender's `ip` key for a topology that takes no networks. */
 export const hostsKey = '10.0.0.1 10.0.1.200 2001:db8::1 2001:db8:1::abcd';
 const own = '10.0.0.1';
 const inNetwork = '10.0.1.200';
@@ -54,14 +54,14 @@ const hopByHop = 0;
 const destination = 60;
 const fragment = 44;
 
-/** The address made of the MAC, as an interface does. */
+/** The IPv6 link-local address of a MAC (EUI-64). */
 export function linkLocal(mac: string): string {
   const o = mac.split(':');
   const first = (Number.parseInt(o[0] as string, 16) ^ 2).toString(16).padStart(2, '0');
   return `fe80::${first}${o[1]}:${o[2]}ff:fe${o[3]}:${o[4]}${o[5]}`;
 }
 
-/** All that is tried, forged and honest mixed. Every frame differs from every other, so that an arrival tells which. */
+/** All frames, forged and honest mixed. Each differs from every other, so that an arrival identifies it. */
 export function attempts({ from, to, other = otherGuest, other6 = otherGuest6 }: Parties): Attempt[] {
   const rows: Attempt[] = [];
   const add = (honest: boolean, what: string, type: number, payload: Buffer, source = from): number =>
@@ -356,6 +356,6 @@ export function attempts({ from, to, other = otherGuest, other6 = otherGuest6 }:
   return rows;
 }
 
-/** The last to be sent, and to arrive: whatever has not come by then was dropped. */
+/** The last frame to be sent: a frame that has not arrived before it was dropped. */
 export const lastOne = ({ from, to, other = otherGuest }: Parties): Buffer =>
   ethernet(to, from, ip, ipv4({ from: own, to: other, protocol: UDP, id: 65535 }, udp(9, 9)));

@@ -20,7 +20,7 @@ def send(interface, vlan, text):
 
 
 def receive(interface):
-    # All protocols: a frame whose tag the kernel has not stripped comes as 0x8100.
+    # ETH_P_ALL, because a frame whose tag the kernel has not stripped has protocol 0x8100.
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     raw.bind((interface, 3))
@@ -30,7 +30,7 @@ def receive(interface):
         if address[2] == socket.PACKET_OUTGOING:
             continue
         vlan = "-"
-        # The kernel takes the tag out of the frame and tells it in tpacket_auxdata.
+        # The kernel strips the tag off the frame and reports it in tpacket_auxdata.
         for level, kind, data in ancillary:
             if level == SOL_PACKET and kind == PACKET_AUXDATA:
                 status, _, _, _, _, tci = struct.unpack("=IIIHHH", data[:18])

@@ -1,4 +1,4 @@
-/** Frames byte by byte, so that a test can send what no honest stack would. Addresses are written as usual. */
+/** Builds frames byte by byte, so that a test can send malformed and forged ones. Addresses are given as text. */
 
 export const etherTypes = { ip: 0x0800, arp: 0x0806, rarp: 0x8035, vlan: 0x8100, qinq: 0x88a8, ip6: 0x86dd };
 
@@ -68,7 +68,7 @@ export const icmp = (type: number, body: Buffer): Buffer => {
   return message;
 };
 
-/** @param of.length the header's payload length where it is to differ from the truth */
+/** @param of.length the header's payload length, where it is not to be the actual one */
 export const ipv6 = (
   of: { from: string; to: string; next: number; hops?: number },
   payload: Buffer,
@@ -82,7 +82,7 @@ export const ipv6 = (
     payload,
   ]);
 
-/** An ICMPv6 message with the checksum its pseudo header gives it (RFC 8200, 8.1). */
+/** An ICMPv6 message with the checksum over its pseudo header (RFC 8200, 8.1). */
 export function icmpv6(from: string, to: string, type: number, body: Buffer): Buffer {
   const message = Buffer.concat([u8(type, 0), u16(0), body]);
   const pseudo = Buffer.concat([ip6(from), ip6(to), u32(message.length), u32(58)]);
@@ -90,11 +90,11 @@ export function icmpv6(from: string, to: string, type: number, body: Buffer): Bu
   return message;
 }
 
-/** Reserved bits or flags, a target, options: what neighbour solicitations and advertisements are made of. */
+/** The body of a neighbour solicitation or advertisement: reserved bits or flags, a target, options. */
 export const neighbour = (flags: number, target: string, ...options: Buffer[]): Buffer =>
   Buffer.concat([u32(flags), ip6(target), ...options]);
 
-/** Option 1 is the source's, 2 the target's link-layer address. */
+/** The option of neighbour discovery with the source's (1) or the target's (2) link-layer address. */
 export const linkLayer = (type: 1 | 2, address: string): Buffer => Buffer.concat([u8(type, 1), mac(address)]);
 
 export const nonce = (): Buffer => Buffer.concat([u8(14, 1), Buffer.from('nonce!')]);

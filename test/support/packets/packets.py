@@ -1,4 +1,4 @@
-"""Frames onto a network device as they are, and off it: AF_PACKET, which Node has not.
+"""Sends and captures raw frames of a network device, by AF_PACKET, which Node does not have.
 
 packets.py send <device>      reads a frame in hex a line from stdin and sends them in that order
 packets.py capture <device>   prints "ready", then every frame that arrives, in hex
@@ -18,7 +18,7 @@ packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_AL
 packets.bind((device, ETH_P_ALL))
 
 if command == "send":
-    # A veth keeps the order of what one CPU sends.
+    # A veth pair keeps the order of the frames that one CPU sends.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for line in sys.stdin:
         packets.send(bytes.fromhex(line))
@@ -33,7 +33,7 @@ else:
             if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
                 status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", data[:20])
                 if status & TP_STATUS_VLAN_VALID:
-                    # The kernel has taken the tag off.
+                    # The kernel has stripped the tag.
                     tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
                     frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
         print(frame.hex(), flush=True)

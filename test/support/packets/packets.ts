@@ -12,7 +12,7 @@ export async function send(namespace: string, device: string, frames: readonly B
   await exec('ip', ['netns', 'exec', namespace, 'python3', script, 'send', device], { input });
 }
 
-/** What arrives at a device in a namespace, from `start` to `stop`. */
+/** Captures the frames that arrive at a device in a namespace, from `start` to `stop`. */
 export class Capture {
   readonly frames: string[] = [];
   readonly #child: ChildProcess;
@@ -33,7 +33,7 @@ export class Capture {
     return capture;
   }
 
-  /** Short frames arrive as they were sent: nothing between pads them. */
+  /** Whether a frame arrived. Short ones arrive as they were sent, since a veth pair pads nothing. */
   saw(frame: Buffer): boolean {
     return this.frames.includes(frame.toString('hex'));
   }

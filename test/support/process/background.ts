@@ -53,7 +53,7 @@ export class Ping {
     return this.#ping.lines.flatMap((line) => /icmp_seq=(\d+) .*time=/.exec(line)?.[1] ?? []).map(Number);
   }
 
-  /** Ends it and tells how many were lost before the last one that was answered: that one may have been overtaken. */
+  /** Ends it. @returns how many were answered, and how many were lost before the last answer */
   async stop(): Promise<{ answered: number; lost: number }> {
     await this.#ping.stop();
     const answered = new Set(this.answered);

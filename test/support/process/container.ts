@@ -8,9 +8,9 @@ import type { Domnet } from '../net/domnet.js';
 import { exec, until } from './exec.js';
 
 /**
- * This machine once more, booted by a systemd of its own: systemd-nspawn over an overlay of `/`, so that packages can be
- * installed and units run, and nothing of it stays. Its network is a {@link Domnet}'s, and so is its xenstored, at
- * `/run/xenstored/socket`. Not a single service runs in it but systemd's own.
+ * A container with this machine's file system, booted by systemd: systemd-nspawn over an overlay of `/`, so that packages
+ * can be installed and units run without a trace. It has the network and the xenstored of a {@link Domnet}, the latter at
+ * `/run/xenstored/socket`. Only systemd's own services run in it.
  */
 export class Container {
   /** Its `/`, seen from here. */
@@ -32,7 +32,7 @@ export class Container {
       string,
       string,
     ];
-    // The upper layer must not lie on an overlay itself, which / may be.
+    // The upper layer must not be on an overlay, which / may be.
     await exec('mount', ['-t', 'tmpfs', 'vifd-test', scratch]);
     for (const dir of [upper, work, root]) mkdirSync(dir);
     await exec('mount', [
@@ -54,7 +54,7 @@ export class Container {
         `--network-namespace-path=/run/netns/${domnet.namespace}`,
         '--capability=CAP_NET_ADMIN',
         `--bind=${domnet.xenstored.dir}:/run/xenstored`,
-        // It has a /tmp of its own, and the project may be in ours.
+        // The container has a /tmp of its own, and the project may be below the host's.
         `--bind-ro=${project}`,
         '--console=pipe',
         '--boot',
@@ -87,7 +87,7 @@ export class Container {
         this.#leader = childOf(this.#child.pid as number);
         if (this.#leader === 0) return false;
         const state = await this.exec('systemctl', ['is-system-running']).catch(
-          // It exits 1 for "degraded", which this machine's own units may make it, and while it starts.
+          // It exits 1 while the system starts, and for "degraded", which units of this machine may cause.
           (error: { stdout?: string }) => error.stdout ?? '',
         );
         return /running|degraded/.test(state);
@@ -96,7 +96,7 @@ export class Container {
     );
   }
 
-  /** Any program in it, as root. */
+  /** Runs a program in the container as root. @returns its stdout */
   exec(file: string, args: readonly string[]): Promise<string> {
     const env = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive'];
     return exec('nsenter', ['-t', `${this.#leader}`, '-a', 'env', '-i', ...env, file, ...args]);
@@ -114,8 +114,8 @@ export class Container {
   async stop(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = once(this.#child, 'exit');
-      // Its first process takes all others with it (pid_namespaces(7)), and then systemd-nspawn tidies up and ends.
-      // Without systemd-nspawn it would go on.
+      // The end of its first process ends all others (pid_namespaces(7)), and then systemd-nspawn, which cleans up.
+      // Without systemd-nspawn they would go on.
       if (this.#leader === 0) this.#child.kill('SIGTERM');
       else process.kill(this.#leader, 'SIGKILL');
       await ended;

@@ -15,7 +15,7 @@ export async function exec(
   return stdout;
 }
 
-/** Waits until `look` returns something, which it is asked for again and again; fails with `what` when it never does. */
+/** Calls `look` until it returns a value, and returns that. @throws an error that names `what` when it never does */
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,

@@ -6,8 +6,8 @@ import { exec, until } from './exec.js';
 export type Entry = Record<string, string>;
 
 /**
- * The distribution's own systemd-journald with a /run and a /var/log of its own, in a mount namespace, so that it is
- * nobody else's journal and nothing of it stays.
+ * The distribution's own systemd-journald with a /run and a /var/log of its own, in a mount namespace, so that no other
+ * program writes to its journal and nothing of it stays.
  */
 export class Journal {
   readonly #holder: ChildProcess;
@@ -19,7 +19,7 @@ export class Journal {
   }
 
   static async start(): Promise<Journal> {
-    // Holds the namespace. The namespaces of the old /run are needed in the new one: `ip netns` looks there.
+    // Holds the mount namespace. `ip netns` needs the old /run/netns in the new /run.
     const script = `mount --rbind /run/netns /mnt && mount -t tmpfs tmpfs /run && mkdir /run/netns /run/systemd &&
       mount --move /mnt /run/netns && mount -t tmpfs tmpfs /var/log && echo ready >/run/ready && exec sleep infinity`;
     const holder = spawn('unshare', ['--mount', '--propagation=slave', 'sh', '-c', script], {
@@ -46,7 +46,7 @@ export class Journal {
     return journal;
   }
 
-  /** The words that run a program with its stdout in this journal, and told so as systemd tells a service. */
+  /** The command line that runs a program with stdout in this journal, and JOURNAL_STREAM set as systemd does. */
   command(words: readonly string[]): string[] {
     // systemd-cat of Debian 12 does not set it.
     const script = 'export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/$$/fd/1); exec "$@"';
@@ -54,12 +54,12 @@ export class Journal {
     return ['nsenter', '-t', `${this.#holder.pid}`, '-m', ...cat, ...words];
   }
 
-  /** Any program that sees this journal. */
+  /** Runs a program in the mount namespace of this journal. */
   exec(file: string, args: readonly string[]): Promise<string> {
     return exec('nsenter', ['-t', `${this.#holder.pid}`, '-m', file, ...args]);
   }
 
-  /** What `journalctl` finds by these arguments, oldest first. */
+  /** The entries that `journalctl` finds with these arguments, oldest first. */
   async find(...matches: string[]): Promise<Entry[]> {
     await this.exec('journalctl', ['--sync']).catch(() => undefined);
     const text = await this.exec('journalctl', ['--quiet', '--output=json', '--all', ...matches]).catch(

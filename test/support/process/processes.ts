@@ -7,7 +7,7 @@ export const processesWith = (word: string): number[] =>
     .map(Number)
     .filter((pid) => wordsOf(pid).includes(word));
 
-/** The command line of a process; none of one that has ended, waited for or not. */
+/** The command line of a process; empty for one that has ended, waited for or not. */
 export function wordsOf(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
@@ -16,7 +16,7 @@ export function wordsOf(pid: number): string[] {
   }
 }
 
-/** The children of a process, of whatever thread. */
+/** The children of a process, of all its threads. */
 export function childrenOf(pid: number): number[] {
   if (!existsSync(`/proc/${pid}`)) return [];
   return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>

@@ -8,17 +8,17 @@ import { exec, until } from './exec.js';
 const program = (name: string) =>
   fileURLToPath(new URL(`../../../.cache/prometheus/${name}`, import.meta.url));
 
-/** `promtool`, with what it printed; rejects with that when it has something to complain of. */
+/** Runs `promtool`. @returns its output; rejects with it when promtool finds an error */
 export const promtool = (args: readonly string[], input = ''): Promise<string> =>
   exec(program('promtool'), args, { input });
 
-/** One series of an answer: its labels and its value, NaN where there is none. */
+/** One series of a result: its labels and its value, NaN where there is none. */
 export interface Sample {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** The distribution's Prometheus in a driver domain, asking a vifd there every second. */
+/** The distribution's Prometheus in a driver domain, which scrapes a vifd there every second. */
 export class Prometheus {
   readonly #domnet: Domnet;
   readonly #server: Background;
@@ -48,7 +48,7 @@ export class Prometheus {
     return prometheus;
   }
 
-  /** What an expression is now. @throws when it is none */
+  /** The value of an expression now. @throws when it is not valid */
   async query(expression: string): Promise<Sample[]> {
     const url = `http://127.0.0.1:9090/api/v1/query?query=${encodeURIComponent(expression)}`;
     const fetch = `import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())`;

@@ -5,16 +5,16 @@ import { expect } from 'vitest';
 import type { Vif } from '../net/domnet.js';
 import { until } from './exec.js';
 
-/** What the tests look at in a vif's status. */
+/** The fields of a vif's status that tests use. */
 export interface Status {
   vif: string;
   state: string;
   error: string | null;
-  /** What an attached vif does not have of all that it could have, a sentence each. */
+  /** What an attached vif lacks, a sentence each. */
   missing?: string[];
 }
 
-/** Any path of an HTTP server on a Unix socket. */
+/** Requests a path of an HTTP server on a Unix socket. */
 export async function ask(socketPath: string, path: string, method = 'GET'): Promise<Answer> {
   const asking = request({ socketPath, path, method, agent: false }).end();
   const [answer] = await once(asking, 'response');
@@ -28,14 +28,14 @@ interface Answer {
   text: string;
 }
 
-/** What `vifd status VIF --json` prints, without the time that a start of Node takes. */
+/** The status that `vifd status VIF --json` prints, read from the socket to save the start of Node. */
 export async function statusOf({ domnet, name }: Vif): Promise<Status> {
   return JSON.parse((await ask(join(domnet.dir, 'control.sock'), `/status/${name}`)).text) as Status;
 }
 
 /**
- * Waits until vifs are attached and what they say to be missing is as expected: each sentence matches one of these, and
- * each of these a sentence.
+ * Waits until vifs are attached and lack what is expected: each sentence of `missing` matches a pattern, and each pattern a
+ * sentence.
  */
 export async function missing(
   vifs: readonly Vif[],
@@ -63,7 +63,7 @@ export async function missing(
   }
 }
 
-/** Expects that dom0 and people are told that these vifs are well. */
+/** Expects that xenstore and `vifd status` have these vifs as attached, and without an error. */
 export async function connected(...vifs: Vif[]): Promise<void> {
   const told = vifs.map(async (vif) => {
     const { state, error } = await statusOf(vif);
@@ -75,5 +75,5 @@ export async function connected(...vifs: Vif[]): Promise<void> {
   );
 }
 
-/** Within this many ms what others did is put right, or told. */
+/** Within this many ms a change by another program is repaired, or reported. */
 export const aSecond = 1000;

@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A directory whose files vifd will run: below /run, since everybody can write to /tmp. */
+/** A directory whose files vifd accepts to run: below /run, since any user can write to /tmp. */
 export class TrustedDir {
   readonly path = mkdtempSync('/run/vifd-test-');
 

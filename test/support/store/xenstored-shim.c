@@ -1,9 +1,9 @@
 /*
- * The hypervisor as xenstored sees it, without one.
+ * Stands in for the hypervisor under xenstored.
  *
- * Preloaded into the distribution's own xenstored, this answers the few calls with which it reaches Xen, so that
- * the real daemon, its transactions, quotas and watches, serves its Unix socket on any Linux machine. No domain can
- * connect through a ring, so nothing ever arrives from here: an event channel that stays silent is enough.
+ * Preloaded into the distribution's own xenstored, it answers the few calls by which xenstored reaches Xen, so that the
+ * real daemon, with its transactions, quotas and watches, serves its Unix socket on any Linux machine. No domain connects
+ * through a ring, so the event channel never fires.
  *
  * No Xen header is included: the calls and structures differ between the releases, and only the fields written
  * below are read (tools/xenstored/domain.c, 4.17: xenstored_domain.c).
@@ -20,7 +20,7 @@
 
 static int handle; /* its address stands for every handle */
 
-/* libxenctrl: asked whether a domain is alive before its id may own a node. Every domain is. */
+/* libxenctrl: xenstored checks that a domain is alive before its id may own a node. Every domain is. */
 void *xc_interface_open(void *logger, void *dombuild_logger, unsigned flags)
 {
 	(void)logger, (void)dombuild_logger, (void)flags;
@@ -51,7 +51,7 @@ int xc_domain_getinfo_single(void *xc, uint32_t domid, uint32_t info[2])
 	return 0;
 }
 
-/* libxenevtchn: the descriptor is polled in the main loop; an eventfd nobody writes to never wakes it. */
+/* libxenevtchn: the descriptor is polled in the main loop; an eventfd that is never written to never wakes it. */
 void *xenevtchn_open(void *logger, unsigned flags)
 {
 	(void)logger, (void)flags;
@@ -65,7 +65,7 @@ int xenevtchn_fd(void *xce)
 	return fd >= 0 ? fd : (fd = eventfd(0, 0));
 }
 
-/* Ports must be positive; which does not matter. */
+/* Any positive port will do. */
 int xenevtchn_bind_interdomain(void *xce, uint32_t domid, uint32_t port)
 {
 	(void)xce, (void)domid, (void)port;
@@ -90,7 +90,7 @@ int xenevtchn_unbind(void *xce, uint32_t port)
 	return 0;
 }
 
-/* libxengnttab: other domains' rings would be mapped with it; nobody introduces one. */
+/* libxengnttab: maps the rings of other domains, of which none is introduced. */
 void *xengnttab_open(void *logger, unsigned flags)
 {
 	(void)logger, (void)flags;

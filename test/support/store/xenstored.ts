@@ -15,8 +15,8 @@ const cache = fileURLToPath(new URL('../../../.cache', import.meta.url));
 /**
  * The distribution's own xenstored, without a hypervisor: its calls to Xen are answered by `xenstored-shim.c`.
  *
- * It serves a Unix socket in a directory of its own, so that any number of them live side by side. Whoever connects
- * is dom0: relative paths begin at `/local/domain/0`, every access is granted, and no quota applies.
+ * It serves a Unix socket in a directory of its own, so that any number of them can run at once. Each client is dom0:
+ * relative paths begin at `/local/domain/0`, every access is granted, and no quota applies.
  */
 export class Xenstored {
   readonly dir: string;
@@ -36,13 +36,13 @@ export class Xenstored {
   }
 
   /**
-   * @param options.dir where the socket goes; by default a new directory. `stop` removes either.
+   * @param options.dir the directory of the socket, by default a new one; `stop` removes it.
    * @param options.args more options for xenstored, such as `['-M', '64']`
    */
   static async start(options: { dir?: string; args?: string[] } = {}): Promise<Xenstored> {
     const shim = await buildShim();
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'xenstored-'));
-    // -N: it stays in the foreground, so that its pid is the child's.
+    // -N keeps it in the foreground, so that its pid is the child's.
     const child = spawn(findXenstored(), ['-N', ...(options.args ?? [])], {
       env: { ...process.env, LD_PRELOAD: shim, XENSTORED_RUNDIR: dir },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -64,7 +64,7 @@ export class Xenstored {
     this.#child.kill(name);
   }
 
-  /** Ends it, even when it is stopped, and removes its directory. */
+  /** Ends it, also after a SIGSTOP, and removes its directory. */
   async stop(): Promise<void> {
     if (!this.#ended) {
       const exit = once(this.#child, 'exit');
@@ -100,7 +100,7 @@ async function buildShim(): Promise<string> {
   return shim;
 }
 
-/** Whether a request is answered: the socket is there before the daemon is ready. */
+/** Whether xenstored answers a request; its socket exists before it does. */
 async function answers(path: string): Promise<boolean> {
   const socket = connect(path);
   try {

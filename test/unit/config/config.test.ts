@@ -95,7 +95,7 @@ test.each([
   ['[[vif]]\noffload = { tso = "off" }', 'vif[0].offload.tso: "off" is not true or false'],
   ['[scripts]\nmap = ["bridge"]', 'scripts.map: must be a table'],
   ['[scripts.mop]\nmine = "bridge"', 'scripts.mop: there is no such key; known are directories, map'],
-  // How the program spells a key is no name of it, nor is what every object has.
+  // Neither the program's spelling of a key nor a property of Object.prototype is a key.
   ['[route]\ngatewayDevice = "eth0"', 'route.gatewayDevice: there is no such key; known are gateway_device'],
   ['[log]\nconstructor = "info"', 'log.constructor: there is no such key; known are level'],
   ['[__proto__]\nlevel = "info"', '__proto__: there is no such key; known are antispoof'],

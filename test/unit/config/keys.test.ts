@@ -12,7 +12,7 @@ const example = readFileSync(
   'utf8',
 );
 
-/** Every key of the table: how its section stands in the file, its name, and itself. */
+/** Every key of the table: the head of its section in the file, its name, and its declaration. */
 const keys = Object.entries<Section>(sections).flatMap(([name, { isRepeated, keys }]) =>
   Object.entries(keys).map(([key, declared]): [head: string, name: string, declared: Key, place: string] => [
     isRepeated ? `[[${name}]]` : `[${name}]`,
@@ -106,7 +106,7 @@ describe('the example file', () => {
 });
 
 describe('a wrong value is refused with file, key, value and what is expected', () => {
-  /** By what a kind calls itself: a value it does not take, and what is at fault in it where that is not the whole. */
+  /** By a kind's `expected`: a value that it does not take, and the part of it that is wrong where that is not the whole. */
   const wrong: Record<string, [value: string, fault?: [below: string, value: string, expected: string]]> = {
     'one of trace, debug, info, warn, error': ['"loud"'],
     'one of auto, strict, off': ['true'],

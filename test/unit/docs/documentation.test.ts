@@ -8,7 +8,7 @@ import { errorKinds } from '../../../src/model/error-codes.js';
 const read = (file: string) =>
   readFileSync(fileURLToPath(new URL(`../../../${file}`, import.meta.url)), 'utf8');
 
-/** The keys the configuration knows in a table, as it says itself when it refuses one it does not know. */
+/** The keys of a table, from the configuration's own message about an unknown key. */
 function known(table: string): string[] {
   for (const head of table === '' ? [''] : [`[${table}]`, `[[${table}]]`]) {
     try {

@@ -7,9 +7,9 @@ import { scriptFailure } from '../../../src/decide/script.js';
 import { nat } from '../../../src/decide/topology/nat.js';
 import { unfilterable } from '../../../src/decide/topology/openvswitch.js';
 import { route } from '../../../src/decide/topology/route.js';
+import { type IpState, noIp } from '../../../src/model/ip.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
 import { OperationError } from '../../../src/model/operation-error.js';
-import { type IpState, noIp } from '../../../src/model/routing.js';
 import { snapshot } from '../../../src/model/snapshot.js';
 import { journalFields } from '../../../src/observe/journal.js';
 import { caseFile, caseNames } from '../../cases/case.js';
@@ -21,7 +21,7 @@ const keys = (more: Record<string, string> = {}) =>
   snapshot(id, new Map(Object.entries({ script: 'x', mac: '00:16:3e:00:00:05', ...more })));
 const links = linkView([]);
 
-/** Of what the program says, all that a folder of cases comes to. */
+/** The messages of the golden cases. */
 const ofCases = caseNames().flatMap((name) => {
   const text = readFileSync(caseFile(name, 'status.json'), 'utf8');
   const { missing = [], backend } = JSON.parse(text) as {
@@ -31,7 +31,7 @@ const ofCases = caseNames().flatMap((name) => {
   return [...missing, ...[backend['hotplug-error'] ?? []].flat()];
 });
 
-/** And of the situations that none of them holds. */
+/** The messages of situations that no case covers. */
 function ofOthers(): string[] {
   const other = {
     index: 4,
@@ -45,10 +45,10 @@ function ofOthers(): string[] {
     routes: { ...noIp.routes, to: () => ({ device: 4 }) as ReturnType<IpState['routes']['to']> },
   };
   const refusals = [
-    route.attach(keys(), config, { links }, false),
-    route.attach(keys({ gatewaydev: 'eth0' }), config, { links }, false),
-    nat.attach(keys({ ip: '10.0.0.0/24' }), config, { links }, false),
-    nat.attach(keys({ ip: '10.0.0.5' }), config, { links: linkView([other]), ip: taken }, false),
+    route.attach(keys(), config, { links }, undefined),
+    route.attach(keys({ gatewaydev: 'eth0' }), config, { links }, undefined),
+    nat.attach(keys({ ip: '10.0.0.0/24' }), config, { links }, undefined),
+    nat.attach(keys({ ip: '10.0.0.5' }), config, { links: linkView([other]), ip: taken }, undefined),
   ].map((attachment) => ('problem' in attachment ? attachment.problem.message : ''));
   const openvswitch = new OvsMachine({ state: 'known', takes: false, bridges: [{ name: 'xenbr0' }] });
   const port = { bridge: 'xenbr0', tag: undefined, trunks: [], vlanMode: undefined, externalIds: {} };
@@ -88,13 +88,13 @@ const page = readFileSync(
   'utf8',
 ).replaceAll(/\n(?=\S)/g, ' ');
 
-/** What the page quotes as a line of the journal: the table's first column, and what is set bold and is no symptom of dom0. */
+/** The lines of the journal that the page quotes: the table's first column, and bold text that is no symptom in dom0. */
 const quoted = [...page.matchAll(/\| `([^`]+)`(?:, [^|]*)? \| /g)]
   .map(([, text = '']) => text)
   .filter((text) => /^[a-z][a-z0-9.]+ .*: /.test(text))
   .concat([...page.matchAll(/\*\*`((?:vif5\.0|…) [^`]+)`/g)].map(([, text = '']) => text));
 
-/** A quoted line as the pattern of what the program says: names and numbers may be others. */
+/** A quoted line as a pattern for messages, with any names and numbers. */
 function pattern(line: string): RegExp {
   const escaped = line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const named = escaped.replace(

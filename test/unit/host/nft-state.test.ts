@@ -114,7 +114,7 @@ test('a table has its rules, and not any longer once one of them is gone, anothe
   expect(tell(asleep, nft.newTable, 'netdev vifd', attribute(2, u32(0)))).toEqual([]);
 });
 
-test('a table is made with an owner where that can be had, and keeps the flags that it has', () => {
+test('a table is made with an owner where that is supported, and keeps the flags that it has', () => {
   expect(empty(true).missingRules('netdev vifd')).toContain('\tflags owner, persist;\n');
   expect(empty(false).missingRules('netdev vifd')).not.toContain('flags owner');
   const open = empty(true);
@@ -219,7 +219,7 @@ test('elements have the owner in their comment, and one without is about the net
   expect(state.strangers('vif5.0', 'vif5.0').map(elementId)).toEqual(['hosts4 vif5.0 . 10.0.0.66']);
   expect(state.strangers('vif5.0', 'vif6.0').length).toBe(5);
   expect(state.strangers('vif6.0', 'vif6.0')).toEqual([]);
-  // It is put right, so it is none of those that are left.
+  // It is repaired, so it is not one of those that are left.
   expect(state.foreign()).toEqual([]);
   addElement(state, nft.newElements, 'hosts4', key('eth0', Buffer.from([10, 0, 0, 66])), '');
   expect(state.foreign()).toEqual(['element netdev vifd hosts4 eth0 . 10.0.0.66']);
@@ -228,7 +228,7 @@ test('elements have the owner in their comment, and one without is about the net
   expect([...state.owners()]).toEqual(['vif5.0']);
   expect(tell(state, nft.delTable, 'netdev vifd')).toEqual([everyVif]);
   expect([...state.owners()]).toEqual([]);
-  // What is deleted by "destroy" is told by messages of another number.
+  // "destroy" is announced by message types of its own.
   const other = filled();
   expect(tell(other, (10 << 8) | 26, 'netdev vifd')).toEqual([everyVif]);
   expect(other.has('netdev vifd')).toBe(false);

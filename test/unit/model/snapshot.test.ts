@@ -73,7 +73,7 @@ describe.each([
     const { problems } = parse({ [key]: value });
     expect(problems.map(({ target }) => target)).toEqual([`backend/vif/5/0/${key}`]);
     expect(problems[0]?.waits).toBe(true);
-    // It goes to terminals and into the store: short and printable, whatever somebody wrote.
+    // The message goes to terminals and into xenstore, so it is short and printable, whatever the value.
     expect(problems[0]?.message).toMatch(/^[\x20-\x7e]{1,220}$/);
   });
 });

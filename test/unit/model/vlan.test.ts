@@ -58,7 +58,7 @@ test.each([
   expect(short(text)).toMatch(reason);
 });
 
-test('the longest there can be is all VLANs', () => {
+test('the longest list is all VLANs', () => {
   const all = parseVlans('1p/2-4094');
   expect(all).toHaveLength(4094);
   expect(vlanRanges(all as never)).toEqual([

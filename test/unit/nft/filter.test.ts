@@ -11,7 +11,7 @@ import { filterElements } from '../../../src/nft/elements.js';
 import { ranges } from '../../../src/nft/ranges.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
-import { nameAction, printAction } from '../../../src/plan/print/print.js';
+import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
 import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
@@ -45,7 +45,7 @@ const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = [
     .map((address) => ({ address, uplink: 'eth0' }))
     .slice(0, masquerades.length),
 });
-/** A machine on which this has been done, for `vif5.0` or another. */
+/** A machine on which these actions were performed, for `vif5.0` or another vif. */
 function installed(of: FilterSpec, device = 'vif5.0', index = 12, nft = new NftMachine()): NftMachine {
   const { hold } = planNft(id, { index, name: device }, want(of), nft);
   if (hold) nft.perform(hold);
@@ -136,7 +136,7 @@ it('plans nothing for a filter that is as desired', () => {
   }
 });
 
-/** The commands of the transaction that holds, after what has been done so far. */
+/** The commands of the transaction that installs a filter, after the earlier ones. */
 const holds = (filter: FilterSpec, nft: NftMachine, name = 'vif5.0', index = 12): string[] => {
   const { hold } = planNft(id, { index, name }, want(filter), nft);
   return hold === undefined ? [] : nftCommands(hold.changes);
@@ -149,7 +149,7 @@ it('changes elements in place while the device is the same, and makes the chain 
   ]);
   expect(holds(spec(), installed(spec(), 'web0'))).toContain('delete chain netdev vifd vif5.0_12');
   expect(holds(spec(), installed(spec(), 'vif5.0', 7))).toContain('delete chain netdev vifd vif5.0_7');
-  // What was dropped of a device that is another now.
+  // The counters of the device that was replaced.
   expect(holds(spec(), installed(spec(), 'web0')).join()).toMatch(
     /delete element netdev vifd drops \{ "web0" \. 1,/,
   );
@@ -169,7 +169,7 @@ it('puts right what others have done to its own: a rule of its chain, the rules 
   const opened = installed(spec());
   opened.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, '');
   expect(holds(spec(), opened)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
-  // Of another netdev it is none of this vif's.
+  // An element about another netdev is not this vif's.
   const elsewhere = installed(spec());
   elsewhere.add({ set: 'hosts4', key: ['eth0', '10.0.0.66'] }, '');
   expect(holds(spec(), elsewhere)).toEqual([]);
@@ -278,12 +278,14 @@ it('names a transaction by its chain, and prints one with lines as the input of 
   expect(nameAction(action)).toMatch(
     /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 4 more$/,
   );
-  const rules = 'table netdev vifd {\n}';
-  expect(
-    printAction({
-      kind: 'nft',
-      vif: 'vif5.0',
-      changes: [{ change: 'set-rules', table: 'netdev vifd', rules }],
-    }),
-  ).toBe(`nft -f - <<'END'\n${rules}\nEND`);
+  const rules = 'flush chain netdev vifd guest\ntable netdev vifd {\n\tset macs\n}';
+  const withRules: Action = {
+    kind: 'nft',
+    vif: 'vif5.0',
+    changes: [{ change: 'set-rules', table: 'netdev vifd', rules }],
+  };
+  expect(printCommands(withRules, { ovsDatabase: '', dhcpDirectory: '' })).toBe(
+    `nft -f - <<'END'\n${rules}\nEND`,
+  );
+  expect(printAction(withRules)).toBe("nft 'flush chain netdev vifd guest; table netdev vifd { … }'");
 });

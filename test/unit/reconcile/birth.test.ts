@@ -3,7 +3,7 @@ import { configOf, DriverDomain } from '../../fake/driver-domain.js';
 
 const id = { domid: 5, devid: 0 };
 
-/** A vif as an earlier daemon, or the stock agent, has left it. */
+/** A vif as an earlier daemon or the stock agent left it. */
 const attachedBefore = {
   links: [
     { name: 'xenbr0', kind: 'bridge', up: true },
@@ -32,7 +32,7 @@ test('a vif is attached when its keys come after its netdev', async () => {
   await domain.start();
   domain.host.add({ name: 'vif5.0' });
   await domain.settle();
-  // A netdev without keys is one that dom0 no longer speaks of: it is looked at, and nothing is said.
+  // A netdev without keys is one that dom0 has removed: the vif is reconciled, and nothing is reported.
   expect(domain.events.all).toEqual([]);
   domain.backend.create(id, { bridge: 'xenbr0' });
   await domain.settle();
@@ -46,11 +46,11 @@ test('a birth is a read for all its keys, and what vifd did itself is read again
   await domain.start();
   domain.host.add({ name: 'vif5.0' });
   await domain.settle();
-  const { looks } = domain;
+  const { reconciliations } = domain;
   domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5' });
   await domain.settle();
-  expect(domain.looks - looks).toBe(1);
-  expect(await domain.looksDuring(() => domain.pass(10_000))).toBe(1);
+  expect(domain.reconciliations - reconciliations).toBe(1);
+  expect(await domain.reconciliationsDuring(() => domain.pass(10_000))).toBe(1);
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
 });
 
@@ -78,7 +78,7 @@ test('what another agent has attached is adopted: nothing is done, no hook is ca
   expect(domain.events.last('vif5.0')).not.toHaveProperty('actions');
   expect(domain.hooks.calls).toEqual([]);
   expect((await domain.status(id))?.state).toBe('attached');
-  // The hooks know it from before: a change is an update to them.
+  // The hooks were called for it before, so a change is an update.
   domain.backend.set(id, { mtu: '1400' });
   await domain.settle();
   expect(domain.hooks.of('vif5.0')).toEqual(['update']);
@@ -160,13 +160,13 @@ test('a vif that cannot be attached is refused, and healed by what it waits for'
   expect(domain.told(id)).toEqual({ status: 'error', error });
   expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'failed', error, errorKind: 'bridge' });
   expect(await domain.status(id)).toMatchObject({ state: 'failed', error, errorKind: 'bridge' });
-  // It waits for a change, so that no timer tries it again but the round of each minute.
+  // It waits for a change, so that only the periodic resync reconciles it again.
   await domain.pass(1000);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBe(domain.host.refreshes - rounds);
-  // Another netdev is nothing to it.
-  expect(await domain.looksDuring(async () => void domain.host.add({ name: 'eth7' }))).toBe(0);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBe(domain.host.refreshes - rounds);
+  // Another netdev does not concern it.
+  expect(await domain.reconciliationsDuring(async () => void domain.host.add({ name: 'eth7' }))).toBe(0);
   domain.host.add({ name: 'xenbr1', kind: 'bridge' });
   await domain.settle();
   expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
@@ -203,17 +203,17 @@ test('a guest that reconnects keeps its attachment', async () => {
   expect(domain.told(id).status).toBe('connected');
 });
 
-test('keys that decide nothing, and paths that are no vifs, cause no look', async () => {
+test('keys that decide nothing, and paths that are no vifs, cause no reconciliation', async () => {
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id);
   await domain.pass(1000);
-  const looks = await domain.looksDuring(async () => {
+  const reconciliations = await domain.reconciliationsDuring(async () => {
     domain.backend.set(id, { 'feature-sg': '1', 'multi-queue-max-queues': '4' });
     domain.reconciler.xenstoreChanged('backend/vbd/5/768');
     domain.reconciler.xenstoreChanged('backend/vif/x');
     domain.reconciler.xenstoreChanged('backend/vif/7/0/hotplug-status');
     await domain.pass(1000);
   });
-  expect(looks).toBe(0);
+  expect(reconciliations).toBe(0);
 });

@@ -7,7 +7,7 @@ import type { Held } from '../../fake/faults.js';
 const vifs: readonly VifId[] = [5, 6, 7, 8].map((domid) => ({ domid, devid: 0 }));
 const bridges = ['xenbr0', 'xenbr1'];
 
-/** Numbers from 0 to 1, the same ones for the same seed. */
+/** Random numbers from 0 to 1, the same for the same seed. */
 function random(seed: number): () => number {
   let state = seed;
   return () => {
@@ -16,7 +16,7 @@ function random(seed: number): () => number {
   };
 }
 
-/** What can happen to a driver domain at any moment; each is a step. */
+/** The events that can happen in a driver domain at any moment; each is a step. */
 function disturbances(domain: DriverDomain, pick: <T>(of: readonly T[]) => T) {
   const { host, backend } = domain;
   const ends: (() => void)[] = [];
@@ -116,7 +116,7 @@ test.each([1, 2, 3, 4, 5, 6])(
       if (pick([true, false])) await domain.settle();
       else await domain.pass(Math.floor(next() * 700));
     }
-    // Everything is as it should be but for what vifd has to do.
+    // The state of the machine is right, except for what vifd has to do.
     heal();
     await domain.settle();
     heal();
@@ -154,8 +154,8 @@ test.each([1, 2, 3, 4, 5, 6])(
     const rounds = domain.host.refreshes;
     const commands = domain.host.performed.length;
     const attached = domain.reconciler.phases().length;
-    const looks = await domain.looksDuring(() => domain.pass(120_000));
-    expect(looks).toBe(attached * (domain.host.refreshes - rounds));
+    const reconciliations = await domain.reconciliationsDuring(() => domain.pass(120_000));
+    expect(reconciliations).toBe(attached * (domain.host.refreshes - rounds));
     expect(domain.host.performed).toHaveLength(commands);
     expect(domain.losses).toEqual([]);
   },

@@ -5,12 +5,12 @@ import { DriverDomain } from '../../fake/driver-domain.js';
 const id = { domid: 5, devid: 0 };
 const other = { domid: 6, devid: 0 };
 
-/** The moments (ms) at which looks were taken, while the clock is turned by so much in steps of 100 ms. */
+/** The moments (ms) of reconciliations while the clock is turned by so much, in steps of 100 ms. */
 async function momentsOfLooks(domain: DriverDomain, ms: number): Promise<number[]> {
   const moments: number[] = [];
   for (let left = ms; left > 0; left -= 100) {
-    const looks = await domain.looksDuring(() => domain.pass(100));
-    for (let i = 0; i < looks; i++) moments.push(domain.clock.now());
+    const reconciliations = await domain.reconciliationsDuring(() => domain.pass(100));
+    for (let i = 0; i < reconciliations; i++) moments.push(domain.clock.now());
   }
   return moments;
 }
@@ -23,7 +23,7 @@ test('an action that fails is tried again after 0.5 s, 1 s, 2 s and so on, a min
   const begun = domain.clock.now();
   const tries = (await momentsOfLooks(domain, 32_000)).map((at) => at - begun);
   expect(tries).toEqual([500, 1500, 3500, 7500, 15_500, 31_500]);
-  // The same reason is told once, and written once.
+  // The same reason is reported once, and written once.
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
   await domain.pass(120_000);
   const longest = await momentsOfLooks(domain, 600_000);
@@ -50,20 +50,20 @@ test('what passes by itself is over with the next try, and the pauses begin anew
   expect((await momentsOfLooks(domain, 5000)).map((at) => at - begun).slice(0, 2)).toEqual([500, 1500]);
 });
 
-test('events that a failing look causes itself give no further look', async () => {
+test('events that a failing reconciliation causes itself cause no further one', async () => {
   const domain = new DriverDomain({ config: '[[vif]]\noffload = { tso = false }\n' });
   domain.host.add({ name: 'vif5.0' });
   domain.backend.create(id, { bridge: 'xenbr0' });
   await domain.start();
   domain.host.fail('set-offload', 'netlink error: Operation not supported');
-  // Each try takes the link down and up, with an event each time.
+  // Each attempt takes the link down and up, with an event each time.
   domain.host.change('vif5.0', { mac: '00:00:00:00:00:01' });
   domain.host.machine.offloads.clear();
   domain.host.ignore(({ kind }) => kind === 'set-link');
   await domain.settle();
   expect(domain.events.of('vif5.0')).toContain('failed');
-  expect(await domain.looksDuring(() => domain.pass(499))).toBe(0);
-  expect(await domain.looksDuring(() => domain.pass(1))).toBe(1);
+  expect(await domain.reconciliationsDuring(() => domain.pass(499))).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(1))).toBe(1);
 });
 
 test('an event of the machine that comes after a failure is followed within a second', async () => {
@@ -86,12 +86,12 @@ test('an event of the machine just after a try waits, for half a second the firs
   await domain.birth(id);
   await domain.pass(500);
   await domain.pass(1000);
-  const looks = await domain.looksDuring(async () => {
+  const reconciliations = await domain.reconciliationsDuring(async () => {
     domain.host.changed('vif5.0');
     await domain.pass(999);
   });
-  expect(looks).toBe(0);
-  expect(await domain.looksDuring(() => domain.pass(1))).toBe(1);
+  expect(reconciliations).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(1))).toBe(1);
 });
 
 test('what dom0 writes is followed at once, also after a failure', async () => {
@@ -135,22 +135,22 @@ test('changes that are taken and do nothing end after four rounds, and are tried
     error: 'attach vif5.0: still to do afterwards: ip link set dev vif5.0 master xenbr0 up',
   });
   const rounds = domain.host.refreshes;
-  // 0.5 s to 32 s in six tries, then one a minute; the round of each minute besides.
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  // Six attempts after 0.5 s to 32 s, then one a minute, and the periodic resync.
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
 });
 
 test('a failure of another text each time waits for its back-off too', async () => {
   const domain = new DriverDomain();
   await domain.start();
-  // What is written for it comes back as watch events of vifd's own keys.
+  // The error that is written causes watch events of vifd's own keys.
   domain.host.fail('set-link', () => `busy since ${domain.clock.now()}`);
   await domain.birth(id);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  // A round comes as an event of the machine, and a try that fails sooner is one more in the row.
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  // A resync is an event of the host, and an attempt that it causes and that fails counts for the back-off.
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
 });
 
 test('another program that undoes at once what vifd does is answered 20 times in ten seconds, then once a second', async () => {
@@ -160,9 +160,9 @@ test('another program that undoes at once what vifd does is answered 20 times in
   const { reconciler } = domain;
   domain.host.listener = {
     scriptEnded: () => undefined,
-    hostChanged: (names, owners) => {
-      reconciler.hostChanged(names, owners);
-      // After the look, which has ended well.
+    hostChanged: (news, owners) => {
+      reconciler.hostChanged(news, owners);
+      // After the reconciliation, which succeeded.
       setImmediate(() => {
         if (domain.host.link('vif5.0')?.up) domain.host.change('vif5.0', { up: false });
       });
@@ -170,9 +170,9 @@ test('another program that undoes at once what vifd does is answered 20 times in
   };
   domain.host.change('vif5.0', { up: false });
   await domain.settle();
-  const looks = await domain.looksDuring(() => domain.pass(60_000));
-  expect(looks).toBeLessThanOrEqual(6 * 21);
-  expect(looks).toBeGreaterThanOrEqual(60);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(60_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 * 21);
+  expect(reconciliations).toBeGreaterThanOrEqual(60);
   domain.host.listener = reconciler;
   await domain.pass(1000);
   expect(domain.host.link('vif5.0')?.up).toBe(true);
@@ -215,8 +215,8 @@ test('a status that cannot be written is tried again by the back-off, and the re
   await domain.start();
   domain.backend.fail('report', new Refused('write backend/vif/5/0/hotplug-error: EQUOTA'));
   await domain.birth(id, { bridge: 'xenbr1' });
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
   expect((await domain.status(id))?.error).toBe('attach vif5.0 to bridge xenbr1: no such bridge');
   expect(domain.journal.filter(({ msg }) => msg === 'vif status not written')).not.toEqual([]);

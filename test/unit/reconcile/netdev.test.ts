@@ -12,7 +12,7 @@ test('a netdev that stays away is reported when its time is over, and attached w
   await domain.pass(1);
   expect(domain.told(id)).toMatchObject({ status: 'error', error: expect.stringMatching(/within 10 s/) });
   expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'failed', errorKind: 'timeout' });
-  // Told once, however long it takes.
+  // Reported once, however long it takes.
   await domain.pass(300_000);
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
   domain.host.add({ name: 'vif5.0' });
@@ -81,11 +81,11 @@ test('a netdev that goes during a change is waited for, and no error is told', a
   expect((await domain.status(id))?.state).toBe('waiting');
 });
 
-test('what the kernel says only after a failure is waited for before it is judged', async () => {
+test('what the kernel announces only after a failure is waited for before the failure is judged', async () => {
   const domain = new DriverDomain();
   await domain.start();
   domain.host.fail('set-link', 'No such device', 1);
-  const settled = domain.host.holdCall('settled');
+  const settled = domain.host.holdCall('when-quiet');
   const born = domain.birth(id);
   await settled.reached;
   domain.host.remove('vif5.0');
@@ -95,11 +95,11 @@ test('what the kernel says only after a failure is waited for before it is judge
   expect(domain.events.all).toEqual([]);
 });
 
-test('a machine that cannot be asked what it is at does not hide the failure', async () => {
+test('an error of whenQuiet does not hide the failure', async () => {
   const domain = new DriverDomain();
   await domain.start();
   domain.host.fail('set-link', 'Device or resource busy', 1);
-  domain.host.failCall('settled', new Error('ENOBUFS'), 1);
+  domain.host.failCall('when-quiet', new Error('ENOBUFS'), 1);
   await domain.birth(id);
   expect(domain.events.last('vif5.0')).toMatchObject({
     kind: 'failed',

@@ -17,7 +17,7 @@ const machine = (state: Partial<MachineState> = {}): Machine =>
     ...state,
   });
 
-/** What xenstore says of the vif. */
+/** The keys of the vif. */
 const known = (keys: Record<string, string>, isNew = true) => ({
   id,
   snapshot: snapshot(
@@ -27,7 +27,7 @@ const known = (keys: Record<string, string>, isNew = true) => ({
     ),
   ),
   isNew,
-  isAttached: keys['hotplug-status'] === 'connected',
+  attached: keys['hotplug-status'] === 'connected' ? { addresses: [] } : undefined,
 });
 const bridge = { script: '/etc/xen/scripts/vif-bridge', bridge: 'xenbr0' };
 
@@ -55,7 +55,7 @@ test('what is withdrawn before a script is a step before its start', () => {
     { name: 'vif5.0', master: 'xenbr0', up: true },
   ]);
   const step = next(known({ script: file }), config, machine({ links }).observe());
-  // The script comes with it in the plan, and dom0 is told before it starts: not in this step.
+  // The plan has the script too, but not this step: its start is a step of its own.
   expect(step).toMatchObject({ kind: 'change' });
   expect(actionsOf(step).map(({ kind }) => kind)).toEqual(['set-link', 'run-script']);
 });
@@ -74,7 +74,8 @@ test.each([
   ['a bridge that is not there', { ...bridge, bridge: 'xenbr9' }, 'fail'],
 ] as const)('%s, and nothing on the host: %s', (_, keys, kind) => {
   const links = plainLinks([{ name: 'xenbr0', kind: 'bridge' }]);
-  const of = keys === undefined ? { id, snapshot: undefined, isNew: false, isAttached: false } : known(keys);
+  const of =
+    keys === undefined ? { id, snapshot: undefined, isNew: false, attached: undefined } : known(keys);
   const step = next(of, config, machine({ links }).observe());
   expect(step.kind).toBe(kind);
   expect(actionsOf(step)).toEqual([]);

@@ -102,7 +102,7 @@ test('Open vSwitch is followed from when a vif wants it', async () => {
   const domain = new DriverDomain({ openvswitch: { state: 'known', bridges } });
   await domain.start();
   await domain.birth({ domid: 6, devid: 0 });
-  expect([...domain.host.attended]).not.toContain('openvswitch:');
+  expect([...domain.host.watched]).not.toContain('openvswitch');
   await domain.birth(id, keys);
-  expect([...domain.host.attended]).toContain('openvswitch:');
+  expect([...domain.host.watched]).toContain('openvswitch');
 });

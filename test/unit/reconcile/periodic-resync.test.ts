@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('a round a minute at the latest, never two at a time, and none after the stop', async () => {
+test('a resync within a minute, never two at a time, and none after the stop', async () => {
   const ends: (() => void)[] = [];
   const rounds = new PeriodicResync(() => new Promise((resolve) => ends.push(resolve)), systemClock);
   await vi.advanceTimersByTimeAsync(44_000);

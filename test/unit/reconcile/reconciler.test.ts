@@ -5,7 +5,7 @@ import type { PlainLink } from '../../fake/machine.js';
 
 const id = { domid: 5, devid: 0 };
 
-/** A domain that routes, with what a vif that went has left behind. */
+/** A domain that routes, with state of a vif that has gone. */
 const leftOvers = (ip: PlainIp): { links: PlainLink[]; ip: PlainIp; config: string } => ({
   links: [{ name: 'eth0', up: true, mac: '02:00:00:00:00:01', addresses: ['192.0.2.1/24'] }],
   ip: { ...ip, routes: [{ to: '0.0.0.0/0', dev: 'eth0' }, ...(ip.routes ?? [])] },
@@ -13,7 +13,7 @@ const leftOvers = (ip: PlainIp): { links: PlainLink[]; ip: PlainIp; config: stri
 });
 const proxied = { proxies: [{ address: '192.0.2.5', dev: 'eth0' }] };
 
-test('what bears our mark and belongs to no vif goes after the sweep', async () => {
+test('state with vifd’s mark that belongs to no vif is removed after all vifs were reconciled', async () => {
   const domain = new DriverDomain(leftOvers({ ...proxied, routes: [{ to: '192.0.2.9', dev: 'eth0' }] }));
   await domain.start();
   expect(domain.host.performed.map(({ kind }) => kind)).toEqual(['delete-route', 'delete-proxy']);
@@ -22,7 +22,7 @@ test('what bears our mark and belongs to no vif goes after the sweep', async () 
   expect(domain.host.performed).toHaveLength(2);
 });
 
-test('what a vif takes over in the sweep is no left-over', async () => {
+test('state that a vif takes over meanwhile is no left-over', async () => {
   const domain = new DriverDomain({
     ...leftOvers(proxied),
     links: [...leftOvers({}).links, { name: 'vif5.0' }],
@@ -36,7 +36,7 @@ test('what a vif takes over in the sweep is no left-over', async () => {
   expect(domain.host.machine.ip.routes.proxies()).toHaveLength(1);
 });
 
-test('a left-over that comes later goes with a round', async () => {
+test('a left-over that comes later goes with a resync', async () => {
   const domain = new DriverDomain(leftOvers({}));
   await domain.start();
   const eth0 = domain.host.link('eth0');
@@ -50,7 +50,7 @@ test('a left-over that comes later goes with a round', async () => {
   expect(domain.host.commands).toEqual([expect.stringMatching(/^ip route delete 192\.0\.2\.9/)]);
 });
 
-test('a left-over that cannot be removed keeps no other, and is tried again with the next round', async () => {
+test('a left-over that cannot be removed keeps no other, and is tried again with the next resync', async () => {
   const domain = new DriverDomain(leftOvers({ ...proxied, routes: [{ to: '192.0.2.9', dev: 'eth0' }] }));
   const heal = domain.host.fail('delete-route', 'Operation not permitted');
   await domain.start();
@@ -61,7 +61,7 @@ test('a left-over that cannot be removed keeps no other, and is tried again with
   expect(domain.host.machine.ip.routes.ours()).toEqual([]);
 });
 
-test('a machine that cannot be read again is read in the next round', async () => {
+test('a machine that cannot be read again is read at the next resync', async () => {
   const domain = new DriverDomain();
   await domain.start();
   domain.host.failCall('refresh', new Error('ENOBUFS'), 1);
@@ -71,18 +71,18 @@ test('a machine that cannot be read again is read in the next round', async () =
   expect(domain.host.refreshes).toBe(2);
 });
 
-test('a round looks at every vif, and reads nothing of xenstore', async () => {
+test('a resync reconciles every vif, and reads nothing of xenstore', async () => {
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id);
   await domain.birth({ domid: 6, devid: 0 });
   await domain.pass(40_000);
   const { requests } = domain.backend;
-  expect(await domain.looksDuring(() => domain.pass(20_000))).toBe(2);
+  expect(await domain.reconciliationsDuring(() => domain.pass(20_000))).toBe(2);
   expect(domain.backend.requests).toBe(requests);
 });
 
-test('what the kernel did not announce is repaired with the next round', async () => {
+test('what the kernel did not announce is repaired with the next resync', async () => {
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id);
@@ -93,18 +93,18 @@ test('what the kernel did not announce is repaired with the next round', async (
   expect(domain.events.of('vif5.0')).toEqual(['attached', 'repaired']);
 });
 
-test('a daemon at rest looks at nothing but in its rounds', async () => {
+test('a daemon at rest reconciles only in its resyncs', async () => {
   const domain = new DriverDomain();
   await domain.start();
   for (let domid = 1; domid <= 50; domid++) await domain.birth({ domid, devid: 0 });
   await domain.pass(1000);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(60_000));
-  expect(looks).toBe(50 * (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(60_000));
+  expect(reconciliations).toBe(50 * (domain.host.refreshes - rounds));
   expect(domain.host.performed).toHaveLength(50);
 });
 
-test('stopping ends the look under way and starts no more', async () => {
+test('stopping ends the reconciliation under way and starts no more', async () => {
   const domain = new DriverDomain();
   await domain.start();
   const up = domain.host.hold('set-link');
@@ -119,14 +119,14 @@ test('stopping ends the look under way and starts no more', async () => {
   up.release();
   await stopped;
   await born;
-  // What was begun is done to its end.
+  // The action that was begun is finished.
   expect(domain.told(id).status).toBe('connected');
-  const { looks } = domain;
+  const { reconciliations } = domain;
   const done = domain.host.performed.length;
   domain.host.change('vif5.0', { up: false });
   domain.backend.set(id, { bridge: 'xenbr9' });
   await domain.pass(600_000);
-  expect(domain.looks).toBe(looks);
+  expect(domain.reconciliations).toBe(reconciliations);
   expect(domain.host.performed).toHaveLength(done);
   expect(domain.host.refreshes).toBe(0);
 });
@@ -142,15 +142,15 @@ test('after a stop a try that fails is not made again, and nothing waits', async
   up.release(new Error('Device or resource busy'));
   await stopped;
   await born;
-  const { looks } = domain;
+  const { reconciliations } = domain;
   // The events of its keys are over by then.
   await domain.pass(200);
   expect(domain.clock.timers).toBe(0);
   await domain.pass(600_000);
-  expect(domain.looks).toBe(looks);
+  expect(domain.reconciliations).toBe(reconciliations);
 });
 
-test('a stop during the first sweep changes nothing more on the machine', async () => {
+test('a stop during the first reconciliation changes nothing more on the machine', async () => {
   const domain = new DriverDomain(leftOvers(proxied));
   const list = domain.backend.hold('list');
   const swept = domain.reconciler.reconcileAll();
@@ -163,7 +163,7 @@ test('a stop during the first sweep changes nothing more on the machine', async 
   expect(domain.host.performed).toEqual([]);
 });
 
-test('a stop during a round changes nothing more on the machine', async () => {
+test('a stop during a resync changes nothing more on the machine', async () => {
   const domain = new DriverDomain(leftOvers({}));
   await domain.start();
   const refresh = domain.host.holdCall('refresh');

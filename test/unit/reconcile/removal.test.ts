@@ -26,8 +26,8 @@ test('dom0 takes a vif away: hands off while netback closes, then off the host, 
   expect(domain.events.of('vif5.0')).toEqual(['attached', 'removed']);
   expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);
   expect(await domain.status(id)).toBeUndefined();
-  // Its own deletion comes back as an event, which finds nothing and ends there.
-  expect(await domain.looksDuring(() => domain.pass(40_000))).toBe(0);
+  // vifd's own deletion causes an event, after which nothing is left to do.
+  expect(await domain.reconciliationsDuring(() => domain.pass(40_000))).toBe(0);
 });
 
 test('a netdev that goes during the removal is no failure', async () => {
@@ -63,7 +63,7 @@ test('a number that is in use again while its directory is being deleted is atta
   await domain.settle();
   remove.release();
   await domain.settle();
-  // The new one's directory is not the old one's to delete.
+  // The removal of the old vif must not delete the new one's directory.
   expect(domain.told(id).status).toBe('connected');
   expect(domain.events.of('vif5.0')).toEqual(['attached', 'removed', 'attached']);
   expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach', 'attach']);

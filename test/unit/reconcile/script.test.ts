@@ -13,7 +13,7 @@ async function running(): Promise<DriverDomain> {
   return domain;
 }
 
-/** The script ends, having told dom0 of its success. */
+/** Ends the script, which has written its success to xenstore. */
 async function succeed(domain: DriverDomain): Promise<void> {
   domain.backend.set(id, { 'hotplug-status': 'connected' });
   domain.host.endScript(id, 'online');
@@ -52,7 +52,7 @@ test('a script that ends well without a status is said so once, and the vif wait
   });
   expect(domain.journal.filter(({ msg }) => msg === 'vif waits for its script')).toHaveLength(1);
   expect(domain.events.all).toEqual([]);
-  // What it started may write it later.
+  // A process that it started may write the status later.
   domain.backend.set(id, { 'hotplug-status': 'connected' });
   await domain.pass(1000);
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
@@ -69,7 +69,7 @@ test('a script that fails is reported, and run again when dom0 changes a key', a
   expect(domain.host.performed).toHaveLength(1);
   domain.backend.set(id, { ip: '10.0.0.5' });
   await domain.settle();
-  // Undone first, and the error cleared, so that what stands there afterwards is the new run's.
+  // Undone first, and the error deleted, so that the status afterwards is the new run's.
   expect(domain.host.performed.map(({ kind }) => kind)).toEqual([
     'run-script',
     'undo-script',
@@ -204,7 +204,7 @@ test('a script whose vif can no longer be held to its addresses is undone', asyn
   expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);
 });
 
-test('the end of a script is news also during a look', async () => {
+test('the end of a script during a reconciliation causes another one', async () => {
   const domain = new DriverDomain();
   await domain.start();
   const run = domain.host.hold('run-script');

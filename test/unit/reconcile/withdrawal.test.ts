@@ -5,7 +5,7 @@ import type { PlainLink } from '../../fake/machine.js';
 
 const id = { domid: 5, devid: 0 };
 
-/** A domain with a way out. */
+/** A domain with a default route. */
 const router: { links: PlainLink[]; ip: PlainIp; config: string } = {
   links: [{ name: 'eth0', up: true, mac: '02:00:00:00:00:01', addresses: ['192.0.2.1/24'] }],
   ip: { routes: [{ to: '0.0.0.0/0', dev: 'eth0' }] },
@@ -40,7 +40,7 @@ test('every further action of a withdrawal is performed although one fails, and 
   const heal = domain.host.fail('set-link', 'Device or resource busy');
   domain.backend.set(id, { ip: 'not an address' });
   await domain.settle();
-  // What could be taken off is off; what could not is tried a few times and then left to the back-off.
+  // All that could be removed is; the rest is tried a few times and then left to the back-off.
   expect(domain.host.machine.ip.masquerades.size).toBe(0);
   expect(domain.told(id)).toMatchObject({
     status: 'error',
@@ -50,7 +50,7 @@ test('every further action of a withdrawal is performed although one fails, and 
   heal();
   await domain.pass(500);
   expect(domain.host.link('vif5.0')).toMatchObject({ up: false, addresses: [] });
-  // Now it is off, and the reason is the one that it was to be taken off for.
+  // Now it is off the network, and the error is the one for which it was taken off.
   expect(domain.told(id).error).toMatch(/is not a list of addresses/);
 });
 
@@ -65,7 +65,7 @@ test('of several failures of a withdrawal the first is told', async () => {
   expect(domain.told(id).error).toMatch(/: first$/);
 });
 
-test('a withdrawal that is taken and does nothing is looked at by back-off only', async () => {
+test('a withdrawal that succeeds without an effect is retried by the back-off only', async () => {
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id);
@@ -74,8 +74,8 @@ test('a withdrawal that is taken and does nothing is looked at by back-off only'
   await domain.settle();
   expect(domain.told(id).error).toMatch(/still to do afterwards: ip link set dev vif5.0 nomaster down/);
   const rounds = domain.host.refreshes;
-  const looks = await domain.looksDuring(() => domain.pass(600_000));
-  expect(looks).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
+  const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
+  expect(reconciliations).toBeLessThanOrEqual(6 + 10 + (domain.host.refreshes - rounds));
 });
 
 test('a vif whose filter cannot be installed is taken off the network', async () => {

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { WorkQueue } from '../../../src/reconcile/work-queue.js';
 
-/** A queue whose jobs end when the test says so. */
+/** A queue whose jobs the test ends. */
 function held() {
   const started: string[] = [];
   const ends = new Map<string, () => void>();

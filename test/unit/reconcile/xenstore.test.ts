@@ -14,7 +14,7 @@ test.each(['read', 'report'] as const)(
     expect(domain.losses).toHaveLength(1);
     expect(domain.events.all).toEqual([]);
     expect(domain.hooks.calls).toEqual([]);
-    // Another connection has a reconciler of its own; the same one would read it again.
+    // A new connection has a reconciler of its own; this one would read the vif again.
     domain.backend.set(id, { state: '2' });
     await domain.settle();
     expect(domain.told(id).status).toBe('connected');
@@ -42,14 +42,14 @@ test('xenstore that is lost while vifs are listed is told, and not asked again',
   expect(domain.backend.requests).toBe(requests);
 });
 
-test('a list that fails is tried again each second until it is had', async () => {
+test('a list that fails is tried again each second until it succeeds', async () => {
   const domain = new DriverDomain({ links: [{ name: 'xenbr0', kind: 'bridge' }, { name: 'vif5.0' }] });
   domain.backend.listener = () => undefined;
   domain.backend.create(id, { bridge: 'xenbr0' });
   domain.backend.fail('list', new Refused('EAGAIN'), { times: 3 });
   await domain.start();
   await domain.pass(2999);
-  expect(domain.journal.filter(({ msg }) => msg === 'survey failed')).toHaveLength(3);
+  expect(domain.journal.filter(({ msg }) => msg === 'vifs not listed')).toHaveLength(3);
   expect(domain.told(id).status).toBe('');
   await domain.pass(1);
   expect(domain.told(id).status).toBe('connected');
@@ -113,7 +113,7 @@ test('a directory that goes while a failure is written is no failure', async () 
   report.release();
   await domain.settle();
   expect(await domain.status(id)).toBeUndefined();
-  expect(await domain.looksDuring(() => domain.pass(40_000))).toBe(0);
+  expect(await domain.reconciliationsDuring(() => domain.pass(40_000))).toBe(0);
 });
 
 test('a status that another program has written over is written again', async () => {
@@ -129,11 +129,11 @@ test('a status that another program has written over is written again', async ()
   expect(domain.told(id).status).toBe('error');
   await domain.pass(1);
   expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
-  // Not a word: the vif was attached all the time.
+  // No event: the vif was attached all the time.
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
 });
 
-test('a tree that comes or goes is told by its topmost node only: the vifs of it are looked at', async () => {
+test('a tree that comes or goes has one event, for its topmost node: all of its vifs are reconciled', async () => {
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id);
@@ -158,7 +158,7 @@ test('what was attached stays as it is where xenstore is away', async () => {
   await domain.pass(1000);
   const before = domain.host.performed.length;
   domain.backend.isAway = true;
-  // The host goes on being followed from what is remembered.
+  // Changes of the host are still followed, by the keys read last.
   domain.host.change('vif5.0', { up: false });
   await domain.settle();
   expect(domain.host.commands.slice(before)).toEqual(['ip link set dev vif5.0 up']);

@@ -1,7 +1,6 @@
 /*
- * pings ADDRESS: asks for an echo every 50 ms until SIGTERM; then says how many it sent, and which were never answered.
- * busybox' ping has room for a dozen answers: where the other side halts for a moment, they come all at once and it
- * loses some itself.
+ * pings ADDRESS: sends an echo request every 50 ms until SIGTERM; then prints how many it sent, and which were not
+ * answered. busybox' ping loses answers itself when many arrive at once, after the other side has paused.
  */
 #include <arpa/inet.h>
 #include <netinet/ip_icmp.h>

@@ -1,6 +1,6 @@
 /*
- * sendframes DEVICE: sends each line of its input, a frame in hex, as it is, and ends. For guests that forge: busybox
- * has nothing that puts any frame on a wire.
+ * sendframes DEVICE: sends each line of its input, a frame in hex, unchanged, and exits. For guests that forge frames,
+ * which busybox has no program for.
  */
 #include <linux/if_packet.h>
 #include <net/if.h>

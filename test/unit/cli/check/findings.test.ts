@@ -18,11 +18,11 @@ const bridge: Link = {
   addresses: [],
 };
 
-/** A machine with nothing wrong, and so many vifs. */
+/** The facts of a machine without problems, with these vifs. */
 const fit: Facts = {
   xenstore: { domid: 7, vifs: [] },
   links: linkView([bridge]),
-  owned: [],
+  vifsWithState: [],
   netback: true,
   vifd: true,
   nft: undefined,
@@ -48,7 +48,7 @@ function vif(domid: number, keys: Record<string, string> = {}): VifSnapshot {
 
 const withVifs = (...vifs: VifSnapshot[]): Partial<Facts> => ({ xenstore: { domid: 7, vifs } });
 
-/** What is found beyond what a fit machine has, as `severity check: message`. */
+/** The findings that a machine without problems does not have, as `severity check: message`. */
 function found(facts: Partial<Facts>, use: Parameters<typeof findings>[1] = config): string[] {
   const usual = new Set(findings(fit, config).map(({ check, message }) => `${check} ${message}`));
   return findings({ ...fit, ...facts }, use)
@@ -74,7 +74,7 @@ test('whatever is not ok has a remedy', () => {
     vifd: false,
     nft: 'no such file',
     forwarding: { off: new Set(['xenbr0']), uplink: 'xenbr0' },
-    owned: [{ domid: 99, devid: 0 }],
+    vifsWithState: [{ domid: 99, devid: 0 }],
     netback: false,
     processes: ['/usr/sbin/xl devd'],
     files: {
@@ -109,9 +109,9 @@ test('a configuration that is refused', () => {
 });
 
 test('no xenstore: what depends on it is left out', () => {
-  expect(found({ xenstore: { reason: 'no answer in 3 s' }, owned: [{ domid: 5, devid: 0 }] })).toEqual([
-    'error xenstore: no answer in 3 s',
-  ]);
+  expect(
+    found({ xenstore: { reason: 'no answer in 3 s' }, vifsWithState: [{ domid: 5, devid: 0 }] }),
+  ).toEqual(['error xenstore: no answer in 3 s']);
 });
 
 test('dom0 is worth a note', () => {
@@ -295,8 +295,8 @@ test('dnsmasq and Open vSwitch are missed by those who need them', () => {
 });
 
 test('leftovers are named once, and what has a backend is none', () => {
-  const owned = [5, 6, 6].map((domid) => ({ domid, devid: 0 }));
-  expect(found({ ...withVifs(vif(5)), owned }).filter((line) => line.includes('leftovers'))).toEqual([
+  const vifsWithState = [5, 6, 6].map((domid) => ({ domid, devid: 0 }));
+  expect(found({ ...withVifs(vif(5)), vifsWithState }).filter((line) => line.includes('leftovers'))).toEqual([
     'warning leftovers: vif6.0 has something on this host but no backend in xenstore',
   ]);
 });

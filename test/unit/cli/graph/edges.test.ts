@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { type Edge, graph } from '../../../../src/cli/graph/edges.js';
 import { printDot, printMermaid } from '../../../../src/cli/graph/graph.js';
+import type { IpState } from '../../../../src/model/ip.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
-import type { IpState } from '../../../../src/model/routing.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 import { OvsMachine } from '../../../fake/openvswitch-machine.js';
 
@@ -58,7 +58,7 @@ const openvswitch = new OvsMachine({
     { name: 'ovsbr0', bridge: 'ovsbr0' },
     { name: 'enX2', bridge: 'ovsbr0', trunks: [10, 20] },
     { name: 'fake', bridge: 'ovsbr1', tag: 7 },
-    // Somebody has moved it: the key says ovsbr0.10:20.
+    // An administrator has moved it: the key says ovsbr0.10:20.
     { name: 'vif7.0', bridge: 'ovsbr1', tag: 30, owner: 'vif7.0' },
     { name: 'vif11.0', bridge: 'ovsbr1', owner: 'vif11.0' },
   ],

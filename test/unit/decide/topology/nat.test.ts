@@ -2,9 +2,11 @@ import { expect, test } from 'vitest';
 import { parseConfig } from '../../../../src/config/config.js';
 import { nat } from '../../../../src/decide/topology/nat.js';
 import { formatNetwork } from '../../../../src/model/address.js';
-import { linkView } from '../../../../src/model/observed.js';
-import { noIp } from '../../../../src/model/routing.js';
+import { noIp } from '../../../../src/model/ip.js';
+import type { Element, NftView } from '../../../../src/model/nft.js';
+import { type Link, linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
+import { Machine } from '../../../fake/machine.js';
 
 function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
   const keys = new Map([
@@ -20,7 +22,7 @@ function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
       // A kernel with IPv6, in which nothing is set.
       ip: { ...noIp, sysctl: () => '0' },
     },
-    false,
+    undefined,
   );
   if ('problem' in attachment) return attachment.problem.message;
   const { link, ip: more } = attachment.desired;
@@ -74,4 +76,32 @@ test.each([
   ],
 ])('domain %i, device %i, ip "%s" is refused', (domid, devid, ip, message) => {
   expect(attach(domid, devid, { ip })).toBe(message);
+});
+
+test('an address is kept by the first vif while its link is down and nothing leads out', () => {
+  const link = (index: number, name: string) =>
+    ({ index, name, addresses: [], up: false }) as unknown as Link;
+  const machine = new Machine({
+    links: [link(1, 'vif4.0'), link(2, 'vif5.0')],
+    openvswitch: undefined,
+    ip: {},
+    scripts: new Map(),
+  });
+  const { nft } = machine.observe();
+  const owner = ({ set, key }: Element) =>
+    set === 'hosts4' && key.join() === 'vif4.0,10.0.9.5' ? 'vif4.0' : undefined;
+  const keys = new Map([
+    ['script', 'vif-nat'],
+    ['mac', '00:16:3e:00:00:05'],
+    ['ip', '10.0.9.5'],
+  ]);
+  const attachment = nat.attach(
+    snapshot({ domid: 5, devid: 0 }, keys),
+    parseConfig('', 'vifd.toml'),
+    { ...machine.observe(), nft: { ...(nft as NftView), owner } },
+    undefined,
+  );
+  expect('problem' in attachment && attachment.problem.message).toBe(
+    'give vif5.0 the address 10.0.9.5: vif4.0 has it',
+  );
 });

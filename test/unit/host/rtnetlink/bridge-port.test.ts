@@ -6,6 +6,7 @@ import {
   portDump,
 } from '../../../../src/host/rtnetlink/bridge-port.js';
 import { LinkState, rtm } from '../../../../src/host/rtnetlink/link-state.js';
+import { netdev } from '../../../../src/model/dependency.js';
 import { parseVlans } from '../../../../src/model/vlan.js';
 
 const u16 = (...values: number[]): string =>
@@ -67,15 +68,15 @@ test('a port that leaves its bridge is not a device that goes', () => {
   const apply = (type: number, data: Buffer) => state.apply({ type, data } as never);
   // AF_UNSPEC, index 5, up, IFLA_IFNAME vif5.0.
   const link = Buffer.from(`00000100${'05000000'}${'0110000000000000'}0b000300${'766966352e3000'}00`, 'hex');
-  expect(apply(rtm.newLink, link)).toEqual(['vif5.0']);
-  expect(apply(rtm.newLink, message(masterOf('03'), protinfo('01')).data)).toEqual(['vif5.0']);
+  expect(apply(rtm.newLink, link)).toEqual([netdev('vif5.0')]);
+  expect(apply(rtm.newLink, message(masterOf('03'), protinfo('01')).data)).toEqual([netdev('vif5.0')]);
   expect(state.byIndex(5)?.port?.isolated).toBe(true);
-  // Spanning tree timers and the like: no news.
+  // Spanning tree timers and so on are no change.
   expect(apply(rtm.newLink, message(masterOf('03'), protinfo('01')).data)).toEqual([]);
-  // What is known of the port outlives news of the device.
+  // A message about the device keeps the state of the port.
   apply(rtm.newLink, link);
   expect(state.byIndex(5)?.port?.isolated).toBe(true);
-  // News of that are the device's own, which follow.
+  // The device's own message, which follows, reports that.
   expect(apply(rtm.delLink, message(masterOf('03')).data)).toEqual([]);
   expect(state.byIndex(5)).toMatchObject({ name: 'vif5.0', port: undefined });
 });

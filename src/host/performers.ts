@@ -1,0 +1,80 @@
+import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
+import type { ErrorCode } from '../model/error-codes.js';
+import type { Dnsmasq } from './dhcp/dnsmasq.js';
+import { forgetConnections } from './netfilter/conntrack.js';
+import type { NftTables } from './netfilter/tables.js';
+import type { Offloads } from './offload.js';
+import type { OpenVswitch } from './ovsdb/openvswitch.js';
+import type { Scripts } from './process/scripts.js';
+import type { Links } from './rtnetlink/links.js';
+import { writeSysctl } from './sysctl.js';
+
+/** The parts of the machine that actions change. */
+export interface Parts {
+  readonly links: Links;
+  readonly offloads: Offloads;
+  readonly nft: NftTables;
+  readonly dnsmasq: Dnsmasq;
+  readonly openvswitch: OpenVswitch | undefined;
+  readonly scripts: Scripts | undefined;
+}
+
+/** What performs each kind of action. */
+export function performers(parts: Parts): ActionTable<Promise<void> | void> {
+  const { links, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
+  const ovs = (action: OvsAction) => openvswitch?.perform(action);
+  return {
+    'set-link': ({ index, changes }) => links.setLink(index, changes),
+    'set-port': ({ index, flags }) => links.setPort(index, flags),
+    'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
+    'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
+    'set-offload': ({ index, name, offload }) => offloads.set(index, name, offload, links.view),
+    'add-address': ({ index, address }) => links.address.add(index, address),
+    'delete-address': ({ index, address }) => links.address.delete(index, address),
+    'set-route': ({ index, route }) => links.route.set(index, route),
+    'delete-route': ({ index, to }) => links.route.delete(index, to),
+    'set-neighbour': ({ index, address, mac }) => links.neighbour.set(index, address, mac),
+    'delete-neighbour': ({ index, address }) => links.neighbour.delete(index, address),
+    'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
+    'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
+    'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
+    'forget-connections': ({ network }) => forgetConnections(network),
+    'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
+    'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
+    nft: (action) => nft.perform(action),
+    'ovs-add-port': ovs,
+    'ovs-set-port': ovs,
+    'ovs-delete-port': ovs,
+    'run-script': ({ id, script }) => scripts?.start(id, script),
+    'adopt-script': ({ id, script }) => scripts?.adopt(id, script),
+    'undo-script': ({ id }) => scripts?.undo(id),
+  };
+}
+
+/** What the error is called when an action of a kind fails. */
+export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
+  'set-link': 'change-refused',
+  'set-port': 'change-refused',
+  'add-vlans': 'change-refused',
+  'delete-vlans': 'change-refused',
+  'set-offload': 'change-refused',
+  'add-address': 'change-refused',
+  'delete-address': 'change-refused',
+  'set-route': 'change-refused',
+  'delete-route': 'change-refused',
+  'set-neighbour': 'change-refused',
+  'delete-neighbour': 'change-refused',
+  'set-proxy': 'change-refused',
+  'delete-proxy': 'change-refused',
+  'set-sysctl': 'change-refused',
+  'forget-connections': 'change-refused',
+  'set-dhcp': 'dhcp-refused',
+  'delete-dhcp': 'dhcp-refused',
+  nft: 'filter-refused',
+  'ovs-add-port': 'openvswitch-refused',
+  'ovs-set-port': 'openvswitch-refused',
+  'ovs-delete-port': 'openvswitch-refused',
+  'run-script': 'script-failed',
+  'adopt-script': 'script-failed',
+  'undo-script': 'script-failed',
+};

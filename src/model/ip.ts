@@ -1,0 +1,51 @@
+import type { Network } from './address.js';
+import type { Masquerade } from './masquerade.js';
+import type { DesiredRoute, RouteView } from './route.js';
+import type { Sysctl } from './sysctl.js';
+
+/** The link-local address every routed vif has, so that an IPv6 guest's gateway is the same wherever it runs. */
+export const routerLinkLocal = 'fe80::1';
+
+/** What is on the host of a routed or NAT vif, besides its link. */
+export interface IpState {
+  readonly routes: RouteView;
+  /** A sysctl's value by its path below /proc/sys; undefined where there is none. */
+  sysctl(name: string): string | undefined;
+  /** By guest address. */
+  readonly masquerades: ReadonlyMap<string, Masquerade>;
+  /** What dnsmasq is told of a vif, by the vif's name. */
+  readonly dhcp: ReadonlyMap<string, string>;
+}
+
+/** What a routed or NAT vif should have on the host, besides its link. */
+export interface DesiredIp {
+  readonly routes: readonly DesiredRoute[];
+  /** Hosts behind the vif, whose MAC address needs no asking. */
+  readonly neighbours: readonly Network[];
+  /** The guest's MAC address; without one there are no neighbour entries. */
+  readonly mac: string | undefined;
+  /** Hosts that are answered for at another device; undefined leaves the vif's entries as they are. */
+  readonly proxies:
+    | { readonly device: number; readonly name: string; readonly hosts: readonly Network[] }
+    | undefined;
+  readonly sysctls: readonly Sysctl[];
+  readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
+  /** What dnsmasq is to be told of it. */
+  readonly dhcp: string | undefined;
+}
+
+/** What is on a machine that has none of it. */
+export const noIp: IpState = {
+  routes: {
+    to: () => undefined,
+    before: () => undefined,
+    onDevice: () => [],
+    ours: () => [],
+    defaultDevice: () => undefined,
+    neighbours: () => new Map(),
+    proxies: () => [],
+  },
+  sysctl: () => undefined,
+  masquerades: new Map(),
+  dhcp: new Map(),
+};

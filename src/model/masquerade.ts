@@ -1,0 +1,5 @@
+/** What masquerades an address: the vif that it belongs to, by name, and the device through which it leaves. */
+export interface Masquerade {
+  readonly owner: string;
+  readonly uplink: string;
+}

@@ -1,0 +1,46 @@
+import type { Network } from './address.js';
+import type { ProxyEntry } from './proxy.js';
+
+/**
+ * The protocol number of the routes and neighbour entries that are ours (RTPROT_*, `ip route … proto 120`). Free in
+ * linux/rtnetlink.h and in iproute2's rt_protos; everything under it is taken for ours and removed when no vif wants it.
+ */
+export const ourProtocol = 120;
+
+/** The metric of our routes, as the stock vif-route has it for a vif (1 was for an emulated tap). */
+export const ourMetric = 2;
+
+/** A route in the main table, ours or one of others that can stand before ours. */
+export interface Route {
+  readonly to: Network;
+  /** The index of the device it leads to. */
+  readonly device: number;
+  readonly metric: number;
+  /** The source address of what the domain itself sends there. */
+  readonly source: string | undefined;
+  readonly ours: boolean;
+}
+
+/** A route that a vif should have. */
+export interface DesiredRoute {
+  readonly to: Network;
+  readonly source: string | undefined;
+}
+
+/** Looking up what routes there are; the kernel's tables as far as they concern vifs. */
+export interface RouteView {
+  /** Our route to exactly this network. */
+  to(network: Network): Route | undefined;
+  /** A route of others to exactly this network that the kernel takes before ours: its metric is lower. */
+  before(network: Network): Route | undefined;
+  /** Our routes to a device. */
+  onDevice(index: number): readonly Route[];
+  /** All our routes. */
+  ours(): readonly Route[];
+  /** The device the default route of lowest metric leads to. */
+  defaultDevice(family: 4 | 6): number | undefined;
+  /** Our permanent neighbour entries on a device: the MAC address for each address. */
+  neighbours(index: number): ReadonlyMap<string, string>;
+  /** Our proxy entries on all devices. */
+  proxies(): readonly ProxyEntry[];
+}

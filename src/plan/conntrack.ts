@@ -1,0 +1,19 @@
+import type { ActionOf } from '../model/action.js';
+import type { IpState } from '../model/ip.js';
+import type { Link } from '../model/observed.js';
+import type { DesiredRoute } from '../model/route.js';
+
+/**
+ * Ends the connections of addresses that are new on a device, which are those of the guest that had them before.
+ * @param missing the routes that the device lacks
+ * @param known its neighbour entries: a route that was lost comes back to where its entry still is
+ */
+export const strangeConnections = (
+  { index }: Link,
+  missing: readonly DesiredRoute[],
+  known: ReadonlyMap<string, string>,
+  { routes }: IpState,
+): ActionOf<'forget-connections'>[] =>
+  missing
+    .filter(({ to }) => !known.has(to.address) && routes.to(to)?.device !== index)
+    .map(({ to }) => ({ kind: 'forget-connections', network: to }));
