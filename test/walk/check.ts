@@ -16,7 +16,7 @@ import {
 import { differences, linkOf, partOf, type Snapshot, settings } from './snapshot.js';
 import { unmet } from './spec.js';
 import { type About, about } from './steps.js';
-import { Broken, type StoreStatus, type ToldStatus, type XenHost } from './world.js';
+import { Broken, type StoreStatus, type ToldStatus, type WalkDomain } from './world.js';
 
 /**
  * How long the daemon has after a step, in ms, and how long is waited to tell what is late from what never comes. Both
@@ -46,7 +46,7 @@ export interface Rest {
  * @throws Broken
  */
 export async function check(
-  world: XenHost,
+  world: WalkDomain,
   step: Step,
   before: Rest,
   after: Model,
@@ -103,7 +103,7 @@ const isSame = (model: Model, one: Snapshot, other: Snapshot): boolean =>
     return !vif.present || a === undefined || b === undefined || differences(a, b).length === 0;
   });
 
-async function statuses(world: XenHost, model: Model): Promise<Found> {
+async function statuses(world: WalkDomain, model: Model): Promise<Found> {
   if (!model.xenstored) return undefined;
   const all = await Promise.all(model.vifs.map(({ domid }) => world.stored(domid)));
   const lines = model.vifs.flatMap((vif, at): string[] => {
@@ -124,7 +124,7 @@ function isAs(expected: Status, { status, error }: StoreStatus): boolean {
 }
 
 /** What `vifd status --json` says that the kernel and xenstore do not. */
-async function lies(world: XenHost, model: Model, snapshot: Snapshot): Promise<Found> {
+async function lies(world: WalkDomain, model: Model, snapshot: Snapshot): Promise<Found> {
   if (!serving(model)) return undefined;
   const told = await world.told();
   const lines = model.vifs.flatMap((vif) => {
@@ -196,7 +196,7 @@ const restMs = 300;
 const restTries = 3;
 
 /** A daemon at rest is at rest: no notification of the kernel, and no CPU time to speak of. @throws Broken */
-export async function checkQuiet(world: XenHost): Promise<void> {
+export async function checkQuiet(world: WalkDomain): Promise<void> {
   const seen: string[] = [];
   for (let tries = 0; tries < restTries; tries++) {
     await world.traffic();

@@ -185,7 +185,8 @@ export function guestOf(vif: VifModel): { address: string; prefix: number; route
       if (keys.ip === undefined)
         return { address: `10.0.${domid}.1`, prefix: 16, router: `10.0.${domid}.128` };
       const address = keys.ip.replace('/24', '');
-      return { address, prefix: 24, router: address.replace(/\.9$/, '.136') };
+      // 127 more in the last octet.
+      return { address, prefix: 24, router: address.replace(/\d+$/, (octet) => `${Number(octet) + 127}`) };
     }
   }
 }

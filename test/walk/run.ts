@@ -1,7 +1,7 @@
 import { check, checkEnd, checkQuiet, type Patience, type Rest } from './check.js';
 import { begin, type Model, type Step, type StepKind, serving, vifOf } from './model.js';
 import { after, possible, usesOpenVswitch } from './steps.js';
-import { Broken, XenHost } from './world.js';
+import { Broken, WalkDomain } from './world.js';
 
 /** How a walk ended, and what it was like. */
 export interface Walked {
@@ -36,7 +36,7 @@ export async function walk(options: WalkOptions): Promise<Walked> {
   const counts = new Map<StepKind, number>();
   const settling: number[] = [];
   let model = begin(vifs);
-  const world = await XenHost.start({ vifs: model.vifs, openvswitch: options.openvswitch });
+  const world = await WalkDomain.start({ vifs: model.vifs, openvswitch: options.openvswitch });
   let failure: Broken | undefined;
   let log: string[] = [];
   const rss: [number, number] = [world.usage()?.rss ?? 0, 0];

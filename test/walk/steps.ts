@@ -257,6 +257,10 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
 /** Whether a step can be taken now, and what is to come of it is certain. */
 export function possible(step: Step, model: Model): boolean {
   if (usesStore.has(step.do) && !model.xenstored) return false;
+  // A vif that waits for its gateway may find it while xenstored is stopped, and what is up stays up.
+  const found = model.vifs.some((vif) => waitsForGateway(vif) && gatewayOf(vif, model) !== undefined);
+  const loses = ['uplink', 'address', 'default', 'blink'].includes(step.do);
+  if (model.vifd && !model.xenstored && found && loses) return false;
   if (!('vif' in step)) return hostPossible(step, model);
   const vif = model.vifs.find(({ domid }) => domid === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
@@ -274,6 +278,9 @@ export function possible(step: Step, model: Model): boolean {
   if (routed && changes.has(step.do) && gatewayOf(then, model) === undefined) return false;
   return true;
 }
+
+const waitsForGateway = (vif: VifModel): boolean =>
+  vif.present && vif.topology === 'route' && !isConnected(vif);
 
 const usesStore = new Set<Step['do']>([
   ...(['come', 'reuse', 'script', 'go', 'force', 'rush', 'reconnect', 'rewrite', 'same-address'] as const),

@@ -93,7 +93,7 @@ const macs = {
  * A driver domain with two uplinks, a management network, two Linux bridges and one of Open vSwitch, and what happens to
  * it: libxl's, netback's and the guests' hands are here, and the operator's.
  */
-export class XenHost {
+export class WalkDomain {
   readonly domnet: Domnet;
   /** The rules that all vifs share, as they were when they were seen first, by table. */
   readonly rules = new Map<string, string>();
@@ -114,8 +114,8 @@ export class XenHost {
   }
 
   /** @param options.openvswitch whether any vif will be on it; it costs a second */
-  static async start(options: { vifs: readonly VifModel[]; openvswitch: boolean }): Promise<XenHost> {
-    const world = new XenHost(await Domnet.start(), options.openvswitch);
+  static async start(options: { vifs: readonly VifModel[]; openvswitch: boolean }): Promise<WalkDomain> {
+    const world = new WalkDomain(await Domnet.start(), options.openvswitch);
     try {
       await world.#build(options.vifs.map(({ domid }) => domid));
       return world;
@@ -490,7 +490,7 @@ export class XenHost {
         if (step.run) {
           await this.#switch.startServer();
           // ovs-vswitchd looks for its database every 1 to 8 s; ovs-vsctl waits until it has done what it was told.
-          if (model.vswitchd) await this.#switchDone();
+          if (model.vswitchd) await until('ovs-vswitchd', () => this.#switchDone().then(...settled), 12_000);
           await this.#databaseReached();
         } else {
           this.#switch.signalServer('SIGKILL');
@@ -500,12 +500,7 @@ export class XenHost {
       case 'vswitchd':
         if (!step.run) return await this.#switch.stopSwitch();
         await this.#switch.startSwitch();
-        // Now and then one never gets to its configuration, here; another does.
-        if (model.ovsdb && !(await this.#switchDone().then(...settled))) {
-          await this.#switch.stopSwitch();
-          await this.#switch.startSwitch();
-          await this.#switchDone();
-        }
+        if (model.ovsdb && !(await this.#switchDone().then(...settled))) await this.#restartSwitch();
         return;
       case 'vifd':
         return await this.#daemon(step.how);
@@ -520,8 +515,27 @@ export class XenHost {
 
   /** Resolves when ovs-vswitchd has made its configuration what the database says: ovs-vsctl waits for that. */
   async #switchDone(): Promise<void> {
-    await this.#switch.vsctl('set open_vswitch . external_ids:walk=1');
-    await this.#switch.vsctl('remove open_vswitch . external_ids walk');
+    for (const change of [
+      'set open_vswitch . external_ids:walk=1',
+      'remove open_vswitch . external_ids walk',
+    ]) {
+      const options = [`--db=${this.#switch.database}`, '--timeout=3'];
+      await this.domnet.exec('ovs-vsctl', [...options, ...change.split(' ')]);
+    }
+  }
+
+  /**
+   * Starts all of Open vSwitch again. Now and then ovsdb-server 3.1 goes on keeping the lock of an ovs-vswitchd that has
+   * ended, and the next one waits for ever ("another ovs-vswitchd process is running").
+   */
+  async #restartSwitch(): Promise<void> {
+    await this.#switch.stopSwitch();
+    this.#switch.signalServer('SIGKILL');
+    await this.#switch.stopServer();
+    await this.#switch.startServer();
+    await this.#switch.startSwitch();
+    await until('ovs-vswitchd', () => this.#switchDone().then(...settled), 12_000);
+    await this.#databaseReached();
   }
 
   /** The daemon looks for a database that went away after 0.1 to 5 s. */
