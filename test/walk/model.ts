@@ -266,8 +266,8 @@ function settled(vif: VifModel, model: Model): VifModel {
     return failed;
   if (name in model.foreign) return failed;
   const fine: VifModel = { ...vif, status: 'connected', name };
-  // All that can be done without Open vSwitch is done.
-  const waiting: VifModel = { ...fine, status: 'pending', gateway: undefined };
+  // All that can be done without the switch is done; without its database nothing is, the name included.
+  const waiting: VifModel = { ...(model.ovsdb ? fine : vif), status: 'pending', gateway: undefined };
   switch (vif.topology) {
     case 'bridge':
       return model.bridges[vif.keys.bridge as Bridge] ? { ...fine, gateway: undefined } : failed;
