@@ -10,7 +10,7 @@ import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
 import { planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
-import { planSysctls } from './sysctl.js';
+import { planNoRouter, planSysctls } from './sysctl.js';
 
 /**
  * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
@@ -46,7 +46,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   return [
     ...removals,
     // What has a route must not be without an address in between, what is a bridge's port never have one.
-    ...(ip === undefined ? strays : []),
+    ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.

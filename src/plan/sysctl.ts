@@ -1,6 +1,6 @@
 import type { ActionOf } from '../model/action.js';
 import { type DesiredIp, noIp } from '../model/ip.js';
-import type { ObservedState } from '../model/observed.js';
+import type { Link, ObservedState } from '../model/observed.js';
 
 /**
  * Sets the sysctls that have another value. One that is not there would have no effect either: below an MTU of 1280 a
@@ -18,4 +18,15 @@ export function planSysctls(
   return sysctls
     .filter(({ name, value }) => ![value, undefined].includes(ip.sysctl(found(name))))
     .map((sysctl) => ({ kind: 'set-sysctl', sysctl }));
+}
+
+/**
+ * Sets back what makes a netdev an interface of a router, for a vif that is a bridge's port now. Open vSwitch's userspace
+ * datapath leaves its frames to the kernel as well, which would go on answering ARP for the whole network.
+ */
+export function planNoRouter({ name }: Link, { ip = noIp }: ObservedState): ActionOf<'set-sysctl'>[] {
+  const of = (device: string, key: string): string => `net/ipv4/conf/${device}/${key}`;
+  return ['proxy_arp', 'forwarding']
+    .filter((key) => ip.sysctl(of(name, key)) === '1' && ip.sysctl(of('default', key)) === '0')
+    .map((key) => ({ kind: 'set-sysctl', sysctl: { name: of(name, key), value: '0' } }));
 }

@@ -50,9 +50,9 @@ export const nat: Topology = {
     const routers = v4.map(routerOf);
     const conflict = conflictOf(guests, routers, snapshot, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
-      return { problem: conflict.problem, dependsOn: [...dependsOn, netdev(conflict.device)] };
+      return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
-    if (conflict !== undefined) dependsOn.push(netdev(conflict.device));
+    if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
 
     const uplink = (family: 4 | 6): Link | undefined =>
@@ -191,12 +191,13 @@ function conflictOf(
   { id, ...snapshot }: VifSnapshot,
   observed: ObservedState,
   ip: IpState,
-): { problem: OperationError; device: string; isPassed: boolean } | undefined {
+): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
   const own = observed.links.ofVif(id);
   const device = own?.name ?? deviceName({ id, ...snapshot });
   const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
     problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
-    device: holder.name,
+    // Under the vif's own name there is news of what it has besides its netdev.
+    dependsOn: [holder.name, ...optional(vifOfLink(holder)).map(vifName)].map(netdev),
     isPassed,
   });
   for (const guest of guests) {
@@ -233,3 +234,5 @@ function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: 
   }
   return undefined;
 }
+
+const optional = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);

@@ -81,7 +81,7 @@ export class NftTables {
   }
 
   /**
-   * @param listener called for changes of others, not for those of {@link perform}
+   * @param listener called for changes of others, and for what {@link perform} has deleted
    * @param options.serves whether to take over the tables of an earlier daemon, and to warn of foreign objects in them; a
    *   command that only reads does not
    */
@@ -142,6 +142,8 @@ export class NftTables {
     // The kernel announces nothing for an element that was there already.
     if (!this.#isShown(changes)) await this.#sync();
     for (const change of changes) if (change.change === 'set-rules') this.#tell(change.table);
+    // Another vif may have waited for an address that this one has given up.
+    if (changes.some(({ change }) => change.startsWith('delete-'))) this.#listener([vif]);
   }
 
   /** The packets dropped of each vif since its filter was installed, by reason. Costs some rows of a dump for each vif. */
