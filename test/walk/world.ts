@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Domnet, Vif, Vifd } from '../support/net/domnet.js';
 import { type HostState, hostState } from '../support/net/host-state.js';
 import { OpenVswitch } from '../support/net/openvswitch.js';
@@ -219,7 +220,7 @@ export class WalkDomain {
   }
 
   async #ipBatch(namespace: string, lines: readonly string[]): Promise<void> {
-    await exec('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
+    await ipBatch(namespace, lines);
   }
 
   async #sysctl(namespace: string, values: Readonly<Record<string, string>>): Promise<void> {
@@ -828,6 +829,14 @@ export class WalkDomain {
     await attempt(() => this.domnet.stop());
     if (failures.length > 0) throw new AggregateError(failures, 'not everything could be removed');
   }
+}
+
+/** Like `exec` with an input, but that a program which ends before it has read it is an error like any other. */
+async function ipBatch(namespace: string, lines: readonly string[]): Promise<void> {
+  const running = promisify(execFile)('ip', ['-n', namespace, '-batch', '-']);
+  running.child.stdin?.on('error', () => undefined);
+  running.child.stdin?.end(`${lines.join('\n')}\n`);
+  await running;
 }
 
 /** Handlers that tell whether a promise was fulfilled. */
