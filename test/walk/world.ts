@@ -39,6 +39,7 @@ import {
   wantedName,
 } from './model.js';
 import type { Snapshot } from './snapshot.js';
+import { needsTable } from './spec.js';
 import { movedName, takenName } from './steps.js';
 
 /** The daemon that is walked: another build's main.js when the environment says so. */
@@ -783,8 +784,12 @@ export class WalkDomain {
       ...(model.vifd ? [] : [{ do: 'vifd', how: 'start' } as const]),
     ];
     for (const step of steps) await this.#perform(step, model);
-    // A table with something of others in it stays.
-    for (const table of ['netdev vifd', 'inet vifd']) await this.#tryNft(`delete chain ${table} mine`);
+    // A table with something of others in it stays, also without it when no vif needs the table any more.
+    const { tables } = await this.#look.snapshot();
+    for (const { table } of tables) {
+      await this.#tryNft(`delete chain ${table} mine`);
+      if (!needsTable(table, model)) await this.#tryNft(`delete table ${table}`);
+    }
     for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name, wantedName(vif)]);
     for (const bridge of bridges) if (!model.bridges[bridge]) await this.#makeBridge(bridge);
     for (const uplink of uplinks) {
