@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -475,6 +476,8 @@ class Prober:
 
 
 def main():
+    # A terminal interrupts all that it runs; this ends with the one that reads its answers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     name, directory = sys.argv[1:]
     home = namespace(name)
     enter(home)

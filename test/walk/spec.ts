@@ -213,17 +213,18 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
   return lines;
 }
 
+/** Whether a vif has something in a table of ours. One that no vif needs stays only for what others have in it. */
+export const needsTable = (table: string, model: Model): boolean =>
+  model.vifs.some((vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif) : isRouted(vif)));
+
 /** Others' doings in our tables: what is switched off, and rules that are not as they were when they were seen first. */
 function tables(
   model: Model,
   { tables: all, chains, rules }: Snapshot,
   known: Map<string, string>,
 ): string[] {
-  // One that no vif needs stays only for what others have in it.
-  const needed = (table: string): boolean =>
-    model.vifs.some((vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif) : isRouted(vif)));
   return all
-    .filter(({ table }) => /^(netdev|inet) vifd$/.test(table) && needed(table))
+    .filter(({ table }) => /^(netdev|inet) vifd$/.test(table) && needsTable(table, model))
     .flatMap(({ table, dormant }) => {
       // A chain of others is theirs; those of vifs are looked at with them.
       const shared = chains

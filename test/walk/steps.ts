@@ -333,8 +333,11 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
     }
     case 'apart':
       return vif.present && entangled(vif, model).length > 0 && entangledNoMore(vif, model);
-    case 'take-name':
-      return vif.present && free && serving(model);
+    case 'take-name': {
+      const name = takenName(vif.domid);
+      const isHad = model.vifs.some((one) => one.present && (one.name === name || wantedName(one) === name));
+      return vif.present && free && !isHad && serving(model);
+    }
     case 'free-name':
       return Object.values(model.foreign).includes(vif.domid) && serving(model);
     case 'replace':

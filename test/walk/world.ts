@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Domnet, Vif, Vifd } from '../support/net/domnet.js';
 import { type HostState, hostState } from '../support/net/host-state.js';
 import { OpenVswitch } from '../support/net/openvswitch.js';
@@ -38,6 +39,7 @@ import {
   wantedName,
 } from './model.js';
 import type { Snapshot } from './snapshot.js';
+import { needsTable } from './spec.js';
 import { movedName, takenName } from './steps.js';
 
 /** The daemon that is walked: another build's main.js when the environment says so. */
@@ -219,7 +221,7 @@ export class WalkDomain {
   }
 
   async #ipBatch(namespace: string, lines: readonly string[]): Promise<void> {
-    await exec('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
+    await ipBatch(namespace, lines);
   }
 
   async #sysctl(namespace: string, values: Readonly<Record<string, string>>): Promise<void> {
@@ -782,8 +784,12 @@ export class WalkDomain {
       ...(model.vifd ? [] : [{ do: 'vifd', how: 'start' } as const]),
     ];
     for (const step of steps) await this.#perform(step, model);
-    // A table with something of others in it stays.
-    for (const table of ['netdev vifd', 'inet vifd']) await this.#tryNft(`delete chain ${table} mine`);
+    // A table with something of others in it stays, also without it when no vif needs the table any more.
+    const { tables } = await this.#look.snapshot();
+    for (const { table } of tables) {
+      await this.#tryNft(`delete chain ${table} mine`);
+      if (!needsTable(table, model)) await this.#tryNft(`delete table ${table}`);
+    }
     for (const vif of model.vifs) if (vif.present) await this.#go(vif.domid, [vif.name, wantedName(vif)]);
     for (const bridge of bridges) if (!model.bridges[bridge]) await this.#makeBridge(bridge);
     for (const uplink of uplinks) {
@@ -828,6 +834,14 @@ export class WalkDomain {
     await attempt(() => this.domnet.stop());
     if (failures.length > 0) throw new AggregateError(failures, 'not everything could be removed');
   }
+}
+
+/** Like `exec` with an input, but that a program which ends before it has read it is an error like any other. */
+async function ipBatch(namespace: string, lines: readonly string[]): Promise<void> {
+  const running = promisify(execFile)('ip', ['-n', namespace, '-batch', '-']);
+  running.child.stdin?.on('error', () => undefined);
+  running.child.stdin?.end(`${lines.join('\n')}\n`);
+  await running;
 }
 
 /** Handlers that tell whether a promise was fulfilled. */
