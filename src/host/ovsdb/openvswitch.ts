@@ -10,7 +10,7 @@ import { monitoredColumns, OvsdbTables } from './tables.js';
 import { countConfiguration, ovsDatabaseName, transaction } from './transactions.js';
 
 /** First and longest pause before the next attempt to connect, in ms; each is twice the one before. */
-const reconnectMs = { first: 100, longest: 5000 };
+const reconnectMs = { first: 100, longest: 1000 };
 
 /** How long ovs-vswitchd may take to release a netdev, in ms; it may also not be running. */
 const releaseMs = 2000;

@@ -10,6 +10,8 @@ export async function exec(
   options: { input?: string } = {},
 ): Promise<string> {
   const running = execFileAsync(file, args, { maxBuffer: 64 << 20 });
+  // A program that ends without reading its input tells by its status.
+  running.child.stdin?.on('error', () => undefined);
   if (options.input !== undefined) running.child.stdin?.end(options.input);
   const { stdout } = await running;
   return stdout;
