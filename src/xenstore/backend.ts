@@ -83,6 +83,8 @@ export class Backend implements BackendPort {
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
       this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
     ]);
+    // libxl always writes it, so a store without it may be one that has lost its contents.
+    if (keys?.has('script') !== true) await this.domid();
     // Keys are read one by one: where the last of them is missing, the directory may have gone in between.
     const isWhole = keys?.has(last) === true || (await this.#isThere(id));
     if (keys === undefined || keys.size === 0 || !isWhole) {
