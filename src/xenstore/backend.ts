@@ -18,10 +18,6 @@ class StoreLost extends Error {
   }
 }
 
-/** The key that is read last: libxl writes it with the others, and it is there for as long as the directory is. */
-const last = 'online';
-const readingOrder = [...vifKeys.filter((key) => key !== last), last];
-
 /** The backend directories of this domain's vifs in xenstore: the keys that dom0 writes, and the status written for it. */
 export class Backend implements BackendPort {
   readonly #xenstore: Xenstore;
@@ -79,15 +75,11 @@ export class Backend implements BackendPort {
   /** The keys of a vif; undefined when its directory does not exist. @throws StoreLost */
   async read(id: VifId): Promise<VifSnapshot | undefined> {
     const [keys, frontend] = await Promise.all([
-      this.#xenstore.readChildren(backendPath(id), readingOrder),
+      this.#xenstore.readChildren(backendPath(id), vifKeys),
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
       this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
     ]);
-    // libxl always writes it, so a store without it may be one that has lost its contents.
-    if (keys?.has('script') !== true) await this.domid();
-    // Keys are read one by one: where the last of them is missing, the directory may have gone in between.
-    const isWhole = keys?.has(last) === true || (await this.#isThere(id));
-    if (keys === undefined || keys.size === 0 || !isWhole) {
+    if (keys === undefined || keys.size === 0) {
       await this.domid();
       return undefined;
     }
@@ -95,10 +87,6 @@ export class Backend implements BackendPort {
     return stockTopology(parsed.script) === 'openvswitch'
       ? { ...parsed, guest: await this.#guest(id) }
       : parsed;
-  }
-
-  async #isThere(id: VifId): Promise<boolean> {
-    return (await this.#xenstore.directory(backendPath(id)).catch(absent)) !== undefined;
   }
 
   /** The guest's name and uuid, written to Open vSwitch's database; undefined where the domain may not read them. */

@@ -189,19 +189,21 @@ static bool wanted(const struct view *op, const char *name)
 
 /*
  * Appends the values of a directory's children: {name size, value size, name, value} of each. The directory is listed
- * first, so that absent keys cost no round trip; a key that is gone when it is read counts as absent. When a child cannot
- * be read, the data is its name.
+ * first, so that absent keys cost no round trip, and again when a key is gone by the time it is read: the directory may
+ * have been removed in between, and half of it must not pass for the whole. Of a directory that keeps losing keys those
+ * count as absent after `attempts`. When a child cannot be read, the data is its name.
  */
-static int children(struct connection *c, xs_transaction_t t, const struct view *op)
+static int children(struct connection *c, xs_transaction_t t, const struct view *op, unsigned attempts)
 {
 	size_t start = c->reply.used, room = op->path_size + 2;
 	unsigned count;
 	char **names = xs_directory(c->request, t, op->path, &count);
+	bool changed = false;
 	int error = 0;
 
 	if (!names)
 		return failure(c);
-	for (unsigned i = 0; i < count && !error; i++) {
+	for (unsigned i = 0; i < count && !error && !(changed && attempts > 1); i++) {
 		uint32_t name_size = strlen(names[i]);
 		unsigned size;
 		char *path, *value;
@@ -220,6 +222,7 @@ static int children(struct connection *c, xs_transaction_t t, const struct view 
 			put(c, &c->reply, value, size);
 			free(value);
 		} else if ((error = failure(c)) == ENOENT) {
+			changed = true;
 			error = 0;
 		} else {
 			c->reply.used = start;
@@ -228,7 +231,10 @@ static int children(struct connection *c, xs_transaction_t t, const struct view 
 		free(path);
 	}
 	free(names);
-	return error;
+	if (error || !changed || attempts == 1)
+		return error;
+	c->reply.used = start;
+	return children(c, t, op, attempts - 1);
 }
 
 /* Performs one operation, appends its data to c->reply, and returns 0 or an errno. */
@@ -268,7 +274,7 @@ static int perform(struct connection *c, xs_transaction_t t, const struct view *
 		free(names);
 		return 0;
 	case CHILDREN:
-		return children(c, t, op);
+		return children(c, t, op, 4);
 	case GET_PERMISSIONS:
 		if (!(permissions = xs_get_permissions(c->request, t, op->path, &size)))
 			return failure(c);

@@ -67,6 +67,24 @@ describe('directories', () => {
     expect((await store.directory('t')).sort()).toEqual([...names].sort());
   });
 
+  test('readChildren gives a directory whole or not at all, however often it is removed meanwhile', async () => {
+    const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
+    const writer = await Xenstore.open({ path: server.socketPath });
+    const sizes = new Set<number>();
+    let done = false;
+    const reading = (async () => {
+      while (!done) sizes.add((await store.readChildren('t'))?.size ?? 0);
+    })();
+    for (let round = 0; round < 300; round++) {
+      await writer.writeMany(keys.map((key): [string, string] => [`t/${key}`, 'x']));
+      await writer.rm('t');
+    }
+    done = true;
+    await reading;
+    await writer.close();
+    expect([...sizes].sort((a, b) => a - b)).toEqual([0, keys.length]);
+  });
+
   test('readChildren gives all, or those which were asked for and exist', async () => {
     await store.writeMany([
       ['t/mac', '00:16:3e:00:00:01'],
