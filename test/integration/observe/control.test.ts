@@ -135,7 +135,9 @@ test.each([
 ])('GET %s: 404 with the reason', async (url) => {
   const { status, body } = await ask('GET', url);
   expect(status).toBe(404);
-  expect(JSON.parse(body)).toEqual({ error: expect.stringMatching(/^vifd serves no vif |^no such path; there are /) });
+  expect(JSON.parse(body)).toEqual({
+    error: expect.stringMatching(/^vifd serves no vif |^no such path; there are /),
+  });
 });
 
 test('events of a vif that never was are none', async () => {

@@ -152,7 +152,9 @@ const isNoise = (line: string): boolean =>
   line.includes(`lookup ${markTable}`) ||
   line.includes(`table ip m${markTable}_`) ||
   line.startsWith('# new generation') ||
-  /^\[NEIGH\].* (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)/.test(line);
+  /^\[NEIGH\].* (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)/.test(line) ||
+  // Its own entries for multicast groups, which it collects when there are many; nothing of vifd's is NOARP.
+  /^\[NEIGH\]Deleted ff02:.* NOARP/.test(line);
 
 const isBusy = ({ reconciliations, news }: Activity): boolean => reconciliations + news.length > 0;
 
