@@ -182,7 +182,7 @@ function routerOf(guest: Network): Network {
 }
 
 /**
- * The device that has one of these addresses already, and why that is a problem. The first vif keeps it. `isPassed`: the
+ * Why one of these addresses cannot be had, and news of what would change that. The first vif keeps an address. `isPassed`: the
  * vif had its address before this domain took it as one of its own, and goes on.
  */
 function conflictOf(
@@ -196,8 +196,7 @@ function conflictOf(
   const device = own?.name ?? deviceName({ id, ...snapshot });
   const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
     problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
-    // Under the vif's own name there is news of what it has besides its netdev.
-    dependsOn: [holder.name, ...optional(vifOfLink(holder)).map(vifName)].map(netdev),
+    dependsOn: newsOf(holder),
     isPassed,
   });
   for (const guest of guests) {
@@ -235,4 +234,8 @@ function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: 
   return undefined;
 }
 
-const optional = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);
+/** What to depend on for news of a netdev; under its vif's own name there is that of what the vif has besides. */
+function newsOf(link: Link): Dependency[] {
+  const vif = vifOfLink(link);
+  return [netdev(link.name), ...(vif === undefined ? [] : [netdev(vifName(vif))])];
+}

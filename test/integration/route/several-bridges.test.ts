@@ -2,15 +2,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import {
   addressOf,
-  bridges,
-  connectUplink,
   guest,
   type Kind,
   plugGuest,
+  prepareTopologies,
   reaches,
 } from '../../support/net/guests.js';
 import { Neighbours } from '../../support/net/neighbours.js';
-import { OpenVswitch } from '../../support/net/openvswitch.js';
+import type { OpenVswitch } from '../../support/net/openvswitch.js';
 import { attachedTo } from '../../support/net/ping.js';
 import { until } from '../../support/process/exec.js';
 import { connected, missing, statusOf } from '../../support/process/status.js';
@@ -23,11 +22,7 @@ let daemon: Vifd;
 let ovs: OpenVswitch;
 beforeEach(async () => {
   domnet = await Domnet.start();
-  await connectUplink(domnet);
-  await domnet.addBridge(bridges.bridge);
-  ovs = new OpenVswitch(domnet);
-  await ovs.start();
-  await ovs.addBridge(bridges.openvswitch);
+  ovs = await prepareTopologies(domnet);
   daemon = await domnet.vifd({ config: `${ovs.config}[netdev]\ntimeout = 1\n[log]\nlevel = "debug"\n` });
 });
 afterEach(async () => {

@@ -1,9 +1,16 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Domnet, Vif } from '../../support/net/domnet.js';
-import { bridges, connectUplink, type Kind, keysOf, outer } from '../../support/net/guests.js';
+import {
+  bridges,
+  connectUplink,
+  type Kind,
+  keysOf,
+  outer,
+  prepareTopologies,
+} from '../../support/net/guests.js';
 import { openTables } from '../../support/net/open-tables.js';
-import { OpenVswitch } from '../../support/net/openvswitch.js';
+import type { OpenVswitch } from '../../support/net/openvswitch.js';
 import { Rest } from '../../support/net/rest.js';
 import { exec, until } from '../../support/process/exec.js';
 
@@ -20,11 +27,7 @@ let vifs: Vif[];
 
 beforeAll(async () => {
   domnet = await Domnet.start();
-  await connectUplink(domnet);
-  await domnet.addBridge(bridges.bridge);
-  ovs = new OpenVswitch(domnet);
-  await ovs.start();
-  await ovs.addBridge(bridges.openvswitch);
+  ovs = await prepareTopologies(domnet);
   // So that others can change them where they would be vifd's alone.
   await openTables(domnet, 'netdev vifd', 'inet vifd');
   const socket = join(domnet.dir, 'metrics.sock');

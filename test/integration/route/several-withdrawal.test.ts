@@ -10,10 +10,11 @@ import {
   type Kind,
   keysOf,
   plugGuest,
+  prepareTopologies,
 } from '../../support/net/guests.js';
 import { Neighbours } from '../../support/net/neighbours.js';
 import { openTables } from '../../support/net/open-tables.js';
-import { OpenVswitch } from '../../support/net/openvswitch.js';
+import type { OpenVswitch } from '../../support/net/openvswitch.js';
 import { attachedTo } from '../../support/net/ping.js';
 import { ethernet, etherTypes, ipv4, udp } from '../../support/packets/frames.js';
 import { Capture, send } from '../../support/packets/packets.js';
@@ -27,11 +28,7 @@ let ovs: OpenVswitch;
 let config: string;
 beforeEach(async () => {
   domnet = await Domnet.start();
-  await connectUplink(domnet);
-  await domnet.addBridge(bridges.bridge);
-  ovs = new OpenVswitch(domnet);
-  await ovs.start();
-  await ovs.addBridge(bridges.openvswitch);
+  ovs = await prepareTopologies(domnet);
   config = `${ovs.config}[log]\nlevel = "debug"\n`;
 });
 afterEach(async () => {

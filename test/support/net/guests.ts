@@ -1,6 +1,7 @@
 import { Ping } from '../process/background.js';
 import { until } from '../process/exec.js';
 import type { Domnet, Vif, VifSpec } from './domnet.js';
+import { OpenVswitch } from './openvswitch.js';
 import { Outside } from './outside.js';
 import { answers } from './ping.js';
 
@@ -12,6 +13,16 @@ export const bridges = { bridge: 'xenbr0', openvswitch: 'ovsbr0' } as const;
 
 /** The address at the other end of the uplink. */
 export const outer = '192.0.2.254';
+
+/** Adds what guests of each topology need: the uplink, a Linux bridge, and one of an Open vSwitch that is returned. */
+export async function prepareTopologies(domnet: Domnet): Promise<OpenVswitch> {
+  await connectUplink(domnet);
+  await domnet.addBridge(bridges.bridge);
+  const ovs = new OpenVswitch(domnet);
+  await ovs.start();
+  await ovs.addBridge(bridges.openvswitch);
+  return ovs;
+}
 
 /** Adds an uplink eth0 with default routes, for IPv6 by option; guests of `vif-route` have addresses of its network. */
 export async function connectUplink(domnet: Domnet, { version6 = true } = {}): Promise<Outside> {
