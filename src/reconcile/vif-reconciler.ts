@@ -247,6 +247,8 @@ export class VifReconciler {
   ): Promise<void> {
     const { clock, notifier, host, log } = this.#deps;
     const { script, filter } = verdict;
+    // The script may have written its words after the keys were read; they are read again.
+    if (failure !== undefined && record.mustReread) return;
     if (failure !== undefined) return await this.#reporter.failed(record, failure);
     if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
       record.enter('waiting');
