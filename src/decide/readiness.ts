@@ -31,16 +31,7 @@ export function pending(
     code: ErrorCode,
     { patient, forwards }: Omit<Pending, 'problem'>,
     reason: string,
-  ): Pending => ({
-    patient,
-    forwards,
-    problem: problem(
-      code,
-      `attach ${vifName(id)} to Open vSwitch bridge`,
-      desired.ovsPort?.bridge ?? '',
-      reason,
-    ),
-  });
+  ): Pending => ({ patient, forwards, problem: ofPort(code, id, desired, reason) });
   if (view?.state !== 'known') {
     // Open vSwitch goes on forwarding without its database, and without its daemon.
     return because(
@@ -58,17 +49,27 @@ export function pending(
       port.error ?? 'ovs-vswitchd could not take the port',
     );
   }
-  if ((port?.ofport ?? 0) > 0) {
-    if (view.switchRuns) return undefined;
-    return because(
-      'openvswitch-switch-down',
-      { patient: false, forwards: true },
-      'ovs-vswitchd does not run',
-    );
-  }
+  if ((port?.ofport ?? 0) > 0) return undefined;
   const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
   return because('openvswitch-port-late', { patient: true, forwards: true }, late);
 }
+
+/**
+ * What a vif lacks whose port was taken by an ovs-vswitchd that has ended since; undefined while it runs. It does not keep
+ * a vif from being connected: only a switch that runs can take a port.
+ */
+export function switchDown(
+  id: VifId,
+  desired: DesiredState,
+  { openvswitch }: ObservedState,
+): OperationError | undefined {
+  if (desired.ovsPort === undefined || openvswitch?.state !== 'known' || openvswitch.switchRuns)
+    return undefined;
+  return ofPort('openvswitch-switch-down', id, desired, 'ovs-vswitchd does not run');
+}
+
+const ofPort = (code: ErrorCode, id: VifId, { ovsPort }: DesiredState, reason: string): OperationError =>
+  problem(code, `attach ${vifName(id)} to Open vSwitch bridge`, ovsPort?.bridge ?? '', reason);
 
 /** What is wrong when netback has made no netdev in the time it is given. */
 export const netdevMissing = (id: VifId, timeoutMs: number): OperationError =>

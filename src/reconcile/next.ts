@@ -1,5 +1,5 @@
 import { decide } from '../decide/decide.js';
-import { netdevMissing, type Pending, pending } from '../decide/readiness.js';
+import { netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
 import { scriptFailure } from '../decide/script.js';
 import type { Action } from '../model/action.js';
 import type { Attached } from '../model/desired.js';
@@ -120,7 +120,9 @@ function done(
   if (others !== undefined && !(others.forwards && attached !== undefined)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
-  const missing = verdict.missing.map((lack) => ({ problem: lack, patient: false, forwards: true }));
+  const down = others === undefined ? switchDown(id, verdict.desired, observed) : undefined;
+  const lacks = [...verdict.missing, ...(down === undefined ? [] : [down])];
+  const missing = lacks.map((lack) => ({ problem: lack, patient: false, forwards: true }));
   return { kind: 'attached', verdict, link, missing: others === undefined ? missing : [...missing, others] };
 }
 

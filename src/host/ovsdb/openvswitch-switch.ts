@@ -7,6 +7,9 @@ const lock = ['ovs_vswitchd'];
 /** Pauses in ms: before a free lock counts, since a switch that is restarted takes it again, and between two requests. */
 const pauseMs = { certain: 400, poll: 1000 };
 
+/** How long an ovs-vswitchd may take to find a database that was restarted, in ms; it doubles its pauses up to 8 s. */
+const graceMs = 10_000;
+
 /**
  * Follows whether ovs-vswitchd runs, by requesting its lock, which is given back at once where it is granted. The database
  * itself does not change when ovs-vswitchd is killed.
@@ -26,7 +29,8 @@ export class OpenVswitchSwitch {
   /** Follows ovs-vswitchd for as long as the connection lasts. Never rejects. */
   async follow(): Promise<void> {
     try {
-      for (let free = 0; ; ) {
+      const begun = performance.now();
+      for (let free = 0, wasHeld = false; ; ) {
         const granted = new Promise<void>((resolve) => {
           this.#granted = resolve;
         });
@@ -34,13 +38,14 @@ export class OpenVswitchSwitch {
         if (!isFree) {
           // The request stays in the server's queue until ovs-vswitchd ends; a second one would be an error.
           free = 0;
+          wasHeld = true;
           this.#tell(true);
           await granted;
         }
         await this.#connection.request('unlock', lock);
         free++;
-        // An ovs-vswitchd that is started anew takes it within a moment.
-        if (free > 1) this.#tell(false);
+        // An ovs-vswitchd that is started anew takes it within a moment, one whose database was away within a while.
+        if (free > 1 && (wasHeld || performance.now() - begun > graceMs)) this.#tell(false);
         await sleep(free > 1 ? pauseMs.poll : pauseMs.certain, undefined, { ref: false });
       }
     } catch {
