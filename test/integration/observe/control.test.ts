@@ -45,17 +45,24 @@ async function open(): Promise<Socket> {
   return socket;
 }
 
-/** What is answered to these bytes until the daemon closes the connection. */
+/**
+ * What is answered to these bytes until the daemon closes the connection. Node throws away what it has not read
+ * when a write fails, and the daemon may answer and close before the last of many bytes is written: then once more.
+ */
 async function say(bytes: string | Buffer): Promise<string> {
   const socket = await open();
   let answer = '';
+  let broken = false;
   socket.setEncoding('latin1').on('data', (text: string) => {
     answer += text;
   });
-  const closed = once(socket, 'close');
+  socket.on('error', () => {
+    broken = true;
+  });
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   socket.end(bytes);
   await closed;
-  return answer;
+  return broken && answer === '' ? say(bytes) : answer;
 }
 
 function get(url: string): Promise<string> {
