@@ -82,11 +82,6 @@ export const errorCodes = {
     'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
   ),
-  'vlan-unusable': code(
-    'configuration',
-    'The vlan key asks for what the vif cannot have there.',
-    'Change or remove vlan=; the message says what is in its way.',
-  ),
   'address-taken': code(
     'address',
     'Another vif, or this domain itself, has the address.',

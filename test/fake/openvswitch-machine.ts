@@ -103,7 +103,8 @@ export class OvsMachine implements OvsView {
       return;
     }
     const { name, marks, port } = action;
-    const { externalIds, ...columns } = port;
+    // `vlansStay` says what is not changed; the database has no such column.
+    const { externalIds, vlansStay: _, ...columns } = port;
     const before = this.port(name);
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
     if ((action.kind === 'ovs-add-port') !== (before === undefined))

@@ -26,7 +26,6 @@ import {
   routedElsewhere,
   routerSysctls,
   whyNoIpv6,
-  whyNotRouted,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -42,8 +41,6 @@ export const nat: Topology = {
     const ip = observed.ip ?? noIp;
     const { uplink: chosen } = config.nat;
     const dependsOn: Dependency[] = [chosen === undefined ? { kind: 'default-route' } : netdev(chosen)];
-    const unroutable = whyNotRouted(snapshot);
-    if (unroutable !== undefined) return { problem: unroutable, dependsOn };
     const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
     dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));

@@ -19,7 +19,6 @@ import {
   routedElsewhere,
   routerSysctls,
   whyNoIpv6,
-  whyNotRouted,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -50,8 +49,6 @@ export const route: Topology = {
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
-    const unroutable = whyNotRouted(snapshot);
-    if (unroutable !== undefined) return { problem: unroutable, dependsOn };
     const networks = snapshot.ip.map(grantedBy);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
