@@ -47,7 +47,10 @@ export const openvswitch: Topology = {
     }
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
     if (view?.state === 'known' && found === undefined) return refuse('bridge-missing', 'no such bridge');
-    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: key.trunks.length > 0 });
+    const filtered = filterFor(snapshot, config, {
+      bridge: key.bridge,
+      tagged: key.trunks.length > 0,
+    });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
     if (bypassed !== undefined) return { problem: bypassed, dependsOn };
