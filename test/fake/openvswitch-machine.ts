@@ -43,6 +43,7 @@ export class OvsMachine implements OvsView {
       vlanMode: undefined,
       owner: undefined,
       madeFor: undefined,
+      hasOurVlans: false,
       ...port,
       interface: { uuid: port.name, externalIds: {}, ofport: 1, error: undefined, ...port.interface },
     }));
@@ -54,6 +55,10 @@ export class OvsMachine implements OvsView {
 
   port(name: string): OvsPort | undefined {
     return this.#ports.find((port) => port.name === name);
+  }
+
+  bridges(): readonly OvsBridge[] {
+    return this.#bridges;
   }
 
   ports(): readonly OvsPort[] {
@@ -110,6 +115,7 @@ export class OvsMachine implements OvsView {
       ...columns,
       owner: marks[markKeys.owner],
       madeFor: marks[markKeys.ifindex],
+      hasOurVlans: marks[markKeys.vlan] !== undefined,
       interface: {
         uuid: name,
         error: undefined,

@@ -11,6 +11,14 @@ import { vifName } from '../../model/vif-id.js';
 /** The name the vif's netdev has, or will have. */
 export const deviceName = (snapshot: VifSnapshot): string => snapshot.vifname ?? vifName(snapshot.id);
 
+/** Why a vif that is routed cannot be had with these keys at all; undefined when it can. */
+export function whyNotRouted({ id, vlans }: VifSnapshot): OperationError | undefined {
+  if (vlans === undefined) return undefined;
+  const reason =
+    'the vlan key is for bridges, and a routed vif is on none; remove it, or use vif-bridge or vif-openvswitch';
+  return problem('vlan-unusable', 'route', vifName(id), reason);
+}
+
 /** The least MTU at which a device has IPv6 (RFC 8200, 5); below it the kernel takes it away, sysctls and all. */
 const leastIpv6Mtu = 1280;
 
