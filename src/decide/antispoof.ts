@@ -1,4 +1,4 @@
-import type { Network } from '../model/address.js';
+import { grantedBy, type Network } from '../model/address.js';
 import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -31,7 +31,7 @@ export function filterFor(
   const own = optionsOf(snapshot, options.bridge ?? null, vifs);
   const mode = own.antispoof ?? antispoof.mode;
   if (mode === 'off') return { filter: undefined };
-  const networks = [...(options.networks ?? snapshot.ip), ...(own.allow ?? [])];
+  const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
   const common = {
     controlFrames: own.controlFrames ?? false,
