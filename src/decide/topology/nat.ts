@@ -58,7 +58,7 @@ export const nat: Topology = {
 
     const uplink = (family: 4 | 6): Link | undefined =>
       chosen === undefined ? defaultLink(family, observed.links, ip) : observed.links.byName(chosen);
-    const filtered = filterFor(snapshot, config.antispoof.mode, {
+    const filtered = filterFor(snapshot, config, {
       networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
