@@ -55,7 +55,7 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
     return {
       xenstore: await askXenstore(),
       links,
-      vifd: await answers(controlSocket()),
+      vifd: await vifdAnswers(),
       nft: whyNotNft(),
       forwarding: {
         off: new Set(
@@ -195,6 +195,9 @@ function inPath(program: string): boolean {
     }
   });
 }
+
+/** Whether the daemon runs. */
+export const vifdAnswers = (): Promise<boolean> => answers(controlSocket());
 
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
