@@ -37,8 +37,9 @@ export type Action =
   /** Runs the script that is in force once more, to undo what it did, and waits for that. */
   | { readonly kind: 'undo-script'; readonly id: VifId; readonly file: string };
 
-/** What marks a port as a vif's, see {@link markKeys}. */
-export type Marks = Readonly<Record<(typeof markKeys)[keyof typeof markKeys], string>>;
+/** What marks a port as a vif's, see {@link markKeys}; a mark that is absent is taken away. */
+export type Marks = Readonly<Record<typeof markKeys.owner | typeof markKeys.ifindex, string>> &
+  Readonly<Partial<Record<typeof markKeys.vlan, string>>>;
 
 /** Changes of Open vSwitch's database; each is one transaction. */
 export type OvsAction =

@@ -57,6 +57,16 @@ export const errorCodes = {
     'nftables takes no device of the name that vifname asks for.',
     'Choose a vifname of letters, digits, ".", "-" and "_".',
   ),
+  'vlan-unusable': code(
+    'configuration',
+    'The VLANs that the keys ask for contradict each other, or are beyond what the topology can do.',
+    'Keep one of the two, or choose another script; the message says which.',
+  ),
+  'key-unused': code(
+    'configuration',
+    'A key asks for something that the topology does not have; the vif works without it.',
+    "Take it out of the guest's configuration.",
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',
