@@ -10,6 +10,7 @@ import { filterFor } from './antispoof.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
+import { impossibleKey, unusedKeys } from './unused-keys.js';
 import { withOptions } from './vif-options.js';
 
 /**
@@ -61,6 +62,8 @@ export function decide(
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, dependsOn };
   }
+  const impossible = impossibleKey(snapshot, topology.name);
+  if (impossible !== undefined) return { kind: 'refuse', problem: impossible, dependsOn: names };
   const attachment = topology.attach(snapshot, config, observed, attached);
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
@@ -70,7 +73,8 @@ export function decide(
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const link = withOptions(ofTopology.link, snapshot, config.vifs);
   const desired = { ...ofTopology, link, name, filter: filtered.filter };
-  return { kind: 'attach', topology: topology.name, desired, dependsOn, missing: attachment.missing ?? [] };
+  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name)];
+  return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 
 type Filtered = ReturnType<typeof filterFor>;

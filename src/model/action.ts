@@ -37,8 +37,9 @@ export type Action =
   /** Runs the script that is in force once more, to undo what it did, and waits for that. */
   | { readonly kind: 'undo-script'; readonly id: VifId; readonly file: string };
 
-/** What marks a port as a vif's, see {@link markKeys}. */
-export type Marks = Readonly<Record<(typeof markKeys)[keyof typeof markKeys], string>>;
+/** What marks a port as a vif's, see {@link markKeys}; a mark that is absent is taken away. */
+export type Marks = Readonly<Record<typeof markKeys.owner | typeof markKeys.ifindex, string>> &
+  Readonly<Partial<Record<typeof markKeys.vlan, string>>>;
 
 /** Changes of Open vSwitch's database; each is one transaction. */
 export type OvsAction =
@@ -69,8 +70,8 @@ export type IpAction =
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
-  /** Ends what the kernel remembers of connections of these addresses. */
-  | { readonly kind: 'forget-connections'; readonly network: Network }
+  /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
+  | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 

@@ -57,6 +57,16 @@ export const errorCodes = {
     'nftables takes no device of the name that vifname asks for.',
     'Choose a vifname of letters, digits, ".", "-" and "_".',
   ),
+  'vlan-unusable': code(
+    'configuration',
+    'The VLANs that the keys ask for contradict each other, or are beyond what the topology can do.',
+    'Keep one of the two, or choose another script; the message says which.',
+  ),
+  'key-unused': code(
+    'configuration',
+    'A key asks for something that the topology does not have; the vif works without it.',
+    "Take it out of the guest's configuration.",
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',
@@ -71,11 +81,6 @@ export const errorCodes = {
     'bridge',
     'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
-  ),
-  'vlan-unusable': code(
-    'configuration',
-    'The vlan key asks for what the vif cannot have there.',
-    'Change or remove vlan=; the message says what is in its way.',
   ),
   'address-taken': code(
     'address',

@@ -5,9 +5,10 @@ export const usualOvsDatabase = 'unix:/var/run/openvswitch/db.sock';
 
 /**
  * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
- * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one.
+ * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one. The
+ * third says that its VLANs are those that dom0 asked for; without it they are an operator's or a controller's.
  */
-export const markKeys = { owner: 'vifd', ifindex: 'vifd-ifindex' } as const;
+export const markKeys = { owner: 'vifd', ifindex: 'vifd-ifindex', vlan: 'vifd-vlan' } as const;
 
 /** A bridge as `ovs-vsctl` understands the name: a real one, or a "fake" one, which is a VLAN of a real one. */
 export interface OvsBridge {
@@ -31,6 +32,8 @@ export interface OvsPort {
   /** Whose it is and which netdev's, by its {@link markKeys}; undefined for a port that others made. */
   readonly owner: string | undefined;
   readonly madeFor: string | undefined;
+  /** Whether vifd has set its VLANs; absent for no. */
+  readonly hasOurVlans?: boolean;
   /** The Interface row; undefined for a bond. */
   readonly interface: OvsInterface | undefined;
 }
@@ -46,6 +49,8 @@ export interface OvsInterface {
 /** How a vif's port should be. */
 export interface DesiredOvsPort {
   readonly bridge: string;
+  /** dom0 asks for no VLAN: those that others have set stay. */
+  readonly vlansStay?: boolean;
   readonly tag: number | undefined;
   readonly trunks: readonly number[];
   readonly vlanMode: string | undefined;
@@ -66,6 +71,7 @@ export interface OvsView {
   bridge(name: string): OvsBridge | undefined;
   port(name: string): OvsPort | undefined;
   ports(): Iterable<OvsPort>;
+  bridges(): Iterable<OvsBridge>;
 }
 
 /**

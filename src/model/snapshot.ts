@@ -1,7 +1,7 @@
 import { type Network, parseNetwork } from './address.js';
 import { isUnusableMac, parseMac } from './mac.js';
 import { type OperationError, problem } from './operation-error.js';
-import { backendPath, parseVifName, type VifId } from './vif-id.js';
+import { backendPath, parseVifName, type VifId, vifName } from './vif-id.js';
 import { type PortVlan, parseVlans } from './vlan.js';
 
 /** The states a backend and a frontend go through (xen/include/public/io/xenbus.h), those we decide by. */
@@ -19,6 +19,7 @@ export const vifKeys = [
   'vifname',
   'mtu',
   'vlan',
+  'forwarddev',
   'hotplug-status',
   'hotplug-error',
 ] as const;
@@ -47,6 +48,8 @@ export interface VifSnapshot {
   /** The guest's name and uuid; only where they were asked for and may be read, which is in dom0. */
   readonly guest?: { readonly name: string | undefined; readonly uuid: string | undefined };
   readonly problems: readonly OperationError[];
+  /** What is asked for and cannot be had on any topology, and the vif works without. */
+  readonly unused?: readonly OperationError[];
 }
 
 /**
@@ -93,6 +96,12 @@ export function snapshot(
   if (typeof vlans === 'string') {
     problems.push(problem('key-malformed', 'read', `${backendPath(id)}/vlan`, `${quote(vlan)}: ${vlans}`));
   }
+  const vifname = keys.get('vifname') ?? '';
+  const isTooLong = isTooLongBySuffix(vifname);
+  const unused = [
+    ...(isTooLong ? [unusedName(id, vifname)] : []),
+    ...(keys.get('forwarddev') ? [unusedColo(id)] : []),
+  ];
   return {
     id,
     online: keys.get('online') === '1',
@@ -102,19 +111,47 @@ export function snapshot(
     mac: read('mac', parseGuestMac, 'the MAC address of an interface, six hex octets like 00:16:3e:00:00:01'),
     ip: read('ip', parseNetworks, 'a list of addresses split by blanks, like "10.0.0.5 2001:db8::/64"') ?? [],
     gatewaydev: read('gatewaydev', parseDevice, 'a network device name'),
-    vifname: read(
-      'vifname',
-      (text) => parseVifname(id, text),
-      'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
-    ),
+    vifname: isTooLong
+      ? undefined
+      : read(
+          'vifname',
+          (text) => parseVifname(id, text),
+          'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
+        ),
     mtu: read('mtu', parseMtu, `an MTU from ${mtuRange.least} to ${mtuRange.most}`),
     vlans: typeof vlans === 'string' ? undefined : vlans,
     hotplugStatus: keys.get('hotplug-status'),
     hotplugError: keys.get('hotplug-error'),
     frontendMtu: parseNumber(frontend.get('mtu') ?? ''),
     problems,
+    ...(unused.length === 0 ? {} : { unused }),
   };
 }
+
+/** What libxl appends to the name of a vif for the copy that it gives to the stubdomain of an HVM guest. */
+const stubdomainSuffix = '-emu';
+
+/** Whether a name is too long only by the suffix that is libxl's own, so that nothing is wrong with the guest's configuration. */
+const isTooLongBySuffix = (text: string): boolean =>
+  text.length > 15 &&
+  text.endsWith(stubdomainSuffix) &&
+  parseDevice(text.slice(0, -stubdomainSuffix.length)) !== undefined;
+
+const unusedName = (id: VifId, vifname: string): OperationError =>
+  problem(
+    'key-unused',
+    `rename ${vifName(id)} to`,
+    vifname,
+    `libxl's suffix ${stubdomainSuffix} makes it longer than 15 characters, so it keeps its own name; a vifname of 11 has room for it`,
+  );
+
+const unusedColo = (id: VifId): OperationError =>
+  problem(
+    'key-unused',
+    'read',
+    `${backendPath(id)}/forwarddev`,
+    'COLO is set up by libxl in dom0 alone, and is not in a driver domain',
+  );
 
 const parseNumber = (text: string): number | undefined => (/^\d{1,9}$/.test(text) ? Number(text) : undefined);
 

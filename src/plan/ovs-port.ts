@@ -23,15 +23,26 @@ export function planOvsPort(
   link: Link,
   { openvswitch }: ObservedState,
 ): OvsAction[] {
-  const { name, ovsPort: port } = desired;
-  if (port === undefined || openvswitch?.state !== 'known') return [];
-  const marks: Marks = { [markKeys.owner]: vifName(id), [markKeys.ifindex]: `${link.index}` };
+  const { name, ovsPort } = desired;
+  if (ovsPort === undefined || openvswitch?.state !== 'known') return [];
+  const marks: Marks = {
+    [markKeys.owner]: vifName(id),
+    [markKeys.ifindex]: `${link.index}`,
+    ...(ovsPort.vlansStay ? {} : { [markKeys.vlan]: 'asked' }),
+  };
   const before = openvswitch.port(name);
-  if (before === undefined || !isOwnPort(id, before, port) || !canStay(before, desired, link)) {
-    return [{ kind: 'ovs-add-port', name, marks, port }];
+  if (before === undefined || !isOwnPort(id, before, ovsPort) || !canStay(before, desired, link)) {
+    return [{ kind: 'ovs-add-port', name, marks, port: ovsPort }];
   }
+  const port = withVlansOfOthers(ovsPort, before);
   return isAsWanted(before, port) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
 }
+
+/** Where dom0 asks for no VLAN, the port with those that it has, unless they are what dom0 asked for before. */
+const withVlansOfOthers = (
+  port: DesiredOvsPort,
+  { hasOurVlans, tag, trunks, vlanMode }: OvsPort,
+): DesiredOvsPort => (port.vlansStay && !hasOurVlans ? { ...port, tag, trunks, vlanMode } : port);
 
 /**
  * Whether a port can become what is wanted by changes in place. What was made for another bridge, netdev or guest can't:
@@ -47,9 +58,11 @@ function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): 
   );
 }
 
-function isAsWanted(before: OvsPort, { tag, trunks, vlanMode, externalIds }: DesiredOvsPort): boolean {
+function isAsWanted(before: OvsPort, port: DesiredOvsPort): boolean {
+  const { tag, trunks, vlanMode, externalIds, vlansStay = false } = port;
   return (
     before.owner !== undefined &&
+    (before.hasOurVlans ?? false) !== vlansStay &&
     before.tag === tag &&
     before.vlanMode === vlanMode &&
     before.trunks.join() === trunks.join() &&

@@ -43,6 +43,7 @@ export class OvsMachine implements OvsView {
       vlanMode: undefined,
       owner: undefined,
       madeFor: undefined,
+      hasOurVlans: false,
       ...port,
       interface: { uuid: port.name, externalIds: {}, ofport: 1, error: undefined, ...port.interface },
     }));
@@ -54,6 +55,10 @@ export class OvsMachine implements OvsView {
 
   port(name: string): OvsPort | undefined {
     return this.#ports.find((port) => port.name === name);
+  }
+
+  bridges(): readonly OvsBridge[] {
+    return this.#bridges;
   }
 
   ports(): readonly OvsPort[] {
@@ -98,7 +103,7 @@ export class OvsMachine implements OvsView {
       return;
     }
     const { name, marks, port } = action;
-    const { externalIds, ...columns } = port;
+    const { externalIds, vlansStay: _vlansStay, ...columns } = port;
     const before = this.port(name);
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
     if ((action.kind === 'ovs-add-port') !== (before === undefined))
@@ -110,6 +115,7 @@ export class OvsMachine implements OvsView {
       ...columns,
       owner: marks[markKeys.owner],
       madeFor: marks[markKeys.ifindex],
+      hasOurVlans: marks[markKeys.vlan] !== undefined,
       interface: {
         uuid: name,
         error: undefined,

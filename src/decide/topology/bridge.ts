@@ -18,7 +18,7 @@ export const bridge: Topology = {
     const { links } = observed;
     const own = vifName(snapshot.id);
     const dependsOn = bridgesLookedAt(snapshot.bridge);
-    const master = findBridge(snapshot.bridge, links);
+    const master = findBridge(snapshot.bridge, observed);
     if ('reason' in master) {
       const operation = snapshot.bridge === undefined ? `attach ${own} to` : `attach ${own} to bridge`;
       return {
@@ -57,8 +57,9 @@ export const bridge: Topology = {
  */
 function findBridge(
   key: string | undefined,
-  links: LinkView,
+  observed: ObservedState,
 ): Link | { readonly code: 'bridge-missing' | 'bridge-unfit'; readonly reason: string } {
+  const { links } = observed;
   if (key === undefined) {
     const bridges = [...links.all()].filter((link) => link.kind === 'bridge');
     const [first] = bridges.sort((a, b) => a.index - b.index);
@@ -66,9 +67,22 @@ function findBridge(
   }
   const named = links.byName(key);
   if (named?.kind === 'bridge') return named;
-  if (named !== undefined) return { code: 'bridge-unfit', reason: `${key} is not a bridge` };
+  if (named !== undefined)
+    return { code: 'bridge-unfit', reason: `${key} is not a bridge${bridgesThere(observed)}` };
   const ethernet = key.startsWith('xenbr') ? links.byName(`eth${key.slice('xenbr'.length)}`) : undefined;
-  return ethernet?.kind === 'bridge' ? ethernet : { code: 'bridge-missing', reason: 'no such bridge' };
+  if (ethernet?.kind === 'bridge') return ethernet;
+  return { code: 'bridge-missing', reason: `no such bridge${bridgesThere(observed)}` };
+}
+
+/** The bridges of both kinds that there are, to follow an error about one that there is not; empty where there are none. */
+export function bridgesThere({ links, openvswitch }: ObservedState): string {
+  const linux = [...links.all()].filter(({ kind }) => kind === 'bridge').map(({ name }) => name);
+  const ovs = openvswitch?.state === 'known' ? [...openvswitch.bridges()].map(({ name }) => name) : [];
+  const named = [
+    ...(linux.length > 0 ? [`; the bridges here are ${linux.sort().join(', ')}`] : []),
+    ...(ovs.length > 0 ? [`; those of Open vSwitch are ${ovs.sort().join(', ')} (vif-openvswitch)`] : []),
+  ];
+  return named.join('');
 }
 
 /** The devices that {@link findBridge} looks at. */

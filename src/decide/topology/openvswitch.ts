@@ -6,8 +6,9 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
+import type { PortVlan } from '../../model/vlan.js';
 import { filterFor } from '../antispoof.js';
-import { vifMac } from './bridge.js';
+import { bridgesThere, vifMac } from './bridge.js';
 import type { Attachment, Topology } from './topology.js';
 
 /** What the `bridge` key asks of Open vSwitch. */
@@ -34,6 +35,10 @@ export const openvswitch: Topology = {
       };
     }
     const dependsOn: Dependency[] = [{ kind: 'openvswitch' }, netdev(key.bridge)];
+    const asked = snapshot.vlans === undefined ? key : withVlans(key, snapshot.vlans);
+    if (typeof asked === 'string') {
+      return { problem: problem('vlan-unusable', operation, snapshot.bridge ?? '', asked), dependsOn };
+    }
     const refuse = (code: ErrorCode, reason: string): Attachment => ({
       problem: problem(code, operation, key.bridge, reason),
       dependsOn,
@@ -46,12 +51,21 @@ export const openvswitch: Topology = {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
     const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
-    if (view?.state === 'known' && found === undefined) return refuse('bridge-missing', 'no such bridge');
-    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: key.trunks.length > 0 });
+    if (view?.state === 'known' && found === undefined) {
+      return refuse('bridge-missing', `no such bridge${bridgesThere(observed)}`);
+    }
+    if (snapshot.vlans !== undefined && found?.vlan !== undefined) {
+      const reason = `the bridge is VLAN ${found.vlan} of ${found.parent}, and the vlan key asks for others; keep one of them`;
+      return refuse('vlan-unusable', reason);
+    }
+    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: asked.trunks.length > 0 });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
     if (bypassed !== undefined) return { problem: bypassed, dependsOn };
-    const port: DesiredOvsPort = { ...vlans(key, found), externalIds: externalIds(snapshot, snapshot.mac) };
+    const port: DesiredOvsPort = {
+      ...vlans(asked, found),
+      externalIds: externalIds(snapshot, snapshot.mac),
+    };
     const there = view?.port(name);
     if (there !== undefined && !isOwnPort(id, there, port)) {
       const holder =
@@ -90,6 +104,26 @@ export function parseOvsBridge(text: string): OvsBridgeKey | string {
 }
 
 /**
+ * What the `bridge` key asks with the VLANs of the `vlan` key, which mean what they mean on a Linux bridge: the PVID is the
+ * tag, the others are trunks.
+ * @returns the key, or why both cannot be had
+ */
+function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey | string {
+  if (key.tag !== undefined || key.trunks.length > 0) {
+    return 'it names VLANs, and the vlan key does so too; keep one of them';
+  }
+  const bare = wanted.find(({ pvid, untagged }) => untagged && !pvid);
+  if (bare !== undefined) {
+    return `VLAN ${bare.vid} is to leave without a tag (u), which Open vSwitch does for the PVID alone; leave out the u`;
+  }
+  return {
+    bridge: key.bridge,
+    tag: wanted.find(({ pvid }) => pvid)?.vid,
+    trunks: wanted.filter(({ pvid }) => !pvid).map(({ vid }) => vid),
+  };
+}
+
+/**
  * Why a vif cannot be held to its addresses on this bridge; undefined when it can. Open vSwitch's userspace datapath
  * reads frames from a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
  */
@@ -115,6 +149,7 @@ function vlans(
   const native = tag ?? found?.vlan;
   return {
     bridge: found?.parent ?? bridge,
+    ...(native === undefined && trunks.length === 0 ? { vlansStay: true } : {}),
     tag: native,
     trunks,
     vlanMode: native !== undefined && trunks.length > 0 ? 'native-untagged' : undefined,

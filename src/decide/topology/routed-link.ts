@@ -11,14 +11,6 @@ import { vifName } from '../../model/vif-id.js';
 /** The name the vif's netdev has, or will have. */
 export const deviceName = (snapshot: VifSnapshot): string => snapshot.vifname ?? vifName(snapshot.id);
 
-/** Why a vif that is routed cannot be had with these keys at all; undefined when it can. */
-export function whyNotRouted({ id, vlans }: VifSnapshot): OperationError | undefined {
-  if (vlans === undefined) return undefined;
-  const reason =
-    'the vlan key is for bridges, and a routed vif is on none; remove it, or use vif-bridge or vif-openvswitch';
-  return problem('vlan-unusable', 'route', vifName(id), reason);
-}
-
 /** The least MTU at which a device has IPv6 (RFC 8200, 5); below it the kernel takes it away, sysctls and all. */
 const leastIpv6Mtu = 1280;
 
@@ -111,9 +103,8 @@ export function routerSysctls(
 
 /** The devices that may have their default route from router advertisements. */
 function advertised({ routes }: IpState, links: LinkView, outside: readonly string[]): string[] {
-  const index = routes.defaultDevice(6);
-  const name = index === undefined ? undefined : links.byIndex(index)?.name;
-  return [...new Set([...outside, ...(name === undefined ? [] : [name])])];
+  const names = routes.waysOut(6).map((index) => links.byIndex(index)?.name);
+  return [...new Set([...outside, ...names.filter((name) => name !== undefined)])];
 }
 
 /** The addresses by which a vif is a router to IPv6 guests. */
@@ -145,3 +136,10 @@ export function defaultLink(version: 4 | 6, links: LinkView, { routes }: IpState
   const index = routes.defaultDevice(version);
   return index === undefined ? undefined : links.byIndex(index);
 }
+
+/** The devices that any default route leads through. */
+export const waysOut = (version: 4 | 6, links: LinkView, { routes }: IpState): Link[] =>
+  routes
+    .waysOut(version)
+    .map((index) => links.byIndex(index))
+    .filter((link) => link !== undefined);

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { Nftables, NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
 import {
@@ -164,7 +164,7 @@ export class NftTables {
         if (set === dropsSet) {
           for (const { key, packets } of decodeElements(message, ['ifname', 'mark']))
             add(devices.get(key[0] ?? ''), dropReasons[Number(key[1])], packets);
-        } else if (set === 'routed' || set === 'confined') {
+        } else if (set === 'routed' || set === 'confined' || set === 'bound') {
           for (const { comment, packets } of decodeElements(message, sets[set].key))
             add(comment, countingSets[set], packets);
         }
@@ -174,6 +174,7 @@ export class NftTables {
           ['netdev vifd', dropsSet],
           ['inet vifd', 'routed'],
           ['inet vifd', 'confined'],
+          ['inet vifd', 'bound'],
         ];
         // Rows that are missed, because elements were added meanwhile, come with the next call.
         for (const [table, set] of counting)
@@ -343,7 +344,7 @@ export class NftTables {
     const ours = this.#ours;
     this.#touched.clear();
     this.#ours = false;
-    if (existsSync(`/proc/self/task/${maker}`)) return;
+    if (isOwnThread(maker)) return;
     if (vifs.length > 0) this.#listener(vifs);
     if (ours) this.#warnOfForeign();
   }
@@ -445,6 +446,15 @@ export class NftTables {
 }
 
 const setNames = Object.keys(sets) as SetName[];
+
+/**
+ * Whether a thread of this process has the id that the kernel names. It names threads by their ids in the initial pid
+ * namespace (nf_tables_fill_gen_info), which in a container may be those of other threads: there none is taken for ours.
+ */
+const isOwnThread = (id: number): boolean => inInitialPidNamespace && existsSync(`/proc/self/task/${id}`);
+
+/** The kernel gives that namespace this inode number (PROC_PID_INIT_INO). */
+const inInitialPidNamespace = readlinkSync('/proc/self/ns/pid') === 'pid:[4026531836]';
 
 function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
   const [kind, name = ''] = table.split(' ');

@@ -70,6 +70,10 @@ export class OpenVswitch implements OvsView {
     return this.#tables?.port(name);
   }
 
+  bridges(): Iterable<OvsBridge> {
+    return this.#tables?.bridges() ?? [];
+  }
+
   ports(): Iterable<OvsPort> {
     return this.#tables?.ports() ?? [];
   }

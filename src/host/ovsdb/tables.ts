@@ -39,6 +39,10 @@ export class OvsdbTables {
     return this.#indexed().ports.get(name);
   }
 
+  bridges(): Iterable<OvsBridge> {
+    return this.#indexed().bridges.values();
+  }
+
   ports(): Iterable<OvsPort> {
     return this.#indexed().ports.values();
   }
@@ -103,6 +107,7 @@ export class OvsdbTables {
       vlanMode: text(row.vlan_mode),
       owner: map(row.external_ids)[markKeys.owner],
       madeFor: map(row.external_ids)[markKeys.ifindex],
+      ...(map(row.external_ids)[markKeys.vlan] === undefined ? {} : { hasOurVlans: true }),
       interface: only && {
         uuid: String(interfaceUuid),
         externalIds: map(only.external_ids),

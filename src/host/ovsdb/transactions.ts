@@ -61,8 +61,10 @@ function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }):
   return [
     expectOwner(before),
     { op: 'update', table: 'Port', where: isRow(before.uuid), row: vlanColumns(port) },
-    setIds('Port', before.uuid, marks),
-    ...(before.interface === undefined ? [] : [setIds('Interface', before.interface.uuid, port.externalIds)]),
+    setIds('Port', before.uuid, marks, Object.values(markKeys)),
+    ...(before.interface === undefined
+      ? []
+      : [setIds('Interface', before.interface.uuid, port.externalIds, ['iface-id'])]),
   ];
 }
 
@@ -76,14 +78,22 @@ function removeFromBridge({ bridge, uuid }: OvsPort): object {
   };
 }
 
-/** Sets external ids of a row. Each key is deleted first, since a map's `insert` leaves one that exists as it is. */
-function setIds(table: string, uuid: string, ids: Readonly<Record<string, string>>): object {
+/**
+ * Sets external ids of a row, and deletes those of `without` that are not set. Each key is deleted first, since a map's
+ * `insert` leaves one that exists as it is.
+ */
+function setIds(
+  table: string,
+  uuid: string,
+  ids: Readonly<Record<string, string>>,
+  without: readonly string[],
+): object {
   return {
     op: 'mutate',
     table,
     where: isRow(uuid),
     mutations: [
-      ['external_ids', 'delete', ['set', Object.keys(ids)]],
+      ['external_ids', 'delete', ['set', [...new Set([...Object.keys(ids), ...without])]]],
       ['external_ids', 'insert', mapOf(ids)],
     ],
   };

@@ -1,10 +1,10 @@
 import type { ActionOf, ActionTable, Marks, OvsAction } from '../../model/action.js';
-import { type DesiredOvsPort, usualOvsDatabase } from '../../model/ovs-port.js';
+import { type DesiredOvsPort, markKeys, usualOvsDatabase } from '../../model/ovs-port.js';
 import { singleQuoted, word } from './word.js';
 
 export const ovsPortLines: ActionTable<string, OvsAction['kind']> = {
   'ovs-add-port': (action) => `ovs-vsctl ${addPort(action)}`,
-  'ovs-set-port': (action) => `ovs-vsctl${clearColumns(action)} ${setPort(action)}`,
+  'ovs-set-port': (action) => `ovs-vsctl${clearColumns(action)}${removeMarks(action)} ${setPort(action)}`,
   'ovs-delete-port': ({ port }) => `ovs-vsctl del-port ${word(port.bridge)} ${word(port.name)}`,
 };
 
@@ -31,6 +31,12 @@ function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string 
   return columns === '' ? '' : ` clear port ${word(name)}${columns} --`;
 }
 
+/** What takes a mark of vifd's away that is not to be there. */
+const removeMarks = ({ name, marks, before }: ActionOf<'ovs-set-port'>): string =>
+  before.hasOurVlans && marks[markKeys.vlan] === undefined
+    ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
+    : '';
+
 function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
   return [
     tag === undefined ? '' : ` tag=${tag}`,
@@ -40,7 +46,7 @@ function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
 }
 
 function printIds(name: string, marks: Marks, port: DesiredOvsPort): string {
-  const print = (ids: Readonly<Record<string, string>>): string =>
+  const print = (ids: Marks | DesiredOvsPort['externalIds']): string =>
     Object.entries(ids)
       .map(([key, value]) => ` external_ids:${key}=${printValue(value)}`)
       .join('');

@@ -45,7 +45,7 @@ async function healed(vif: Vif): Promise<void> {
 
 test('a missing bridge is reported, in xenstore and in the log, and healed when it appears', async () => {
   const vif = await domnet.plug({ domid, keys: { bridge: 'lan0' } });
-  const message = `attach ${vif.name} to bridge lan0: no such bridge`;
+  const message = `attach ${vif.name} to bridge lan0: no such bridge; the bridges here are xenbr0`;
   await refused(vif, message);
   expect(await daemon.logged('vif not attached', vif.name)).toMatchObject({
     level: 'warn',

@@ -37,7 +37,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
   });
   afterAll(() => domnet.stop());
 
-  const error = 'attach vif6.0 to bridge nowhere: no such bridge';
+  const error = 'attach vif6.0 to bridge nowhere: no such bridge; the bridges here are xenbr0';
 
   test('status', async () => {
     const { status, stdout, stderr } = await domnet.command('status');
@@ -321,7 +321,7 @@ describe('without a daemon', () => {
     const { status, stdout } = await domnet.command('plan', 'vif6.0');
     expect({ status, head: stdout.split('\n')[0] }).toEqual({
       status: 1,
-      head: '# attach vif6.0 to bridge nowhere: no such bridge',
+      head: '# attach vif6.0 to bridge nowhere: no such bridge; the bridges here are xenbr0',
     });
   });
 

@@ -89,7 +89,7 @@ const bridge: Difference[] = [
       [
         'xenstore backend hotplug-error',
         'Could not find bridge device xenbr1',
-        'attach vif5.0 to bridge xenbr1: no such bridge',
+        'attach vif5.0 to bridge xenbr1: no such bridge; the bridges here are xenbr0',
         `${reasons.error}; and when the bridge comes the vif is attached, without another try of dom0`,
       ],
     ],
@@ -120,7 +120,7 @@ const bridge: Difference[] = [
   ),
 ];
 
-const ovsAttached = ['plain', 'tag', 'trunks', 'tag and trunks', 'mtu', 'vifname'];
+const ovsAttached = ['plain', 'tag', 'trunks', 'tag and trunks', 'vlan', 'mtu', 'vifname'];
 const ovsIds = 'in a driver domain the name and uuid of a guest cannot be read: the script writes them empty';
 const stale =
   'the script fails over the unreadable name, goes on, and leaves the error behind; vifd clears it when a vif is connected';
@@ -141,6 +141,28 @@ const openvswitch: Difference[] = [
   ...each(
     ovsAttached.filter((name) => name !== 'mtu'),
     [['xenstore frontend mtu', null, '1500', reasons.mtu]],
+  ),
+  ...each(
+    ['tag', 'trunks', 'tag and trunks', 'vlan'],
+    [
+      [
+        'OVS Port VIF external_ids vifd-vlan',
+        null,
+        'asked',
+        'that its VLANs are those of the keys; without it those that an operator or a controller sets stay',
+      ],
+    ],
+  ),
+  ...each(
+    ['vlan'],
+    [
+      [
+        'OVS Port VIF tag',
+        null,
+        '10',
+        'no stock script reads `vlan`: its port is a trunk of all VLANs; here it means what it means on a Linux bridge',
+      ],
+    ],
   ),
   ...each(
     ['tag and trunks'],
@@ -188,7 +210,7 @@ const openvswitch: Difference[] = [
       [
         'xenstore backend hotplug-error',
         'ovs-vsctl --timeout=30 -- --if-exists del-port vif5.0 -- add-port ovsbr1 vif5.0 -- set interface vif5.0 external-ids:"xen-vm-name"="" -- set interface vif5.0 external-ids:"xen-vm-uuid"="" -- set interface vif5.0 external-ids:"attached-mac"="00:16:3e:00:05:00" failed',
-        'attach vif5.0 to Open vSwitch bridge ovsbr1: no such bridge',
+        'attach vif5.0 to Open vSwitch bridge ovsbr1: no such bridge; those of Open vSwitch are ovsbr0 (vif-openvswitch)',
         reasons.error,
       ],
     ],

@@ -57,6 +57,7 @@ export const inputs = {
     tag: switched({ bridge: 'ovsbr0.10' }),
     trunks: switched({ bridge: 'ovsbr0:10:20' }),
     'tag and trunks': switched({ bridge: 'ovsbr0.5:10:20' }),
+    vlan: switched({ vlan: '10' }),
     mtu: switched({ mtu: '1400' }),
     vifname: switched({ vifname: 'anna0' }),
     'ip, datapath_type=netdev': switched({ ip: '10.0.0.5' }),

@@ -67,7 +67,7 @@ test.each(['VIF=vif5.0', 'XEN_DOMID=5', 'BRIDGE=xenbr0', 'TOPOLOGY=bridge', `MES
 );
 
 test('-p warning shows what is wrong, in the words of hotplug-error, and nothing else', async () => {
-  const error = 'attach vif6.1 to bridge nowhere: no such bridge';
+  const error = 'attach vif6.1 to bridge nowhere: no such bridge; the bridges here are xenbr0';
   // The kernel's own warnings are in it, too.
   const found = await entries('-p', 'warning', 'SYSLOG_IDENTIFIER=vifd');
   expect(found.map(({ MESSAGE, PRIORITY, VIF }) => ({ MESSAGE, PRIORITY, VIF }))).toEqual([

@@ -26,7 +26,7 @@ test('a life in JSON: constant messages, what varies in fields, nothing but that
   const info = { level: 'info', time };
   const one = { vif: 'vif5.2', domid: 5, devid: 2 };
   const other = { vif: 'vif6.0', domid: 6, devid: 0 };
-  const error = 'attach vif6.0 to bridge nowhere: no such bridge';
+  const error = 'attach vif6.0 to bridge nowhere: no such bridge; the bridges here are xenbr0';
   const attached = { topology: 'bridge', bridge: 'xenbr0', mtu: 1500, ms: expect.any(Number) };
   expect(daemon.log).toEqual([
     { ...info, msg: 'starting', version: expect.any(String) },

@@ -255,7 +255,9 @@ describe('what others did', () => {
   test('a bridge that is not there is waited for', async () => {
     await vifd();
     const vif = await plug(5, 'ovsbr9');
-    expect(await errorOf(vif, 'attach')).toBe('attach vif5.0 to Open vSwitch bridge ovsbr9: no such bridge');
+    expect(await errorOf(vif, 'attach')).toBe(
+      'attach vif5.0 to Open vSwitch bridge ovsbr9: no such bridge; those of Open vSwitch are ovsbr0 (vif-openvswitch)',
+    );
     await ovs.addBridge('ovsbr9');
     await vif.connected();
     expect(await vif.read('hotplug-error')).toBeUndefined();

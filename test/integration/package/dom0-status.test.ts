@@ -48,7 +48,9 @@ test('a vif that has an error, which is told in full', async () => {
   await vif.status('error');
   const { lines, code } = await status();
   expect(lines.at(-2)).toMatch(/ vif6\.0 +InitWait +error$/);
-  expect(lines.at(-1)).toBe('    attach vif6.0 to bridge xenbr9: no such bridge');
+  expect(lines.at(-1)).toBe(
+    '    attach vif6.0 to bridge xenbr9: no such bridge; the bridges here are xenbr0',
+  );
   expect(code).toBe(1);
 });
 

@@ -145,7 +145,7 @@ test('an Open vSwitch bridge that is deleted takes its vifs off, and those of an
   for (const vif of vifs) {
     await vif.status('error');
     expect(await vif.read('hotplug-error')).toBe(
-      `attach ${vif.name} to Open vSwitch bridge ovsbr1: no such bridge`,
+      `attach ${vif.name} to Open vSwitch bridge ovsbr1: no such bridge; the bridges here are xenbr0; those of Open vSwitch are ovsbr0 (vif-openvswitch)`,
     );
     expect((await domnet.link(vif.name))?.flags).not.toContain('UP');
   }
@@ -163,7 +163,9 @@ test('a bridge that is deleted takes its vifs off, and those of another are not 
   await domnet.ip('link delete xenbr1');
   for (const vif of vifs) {
     await vif.status('error');
-    expect(await vif.read('hotplug-error')).toBe(`attach ${vif.name} to bridge xenbr1: no such bridge`);
+    expect(await vif.read('hotplug-error')).toBe(
+      `attach ${vif.name} to bridge xenbr1: no such bridge; the bridges here are xenbr0; those of Open vSwitch are ovsbr0 (vif-openvswitch)`,
+    );
     await attachedTo(vif, undefined);
   }
   await domnet.addBridge('xenbr1');

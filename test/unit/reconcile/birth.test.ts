@@ -156,7 +156,7 @@ test('a vif that cannot be attached is refused, and healed by what it waits for'
   const domain = new DriverDomain();
   await domain.start();
   await domain.birth(id, { bridge: 'xenbr1' });
-  const error = 'attach vif5.0 to bridge xenbr1: no such bridge';
+  const error = 'attach vif5.0 to bridge xenbr1: no such bridge; the bridges here are xenbr0';
   expect(domain.told(id)).toEqual({ status: 'error', error });
   expect(domain.events.last('vif5.0')).toMatchObject({ kind: 'failed', error, errorKind: 'bridge' });
   expect(await domain.status(id)).toMatchObject({ state: 'failed', error, errorKind: 'bridge' });
