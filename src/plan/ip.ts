@@ -62,7 +62,7 @@ export function planAfterLink(
     ...missingAddresses(link, name, addresses, flushed),
     ...missing.map((route): IpAction => ({ kind: 'set-route', index, name, route })),
     ...missingNeighbours(link, name, want, known),
-    ...strangeConnections(link, missing, known, ip),
+    ...strangeConnections(link, missing, known, ip, want.twins),
     // What is flushed is gone already.
     ...(flushed ? [] : [...strayRoutes(link, name, want, ip), ...strayNeighbours(link, name, want, ip)]),
     ...planProxies(id, want, observed, ip),

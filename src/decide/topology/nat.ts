@@ -15,8 +15,10 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import {
+  atTwin,
   defaultLink,
   deviceName,
   holderOf,
@@ -40,6 +42,8 @@ export const nat: Topology = {
     const ip = observed.ip ?? noIp;
     const { uplink: chosen } = config.nat;
     const dependsOn: Dependency[] = [chosen === undefined ? { kind: 'default-route' } : netdev(chosen)];
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
     const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
     dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));
@@ -48,7 +52,7 @@ export const nat: Topology = {
     const v4 = guests.filter(({ family }) => family === 4);
     const v6 = guests.filter(({ family }) => family === 6);
     const routers = v4.map(routerOf);
-    const conflict = conflictOf(guests, routers, snapshot, observed, ip);
+    const conflict = conflictOf(guests, routers, snapshot, twins, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
       return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
@@ -63,7 +67,9 @@ export const nat: Topology = {
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const [first] = v4;
+    const isTwins = atTwin(observed.links.ofVif(snapshot.id), twins, guests.map(hostOf), ip);
+    const kept = guests.filter((guest) => !isTwins(hostOf(guest)));
+    const [first] = v4.filter((guest) => kept.includes(guest));
     const [router] = routers;
     return {
       desired: {
@@ -76,11 +82,11 @@ export const nat: Topology = {
         },
         ...filtered,
         ip: {
-          routes: guests.map((guest) => ({
+          routes: kept.map((guest) => ({
             to: hostOf(guest),
             source: guest.family === 4 ? routerOf(guest).address : undefined,
           })),
-          neighbours: guests.map(hostOf),
+          neighbours: kept.map(hostOf),
           mac: snapshot.mac,
           proxies: { device: 0, name: '', hosts: [] },
           sysctls: routerSysctls(
@@ -90,7 +96,7 @@ export const nat: Topology = {
             { links: observed.links, ip },
             v6.length > 0,
           ),
-          masquerades: guests.flatMap((guest) => {
+          masquerades: kept.flatMap((guest) => {
             const name = uplink(guest.family)?.name;
             return name === undefined ? [] : [{ address: hostOf(guest), uplink: name }];
           }),
@@ -105,6 +111,7 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn,
@@ -113,7 +120,7 @@ export const nat: Topology = {
         ...(no6 === undefined ? [] : [no6]),
         ...missingWayOut(snapshot, config, v4, uplink(4)),
         ...missingWayOut(snapshot, config, v6, uplink(6)),
-        ...overruled(snapshot, guests.map(hostOf), observed),
+        ...overruled(snapshot, kept.map(hostOf), observed),
       ],
     };
   },
@@ -134,7 +141,7 @@ function missingWayOut(
 }
 
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
-function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
+function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
@@ -148,7 +155,9 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] 
   if (BigInt(id.devid) + 1n > routerDistance) {
     return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
   }
-  return [planned(id, nat), ...given];
+  // The guest's own domain was made before its stubdomain: the plan is by that.
+  const domid = Math.min(id.domid, ...twins.map((twin) => twin.domid));
+  return [planned({ ...id, domid }, nat), ...given];
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
@@ -189,6 +198,7 @@ function conflictOf(
   guests: readonly Network[],
   routers: readonly Network[],
   { id, ...snapshot }: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
@@ -200,7 +210,12 @@ function conflictOf(
     isPassed,
   });
   for (const guest of guests) {
-    const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
+    const other = [
+      routedElsewhere(hostOf(guest), own, observed, ip),
+      claimant(guest, id, twins, observed, ip),
+    ]
+      .filter((link) => link !== undefined)
+      .find(({ index }) => !twins.links.some((twin) => twin.index === index));
     if (other !== undefined) return conflict(guest.address, other, 'has it');
     const holder = holderOf(guest.address, device, observed);
     if (holder === undefined) continue;
@@ -218,7 +233,13 @@ function conflictOf(
  * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
  * outlast a link that is down for a while, which takes the route.
  */
-function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: IpState): Link | undefined {
+function claimant(
+  guest: Network,
+  id: VifId,
+  twins: Twins,
+  { links, nft }: ObservedState,
+  ip: IpState,
+): Link | undefined {
   const own = links.ofVif(id);
   const { family, address } = guest;
   // The vif that has the route needs no look at all the others.
@@ -227,7 +248,7 @@ function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: 
   const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
     const vif = vifOfLink(link);
-    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    if (vif === undefined || vifName(vif) === vifName(id) || twins.links.includes(link)) continue;
     const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
     if (isHeld || masqueraded === vifName(vif)) return link;
   }

@@ -9,8 +9,10 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import {
+  atTwin,
   defaultLink,
   deviceName,
   hosts,
@@ -68,8 +70,13 @@ export const route: Topology = {
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const held = takenOver(networks, snapshot, observed, ip);
-    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
+    const held = takenOver(networks, snapshot, twins, observed, ip);
+    const isTwins = atTwin(link, twins, networks, ip);
+    const kept = networks.filter(
+      (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
+    );
     return {
       desired: {
         link: {
@@ -96,6 +103,7 @@ export const route: Topology = {
           ),
           masquerades: [],
           dhcp: undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
@@ -129,6 +137,7 @@ function whyNoGateway(
 function takenOver(
   networks: readonly Network[],
   snapshot: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): Map<Network, Link> {
@@ -136,7 +145,8 @@ function takenOver(
   const taken = new Map<Network, Link>();
   for (const network of networks) {
     const other = routedElsewhere(network, own, observed, ip);
-    if (own !== undefined && other !== undefined && other.index > own.index) taken.set(network, other);
+    if (other === undefined || twins.links.some(({ index }) => index === other.index)) continue;
+    if (own !== undefined && other.index > own.index) taken.set(network, other);
   }
   return taken;
 }

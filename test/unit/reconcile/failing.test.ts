@@ -218,7 +218,9 @@ test('a status that cannot be written is tried again by the back-off, and the re
   const reconciliations = await domain.reconciliationsDuring(() => domain.pass(600_000));
   expect(reconciliations).toBeLessThanOrEqual(6 + 10 + domain.host.refreshes);
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
-  expect((await domain.status(id))?.error).toBe('attach vif5.0 to bridge xenbr1: no such bridge; the bridges here are xenbr0');
+  expect((await domain.status(id))?.error).toBe(
+    'attach vif5.0 to bridge xenbr1: no such bridge; the bridges here are xenbr0',
+  );
   expect(domain.journal.filter(({ msg }) => msg === 'vif status not written')).not.toEqual([]);
 });
 
