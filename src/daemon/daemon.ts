@@ -14,11 +14,14 @@ import type { Metrics } from '../observe/metrics.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
+import { Presence } from '../xenstore/presence.js';
 
 /** Pause in ms between two attempts to connect to a xenstored that went away. */
 const reconnectMs = 1000;
 /** How long the work under way may take to end when the daemon stops, in ms. */
 const stopMs = 3000;
+/** How long xenstored may take then to be told that vifd serves no more, in ms. */
+const withdrawMs = 1000;
 
 /** Serves the vifs of this domain. When xenstored goes away, the vifs stay as they are and the daemon connects again. */
 export class Daemon implements ControlSource {
@@ -137,11 +140,15 @@ export class Daemon implements ControlSource {
     let host: Host | undefined;
     let reconciler: Reconciler | undefined;
     let health: { stop(): void } | undefined;
+    let presence: Presence | undefined;
     try {
       const backend = new Backend(xenstore);
       // Each wait ends with the signal, because a xenstored that is stopped (SIGSTOP) answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
       if (this.#domid === undefined) return;
+      presence = new Presence(xenstore, version());
+      // A daemon that was killed has left its own, and this one does not serve yet.
+      if (!this.#ready) await orAborted(presence.withdraw(), signal);
       host = await Host.open((news, owners) => reconciler?.hostChanged(news, owners), {
         openvswitch: this.#config.openvswitch,
         scripts: {
@@ -177,14 +184,22 @@ export class Daemon implements ControlSource {
       await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
       if (!signal.aborted) {
         this.#lost = undefined;
+        const refusal = await orAborted(presence.keep(), signal);
+        if (refusal !== undefined) this.#log.warn({ err: refusal }, 'dom0 is not told that vifd serves');
         this.#log.info({ domid: this.#domid }, 'ready');
         if (!this.#ready) notify('READY=1');
         this.#ready = true;
-        health = reportHealth({ check: () => backend.domid(), phases: () => reconciler?.phases() ?? [] });
+        const check = async (): Promise<void> => {
+          await backend.domid();
+          await presence?.keep();
+        };
+        health = reportHealth({ check, phases: () => reconciler?.phases() ?? [] });
       }
       await orAborted(followed, signal);
     } finally {
       health?.stop();
+      if (signal.aborted)
+        await Promise.race([presence?.withdraw(), sleep(withdrawMs, undefined, { ref: false })]);
       this.#reconciler = undefined;
       // Work that waits for a xenstored which does not answer is left to the next start.
       await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);

@@ -1,4 +1,4 @@
-import type { Network } from '../model/address.js';
+import { grantedBy, type Network } from '../model/address.js';
 import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -23,7 +23,7 @@ export function filterFor(
   mode: VifPolicy['antispoof']['mode'],
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
-  const networks = options.networks ?? snapshot.ip;
+  const networks = options.networks ?? snapshot.ip.map(grantedBy);
   if (mode === 'off' || (mode === 'auto' && networks.length === 0)) return { filter: undefined };
   const operation = `hold ${vifName(snapshot.id)} to`;
   if (networks.length === 0) {

@@ -31,6 +31,22 @@ export function networkOf({ family, address, prefix }: Network): Network {
   return { family, address: formatAddress(family, value), prefix };
 }
 
+/**
+ * Whether an entry of an `ip` key is a network, and not one address with the prefix length of the network that it is in: its
+ * host bits are clear. A network of two has no address of its own (RFC 3021 and 6164), so that both are hosts.
+ */
+export const isWholeNetwork = (entry: Network): boolean =>
+  entry.prefix < (entry.family === 4 ? 31 : 127) && networkOf(entry).address === entry.address;
+
+/** What a guest has by an entry of its `ip` key: the network, or the one address. */
+export const grantedBy = (entry: Network): Network => (isWholeNetwork(entry) ? entry : hostOf(entry));
+
+/** Whether one network lies in another, or is the same. */
+export const contains = (outer: Network, inner: Network): boolean =>
+  outer.family === inner.family &&
+  outer.prefix <= inner.prefix &&
+  networkOf({ ...inner, prefix: outer.prefix }).address === networkOf(outer).address;
+
 /** The address alone, as a network of one host. */
 export const hostOf = ({ family, address }: Pick<Network, 'family' | 'address'>): Network => ({
   family,

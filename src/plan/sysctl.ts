@@ -21,10 +21,12 @@ export function planSysctls(
 }
 
 /**
- * Sets back what makes a netdev an interface of a router, for a vif that is a bridge's port now. Open vSwitch's userspace
- * datapath leaves its frames to the kernel as well, which would go on answering ARP for the whole network.
+ * Sets back what makes a netdev an interface of a router, for a vif that is to become a bridge's port. Open vSwitch's
+ * userspace datapath leaves its frames to the kernel as well, which would go on answering ARP for the whole network.
  */
-export function planNoRouter({ name }: Link, { ip = noIp }: ObservedState): ActionOf<'set-sysctl'>[] {
+export function planNoRouter({ name, master }: Link, { ip = noIp }: ObservedState): ActionOf<'set-sysctl'>[] {
+  // A port gives its frames to its master.
+  if (master !== undefined) return [];
   const of = (device: string, key: string): string => `net/ipv4/conf/${device}/${key}`;
   return ['proxy_arp', 'forwarding']
     .filter((key) => ip.sysctl(of(name, key)) === '1' && ip.sysctl(of('default', key)) === '0')

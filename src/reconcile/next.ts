@@ -114,8 +114,9 @@ function done(
   observed: ObservedState,
 ): Step {
   const link = observed.links.ofVif(id);
-  const problem = netdevMissing(id, config.netdevTimeoutMs);
-  if (link === undefined) return { kind: 'wait', verdict, problem };
+  if (link === undefined) {
+    return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
+  }
   const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
   if (others !== undefined && !(others.forwards && attached !== undefined)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };

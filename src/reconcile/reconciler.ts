@@ -9,6 +9,7 @@ import type { VifPhase, VifStatus } from '../model/vif-status.js';
 import { planOrphans } from '../plan/orphans.js';
 import { printAction } from '../plan/print/print.js';
 import { Cards } from './cards.js';
+import { DropNotices } from './drop-notices.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
 import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
@@ -47,6 +48,7 @@ export class Reconciler {
   readonly #cards = new Cards();
   readonly #queue: WorkQueue<Request>;
   readonly #periodicResync: PeriodicResync;
+  readonly #dropNotices: DropNotices;
   #stopped = false;
 
   /** @param deps.lost called when xenstored is out of reach, or was started anew and is empty */
@@ -76,11 +78,13 @@ export class Reconciler {
       forget: (record) => this.#forget(record),
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
+    this.#dropNotices = new DropNotices(() => this.#host.drops(), deps.log);
     this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock);
   }
 
   /** Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once. */
   async reconcileAll(): Promise<void> {
+    await this.#dropNotices.tell();
     this.#queue.add({ vifsOf: 'all' });
     await this.#queue.idle();
     await this.#removeOrphans();
@@ -219,6 +223,7 @@ export class Reconciler {
       .refresh()
       .then(() => this.#removeOrphans())
       .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
+    await this.#dropNotices.tell();
   }
 
   /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host and in memory. */

@@ -6,9 +6,12 @@ import { fileURLToPath } from 'node:url';
 import type { Domnet } from '../support/net/domnet.js';
 import { exec, until } from '../support/process/exec.js';
 
-/** The agents that are compared: vifd, the stock script as `xl devd` runs it, and a minimal agent in C. */
+/**
+ * The agents that are compared: vifd, the stock script as `xl devd` runs it, and a minimal agent in C; `before` is
+ * another build of vifd.
+ */
 export const agents = ['vifd', 'stock', 'floor'] as const;
-export type AgentName = (typeof agents)[number];
+export type AgentName = (typeof agents)[number] | 'before';
 
 /** An agent that serves the driver domain. */
 export interface Agent {
@@ -16,9 +19,10 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Options of an agent: vifd's configuration, and the environment of the stock script. */
+/** Options of an agent: vifd's configuration, the `main.js` of another build, and the environment of the stock script. */
 export interface AgentOptions {
   readonly config?: string;
+  readonly main?: string | undefined;
   readonly env?: Record<string, string>;
 }
 
@@ -26,10 +30,13 @@ export interface AgentOptions {
 export async function startAgent(
   name: AgentName,
   domnet: Domnet,
-  { config, env }: AgentOptions = {},
+  { config, main, env }: AgentOptions = {},
 ): Promise<Agent> {
-  if (name === 'vifd') {
-    const daemon = await domnet.vifd(config === undefined ? {} : { config });
+  if (name === 'vifd' || name === 'before') {
+    const daemon = await domnet.vifd({
+      ...(config !== undefined && { config }),
+      ...(name === 'before' && main !== undefined && { main }),
+    });
     return { pid: daemon.pid, stop: async () => void (await daemon.terminate()) };
   }
   const program = await compile(name === 'stock' ? 'devd' : 'floor', domnet.dir);

@@ -103,6 +103,7 @@ export class OvsMachine implements OvsView {
       return;
     }
     const { name, marks, port } = action;
+    // What these two say is about the plan; the database has no such columns.
     const { externalIds, vlansStay: _, onStandby: __, ...columns } = port;
     const before = this.port(name);
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);

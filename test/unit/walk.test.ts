@@ -109,6 +109,8 @@ function ends(machine: Machine, { id, snapshot }: Case): Partial<Link> | undefin
   // The mark of an earlier rename is left where the name is netback's own again.
   return {
     ...rest,
+    // Those that stayed come before those that were added.
+    addresses: [...rest.addresses].sort((a, b) => (a.address < b.address ? -1 : 1)),
     // Open vSwitch's kernel datapath sets and takes this one itself.
     master: isOvs ? undefined : master,
     ...(snapshot?.mtu === undefined ? {} : { mtu }),

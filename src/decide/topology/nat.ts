@@ -3,6 +3,7 @@ import {
   formatAddress,
   formatNetwork,
   hostOf,
+  isWholeNetwork,
   type Network,
   networkOf,
 } from '../../model/address.js';
@@ -144,7 +145,7 @@ function missingWayOut(
 function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
-  const network = ip.find((entry) => entry.prefix > 0 && isNetwork(entry));
+  const network = ip.find(isWholeNetwork);
   if (network !== undefined) {
     return reject(formatNetwork(network), 'it is a network; give the address of the guest in it');
   }
@@ -166,9 +167,6 @@ function planned({ domid, devid }: VifId, { network, prefix }: VifPolicy['nat'])
   const host = (BigInt(domid) * 256n + BigInt(devid) + 1n) % size;
   return { family: 4, address: formatAddress(4, addressValue(network) + host), prefix };
 }
-
-const isNetwork = (entry: Network): boolean =>
-  entry.prefix < (entry.family === 4 ? 31 : 127) && networkOf(entry).address === entry.address;
 
 /**
  * The router's address: 127 more in the last octet, or less where that would be beyond 254; in a network smaller than

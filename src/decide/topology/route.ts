@@ -1,4 +1,4 @@
-import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import { formatNetwork, grantedBy, hostOf, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
@@ -51,7 +51,7 @@ export const route: Topology = {
         ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
         : observed.links.byName(wanted);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
-    const networks = snapshot.ip.map(networkOf);
+    const networks = snapshot.ip.map(grantedBy);
     const everything = networks.find(({ prefix }) => prefix === 0);
     if (everything !== undefined) {
       const reason = "it is everything, and would replace the domain's own default route";

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { Nftables, NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
 import {
@@ -343,7 +343,7 @@ export class NftTables {
     const ours = this.#ours;
     this.#touched.clear();
     this.#ours = false;
-    if (existsSync(`/proc/self/task/${maker}`)) return;
+    if (isOwnThread(maker)) return;
     if (vifs.length > 0) this.#listener(vifs);
     if (ours) this.#warnOfForeign();
   }
@@ -445,6 +445,15 @@ export class NftTables {
 }
 
 const setNames = Object.keys(sets) as SetName[];
+
+/**
+ * Whether a thread of this process has the id that the kernel names. It names threads by their ids in the initial pid
+ * namespace (nf_tables_fill_gen_info), which in a container may be those of other threads: there none is taken for ours.
+ */
+const isOwnThread = (id: number): boolean => inInitialPidNamespace && existsSync(`/proc/self/task/${id}`);
+
+/** The kernel gives that namespace this inode number (PROC_PID_INIT_INO). */
+const inInitialPidNamespace = readlinkSync('/proc/self/ns/pid') === 'pid:[4026531836]';
 
 function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
   const [kind, name = ''] = table.split(' ');

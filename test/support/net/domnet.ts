@@ -150,14 +150,16 @@ export class Domnet {
   }
 
   /** Starts the built daemon in the driver domain; resolves when it is ready. */
-  async vifd(options: { config?: string; env?: Record<string, string>; wait?: boolean } = {}): Promise<Vifd> {
+  async vifd(
+    options: { config?: string; env?: Record<string, string>; wait?: boolean; main?: string } = {},
+  ): Promise<Vifd> {
     const args: string[] = [];
     if (options.config !== undefined) {
       const file = join(this.dir, 'vifd.toml');
       writeFileSync(file, options.config);
       args.push('--config', file);
     }
-    const [file = '', ...command] = this.vifdCommand(args);
+    const [file = '', ...command] = this.vifdCommand(args, options.main);
     const child = spawn(file, command, {
       env: { ...this.vifdEnv, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -169,9 +171,9 @@ export class Domnet {
     return daemon;
   }
 
-  /** The command line of the daemon in the driver domain. */
-  vifdCommand(args: readonly string[] = []): string[] {
-    return ['ip', 'netns', 'exec', this.namespace, process.execPath, vifdMain, 'run', ...args];
+  /** The command line of the daemon in the driver domain, or of another build by its `main.js`. */
+  vifdCommand(args: readonly string[] = [], main = vifdMain): string[] {
+    return ['ip', 'netns', 'exec', this.namespace, process.execPath, main, 'run', ...args];
   }
 
   /** The environment of the daemon. */
