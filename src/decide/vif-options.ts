@@ -1,5 +1,6 @@
 import type { DesiredLink } from '../model/desired.js';
 import type { Offload } from '../model/observed.js';
+import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import type { VifOptions } from '../model/vif-options.js';
 
@@ -9,15 +10,12 @@ export function withOptions(
   { mac }: VifSnapshot,
   tables: readonly VifOptions[],
 ): DesiredLink {
-  const matching = tables.filter(
-    (table) =>
-      (table.bridge === undefined || table.bridge === link.master) &&
-      (table.mac === undefined || table.mac === mac),
-  );
+  const matching = matchingTables(tables, { bridge: link.master, mac });
   if (matching.length === 0) return link;
   const {
     bridge: _bridge,
     mac: _mac,
+    uplink: _uplink,
     txqueuelen,
     offload,
     ...flags
@@ -31,3 +29,18 @@ export function withOptions(
     ...(link.master === null || Object.keys(flags).length === 0 ? {} : { port: { ...link.port, ...flags } }),
   };
 }
+
+/** The tables that match a vif. @param vif.bridge the name of the bridge that it is on, null for none */
+const matchingTables = (
+  tables: readonly VifOptions[],
+  vif: { readonly bridge: string | null; readonly mac: string | undefined },
+): VifOptions[] =>
+  tables.filter(
+    ({ bridge, mac }) =>
+      (bridge === undefined || bridge === vif.bridge) && (mac === undefined || mac === vif.mac),
+  );
+
+/** The devices that are named for a vif behind NAT to leave by; undefined for none. */
+export const uplinksOf = ({ mac }: VifSnapshot, { nat, vifs }: VifPolicy): readonly string[] | undefined =>
+  matchingTables(vifs, { bridge: null, mac }).findLast(({ uplink }) => uplink !== undefined)?.uplink ??
+  nat.uplink;

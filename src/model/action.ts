@@ -70,8 +70,8 @@ export type IpAction =
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
-  /** Ends what the kernel remembers of connections of these addresses. */
-  | { readonly kind: 'forget-connections'; readonly network: Network }
+  /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
+  | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 

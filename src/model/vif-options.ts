@@ -7,6 +7,8 @@ export interface VifOptions extends PortFlags {
   readonly bridge: string | undefined;
   /** The guest's MAC address; undefined matches all. */
   readonly mac: string | undefined;
+  /** Where a vif behind NAT leaves. */
+  readonly uplink?: readonly string[];
   readonly txqueuelen?: number;
   readonly offload?: Offload;
 }

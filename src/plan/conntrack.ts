@@ -1,7 +1,10 @@
 import type { ActionOf } from '../model/action.js';
-import type { IpState } from '../model/ip.js';
-import type { Link } from '../model/observed.js';
+import { hostOf } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
+import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredRoute } from '../model/route.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import { masqueradeElement } from '../nft/elements.js';
 
 /**
  * Ends the connections of addresses that are new on a device, which are those of the guest that had them before.
@@ -22,3 +25,23 @@ export const strangeConnections = (
       return !known.has(to.address) && before !== index && !(before !== undefined && twins.includes(before));
     })
     .map(({ to }) => ({ kind: 'forget-connections', network: to }));
+
+/**
+ * Ends the connections of addresses that are masqueraded anew, or by another device, where they began untranslated: a flow
+ * that never pauses would stay so for ever.
+ */
+export function unmasqueraded(
+  id: VifId,
+  { masquerades }: DesiredIp,
+  { nft }: ObservedState,
+): ActionOf<'forget-connections'>[] {
+  const fresh = masquerades.filter(
+    ({ address, uplink }) => nft?.owner(masqueradeElement(address, uplink)) !== vifName(id),
+  );
+  const addresses = new Map(fresh.map(({ address }) => [address.address, address]));
+  return [...addresses.values()].map((address) => ({
+    kind: 'forget-connections',
+    network: hostOf(address),
+    untranslated: true,
+  }));
+}

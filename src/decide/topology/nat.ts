@@ -17,16 +17,17 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { type Twins, twinsOf } from '../twins.js';
+import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import {
   atTwin,
-  defaultLink,
   deviceName,
   holderOf,
   linkLocalRouter,
   overruled,
   routedElsewhere,
   routerSysctls,
+  waysOut,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -41,8 +42,8 @@ export const nat: Topology = {
   name: 'nat',
   attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
-    const { uplink: chosen } = config.nat;
-    const dependsOn: Dependency[] = [chosen === undefined ? { kind: 'default-route' } : netdev(chosen)];
+    const named = uplinksOf(snapshot, config);
+    const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
     const all = guestAddresses(snapshot, config);
@@ -60,8 +61,11 @@ export const nat: Topology = {
     if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
 
-    const uplink = (family: 4 | 6): Link | undefined =>
-      chosen === undefined ? defaultLink(family, observed.links, ip) : observed.links.byName(chosen);
+    const own = observed.links.ofVif(snapshot.id);
+    const ways = (family: 4 | 6): Link[] =>
+      named === undefined
+        ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
+        : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
     const filtered = filterFor(snapshot, config.antispoof.mode, {
       networks: all.map(hostOf),
       reverse: true,
@@ -92,15 +96,15 @@ export const nat: Topology = {
           proxies: { device: 0, name: '', hosts: [] },
           sysctls: routerSysctls(
             deviceName(snapshot),
-            [uplink(4), uplink(6)],
+            [...ways(4), ...ways(6)],
             undefined,
             { links: observed.links, ip },
             v6.length > 0,
           ),
-          masquerades: kept.flatMap((guest) => {
-            const name = uplink(guest.family)?.name;
-            return name === undefined ? [] : [{ address: hostOf(guest), uplink: name }];
-          }),
+          masquerades: kept.flatMap((guest) =>
+            ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
+          ),
+          leavesBy: named,
           dhcp:
             config.nat.dhcp === 'dnsmasq' && snapshot.mac !== undefined && first && router
               ? dhcpEntry({
@@ -119,8 +123,8 @@ export const nat: Topology = {
       missing: [
         ...(conflict === undefined ? [] : [conflict.problem]),
         ...(no6 === undefined ? [] : [no6]),
-        ...missingWayOut(snapshot, config, v4, uplink(4)),
-        ...missingWayOut(snapshot, config, v6, uplink(6)),
+        ...missingWayOut(snapshot, named, v4, ways(4)),
+        ...missingWayOut(snapshot, named, v6, ways(6)),
         ...overruled(snapshot, kept.map(hostOf), observed),
       ],
     };
@@ -130,14 +134,16 @@ export const nat: Topology = {
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(
   { id }: VifSnapshot,
-  { nat: { uplink } }: VifPolicy,
+  named: readonly string[] | undefined,
   guests: readonly Network[],
-  way: Link | undefined,
+  ways: readonly Link[],
 ): OperationError[] {
   const [first] = guests;
-  if (first === undefined || way !== undefined) return [];
+  if (first === undefined || ways.length > 0) return [];
   const reason =
-    uplink === undefined ? `there is no IPv${first.family} default route` : `there is no device ${uplink}`;
+    named === undefined
+      ? `there is no IPv${first.family} default route`
+      : `there is no device ${named.join(' or ')}`;
   return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
 }
 

@@ -6,6 +6,7 @@ import { type IpState, noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
+import { isDefault } from '../../model/route.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -20,6 +21,7 @@ import {
   overruled,
   routedElsewhere,
   routerSysctls,
+  waysOut,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -52,9 +54,10 @@ export const route: Topology = {
         : observed.links.byName(wanted);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(grantedBy);
-    const everything = networks.find(({ prefix }) => prefix === 0);
+    const everything = networks.find(isDefault);
     if (everything !== undefined) {
-      const reason = "it is everything, and would replace the domain's own default route";
+      const what = everything.prefix === 0 ? 'everything' : 'so much that VPNs have it for everything';
+      const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
@@ -96,7 +99,7 @@ export const route: Topology = {
           proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
           sysctls: routerSysctls(
             deviceName(snapshot),
-            [gateway, defaultLink(4, observed.links, ip)],
+            [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
             has6 ? gateway : undefined,
             { links: observed.links, ip },
             has6,

@@ -104,9 +104,8 @@ export function routerSysctls(
 
 /** The devices that may have their default route from router advertisements. */
 function advertised({ routes }: IpState, links: LinkView, outside: readonly string[]): string[] {
-  const index = routes.defaultDevice(6);
-  const name = index === undefined ? undefined : links.byIndex(index)?.name;
-  return [...new Set([...outside, ...(name === undefined ? [] : [name])])];
+  const names = routes.waysOut(6).map((index) => links.byIndex(index)?.name);
+  return [...new Set([...outside, ...names.filter((name) => name !== undefined)])];
 }
 
 /** The addresses by which a vif is a router to IPv6 guests. */
@@ -153,3 +152,10 @@ export function defaultLink(version: 4 | 6, links: LinkView, { routes }: IpState
   const index = routes.defaultDevice(version);
   return index === undefined ? undefined : links.byIndex(index);
 }
+
+/** The devices that any default route leads through. */
+export const waysOut = (version: 4 | 6, links: LinkView, { routes }: IpState): Link[] =>
+  routes
+    .waysOut(version)
+    .map((index) => links.byIndex(index))
+    .filter((link) => link !== undefined);

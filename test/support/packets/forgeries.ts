@@ -32,7 +32,7 @@ export interface Parties {
   readonly other6?: string;
 }
 
-export const ipKey = '10.0.0.1 10.0.1.7/24 2001:db8::1 2001:db8:1::/64';
+export const ipKey = '10.0.0.1 10.0.1.0/24 2001:db8::1 2001:db8:1::/64';
 /** The sender's `ip` key for a topology that takes no networks. */
 export const hostsKey = '10.0.0.1 10.0.1.200 2001:db8::1 2001:db8:1::abcd';
 const own = '10.0.0.1';

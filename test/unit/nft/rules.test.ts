@@ -41,6 +41,7 @@ test('every chain of the netdev table ends with a verdict, but for the one that 
     'unspecified',
     'from_anywhere',
     'to_this_machine',
+    'to_other_machines',
     'leaving',
   ]);
 });

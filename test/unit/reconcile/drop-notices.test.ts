@@ -67,6 +67,7 @@ test('each cure is of a reason that there is, and each reason that an honest gue
       "IPv6 fragment",
       "address of a guest",
       "the driver domain itself",
+      "no other way out",
     ]
   `);
 });
