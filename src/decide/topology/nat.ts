@@ -16,9 +16,11 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import {
+  atTwin,
   deviceName,
   holderOf,
   linkLocalRouter,
@@ -42,6 +44,8 @@ export const nat: Topology = {
     const ip = observed.ip ?? noIp;
     const named = uplinksOf(snapshot, config);
     const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
     const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
     dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));
@@ -50,7 +54,7 @@ export const nat: Topology = {
     const v4 = guests.filter(({ family }) => family === 4);
     const v6 = guests.filter(({ family }) => family === 6);
     const routers = v4.map(routerOf);
-    const conflict = conflictOf(guests, routers, snapshot, observed, ip);
+    const conflict = conflictOf(guests, routers, snapshot, twins, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
       return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
@@ -68,7 +72,9 @@ export const nat: Topology = {
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const [first] = v4;
+    const isTwins = atTwin(observed.links.ofVif(snapshot.id), twins, guests.map(hostOf), ip);
+    const kept = guests.filter((guest) => !isTwins(hostOf(guest)));
+    const [first] = v4.filter((guest) => kept.includes(guest));
     const [router] = routers;
     return {
       desired: {
@@ -81,11 +87,11 @@ export const nat: Topology = {
         },
         ...filtered,
         ip: {
-          routes: guests.map((guest) => ({
+          routes: kept.map((guest) => ({
             to: hostOf(guest),
             source: guest.family === 4 ? routerOf(guest).address : undefined,
           })),
-          neighbours: guests.map(hostOf),
+          neighbours: kept.map(hostOf),
           mac: snapshot.mac,
           proxies: { device: 0, name: '', hosts: [] },
           sysctls: routerSysctls(
@@ -95,7 +101,7 @@ export const nat: Topology = {
             { links: observed.links, ip },
             v6.length > 0,
           ),
-          masquerades: guests.flatMap((guest) =>
+          masquerades: kept.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),
           leavesBy: named,
@@ -110,6 +116,7 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn,
@@ -118,7 +125,7 @@ export const nat: Topology = {
         ...(no6 === undefined ? [] : [no6]),
         ...missingWayOut(snapshot, named, v4, ways(4)),
         ...missingWayOut(snapshot, named, v6, ways(6)),
-        ...overruled(snapshot, guests.map(hostOf), observed),
+        ...overruled(snapshot, kept.map(hostOf), observed),
       ],
     };
   },
@@ -141,7 +148,7 @@ function missingWayOut(
 }
 
 /** The guest's addresses, each with the prefix length of its network; or why there are none. */
-function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
+function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find(isWholeNetwork);
@@ -155,7 +162,9 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] 
   if (BigInt(id.devid) + 1n > routerDistance) {
     return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
   }
-  return [planned(id, nat), ...given];
+  // The guest's own domain was made before its stubdomain: the plan is by that.
+  const domid = Math.min(id.domid, ...twins.map((twin) => twin.domid));
+  return [planned({ ...id, domid }, nat), ...given];
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
@@ -193,6 +202,7 @@ function conflictOf(
   guests: readonly Network[],
   routers: readonly Network[],
   { id, ...snapshot }: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
@@ -204,7 +214,12 @@ function conflictOf(
     isPassed,
   });
   for (const guest of guests) {
-    const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
+    const other = [
+      routedElsewhere(hostOf(guest), own, observed, ip),
+      claimant(guest, id, twins, observed, ip),
+    ]
+      .filter((link) => link !== undefined)
+      .find(({ index }) => !twins.links.some((twin) => twin.index === index));
     if (other !== undefined) return conflict(guest.address, other, 'has it');
     const holder = holderOf(guest.address, device, observed);
     if (holder === undefined) continue;
@@ -222,7 +237,13 @@ function conflictOf(
  * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
  * outlast a link that is down for a while, which takes the route.
  */
-function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: IpState): Link | undefined {
+function claimant(
+  guest: Network,
+  id: VifId,
+  twins: Twins,
+  { links, nft }: ObservedState,
+  ip: IpState,
+): Link | undefined {
   const own = links.ofVif(id);
   const { family, address } = guest;
   // The vif that has the route needs no look at all the others.
@@ -231,7 +252,7 @@ function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: 
   const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
     const vif = vifOfLink(link);
-    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    if (vif === undefined || vifName(vif) === vifName(id) || twins.links.includes(link)) continue;
     const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
     if (isHeld || masqueraded === vifName(vif)) return link;
   }
