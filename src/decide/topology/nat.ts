@@ -134,7 +134,7 @@ function missingWayOut(
   return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
 }
 
-/** The guest's addresses, each with the prefix length of its network; or why there are none. */
+/** The guest's addresses, each with the prefix length of its network; or why there are none. Without `ip` it is the plan's. */
 function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
@@ -145,11 +145,11 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] 
   const given = ip.map((entry) =>
     entry.family === 4 && entry.prefix === 32 ? { ...entry, prefix: bareLength } : entry,
   );
-  if (given.some(({ family }) => family === 4)) return given;
+  if (given.length > 0) return given;
   if (BigInt(id.devid) + 1n > routerDistance) {
     return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
   }
-  return [planned(id, nat), ...given];
+  return [planned(id, nat)];
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
