@@ -12,6 +12,8 @@ export interface PortFlags {
 
 /** A bridge port as AF_BRIDGE messages tell of it; the VLANs are in ascending order. */
 export interface BridgePort extends Required<PortFlags> {
+  /** What the spanning tree lets it do, where that is not to forward. */
+  readonly waiting?: 'listening' | 'learning' | 'blocking';
   readonly vlans: readonly PortVlan[];
 }
 
