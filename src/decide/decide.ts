@@ -71,9 +71,10 @@ export function decide(
   const filtered = nameable('filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(), own, name);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(ofTopology.link, snapshot, config.vifs);
-  const desired = { ...ofTopology, link, name, filter: filtered.filter };
-  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name)];
+  const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
+  const desired = { ...options.desired, name, filter: filtered.filter };
+  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 

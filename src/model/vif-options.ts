@@ -1,5 +1,7 @@
+import type { Network } from './address.js';
 import type { PortFlags } from './bridge-port.js';
 import type { Offload } from './observed.js';
+import type { TopologyName } from './topology-name.js';
 
 /** One `[[vif]]` table of the configuration: settings for the vifs it matches. */
 export interface VifOptions extends PortFlags {
@@ -7,6 +9,10 @@ export interface VifOptions extends PortFlags {
   readonly bridge: string | undefined;
   /** The guest's MAC address; undefined matches all. */
   readonly mac: string | undefined;
+  /** A network that one of its addresses is in. */
+  readonly ip?: Network;
+  readonly domid?: number;
+  readonly topology?: TopologyName;
   /** Where a vif behind NAT leaves. */
   readonly uplink?: readonly string[];
   readonly txqueuelen?: number;

@@ -4,6 +4,7 @@ import { vifName } from '../../model/vif-id.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
+import { aboutTables } from './unmatched.js';
 
 /**
  * The backend nodes that a vif takes of this domain's xenstore quota, and the default quota of xenstored and oxenstored.
@@ -39,6 +40,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),
     ...aboutFilters(facts, config),
+    ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),
   ];
