@@ -3,13 +3,13 @@ import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
+  anyNetwork,
   bridgeName,
   deviceName,
   ipv4Address,
   ipv4Network,
   listenAddress,
   macAddress,
-  network,
   unixSocket,
 } from './network-kinds.js';
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
@@ -137,7 +137,7 @@ export const sections = {
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
       }),
-      ip: key(network, {
+      ip: key(anyNetwork, {
         otherwise: 'vifs with any address, or none',
         example: '10.0.0.0/24',
         sentence: 'Matches the vifs with an address in this network.',
@@ -151,6 +151,29 @@ export const sections = {
         otherwise: 'vifs of any topology',
         example: 'bridge',
         sentence: 'Matches the vifs of this topology.',
+      }),
+      antispoof: key(oneOf(['off', 'mac', 'addresses']), {
+        otherwise: 'as [antispoof] mode says',
+        example: 'mac',
+        sentence:
+          'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
+          'ip key, and without any it is refused.',
+      }),
+      allow: key(listOf(anyNetwork), {
+        otherwise: 'none',
+        example: ['fe80::/10'],
+        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+      }),
+      allow_macs: key(listOf(macAddress), {
+        otherwise: 'none',
+        example: ['00:00:5e:00:01:0a'],
+        sentence: 'MAC addresses that a vif which is held may use besides its own, as VRRP does.',
+      }),
+      control_frames: key(flag, {
+        otherwise: 'they do not pass',
+        example: true,
+        sentence:
+          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
       }),
       isolated: key(flag, {
         otherwise: asFound,

@@ -13,16 +13,15 @@ export const ipv4Address = text('an IPv4 address', (value) =>
   parseIpv4(value) === undefined ? undefined : value,
 );
 
-/** An address or a network of either family, which is written without host bits. */
-export const network = text<Network>('an address or a network', (value) => {
-  const parsed = parseNetwork(value);
-  return parsed !== undefined && networkOf(parsed).address === parsed.address ? parsed : undefined;
-});
-
 export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (value) => {
   const network = parseNetwork(value);
   const fits = network?.family === 4 && network.prefix >= 8 && network.prefix <= 24;
   return fits && networkOf(network).address === network.address ? network : undefined;
+});
+
+export const anyNetwork = text<Network>('an address or a network', (value) => {
+  const network = parseNetwork(value);
+  return network === undefined ? undefined : networkOf(network);
 });
 
 /** The socket of an Open vSwitch database, as `ovs-vsctl --db` takes it. */

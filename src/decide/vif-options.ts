@@ -14,7 +14,8 @@ export interface Matched {
   readonly mac: string | undefined;
   /** Its addresses, those that the topology has chosen included. */
   readonly addresses: readonly Network[];
-  readonly topology: TopologyName;
+  /** Undefined for an operator's own script. */
+  readonly topology: TopologyName | undefined;
   /** The names of the bridge that it is on: none, one, or for a "fake" bridge of Open vSwitch that and its parent's. */
   readonly bridges: readonly string[];
 }
@@ -96,8 +97,25 @@ function matchedBy(
 /** The name in Open vSwitch's `name[.tag][:trunk…]`. */
 const ovsBridge = (key: string | undefined): string | undefined => key?.replace(/[.:].*$/, '');
 
+/** What every matching table says of a vif, key by key; the later of two tables wins. */
+export const optionsOf = (
+  { id, mac, ip }: VifSnapshot,
+  of: Partial<Omit<Matched, 'domid' | 'mac'>>,
+  tables: readonly VifOptions[],
+): Partial<VifOptions> =>
+  Object.assign(
+    {},
+    ...matchingTables(tables, {
+      domid: id.domid,
+      mac,
+      addresses: [...ip.map(grantedBy), ...(of.addresses ?? [])],
+      topology: of.topology,
+      bridges: of.bridges ?? [],
+    }),
+  );
+
 /** The tables that match a vif. */
-export const matchingTables = (tables: readonly VifOptions[], vif: Matched): VifOptions[] =>
+const matchingTables = (tables: readonly VifOptions[], vif: Matched): VifOptions[] =>
   tables.filter((table) => matches(table, vif));
 
 /** Whether a table matches a vif: all that it names, and everything where it names nothing. */
@@ -110,14 +128,8 @@ export const matches = ({ bridge, mac, ip, domid, topology }: VifOptions, vif: M
 
 /** The devices that are named for a vif behind NAT to leave by; undefined for none. */
 export const uplinksOf = (
-  { id, mac, ip }: VifSnapshot,
+  snapshot: VifSnapshot,
   addresses: readonly Network[],
   { nat, vifs }: VifPolicy,
 ): readonly string[] | undefined =>
-  matchingTables(vifs, {
-    domid: id.domid,
-    mac,
-    addresses: [...ip.map(grantedBy), ...addresses],
-    topology: 'nat',
-    bridges: [],
-  }).findLast(({ uplink }) => uplink !== undefined)?.uplink ?? nat.uplink;
+  optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;

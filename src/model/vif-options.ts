@@ -13,6 +13,14 @@ export interface VifOptions extends PortFlags {
   readonly ip?: Network;
   readonly domid?: number;
   readonly topology?: TopologyName;
+  /** What the vif is held to, instead of what `[antispoof] mode` says. */
+  readonly antispoof?: 'off' | 'mac' | 'addresses';
+  /** Networks whose addresses the guest may use, besides those of its `ip` key. */
+  readonly allow?: readonly Network[];
+  /** MAC addresses that it may use, besides its own. */
+  readonly allowMacs?: readonly string[];
+  /** Whether it may send the frames by which switches speak. */
+  readonly controlFrames?: boolean;
   /** Where a vif behind NAT leaves. */
   readonly uplink?: readonly string[];
   readonly txqueuelen?: number;

@@ -66,7 +66,8 @@ export const nat: Topology = {
       named === undefined
         ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
         : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
-    const filtered = filterFor(snapshot, config.antispoof.mode, {
+    const filtered = filterFor(snapshot, config, {
+      topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },

@@ -59,7 +59,11 @@ export const openvswitch: Topology = {
       const reason = `the bridge is VLAN ${found.vlan} of ${found.parent}, and the vlan key asks for others; keep one of them`;
       return refuse('vlan-unusable', reason);
     }
-    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: asked.trunks.length > 0 });
+    const filtered = filterFor(snapshot, config, {
+      topology: 'openvswitch',
+      bridge: key.bridge,
+      tagged: asked.trunks.length > 0,
+    });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
     if (bypassed !== undefined) return { problem: bypassed, dependsOn };
