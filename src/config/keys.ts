@@ -1,7 +1,7 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import { absolutePath, flag, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
   anyNetwork,
   bridgeName,
@@ -129,12 +129,28 @@ export const sections = {
       bridge: key(bridgeName, {
         otherwise: 'vifs on any bridge',
         example: 'xenbr0',
-        sentence: 'Matches the vifs on this bridge, with mac as well those that match both.',
+        sentence:
+          'Matches the vifs on this bridge, of Linux or Open vSwitch; of several such keys all have to match.',
       }),
       mac: key(macAddress, {
         otherwise: 'vifs of any guest',
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
+      }),
+      ip: key(anyNetwork, {
+        otherwise: 'vifs with any address, or none',
+        example: '10.0.0.0/24',
+        sentence: 'Matches the vifs with an address in this network.',
+      }),
+      domid: key(integerFrom(0, 65_535), {
+        otherwise: 'vifs of any domain',
+        example: 5,
+        sentence: 'Matches the vifs of this domain, which has another number after each start.',
+      }),
+      topology: key(oneOf(topologyNames), {
+        otherwise: 'vifs of any topology',
+        example: 'bridge',
+        sentence: 'Matches the vifs of this topology.',
       }),
       antispoof: key(oneOf(['off', 'mac', 'addresses']), {
         otherwise: 'as [antispoof] mode says',
@@ -162,7 +178,8 @@ export const sections = {
       isolated: key(flag, {
         otherwise: asFound,
         example: true,
-        sentence: 'Whether the bridge keeps the vif from its other isolated ports.',
+        sentence:
+          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,

@@ -28,6 +28,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, changes }) => links.setLink(index, changes),
+    'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
     'set-port': ({ index, flags }) => links.setPort(index, flags),
     'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
     'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
@@ -57,6 +58,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
 /** What the error is called when an action of a kind fails. */
 export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'set-link': 'change-refused',
+  'pin-mtu': 'change-refused',
   'set-port': 'change-refused',
   'add-vlans': 'change-refused',
   'delete-vlans': 'change-refused',

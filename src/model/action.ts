@@ -27,6 +27,8 @@ export type Action =
   | NftAction
   | On<'set-link', { readonly changes: LinkChanges }>
   | IpAction
+  /** Sets a bridge's MTU by hand to what it is: from then on it does not follow the smallest of its ports (br_mtu_auto_adjust). */
+  | On<'pin-mtu', { readonly mtu: number }>
   | On<'set-port', { readonly flags: PortSwitches }>
   | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
   | On<'set-offload', { readonly offload: Offload }>

@@ -1,5 +1,8 @@
 import type { PortVlan } from './vlan.js';
 
+/** The MTU that a bridge has for a moment while its own is set by hand: the kernel takes a change only (dev_set_mtu). */
+export const passingMtu = (mtu: number): number => (mtu < 65535 ? mtu + 1 : mtu - 1);
+
 /** The switches of a bridge port that can be configured; an absent one is left as it is. */
 export interface PortFlags {
   /** Frames go between this port and those not isolated only (IFLA_BRPORT_ISOLATED). */

@@ -67,6 +67,16 @@ export const errorCodes = {
     'A key asks for something that the topology does not have; the vif works without it.',
     "Take it out of the guest's configuration.",
   ),
+  'option-unusable': code(
+    'configuration',
+    'A `[[vif]]` table asks to keep a guest from others in a way that its topology cannot.',
+    'Leave the vif out of the table, by `topology` or `bridge`.',
+  ),
+  'option-unused': code(
+    'configuration',
+    'A `[[vif]]` table sets something that the topology does not have; the vif works without it.',
+    'Leave the vif out of the table, by `topology` or `bridge`.',
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',

@@ -66,6 +66,7 @@ function isAsWanted(before: OvsPort, port: DesiredOvsPort): boolean {
   return (
     before.owner !== undefined &&
     (before.hasOurVlans ?? false) !== vlansStay &&
+    (port.isolated === undefined || (before.isolated ?? false) === port.isolated) &&
     before.tag === tag &&
     before.vlanMode === vlanMode &&
     before.trunks.join() === trunks.join() &&

@@ -5,6 +5,7 @@ import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
+import { aboutTables } from './unmatched.js';
 
 /**
  * The backend nodes that a vif takes of this domain's xenstore quota, and the default quota of xenstored and oxenstored.
@@ -40,6 +41,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),
     ...aboutFilters(facts, config),
+    ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
     ...aboutSenders(facts, config),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),

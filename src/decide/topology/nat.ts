@@ -42,11 +42,11 @@ export const nat: Topology = {
   name: 'nat',
   attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
-    const named = uplinksOf(snapshot, config);
+    const all = guestAddresses(snapshot, config);
+    const named = uplinksOf(snapshot, Array.isArray(all) ? all.map(hostOf) : [], config);
     const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
-    const all = guestAddresses(snapshot, config);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
     dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));
     const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
@@ -67,6 +67,7 @@ export const nat: Topology = {
         ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
         : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
     const filtered = filterFor(snapshot, config, {
+      topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },

@@ -60,6 +60,7 @@ export const openvswitch: Topology = {
       return refuse('vlan-unusable', reason);
     }
     const filtered = filterFor(snapshot, config, {
+      topology: 'openvswitch',
       bridge: key.bridge,
       tagged: asked.trunks.length > 0,
     });

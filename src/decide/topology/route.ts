@@ -71,7 +71,7 @@ export const route: Topology = {
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
-    const filtered = filterFor(snapshot, config, { networks, reverse: true, protectHost });
+    const filtered = filterFor(snapshot, config, { topology: 'route', networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);

@@ -16,10 +16,10 @@ export const forDatabase = (line: string, database: string): string =>
   database === usualOvsDatabase ? line : line.replace(/^ovs-vsctl/, () => `ovs-vsctl --db=${word(database)}`);
 
 const addPort = ({ name, marks, port }: ActionOf<'ovs-add-port'>): string =>
-  `add-port ${word(port.bridge)} ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+  `add-port ${word(port.bridge)} ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;
 
 const setPort = ({ name, marks, port }: ActionOf<'ovs-set-port'>): string =>
-  `set port ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+  `set port ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;
 
 /** What makes columns empty that are not to be set. */
 function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string {
@@ -44,11 +44,12 @@ function removeMarks({ name, marks, port, before }: ActionOf<'ovs-set-port'>): s
   ].join('');
 }
 
-function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
+function printColumns({ tag, trunks, vlanMode, isolated }: DesiredOvsPort): string {
   return [
     tag === undefined ? '' : ` tag=${tag}`,
     trunks.length === 0 ? '' : ` trunks=${trunks.join(',')}`,
     vlanMode === undefined ? '' : ` vlan_mode=${vlanMode}`,
+    isolated === undefined ? '' : ` protected=${isolated}`,
   ].join('');
 }
 
