@@ -1,5 +1,6 @@
 import type { DesiredLink } from '../model/desired.js';
 import type { Offload } from '../model/observed.js';
+import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import type { VifOptions } from '../model/vif-options.js';
 
@@ -35,6 +36,7 @@ export function withOptions(
     allow: _allow,
     allowMacs: _allowMacs,
     controlFrames: _controlFrames,
+    uplink: _uplink,
     txqueuelen,
     offload,
     ...flags
@@ -50,3 +52,7 @@ export function withOptions(
     ...(link.master === null || Object.keys(flags).length === 0 ? {} : { port: { ...link.port, ...flags } }),
   };
 }
+
+/** The devices that are named for a vif behind NAT to leave by; undefined for none. */
+export const uplinksOf = (snapshot: VifSnapshot, { nat, vifs }: VifPolicy): readonly string[] | undefined =>
+  optionsOf(snapshot, null, vifs).uplink ?? nat.uplink;

@@ -28,6 +28,11 @@ export interface Link {
   /** What kind of port it is; undefined when it is none. */
   readonly port?: BridgePort | undefined;
   readonly txqueuelen?: number | undefined;
+  /**
+   * Absent without a carrier, which netback gives a netdev while its frontend is connected. Else the place in the order in
+   * which the carriers came, 0 for those that were there when vifd began to look.
+   */
+  readonly carrierSince?: number | undefined;
   /** Of a bridge: whether it keeps VLANs apart; undefined where the kernel cannot. */
   readonly vlanFiltering?: boolean | undefined;
   /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */

@@ -16,6 +16,8 @@ export interface VifOptions extends PortFlags {
   readonly allowMacs?: readonly string[];
   /** Whether it may send the frames by which switches speak. */
   readonly controlFrames?: boolean;
+  /** Where a vif behind NAT leaves. */
+  readonly uplink?: readonly string[];
   readonly txqueuelen?: number;
   readonly offload?: Offload;
 }

@@ -59,7 +59,7 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
       xenstore: await askXenstore(),
       links,
       senders: await readSenders(),
-      vifd: await answers(controlSocket()),
+      vifd: await vifdAnswers(),
       nft: whyNotNft(),
       forwarding: {
         off: new Set(
@@ -199,6 +199,9 @@ function inPath(program: string): boolean {
     }
   });
 }
+
+/** Whether the daemon runs. */
+export const vifdAnswers = (): Promise<boolean> => answers(controlSocket());
 
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {

@@ -18,10 +18,12 @@ const bridge: Link = {
   addresses: [],
 };
 
+const uplink: Link = { ...bridge, index: 3, name: 'enp0s0', kind: undefined, master: 2 };
+
 /** The facts of a machine without problems, with these vifs. */
 const fit: Facts = {
   xenstore: { domid: 7, vifs: [] },
-  links: linkView([bridge]),
+  links: linkView([bridge, uplink]),
   senders: { neighbours: [], forwarding: [] },
   vifsWithState: [],
   netback: true,
@@ -228,6 +230,18 @@ test('a bridge that is waited for, and none at all', () => {
     'error bridges: vif5.0 waits for bridge lan0',
   );
   expect(found({ links: linkView([]) })).toEqual(['note bridges: there is none']);
+});
+
+test('a bridge that has lost its uplink, with guests on it', () => {
+  const port: Link = { ...uplink, index: 4, name: 'vif5.0' };
+  const about = (facts: Partial<Facts>) => found(facts).filter((line) => line.includes('bridges'));
+  const guests = withVifs(vif(5), vif(6));
+  const lost = linkView([bridge, { ...uplink, master: undefined }, port]);
+  expect(about({ ...guests, links: lost })).toEqual([
+    'note bridges: xenbr0 has no port but vifs: its guests reach each other and nothing beyond',
+  ]);
+  expect(about({ ...guests, links: linkView([bridge, uplink, port]) })).toEqual([]);
+  expect(about({ links: lost })).toEqual([]);
 });
 
 test('bridged frames in iptables', () => {

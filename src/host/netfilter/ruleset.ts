@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Nftables } from 'node-libnftables';
+import { parseIptables } from '../../nft/walk/iptables-save.js';
+import { parseRuleset, type Ruleset, together } from '../../nft/walk/ruleset.js';
+
+/** Everything that filters on this machine, and the families of iptables-legacy whose rules could not be read. */
+export type Rules =
+  | { readonly ruleset: Ruleset; readonly unreadLegacy: readonly string[] }
+  | { readonly reason: string };
+
+/** Reads nf_tables whole, in a thread of libuv's pool, and the filter tables of iptables-legacy where those are in use. */
+export async function readRuleset(): Promise<Rules> {
+  try {
+    const nft = new Nftables();
+    try {
+      const json = await nft.runAside('list ruleset', { json: true });
+      // The devices of a chain, and matches of iptables, are in the text alone.
+      const text = /"(xt|hook": "(in|e)gress)"/.test(json)
+        ? await nft.runAside('list ruleset', { handles: true })
+        : '';
+      const legacy = await readLegacy();
+      const found = legacy.flatMap(({ ruleset }) => ruleset ?? []);
+      return {
+        ruleset: together([parseRuleset(json, text), ...found]),
+        unreadLegacy: legacy.filter(({ ruleset }) => ruleset === undefined).map(({ family }) => family),
+      };
+    } finally {
+      nft.close();
+    }
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The filter tables of iptables-legacy in this network namespace; without a ruleset where its program does not list it. */
+async function readLegacy(): Promise<{ family: 'ip' | 'ip6'; ruleset: Ruleset | undefined }[]> {
+  const found: { family: 'ip' | 'ip6'; ruleset: Ruleset | undefined }[] = [];
+  for (const family of legacyFamilies()) {
+    const text = await list(`${family}tables-legacy`);
+    found.push({ family, ruleset: text === undefined ? undefined : parseIptables(family, text) });
+  }
+  return found;
+}
+
+/** The families for which iptables-legacy has a filter table. Only asking for it would make one. */
+export const legacyFamilies = (): ('ip' | 'ip6')[] =>
+  (['ip', 'ip6'] as const).filter((family) => names(family).includes('filter'));
+
+function names(family: 'ip' | 'ip6'): string[] {
+  try {
+    return readFileSync(`/proc/net/${family}_tables_names`, 'utf8').split('\n');
+  } catch {
+    return [];
+  }
+}
+
+const list = (program: string): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
+    execFile(program, ['-S'], { timeout: 5000, env: { ...process.env, PATH } }, (error, stdout) =>
+      resolve(error === null ? stdout : undefined),
+    );
+  });
