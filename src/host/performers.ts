@@ -2,6 +2,7 @@ import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import { forgetConnections } from './netfilter/conntrack.js';
+import type { Firewall } from './netfilter/firewall.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
 import type { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -14,6 +15,8 @@ export interface Parts {
   readonly links: Links;
   readonly offloads: Offloads;
   readonly nft: NftTables;
+  /** Only where vifs are served. */
+  readonly firewall: Firewall | undefined;
   readonly dnsmasq: Dnsmasq;
   readonly openvswitch: OpenVswitch | undefined;
   readonly scripts: Scripts | undefined;

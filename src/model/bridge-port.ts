@@ -22,6 +22,8 @@ export interface PortSwitches extends PortFlags {
 export interface BridgePort extends Required<PortFlags> {
   /** Absent for no. */
   readonly silent?: boolean;
+  /** What the spanning tree lets it do, where that is not to forward. */
+  readonly waiting?: 'listening' | 'learning' | 'blocking';
   readonly vlans: readonly PortVlan[];
 }
 

@@ -82,6 +82,11 @@ export const errorCodes = {
     'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
   ),
+  'bridge-waits': code(
+    'bridge',
+    "The bridge's spanning tree lets nothing through the vif's port yet.",
+    'Wait, or switch it off where there can be no loop; the message has the command.',
+  ),
   'address-taken': code(
     'address',
     'Another vif, or this domain itself, has the address.',
@@ -156,6 +161,11 @@ export const errorCodes = {
     'filter',
     "Anti-spoofing cannot hold the vif on this bridge: frames of Open vSwitch's userspace datapath pass nftables by.",
     'Use a bridge with datapath_type=system, or turn anti-spoofing off.',
+  ),
+  'firewall-drops': code(
+    'filter',
+    'A chain of another program, such as Docker, ufw or firewalld, drops what the vif needs.',
+    'Let the vif through; the message has the commands, `vifd check VIF` walks the whole way.',
   ),
   'filter-refused': code(
     'filter',

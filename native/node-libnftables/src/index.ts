@@ -26,14 +26,17 @@ const closeOnExec = 1;
 /** NFT_CTX_OUTPUT_STATELESS, _HANDLE and _JSON of nftables/libnftables.h. */
 const output = { stateless: 1 << 1, handle: 1 << 3, json: 1 << 4 };
 
-/** How a listing is printed: as libnftables-json(5), or as text with handles and without counters (`nft -a -s`). */
+/** How a listing is printed: as libnftables-json(5); without counters (`nft -s`); as text with handles and without counters (`nft -a -s`). */
 export interface Listing {
   readonly json?: boolean;
+  readonly stateless?: boolean;
   readonly handles?: boolean;
 }
 
-const flagsOf = ({ json = false, handles = false }: Listing): number =>
-  (json ? output.json : 0) | (handles ? output.handle | output.stateless : 0);
+const flagsOf = ({ json = false, stateless = false, handles = false }: Listing): number =>
+  (json ? output.json : 0) |
+  (stateless ? output.stateless : 0) |
+  (handles ? output.handle | output.stateless : 0);
 
 /** A text of commands that was refused. `message` is the first error, without the text it is about. */
 export class NftError extends Error {

@@ -147,7 +147,7 @@ function missingWayOut(
   return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
 }
 
-/** The guest's addresses, each with the prefix length of its network; or why there are none. */
+/** The guest's addresses, each with the prefix length of its network; or why there are none. Without `ip` it is the plan's. */
 function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
@@ -158,13 +158,13 @@ function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy)
   const given = ip.map((entry) =>
     entry.family === 4 && entry.prefix === 32 ? { ...entry, prefix: bareLength } : entry,
   );
-  if (given.some(({ family }) => family === 4)) return given;
+  if (given.length > 0) return given;
   if (BigInt(id.devid) + 1n > routerDistance) {
     return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
   }
   // The guest's own domain was made before its stubdomain: the plan is by that.
   const domid = Math.min(id.domid, ...twins.map((twin) => twin.domid));
-  return [planned({ ...id, domid }, nat), ...given];
+  return [planned({ ...id, domid }, nat)];
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */

@@ -33,12 +33,19 @@ export async function readRuleset(): Promise<Rules> {
   }
 }
 
+interface Legacy {
+  readonly family: 'ip' | 'ip6';
+  /** As `iptables-legacy -S` has it. */
+  readonly text: string | undefined;
+  readonly ruleset: Ruleset | undefined;
+}
+
 /** The filter tables of iptables-legacy in this network namespace; without a ruleset where its program does not list it. */
-async function readLegacy(): Promise<{ family: 'ip' | 'ip6'; ruleset: Ruleset | undefined }[]> {
-  const found: { family: 'ip' | 'ip6'; ruleset: Ruleset | undefined }[] = [];
+async function readLegacy(): Promise<Legacy[]> {
+  const found: Legacy[] = [];
   for (const family of legacyFamilies()) {
     const text = await list(`${family}tables-legacy`);
-    found.push({ family, ruleset: text === undefined ? undefined : parseIptables(family, text) });
+    found.push({ family, text, ruleset: text === undefined ? undefined : parseIptables(family, text) });
   }
   return found;
 }
@@ -62,3 +69,42 @@ const list = (program: string): Promise<string | undefined> =>
       resolve(error === null ? stdout : undefined),
     );
   });
+
+/** What filters beside vifd; `ruleset` is undefined where nothing does. `text` is all of it, to compare two readings. */
+export type ForeignRules =
+  | { readonly ruleset: Ruleset | undefined; readonly unreadLegacy: readonly string[]; readonly text: string }
+  | { readonly reason: string };
+
+/** Reads what filters beside vifd. Of a machine on which nothing does, only the chains are listed. */
+export async function readForeignRuleset(): Promise<ForeignRules> {
+  try {
+    const nft = new Nftables();
+    try {
+      const chains = await nft.runAside('list chains', { json: true });
+      const legacy = await readLegacy();
+      const unreadLegacy = legacy.filter(({ ruleset }) => ruleset === undefined).map(({ family }) => family);
+      const isForeign = parseRuleset(chains, '').base.some(({ table }) => table !== 'vifd');
+      if (!isForeign && legacy.length === 0) return { ruleset: undefined, unreadLegacy, text: '' };
+      const json = await nft.runAside('list ruleset', { json: true, stateless: true });
+      const text = await nft.runAside('list ruleset', { handles: true });
+      const found = legacy.flatMap(({ ruleset }) => ruleset ?? []);
+      return {
+        ruleset: together([parseRuleset(json, text), ...found]),
+        unreadLegacy,
+        text: [withoutOurs(json), ...legacy.map((one) => `\n${one.text}`)].join(''),
+      };
+    } finally {
+      nft.close();
+    }
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** A listing without vifd's own tables, which change with each vif. */
+function withoutOurs(json: string): string {
+  const { nftables } = JSON.parse(json) as { nftables: Record<string, { table?: string; name?: string }>[] };
+  const isOurs = (entry: (typeof nftables)[number]): boolean =>
+    Object.entries(entry).some(([kind, { table, name }]) => (kind === 'table' ? name : table) === 'vifd');
+  return JSON.stringify(nftables.filter((entry) => !isOurs(entry)));
+}

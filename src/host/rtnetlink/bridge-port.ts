@@ -6,6 +6,9 @@ import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.
 // net/bridge/br_netlink.c.
 export const familyBridge = 7;
 const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
+/** IFLA_BRPORT_STATE, and its values for a port that the spanning tree holds back (linux/if_bridge.h). */
+const brportState = 1;
+const waiting = { 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
 const brport = { multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
 /** What makes a port silent besides: it learns no address, and is sent no unicast to unknown ones. */
 const others = { learning: 8, flood: 9 };
@@ -43,6 +46,7 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
     broadcastFlood: true,
     vlans: [] as PortVlan[],
   };
+  let state: BridgePort['waiting'];
   parseAttributes(data.subarray(infoHeader), ({ type, data: value }) => {
     if (type === ifla.master) master = value.readUInt32LE(0);
     else if (type === ifla.afSpec) port.vlans = decodeVlans(value);
@@ -50,6 +54,7 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
     else if (type === ifla.protinfo && value.length > 1) {
       parseAttributes(value, (info) => {
         if (info.data.length === 1) isOn.set(info.type, info.data.readUInt8(0) !== 0);
+        if (info.type === brportState) state = waiting[info.data.readUInt8(0) as keyof typeof waiting];
         for (const [name, number] of Object.entries(brport)) {
           if (info.type === number) port[name as keyof typeof brport] = info.data.readUInt8(0) !== 0;
         }
@@ -59,7 +64,11 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
   if (master === undefined || master === index) return undefined;
   const hears = port.multicastFlood || port.broadcastFlood;
   const isSilent = !hears && Object.values(others).every((number) => isOn.get(number) === false);
-  return isSilent ? { ...port, silent: true } : port;
+  return {
+    ...port,
+    ...(isSilent && { silent: true }),
+    ...(state !== undefined && { waiting: state }),
+  };
 }
 
 function decodeVlans(spec: Buffer): PortVlan[] {

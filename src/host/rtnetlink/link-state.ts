@@ -37,7 +37,7 @@ export const familyOf = (network: Pick<Network, 'family'>): number =>
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
 /** Attributes in a bridge's IFLA_INFO_DATA. */
-const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
+const br = { forwardDelay: 1, stpState: 5, vlanFiltering: 7, callIptables: 36, vlanDefaultPvid: 39 };
 const scopeLink = 253;
 /** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
 const passingFlags = 0x41;
@@ -107,8 +107,11 @@ export class LinkState implements LinkView {
       txqueuelen: undefined as number | undefined,
       vlanFiltering: undefined as boolean | undefined,
       vlanDefaultPvid: undefined as number | undefined,
+      forwardDelay: undefined as number | undefined,
+      callsFirewall: undefined as boolean | undefined,
     };
     let carrier = false;
+    let delay = 0;
     parseAttributes(data.subarray(16), ({ type, data: value }) => {
       if (type === ifla.ifname) link.name = text(value);
       else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
@@ -125,6 +128,10 @@ export class LinkState implements LinkView {
           else if (type === info.data && link.kind === 'bridge') {
             parseAttributes(data, ({ type, data }) => {
               if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
+              else if (type === br.forwardDelay) delay = data.readUInt32LE(0) / 100;
+              // The delay comes first (br_fill_info).
+              else if (type === br.stpState && data.readUInt32LE(0) !== 0) link.forwardDelay = delay;
+              else if (type === br.callIptables && data.readUInt8(0) !== 0) link.callsFirewall = true;
               else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
             });
           }
@@ -175,7 +182,7 @@ export class LinkState implements LinkView {
   #applyPort(data: Buffer, there: boolean): News[] {
     const index = data.readInt32LE(4);
     const port = there ? decodePort({ data }) : undefined;
-    // Most of these messages are about spanning tree states and timers, which are not used.
+    // Most of these messages are about the spanning tree's timers, which are not used.
     if (isDeepStrictEqual(port, this.#ports.get(index))) return [];
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);

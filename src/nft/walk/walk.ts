@@ -18,7 +18,7 @@ export interface Passage {
 const familiesOf = (packet: Packet): readonly string[] => ['inet', packet.family === 4 ? 'ip' : 'ip6'];
 
 /**
- * Passes a packet through the base chains of a hook, in their order, to the first that drops it.
+ * Passes a packet through the base chains of a hook, in their order, to the first that certainly drops it.
  * @param families those whose chains see it; `netdev` ones only where they are at the device it comes in by
  */
 export function pass(
@@ -35,7 +35,7 @@ export function pass(
     if (chain.family === 'netdev' && !chain.devices.includes(device)) continue;
     const passage = passChain(ruleset, chain, packet);
     passed.push(passage);
-    if (passage.outcome === 'drop') break;
+    if (passage.outcome === 'drop' && passage.isCertain) break;
   }
   return passed;
 }

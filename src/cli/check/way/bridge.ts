@@ -1,6 +1,6 @@
 import { isHost } from '../../../model/address.js';
+import { bridgedRemedy } from '../../../nft/walk/firewall.js';
 import type { Packet } from '../../../nft/walk/packet.js';
-import type { BaseChain, Ruleset } from '../../../nft/walk/ruleset.js';
 import { pass } from '../../../nft/walk/walk.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import type { IpLink, WayFacts } from './facts.js';
@@ -237,7 +237,7 @@ function aboutFilters(facts: WayFacts, own: IpLink, bridge: IpLink, uplinks: rea
         : [];
       findings.push(
         ...judgePassages('firewall', name, [...bridged, ...called], facts, (chain) =>
-          remedy(ruleset, chain, own.ifname, bridge.ifname),
+          bridgedRemedy(ruleset, chain, own.ifname, bridge.ifname),
         ),
       );
     }
@@ -306,25 +306,6 @@ const packetBack = (family: 4 | 6, ip: string | undefined, what: What): Way =>
         state: 'established',
         to: 'unicast',
       };
-
-/** How a chain is told to let bridged frames of a vif through. */
-function remedy(ruleset: Ruleset, chain: BaseChain, vif: string, bridge: string): string {
-  const { family, table, name } = chain;
-  if (family === 'bridge') {
-    const insert = `nft insert rule bridge ${table} ${name}`;
-    return ruleset.has(chain, 'FORWARD')
-      ? `ebtables -I ${name} -i ${vif} -j ACCEPT; ebtables -I ${name} -o ${vif} -j ACCEPT`
-      : `${insert} iifname "${vif}" accept; ${insert} oifname "${vif}" accept`;
-  }
-  const call = family === 'ip6' ? 'ip6tables' : 'iptables';
-  const off = `sysctl -w net.bridge.bridge-nf-call-${call}=0 (and nf_call_${call} 0 of ${bridge}), which keeps br_netfilter off bridged frames`;
-  if (table.startsWith('iptables') || (['ip', 'ip6'].includes(family) && /^[A-Z]+$/.test(name))) {
-    const chainName = ruleset.has(chain, 'DOCKER-USER') ? 'DOCKER-USER' : name;
-    const program = table.startsWith('iptables') ? `${call}-legacy` : call;
-    return `${off}; or ${program} -I ${chainName} -i ${bridge} -o ${bridge} -j ACCEPT`;
-  }
-  return `${off}; or nft insert rule ${family} ${table} ${name} iifname "${bridge}" oifname "${bridge}" accept`;
-}
 
 /** Without what says the same of the same chain for another packet: one rule lets all of them through. */
 function firstOfEach(findings: readonly Finding[]): Finding[] {

@@ -149,7 +149,7 @@ function aboutFilters(
         oif: hook === 'prerouting' ? '' : packet.oif,
       }),
     );
-    const dropped = passed.findIndex(({ outcome }) => outcome === 'drop');
+    const dropped = passed.findIndex(({ outcome, isCertain }) => outcome === 'drop' && isCertain);
     return judgePassages(
       'firewall',
       what,

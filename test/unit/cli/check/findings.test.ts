@@ -225,6 +225,90 @@ describe('NetworkManager', () => {
   ])('%j does', (text) => expect(claimed(text)).toEqual([]));
 });
 
+describe('NetworkManager and systemd-networkd judge by their own rules', () => {
+  const etc = '/etc/NetworkManager/conf.d';
+  const managed = (conf: Record<string, string>, more: Partial<Facts> = {}): boolean =>
+    found({
+      files: {
+        ...fit.files,
+        ...more.files,
+        networkManager: Object.entries(conf).map(([path, text]) => ({ path, text })),
+      },
+      networkManagerRuns: true,
+    }).length > 0;
+
+  test.each<[string, boolean]>([
+    ['[keyfile]\nunmanaged-devices=mac:FE:FF:FF:FF:FF:FF', false],
+    ['[keyfile]\nunmanaged-devices=mac:00:16:3e:00:00:01', true],
+    ['[keyfile]\nunmanaged-devices=fe:ff:ff:ff:ff:ff', false],
+    ['[keyfile]\nunmanaged-devices=eth0;interface-name:v*', false],
+    ['[keyfile]\nunmanaged-devices=interface-name:~vif?.*', false],
+    ['[keyfile]\nunmanaged-devices=interface-name:=vif', true],
+    ['[keyfile]\nunmanaged-devices=type:ethernet', false],
+    ['[keyfile]\nunmanaged-devices=type:wifi', true],
+    ['[keyfile]\nunmanaged-devices=driver:vif', false],
+    ['[keyfile]\nunmanaged-devices=*,except:interface-name:eth0', false],
+    ['[keyfile]\nunmanaged-devices=except:interface-name:eth0', false],
+    ['[keyfile]\nunmanaged-devices=*,except:type:ethernet', true],
+    ['[main]\nunmanaged-devices=interface-name:vif*', true],
+    ['# [keyfile]\n#unmanaged-devices=interface-name:vif*', true],
+    ['[device-xen]\nmatch-device=interface-name:vif*\nmanaged=0', false],
+    ['[device-xen]\nmatch-device=interface-name:vif*\nmanaged=1', true],
+    ['[device-xen]\nmatch-device=interface-name:veth*\nmanaged=0', true],
+  ])('%j', (text, expected) => expect(managed({ [`${etc}/x.conf`]: text })).toBe(expected));
+
+  test('a later file takes the place of an earlier one, and += adds to it', () => {
+    const list = (value: string) => `[keyfile]\nunmanaged-devices${value}`;
+    const usr = '/usr/lib/NetworkManager/conf.d/90.conf';
+    expect(managed({ [usr]: list('=interface-name:vif*'), [`${etc}/10.conf`]: list('=eth0') })).toBe(true);
+    expect(managed({ [usr]: list('=interface-name:vif*'), [`${etc}/10.conf`]: list('+=eth0') })).toBe(false);
+    expect(managed({ [usr]: list('=eth0'), [`${etc}/10.conf`]: list('=interface-name:vif*') })).toBe(false);
+    const main = { '/etc/NetworkManager/NetworkManager.conf': list('=interface-name:vif*') };
+    expect(managed({ ...main, [`${etc}/10.conf`]: list('=eth0') })).toBe(true);
+  });
+
+  test.each<[string, boolean]>([
+    ['SUBSYSTEM=="net", KERNEL=="vif[0-9]*", ENV{NM_UNMANAGED}="1"', false],
+    ['ENV{INTERFACE}=="veth*|vif*", ENV{NM_UNMANAGED}="1"', false],
+    ['ATTR{address}=="fe:ff:ff:ff:ff:ff", ENV{NM_UNMANAGED}="1"', false],
+    ['KERNEL=="docker0", ENV{NM_UNMANAGED}="1"', true],
+    ['#KERNEL=="vif*", ENV{NM_UNMANAGED}="1"', true],
+  ])('udev: %s', (text, expected) =>
+    expect(
+      managed({}, { files: { ...fit.files, udev: [{ path: '/etc/udev/rules.d/x.rules', text }] } }),
+    ).toBe(expected),
+  );
+
+  const named = withVifs(vif(5, { vifname: 'webserver' }), vif(6));
+
+  test('a vifname that no rule covers is named, and one that a MAC address covers is not', () => {
+    const files = (text: string): Facts['files'] => ({
+      ...fit.files,
+      networkManager: [{ path: `${etc}/x.conf`, text: `[keyfile]\nunmanaged-devices=${text}` }],
+    });
+    const judge = (text: string) => found({ ...named, files: files(text), networkManagerRuns: true });
+    const renamed = ['warning NetworkManager: it may configure webserver, the interface of vif5.0'];
+    expect(judge('interface-name:vif*').filter((line) => line.includes('NetworkManager'))).toEqual(renamed);
+    expect(judge('mac:fe:ff:ff:ff:ff:ff').filter((line) => line.includes('NetworkManager'))).toEqual([]);
+  });
+
+  test('the same of networkd', () => {
+    const judge = (text: string) =>
+      found({
+        ...named,
+        files: { ...fit.files, networkd: [{ path: '/etc/systemd/network/x.network', text }] },
+      })
+        .filter((line) => line.includes('networkd'))
+        .map((line) => line.replace(/.*matches /, ''));
+    expect(judge('[Match]\nName=web* en*')).toEqual([
+      'webserver, the interface of vif5.0, so networkd configures it too',
+    ]);
+    expect(judge('[Match]\nMACAddress=FE:FF:FF:FF:FF:FF')).toHaveLength(2);
+    expect(judge('[Match]\nMACAddress=fe:ff:ff:ff:ff:ff\n[Link]\nUnmanaged=yes')).toEqual([]);
+    expect(judge('[Match]\nName=vif*\n[Link]\nUnmanaged=yes')).toEqual([]);
+  });
+});
+
 test('a bridge that is waited for, and none at all', () => {
   expect(found(withVifs(vif(5, { bridge: 'lan0' }), vif(6)))).toContain(
     'error bridges: vif5.0 waits for bridge lan0',
