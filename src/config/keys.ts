@@ -1,8 +1,9 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
+import { absolutePath, flag, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
+  anyNetwork,
   bridgeName,
   deviceName,
   ipv4Address,
@@ -72,10 +73,12 @@ export const sections = {
         'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
         "256 * domid + devid + 1; they are told its prefix length, or 16 with 10.0.0.0/8, as Xen's script does.",
     }),
-    uplink: key(deviceName, {
-      otherwise: 'the device of the default route, followed when that changes',
-      example: 'eth0',
-      sentence: 'The device to masquerade out of.',
+    uplink: key(oneOrMore(deviceName), {
+      otherwise: 'the devices of all default routes, followed when those change',
+      example: ['tun0'],
+      sentence:
+        'The devices to masquerade out of; what guests send leaves this machine by these alone, and is dropped ' +
+        'where it would go by another.',
     }),
     dhcp: key(oneOf(['off', 'dnsmasq']), {
       default: 'off',
@@ -133,6 +136,29 @@ export const sections = {
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
       }),
+      antispoof: key(oneOf(['off', 'mac', 'addresses']), {
+        otherwise: 'as [antispoof] mode says',
+        example: 'mac',
+        sentence:
+          'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
+          'ip key, and without any it is refused.',
+      }),
+      allow: key(listOf(anyNetwork), {
+        otherwise: 'none',
+        example: ['fe80::/10'],
+        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+      }),
+      allow_macs: key(listOf(macAddress), {
+        otherwise: 'none',
+        example: ['00:00:5e:00:01:0a'],
+        sentence: 'MAC addresses that a vif which is held may use besides its own, as VRRP does.',
+      }),
+      control_frames: key(flag, {
+        otherwise: 'they do not pass',
+        example: true,
+        sentence:
+          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+      }),
       isolated: key(flag, {
         otherwise: asFound,
         example: true,
@@ -147,6 +173,12 @@ export const sections = {
         otherwise: asFound,
         example: false,
         sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
+      }),
+      uplink: key(oneOrMore(deviceName), {
+        otherwise: 'those of [nat]',
+        example: 'tun0',
+        sentence:
+          'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
       }),
       txqueuelen: key(numberFrom(0, 1_000_000), {
         otherwise: asFound,

@@ -54,6 +54,13 @@ export const listOf = <T, Written>(item: Plain<T, Written>) =>
     return items.every((one) => one !== undefined) ? items : undefined;
   });
 
+/** One value, or a list of at least one. */
+export const oneOrMore = <T, Written>(item: Plain<T, Written>) =>
+  plain<readonly T[], Written | readonly Written[]>(`${item.expected}, or a list of them`, (value) => {
+    const items = Array.isArray(value) ? value.map(item.parse) : [item.parse(value)];
+    return items.length > 0 && items.every((one) => one !== undefined) ? items : undefined;
+  });
+
 /** A table of keys that the operator chooses, each with a value of this kind. */
 export const tableOf = <T, Written>(
   item: Plain<T, Written>,

@@ -50,13 +50,14 @@ export function decide(
       dependsOn: names,
     };
   }
-  const ofKeys = () =>
-    filterFor(snapshot, config.antispoof.mode, {
+  const ofKeys = (bridge: string | null) =>
+    filterFor(snapshot, config, {
+      bridge,
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = nameable(ofKeys(), own, name);
+    const filtered = nameable(ofKeys(snapshot.bridge ?? null), own, name);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
@@ -68,7 +69,11 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = nameable('filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(), own, name);
+  const filtered = nameable(
+    'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
+    own,
+    name,
+  );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const link = withOptions(ofTopology.link, snapshot, config.vifs);

@@ -41,7 +41,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
-    'forget-connections': ({ network }) => forgetConnections(network),
+    'forget-connections': ({ network, untranslated }) => forgetConnections(network, untranslated),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
     'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
     nft: (action) => nft.perform(action),

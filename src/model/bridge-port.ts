@@ -10,15 +10,25 @@ export interface PortFlags {
   readonly broadcastFlood?: boolean;
 }
 
+/**
+ * The switches that vifd alone sets. `silent` is a port that is sent nothing and at which the bridge learns no address: what a vif's
+ * port is while the guest's traffic goes by its twin's.
+ */
+export interface PortSwitches extends PortFlags {
+  readonly silent?: boolean;
+}
+
 /** A bridge port as AF_BRIDGE messages tell of it; the VLANs are in ascending order. */
 export interface BridgePort extends Required<PortFlags> {
   /** What the spanning tree lets it do, where that is not to forward. */
   readonly waiting?: 'listening' | 'learning' | 'blocking';
+  /** Absent for no. */
+  readonly silent?: boolean;
   readonly vlans: readonly PortVlan[];
 }
 
 /** How a bridge port should be. */
-export interface DesiredPort extends PortFlags {
+export interface DesiredPort extends PortSwitches {
   /** Exactly these VLANs; absent leaves them alone. */
   readonly vlans?: readonly PortVlan[];
 }

@@ -29,6 +29,11 @@ export interface Link {
   /** What kind of port it is; undefined when it is none. */
   readonly port?: BridgePort | undefined;
   readonly txqueuelen?: number | undefined;
+  /**
+   * Absent without a carrier, which netback gives a netdev while its frontend is connected. Else the place in the order in
+   * which the carriers came, 0 for those that were there when vifd began to look.
+   */
+  readonly carrierSince?: number | undefined;
   /** Of a bridge: whether it keeps VLANs apart; undefined where the kernel cannot. */
   readonly vlanFiltering?: boolean | undefined;
   /** Of a bridge with the spanning tree: the seconds of each of the two times that a new port waits. */

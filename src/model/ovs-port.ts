@@ -51,6 +51,8 @@ export interface DesiredOvsPort {
   readonly bridge: string;
   /** dom0 asks for no VLAN: those that others have set stay. */
   readonly vlansStay?: boolean;
+  /** The guest's traffic goes by a twin's port, and nothing by this one. */
+  readonly onStandby?: boolean;
   readonly tag: number | undefined;
   readonly trunks: readonly number[];
   readonly vlanMode: string | undefined;

@@ -1,3 +1,4 @@
+import type { Network } from './address.js';
 import type { PortFlags } from './bridge-port.js';
 import type { Offload } from './observed.js';
 
@@ -7,6 +8,16 @@ export interface VifOptions extends PortFlags {
   readonly bridge: string | undefined;
   /** The guest's MAC address; undefined matches all. */
   readonly mac: string | undefined;
+  /** What the vif is held to, instead of what `[antispoof] mode` says. */
+  readonly antispoof?: 'off' | 'mac' | 'addresses';
+  /** Networks whose addresses the guest may use, besides those of its `ip` key. */
+  readonly allow?: readonly Network[];
+  /** MAC addresses that it may use, besides its own. */
+  readonly allowMacs?: readonly string[];
+  /** Whether it may send the frames by which switches speak. */
+  readonly controlFrames?: boolean;
+  /** Where a vif behind NAT leaves. */
+  readonly uplink?: readonly string[];
   readonly txqueuelen?: number;
   readonly offload?: Offload;
 }

@@ -181,7 +181,7 @@ export class NftTables {
         if (set === dropsSet) {
           for (const { key, packets } of decodeElements(message, ['ifname', 'mark']))
             add(devices.get(key[0] ?? ''), dropReasons[Number(key[1])], packets);
-        } else if (set === 'routed' || set === 'confined') {
+        } else if (set === 'routed' || set === 'confined' || set === 'bound') {
           for (const { comment, packets } of decodeElements(message, sets[set].key))
             add(comment, countingSets[set], packets);
         }
@@ -191,6 +191,7 @@ export class NftTables {
           ['netdev vifd', dropsSet],
           ['inet vifd', 'routed'],
           ['inet vifd', 'confined'],
+          ['inet vifd', 'bound'],
         ];
         // Rows that are missed, because elements were added meanwhile, come with the next call.
         for (const [table, set] of counting)

@@ -1,5 +1,5 @@
 import type { LinkChanges } from '../../model/action.js';
-import type { PortFlags } from '../../model/bridge-port.js';
+import type { PortSwitches } from '../../model/bridge-port.js';
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
 import type { RouteView } from '../../model/route.js';
@@ -116,7 +116,7 @@ export class Links {
   }
 
   /** Sets flags of a bridge port. @throws NetlinkError */
-  async setPort(index: number, flags: PortFlags): Promise<void> {
+  async setPort(index: number, flags: PortSwitches): Promise<void> {
     await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
   }
 
@@ -182,6 +182,7 @@ export class Links {
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
+        links.takeCarriers(this.#current);
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {

@@ -31,11 +31,18 @@ function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string 
   return columns === '' ? '' : ` clear port ${word(name)}${columns} --`;
 }
 
-/** What takes a mark of vifd's away that is not to be there. */
-const removeMarks = ({ name, marks, before }: ActionOf<'ovs-set-port'>): string =>
-  before.hasOurVlans && marks[markKeys.vlan] === undefined
-    ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
-    : '';
+/** What takes external_ids of vifd's away that are not to be there. */
+function removeMarks({ name, marks, port, before }: ActionOf<'ovs-set-port'>): string {
+  const isKnown = before.interface?.externalIds['iface-id'] !== undefined;
+  return [
+    before.hasOurVlans && marks[markKeys.vlan] === undefined
+      ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
+      : '',
+    isKnown && port.externalIds['iface-id'] === undefined
+      ? ` remove interface ${word(name)} external_ids iface-id --`
+      : '',
+  ].join('');
+}
 
 function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
   return [

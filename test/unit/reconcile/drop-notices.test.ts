@@ -65,6 +65,10 @@ test('each cure is of a reason that there is, and each reason that an honest gue
       "malformed IPv6",
       "ICMPv6 type",
       "IPv6 fragment",
+      "multicast router",
+      "DHCP client",
+      "IPv6 protocol",
+      "multicast report",
       "address of a guest",
       "the driver domain itself",
     ]

@@ -18,10 +18,13 @@ const bridge: Link = {
   addresses: [],
 };
 
+const uplink: Link = { ...bridge, index: 3, name: 'enp0s0', kind: undefined, master: 2 };
+
 /** The facts of a machine without problems, with these vifs. */
 const fit: Facts = {
   xenstore: { domid: 7, vifs: [] },
-  links: linkView([bridge]),
+  links: linkView([bridge, uplink]),
+  senders: { neighbours: [], forwarding: [] },
   vifsWithState: [],
   netback: true,
   vifd: true,
@@ -313,6 +316,18 @@ test('a bridge that is waited for, and none at all', () => {
   expect(found({ links: linkView([]) })).toEqual(['note bridges: there is none']);
 });
 
+test('a bridge that has lost its uplink, with guests on it', () => {
+  const port: Link = { ...uplink, index: 4, name: 'vif5.0' };
+  const about = (facts: Partial<Facts>) => found(facts).filter((line) => line.includes('bridges'));
+  const guests = withVifs(vif(5), vif(6));
+  const lost = linkView([bridge, { ...uplink, master: undefined }, port]);
+  expect(about({ ...guests, links: lost })).toEqual([
+    'note bridges: xenbr0 has no port but vifs: its guests reach each other and nothing beyond',
+  ]);
+  expect(about({ ...guests, links: linkView([bridge, uplink, port]) })).toEqual([]);
+  expect(about({ links: lost })).toEqual([]);
+});
+
 test('bridged frames in iptables', () => {
   expect(found({ sysctls: { ...fit.sysctls, 'net.bridge.bridge-nf-call-ip6tables': '1' } })).toEqual([
     'warning br_netfilter: bridged frames pass the FORWARD chains of ip6tables too',
@@ -395,4 +410,61 @@ test('a ring that stands still', () => {
   expect(found({ stalled: ['vif5.0 io_ring_q0'] })).toEqual([
     "warning rings: the guest's packets wait in netback's vif5.0 io_ring_q0, and none was taken",
   ]);
+});
+
+describe('guests whose traffic the filter would stop', () => {
+  const mac = '00:16:3e:00:05:00';
+  const port: Link = { ...bridge, index: 5, name: 'vif5.0', kind: undefined, master: 2 };
+  const seen = (facts: Partial<Facts>, ip = '10.0.0.5', use?: Config): string[] =>
+    found({ ...withVifs(vif(5, { mac, ip })), links: linkView([bridge, port]), ...facts }, use).filter(
+      (one) => one.includes('senders'),
+    );
+  const neighbours = (...addresses: string[]): Partial<Facts> => ({
+    senders: {
+      neighbours: [
+        ...addresses.map((address) => ({ index: 2, address, mac })),
+        // Of another host.
+        { index: 2, address: '10.0.0.66', mac: '00:16:3e:00:06:00' },
+      ],
+      forwarding: [],
+    },
+  });
+
+  test('are those seen with an address that is not in ip', () => {
+    expect(seen(neighbours('10.0.0.5'))).toEqual([
+      'ok senders: no guest is seen to use an address that its filter stops',
+    ]);
+    expect(seen(neighbours('10.0.0.5', '10.0.0.7'))).toEqual([
+      'warning senders: vif5.0 uses 10.0.0.7, which its filter stops: its ip key has 10.0.0.5',
+    ]);
+    expect(seen(neighbours('fe80::216:3eff:fe00:500'))).toEqual([
+      'warning senders: vif5.0 uses fe80::216:3eff:fe00:500, which its filter stops: its ip key has no IPv6 address',
+    ]);
+  });
+
+  test('are not those with the link-local address of the MAC, or one of their network', () => {
+    const both = '10.1.0.0/24 2001:db8::5';
+    const ok = ['ok senders: no guest is seen to use an address that its filter stops'];
+    expect(seen(neighbours('fe80::216:3eff:fe00:500', '10.1.0.9', '2001:db8::5'), both)).toEqual(ok);
+    expect(seen(neighbours('fe80::1234'), both)).toEqual([
+      'warning senders: vif5.0 uses fe80::1234, which its filter stops: its ip key has 10.1.0.0/24 2001:db8::5',
+    ]);
+  });
+
+  test('are those behind whose port another MAC was learned', () => {
+    const learned = (...macs: string[]): Partial<Facts> => ({
+      senders: { neighbours: [], forwarding: macs.map((one) => ({ index: 5, mac: one })) },
+    });
+    expect(seen(learned(mac))[0]).toMatch(/^ok/);
+    expect(seen(learned(mac, '52:54:00:00:00:01'))).toEqual([
+      `warning senders: vif5.0 sends from 52:54:00:00:00:01, and its filter stops all but its mac key, ${mac}`,
+    ]);
+  });
+
+  test('are none where the vif is not held', () => {
+    expect(seen(neighbours('10.0.0.7'), '')).toEqual([]);
+    expect(
+      seen(neighbours('10.0.0.7'), '10.0.0.5', parseConfig('[antispoof]\nmode = "off"', 'vifd.toml')),
+    ).toEqual([]);
+  });
 });
