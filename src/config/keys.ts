@@ -1,7 +1,7 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import { absolutePath, flag, listOf, numberFrom, oneOf, tableOf } from './kinds.js';
+import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
   anyNetwork,
   bridgeName,
@@ -73,10 +73,12 @@ export const sections = {
         'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
         "256 * domid + devid + 1; they are told its prefix length, or 16 with 10.0.0.0/8, as Xen's script does.",
     }),
-    uplink: key(deviceName, {
-      otherwise: 'the device of the default route, followed when that changes',
-      example: 'eth0',
-      sentence: 'The device to masquerade out of.',
+    uplink: key(oneOrMore(deviceName), {
+      otherwise: 'the devices of all default routes, followed when those change',
+      example: ['tun0'],
+      sentence:
+        'The devices to masquerade out of; what guests send leaves this machine by these alone, and is dropped ' +
+        'where it would go by another.',
     }),
     dhcp: key(oneOf(['off', 'dnsmasq']), {
       default: 'off',
@@ -127,12 +129,28 @@ export const sections = {
       bridge: key(bridgeName, {
         otherwise: 'vifs on any bridge',
         example: 'xenbr0',
-        sentence: 'Matches the vifs on this bridge, with mac as well those that match both.',
+        sentence:
+          'Matches the vifs on this bridge, of Linux or Open vSwitch; of several such keys all have to match.',
       }),
       mac: key(macAddress, {
         otherwise: 'vifs of any guest',
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
+      }),
+      ip: key(anyNetwork, {
+        otherwise: 'vifs with any address, or none',
+        example: '10.0.0.0/24',
+        sentence: 'Matches the vifs with an address in this network.',
+      }),
+      domid: key(integerFrom(0, 65_535), {
+        otherwise: 'vifs of any domain',
+        example: 5,
+        sentence: 'Matches the vifs of this domain, which has another number after each start.',
+      }),
+      topology: key(oneOf(topologyNames), {
+        otherwise: 'vifs of any topology',
+        example: 'bridge',
+        sentence: 'Matches the vifs of this topology.',
       }),
       antispoof: key(oneOf(['off', 'mac', 'addresses']), {
         otherwise: 'as [antispoof] mode says',
@@ -160,7 +178,8 @@ export const sections = {
       isolated: key(flag, {
         otherwise: asFound,
         example: true,
-        sentence: 'Whether the bridge keeps the vif from its other isolated ports.',
+        sentence:
+          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,
@@ -171,6 +190,12 @@ export const sections = {
         otherwise: asFound,
         example: false,
         sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
+      }),
+      uplink: key(oneOrMore(deviceName), {
+        otherwise: 'those of [nat]',
+        example: 'tun0',
+        sentence:
+          'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
       }),
       txqueuelen: key(numberFrom(0, 1_000_000), {
         otherwise: asFound,

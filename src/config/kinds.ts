@@ -34,6 +34,13 @@ export const numberFrom = (least: number, most: number) =>
     typeof value === 'number' && value >= least && value <= most ? value : undefined,
   );
 
+export const integerFrom = (least: number, most: number) =>
+  plain<number>(`an integer from ${least} to ${most}`, (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? (value as number)
+      : undefined,
+  );
+
 export const oneOf = <const T extends string>(choices: readonly T[]) =>
   plain<T>(`one of ${choices.join(', ')}`, (value) => choices.find((choice) => choice === value));
 
@@ -52,6 +59,13 @@ export const listOf = <T, Written>(item: Plain<T, Written>) =>
     if (!Array.isArray(value)) return undefined;
     const items = value.map(item.parse);
     return items.every((one) => one !== undefined) ? items : undefined;
+  });
+
+/** One value, or a list of at least one. */
+export const oneOrMore = <T, Written>(item: Plain<T, Written>) =>
+  plain<readonly T[], Written | readonly Written[]>(`${item.expected}, or a list of them`, (value) => {
+    const items = Array.isArray(value) ? value.map(item.parse) : [item.parse(value)];
+    return items.length > 0 && items.every((one) => one !== undefined) ? items : undefined;
   });
 
 /** A table of keys that the operator chooses, each with a value of this kind. */

@@ -3,13 +3,15 @@ import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
+import type { TopologyName } from '../model/topology-name.js';
 import { vifName } from '../model/vif-id.js';
 import { optionsOf } from './vif-options.js';
 
 /** What a topology knows of a vif beyond its keys. */
 export interface FilterOptions {
-  /** The bridge it is on, for the `[[vif]]` tables. */
+  /** The bridge it is on, and its topology, for the `[[vif]]` tables. */
   readonly bridge?: string | null;
+  readonly topology?: TopologyName;
   /** Instead of the `ip` key: the addresses which the topology itself chose. */
   readonly networks?: readonly Network[];
   readonly tagged?: boolean;
@@ -28,7 +30,15 @@ export function filterFor(
   { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
-  const own = optionsOf(snapshot, options.bridge ?? null, vifs);
+  const own = optionsOf(
+    snapshot,
+    {
+      topology: options.topology,
+      bridges: options.bridge == null ? [] : [options.bridge],
+      addresses: options.networks ?? [],
+    },
+    vifs,
+  );
   const mode = own.antispoof ?? antispoof.mode;
   if (mode === 'off') return { filter: undefined };
   const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];

@@ -53,6 +53,7 @@ export function decide(
   const ofKeys = (bridge: string | null) =>
     filterFor(snapshot, config, {
       bridge,
+      ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
     });
   if ('file' in topology) {
@@ -76,9 +77,10 @@ export function decide(
   );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(ofTopology.link, snapshot, config.vifs);
-  const desired = { ...ofTopology, link, name, filter: filtered.filter };
-  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name)];
+  const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
+  const desired = { ...options.desired, name, filter: filtered.filter };
+  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 

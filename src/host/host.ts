@@ -10,6 +10,7 @@ import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
+import { Firewall } from './netfilter/firewall.js';
 import { type Drops, everyVif, NftTables } from './netfilter/tables.js';
 import { Offloads } from './offload.js';
 import { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -47,7 +48,13 @@ export class Host implements HostPort {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), { serves, log });
+    const firewall = serves ? new Firewall(() => listener([{ kind: 'anything' }], []), log) : undefined;
+    await firewall?.read();
+    const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
+      serves,
+      log,
+      foreignChanged: () => firewall?.change(),
+    });
     const links = await Links.open(
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
@@ -60,6 +67,7 @@ export class Host implements HostPort {
       links,
       offloads: new Offloads(),
       nft,
+      firewall,
       dnsmasq,
       openvswitch: database,
       scripts: scripts && new Scripts(scripts),
@@ -67,7 +75,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, dnsmasq, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -78,6 +86,7 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
+      ...(firewall?.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };
@@ -90,6 +99,7 @@ export class Host implements HostPort {
 
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
+    this.#parts.firewall?.refresh();
     return this.#parts.links.refresh();
   }
 
@@ -155,7 +165,8 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, nft, dnsmasq, openvswitch, scripts } = this.#parts;
+    const { links, nft, firewall, dnsmasq, openvswitch, scripts } = this.#parts;
+    firewall?.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

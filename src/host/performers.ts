@@ -2,6 +2,7 @@ import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import { forgetConnections } from './netfilter/conntrack.js';
+import type { Firewall } from './netfilter/firewall.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
 import type { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -14,6 +15,8 @@ export interface Parts {
   readonly links: Links;
   readonly offloads: Offloads;
   readonly nft: NftTables;
+  /** Only where vifs are served. */
+  readonly firewall: Firewall | undefined;
   readonly dnsmasq: Dnsmasq;
   readonly openvswitch: OpenVswitch | undefined;
   readonly scripts: Scripts | undefined;
@@ -25,6 +28,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, changes }) => links.setLink(index, changes),
+    'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
     'set-port': ({ index, flags }) => links.setPort(index, flags),
     'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
     'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
@@ -38,7 +42,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
-    'forget-connections': ({ network }) => forgetConnections(network),
+    'forget-connections': ({ network, untranslated }) => forgetConnections(network, untranslated),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
     'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
     nft: (action) => nft.perform(action),
@@ -54,6 +58,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
 /** What the error is called when an action of a kind fails. */
 export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'set-link': 'change-refused',
+  'pin-mtu': 'change-refused',
   'set-port': 'change-refused',
   'add-vlans': 'change-refused',
   'delete-vlans': 'change-refused',

@@ -1,5 +1,5 @@
 import type { Network } from './address.js';
-import type { PortFlags } from './bridge-port.js';
+import type { PortSwitches } from './bridge-port.js';
 import type { NftAction } from './nft.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
@@ -27,7 +27,9 @@ export type Action =
   | NftAction
   | On<'set-link', { readonly changes: LinkChanges }>
   | IpAction
-  | On<'set-port', { readonly flags: PortFlags }>
+  /** Sets a bridge's MTU by hand to what it is: from then on it does not follow the smallest of its ports (br_mtu_auto_adjust). */
+  | On<'pin-mtu', { readonly mtu: number }>
+  | On<'set-port', { readonly flags: PortSwitches }>
   | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
   | On<'set-offload', { readonly offload: Offload }>
   /** Starts an operator's script for a vif, and does not wait for its end. */
@@ -70,8 +72,8 @@ export type IpAction =
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
-  /** Ends what the kernel remembers of connections of these addresses. */
-  | { readonly kind: 'forget-connections'; readonly network: Network }
+  /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
+  | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 

@@ -17,6 +17,8 @@ const cures: Readonly<Record<string, string>> = {
     'the guest tells of an IPv6 address that is not in its ip key, or of another MAC address: add the address to ip=',
   'control frame':
     'the guest speaks as a switch does (STP, LLDP, CDP): [[vif]] control_frames = true, if it is one',
+  'no other way out':
+    'its packets have a route by a device that is not named for it: add that to [nat] uplink or to [[vif]] uplink, if it may leave by it',
 };
 
 /** What to do about packets that a vif's filter drops for this reason; undefined when only a guest that forges sends them. */

@@ -30,8 +30,12 @@ export interface DesiredIp {
     | undefined;
   readonly sysctls: readonly Sysctl[];
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
+  /** The devices by which alone its packets may leave the machine; undefined for any. */
+  readonly leavesBy?: readonly string[] | undefined;
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
+  /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */
+  readonly twins?: readonly number[];
 }
 
 /** What is on a machine that has none of it. */
@@ -42,6 +46,8 @@ export const noIp: IpState = {
     onDevice: () => [],
     ours: () => [],
     defaultDevice: () => undefined,
+    waysOut: () => [],
+    nextHops: () => [],
     neighbours: () => new Map(),
     proxies: () => [],
   },

@@ -1,5 +1,5 @@
-/** What masquerades an address: the vif that it belongs to, by name, and the device through which it leaves. */
+/** What masquerades an address: the vif that it belongs to, by name, and the devices through which it leaves. */
 export interface Masquerade {
   readonly owner: string;
-  readonly uplink: string;
+  readonly uplinks: readonly string[];
 }

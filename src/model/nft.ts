@@ -33,6 +33,8 @@ export const sets = {
   dns_clients: { table: 'inet vifd', key: ['ifname'] },
   masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
   masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
+  bound: { table: 'inet vifd', key: ['ifname'] },
+  ways_out: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   // An earlier release's.
   reverse: { table: 'inet vifd', key: ['iface_index'] },
   protected: { table: 'inet vifd', key: ['iface_index'] },
@@ -83,6 +85,7 @@ export const dropReasons: readonly string[] = [
 export const countingSets = {
   routed: 'address of a guest',
   confined: 'the driver domain itself',
+  bound: 'no other way out',
 } as const satisfies Partial<Record<SetName, string>>;
 
 /** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */

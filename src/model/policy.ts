@@ -23,8 +23,8 @@ export interface VifPolicy {
     /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
     readonly network: Network;
     readonly prefix: number;
-    /** The device to masquerade out of; undefined: wherever the default route leads. */
-    readonly uplink: string | undefined;
+    /** The devices to masquerade out of, and by which alone guests' packets leave; undefined: wherever default routes lead. */
+    readonly uplink: readonly string[] | undefined;
     readonly dhcp: 'off' | 'dnsmasq';
     /** The resolvers guests are told of; none: those of this domain. */
     readonly dns: readonly string[];

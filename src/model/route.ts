@@ -21,6 +21,23 @@ export interface Route {
   readonly ours: boolean;
 }
 
+/** The longest prefix of which some few routes together cover the Internet: no network that is assigned is as large. */
+const longestDefault = { 4: 7, 6: 4 };
+
+/**
+ * Whether a network is everything or so large a part of it that a route to it takes the place of a default route, as VPNs
+ * have it (`0.0.0.0/1` and `128.0.0.0/1`, `2000::/3`). Multicast is none.
+ */
+export const isDefault = ({ family, address, prefix }: Network): boolean =>
+  prefix <= longestDefault[family] && !(family === 4 ? /^(22[4-9]|2[34]\d)\./ : /^f/).test(address);
+
+/** A gateway of a route of others. */
+export interface NextHop {
+  /** As a host. */
+  readonly address: Network;
+  readonly device: number;
+}
+
 /** A route that a vif should have. */
 export interface DesiredRoute {
   readonly to: Network;
@@ -39,6 +56,10 @@ export interface RouteView {
   ours(): readonly Route[];
   /** The device the default route of lowest metric leads to. */
   defaultDevice(family: 4 | 6): number | undefined;
+  /** The devices that any default route leads to, in whichever table and form, the main one's first. */
+  waysOut(family: 4 | 6): readonly number[];
+  /** The gateways of default routes and of those that an administrator or DHCP has set. */
+  nextHops(): readonly NextHop[];
   /** Our permanent neighbour entries on a device: the MAC address for each address. */
   neighbours(index: number): ReadonlyMap<string, string>;
   /** Our proxy entries on all devices. */

@@ -41,6 +41,12 @@ export const masqueradeElement = ({ family, address }: Network, uplink: string):
   key: [formatAddress(family, addressValue({ family, address })), uplink],
 });
 
+/** The elements that let what a netdev's guest sends leave by these devices only. */
+export const boundElements = (device: string, uplinks: readonly string[]): Element[] => [
+  { set: 'bound', key: [device] },
+  ...uplinks.map((uplink): Element => ({ set: 'ways_out', key: [device, uplink] })),
+];
+
 /** The address and device of an element that masquerades, of this release or an earlier one; undefined for any other. */
 export function masqueraded({ set, key }: Element): { address: string; uplink: string } | undefined {
   const [address, uplink] = key;

@@ -1,19 +1,47 @@
 import type { ActionOf } from '../model/action.js';
-import type { IpState } from '../model/ip.js';
-import type { Link } from '../model/observed.js';
+import { hostOf } from '../model/address.js';
+import type { DesiredIp, IpState } from '../model/ip.js';
+import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredRoute } from '../model/route.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+import { masqueradeElement } from '../nft/elements.js';
 
 /**
  * Ends the connections of addresses that are new on a device, which are those of the guest that had them before.
  * @param missing the routes that the device lacks
  * @param known its neighbour entries: a route that was lost comes back to where its entry still is
+ * @param twins the netdevs of the same guest's card, whose connections are the same guest's
  */
 export const strangeConnections = (
   { index }: Link,
   missing: readonly DesiredRoute[],
   known: ReadonlyMap<string, string>,
   { routes }: IpState,
+  twins: readonly number[] = [],
 ): ActionOf<'forget-connections'>[] =>
   missing
-    .filter(({ to }) => !known.has(to.address) && routes.to(to)?.device !== index)
+    .filter(({ to }) => {
+      const before = routes.to(to)?.device;
+      return !known.has(to.address) && before !== index && !(before !== undefined && twins.includes(before));
+    })
     .map(({ to }) => ({ kind: 'forget-connections', network: to }));
+
+/**
+ * Ends the connections of addresses that are masqueraded anew, or by another device, where they began untranslated: a flow
+ * that never pauses would stay so for ever.
+ */
+export function unmasqueraded(
+  id: VifId,
+  { masquerades }: DesiredIp,
+  { nft }: ObservedState,
+): ActionOf<'forget-connections'>[] {
+  const fresh = masquerades.filter(
+    ({ address, uplink }) => nft?.owner(masqueradeElement(address, uplink)) !== vifName(id),
+  );
+  const addresses = new Map(fresh.map(({ address }) => [address.address, address]));
+  return [...addresses.values()].map((address) => ({
+    kind: 'forget-connections',
+    network: hostOf(address),
+    untranslated: true,
+  }));
+}

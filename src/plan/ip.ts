@@ -4,7 +4,7 @@ import { type DesiredIp, noIp } from '../model/ip.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { VifId } from '../model/vif-id.js';
 import { missingAddresses } from './address.js';
-import { strangeConnections } from './conntrack.js';
+import { strangeConnections, unmasqueraded } from './conntrack.js';
 import { missingDhcp, strayDhcp } from './dhcp.js';
 import { missingNeighbours, strayNeighbours } from './neighbour.js';
 import { planProxies } from './proxy.js';
@@ -58,11 +58,15 @@ export function planAfterLink(
   const { index } = link;
   const known = flushed ? new Map<string, string>() : ip.routes.neighbours(index);
   const missing = missingRoutes(link, want, ip, flushed);
+  const forgotten = strangeConnections(link, missing, known, ip, want.twins);
   return [
     ...missingAddresses(link, name, addresses, flushed),
     ...missing.map((route): IpAction => ({ kind: 'set-route', index, name, route })),
     ...missingNeighbours(link, name, want, known),
-    ...strangeConnections(link, missing, known, ip),
+    ...forgotten,
+    ...unmasqueraded(id, want, observed).filter(
+      ({ network }) => !forgotten.some((one) => one.network.address === network.address),
+    ),
     // What is flushed is gone already.
     ...(flushed ? [] : [...strayRoutes(link, name, want, ip), ...strayNeighbours(link, name, want, ip)]),
     ...planProxies(id, want, observed, ip),

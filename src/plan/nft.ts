@@ -12,13 +12,15 @@ import {
   tables,
 } from '../model/nft.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { filterElements, masqueradeElement } from '../nft/elements.js';
+import { boundElements, filterElements, masqueradeElement } from '../nft/elements.js';
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
   /** What it may send; undefined means anything. */
   readonly filter: FilterSpec | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
+  /** The devices by which alone its packets may leave; undefined for any. */
+  readonly leavesBy?: readonly string[] | undefined;
 }
 
 /** The two transactions that make it so; each undefined when there is nothing for it to do. */
@@ -47,13 +49,14 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, masquerades }: DesiredNft,
+  { filter, masquerades, leavesBy }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
   const device = filter && link?.name;
   const wanted = [
     ...(filter && link ? filterElements(link.name, filter) : []),
+    ...(leavesBy && link ? boundElements(link.name, leavesBy) : []),
     ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
   ];
   const wantedIds = new Set(wanted.map(elementId));

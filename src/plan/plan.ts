@@ -33,7 +33,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const { hold, release } = planNft(
     id,
     { index: link.index, name },
-    { filter: desired.filter, masquerades: ip?.masquerades ?? [] },
+    { filter: desired.filter, masquerades: ip?.masquerades ?? [], leavesBy: ip?.leavesBy },
     observed.nft,
   );
   const attach =

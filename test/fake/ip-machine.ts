@@ -4,20 +4,27 @@ import type { IpState } from '../../src/model/ip.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
 import type { Link } from '../../src/model/observed.js';
 import type { ProxyEntry } from '../../src/model/proxy.js';
-import type { Route, RouteView } from '../../src/model/route.js';
-import type { NftMachine } from './nft-machine.js';
+import { isDefault, type NextHop, type Route, type RouteView } from '../../src/model/route.js';
+import type { NftMachine, PlainMasquerade } from './nft-machine.js';
 
 /**
- * `"ip"` of `observed.json`: routes are vifd's, except default routes and those of `others`; `dev` is a device's name. A
+ * `"ip"` of `observed.json`: routes are vifd's, except default routes, those of `others`, and those `via` a gateway; `dev` is a device's name. A
  * sysctl that is not given has the kernel's default.
  */
 export interface PlainIp {
-  readonly routes?: readonly { to: string; dev: string; src?: string; others?: boolean; metric?: number }[];
+  readonly routes?: readonly {
+    to: string;
+    dev: string;
+    src?: string;
+    via?: string;
+    others?: boolean;
+    metric?: number;
+  }[];
   readonly neighbours?: readonly { address: string; dev: string; mac: string }[];
   /** `vif` is the owner, by default that of the route to the address. */
   readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
   readonly sysctls?: Readonly<Record<string, string>>;
-  readonly masquerades?: Readonly<Record<string, Masquerade>>;
+  readonly masquerades?: Readonly<Record<string, PlainMasquerade>>;
   readonly dhcp?: Readonly<Record<string, string>>;
 }
 
@@ -33,6 +40,7 @@ const same = (a: Network, b: Network): boolean => formatNetwork(a) === formatNet
 /** The routes, neighbour and proxy entries and sysctls of a machine in memory, as far as plans depend on them. */
 export class IpMachine implements IpState {
   #routes: Route[];
+  readonly #nextHops: NextHop[];
   #neighbours: { address: string; device: number; mac: string }[];
   #proxies: ProxyEntry[];
   readonly #sysctls: Map<string, string>;
@@ -45,8 +53,11 @@ export class IpMachine implements IpState {
       if (link === undefined) throw new Error(`there is no device ${name}`);
       return link.index;
     };
-    this.#routes = (plain.routes ?? []).map(({ to, dev, src, others = false, metric }) => {
-      const ours = network(to).prefix > 0 && !others;
+    this.#nextHops = (plain.routes ?? []).flatMap(({ via, dev }) =>
+      via === undefined ? [] : [{ address: network(via), device: device(dev) }],
+    );
+    this.#routes = (plain.routes ?? []).map(({ to, dev, src, via, others = false, metric }) => {
+      const ours = !isDefault(network(to)) && !others && via === undefined;
       return { to: network(to), device: device(dev), metric: metric ?? (ours ? 2 : 0), source: src, ours };
     });
     this.#neighbours = (plain.neighbours ?? []).map(({ dev, ...rest }) => ({ ...rest, device: device(dev) }));
@@ -67,6 +78,14 @@ export class IpMachine implements IpState {
     onDevice: (index) => this.#routes.filter(({ ours, device }) => ours && device === index),
     defaultDevice: (family) =>
       this.#routes.find(({ ours, to }) => !ours && to.prefix === 0 && to.family === family)?.device,
+    waysOut: (family) => [
+      ...new Set(
+        this.#routes
+          .filter(({ ours, to }) => !ours && isDefault(to) && to.family === family)
+          .map((route) => route.device),
+      ),
+    ],
+    nextHops: () => this.#nextHops,
     neighbours: (index) =>
       new Map(
         this.#neighbours

@@ -14,6 +14,12 @@ import {
 import { masqueradeElement } from '../../src/nft/elements.js';
 import { parseChainName } from '../../src/nft/tables.js';
 
+/** A masqueraded address in `observed.json`. */
+export interface PlainMasquerade {
+  readonly owner: string;
+  readonly uplink: string;
+}
+
 /** nf_tables in memory, as far as plans depend on it: vifd's tables, with or without rules, chains, and elements. */
 export class NftMachine implements NftView {
   /** The tables that exist, and whether each has its rules. */
@@ -23,7 +29,7 @@ export class NftMachine implements NftView {
   readonly masquerades = new Map<string, Masquerade>();
 
   /** @param masquerades masqueraded addresses, by the guest's address */
-  constructor(masquerades: Readonly<Record<string, Masquerade>> = {}) {
+  constructor(masquerades: Readonly<Record<string, PlainMasquerade>> = {}) {
     for (const [address, { owner, uplink }] of Object.entries(masquerades)) {
       const network = parseNetwork(address);
       if (network === undefined) throw new Error(`${address} is no address`);
@@ -74,7 +80,10 @@ export class NftMachine implements NftView {
   add(element: Element, owner: string): void {
     this.#elements.set(elementId(element), { element, owner });
     const [address = '', uplink = ''] = element.key;
-    if (/^(masqueraded|guests)/.test(element.set)) this.masquerades.set(address, { owner, uplink });
+    if (!/^(masqueraded|guests)/.test(element.set)) return;
+    const known = this.masquerades.get(address);
+    const uplinks = known?.owner === owner ? known.uplinks : [];
+    this.masquerades.set(address, { owner, uplinks: [...new Set([...uplinks, uplink])].sort() });
   }
 
   /** Deletes the rule of each chain as another program. */
@@ -134,7 +143,10 @@ export class NftMachine implements NftView {
     this.#elements.delete(elementId(element));
     const [address = '', uplink = ''] = element.key;
     const known = this.masquerades.get(address);
-    if (known?.owner === owner && known?.uplink === uplink) this.masquerades.delete(address);
+    if (known === undefined || known.owner !== owner || !/^(masqueraded|guests)/.test(element.set)) return;
+    const uplinks = known.uplinks.filter((one) => one !== uplink);
+    if (uplinks.length > 0) this.masquerades.set(address, { owner: known.owner, uplinks });
+    else this.masquerades.delete(address);
   }
 
   #there(table: Table): void {

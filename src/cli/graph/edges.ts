@@ -61,9 +61,9 @@ function openvswitchUplinks({ links, openvswitch }: Observed): Edge[] {
 
 /** Edges of the devices of default routes. */
 function defaultRoutes({ links, openvswitch, ip }: Observed): Edge[] {
-  const indexes = new Set(([4, 6] as const).map((version) => ip?.routes.defaultDevice(version)));
+  const indexes = new Set(([4, 6] as const).flatMap((version) => ip?.routes.waysOut(version) ?? []));
   return [...indexes].flatMap((index): Edge[] => {
-    const link = index === undefined ? undefined : links.byIndex(index);
+    const link = links.byIndex(index);
     if (link === undefined) return [];
     const isBridge = openvswitch?.bridge(link.name) !== undefined;
     return [{ from: isBridge ? { kind: 'bridge', name: link.name } : nodeOf(link), to: thisDomain }];

@@ -16,15 +16,18 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
+import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import {
-  defaultLink,
+  atTwin,
   deviceName,
   holderOf,
   linkLocalRouter,
   overruled,
   routedElsewhere,
   routerSysctls,
+  waysOut,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -39,9 +42,11 @@ export const nat: Topology = {
   name: 'nat',
   attach(snapshot: VifSnapshot, config: VifPolicy, observed: ObservedState): Attachment {
     const ip = observed.ip ?? noIp;
-    const { uplink: chosen } = config.nat;
-    const dependsOn: Dependency[] = [chosen === undefined ? { kind: 'default-route' } : netdev(chosen)];
     const all = guestAddresses(snapshot, config);
+    const named = uplinksOf(snapshot, Array.isArray(all) ? all.map(hostOf) : [], config);
+    const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
     if (!Array.isArray(all)) return { problem: all, dependsOn };
     dependsOn.push(...all.map(({ address }): Dependency => ({ kind: 'address', address })));
     const no6 = all.some(({ family }) => family === 6) ? whyNoIpv6(snapshot, observed) : undefined;
@@ -49,22 +54,28 @@ export const nat: Topology = {
     const v4 = guests.filter(({ family }) => family === 4);
     const v6 = guests.filter(({ family }) => family === 6);
     const routers = v4.map(routerOf);
-    const conflict = conflictOf(guests, routers, snapshot, observed, ip);
+    const conflict = conflictOf(guests, routers, snapshot, twins, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
       return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
     if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
 
-    const uplink = (family: 4 | 6): Link | undefined =>
-      chosen === undefined ? defaultLink(family, observed.links, ip) : observed.links.byName(chosen);
+    const own = observed.links.ofVif(snapshot.id);
+    const ways = (family: 4 | 6): Link[] =>
+      named === undefined
+        ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
+        : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
     const filtered = filterFor(snapshot, config, {
+      topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: config.nat.dhcp === 'dnsmasq', dns: false },
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const [first] = v4;
+    const isTwins = atTwin(observed.links.ofVif(snapshot.id), twins, guests.map(hostOf), ip);
+    const kept = guests.filter((guest) => !isTwins(hostOf(guest)));
+    const [first] = v4.filter((guest) => kept.includes(guest));
     const [router] = routers;
     return {
       desired: {
@@ -77,24 +88,24 @@ export const nat: Topology = {
         },
         ...filtered,
         ip: {
-          routes: guests.map((guest) => ({
+          routes: kept.map((guest) => ({
             to: hostOf(guest),
             source: guest.family === 4 ? routerOf(guest).address : undefined,
           })),
-          neighbours: guests.map(hostOf),
+          neighbours: kept.map(hostOf),
           mac: snapshot.mac,
           proxies: { device: 0, name: '', hosts: [] },
           sysctls: routerSysctls(
             deviceName(snapshot),
-            [uplink(4), uplink(6)],
+            [...ways(4), ...ways(6)],
             undefined,
             { links: observed.links, ip },
             v6.length > 0,
           ),
-          masquerades: guests.flatMap((guest) => {
-            const name = uplink(guest.family)?.name;
-            return name === undefined ? [] : [{ address: hostOf(guest), uplink: name }];
-          }),
+          masquerades: kept.flatMap((guest) =>
+            ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
+          ),
+          leavesBy: named,
           dhcp:
             config.nat.dhcp === 'dnsmasq' && snapshot.mac !== undefined && first && router
               ? dhcpEntry({
@@ -106,15 +117,16 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn,
       missing: [
         ...(conflict === undefined ? [] : [conflict.problem]),
         ...(no6 === undefined ? [] : [no6]),
-        ...missingWayOut(snapshot, config, v4, uplink(4)),
-        ...missingWayOut(snapshot, config, v6, uplink(6)),
-        ...overruled(snapshot, guests.map(hostOf), observed),
+        ...missingWayOut(snapshot, named, v4, ways(4)),
+        ...missingWayOut(snapshot, named, v6, ways(6)),
+        ...overruled(snapshot, kept.map(hostOf), observed),
       ],
     };
   },
@@ -123,19 +135,21 @@ export const nat: Topology = {
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(
   { id }: VifSnapshot,
-  { nat: { uplink } }: VifPolicy,
+  named: readonly string[] | undefined,
   guests: readonly Network[],
-  way: Link | undefined,
+  ways: readonly Link[],
 ): OperationError[] {
   const [first] = guests;
-  if (first === undefined || way !== undefined) return [];
+  if (first === undefined || ways.length > 0) return [];
   const reason =
-    uplink === undefined ? `there is no IPv${first.family} default route` : `there is no device ${uplink}`;
+    named === undefined
+      ? `there is no IPv${first.family} default route`
+      : `there is no device ${named.join(' or ')}`;
   return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
 }
 
-/** The guest's addresses, each with the prefix length of its network; or why there are none. */
-function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
+/** The guest's addresses, each with the prefix length of its network; or why there are none. Without `ip` it is the plan's. */
+function guestAddresses({ id, ip, twins = [] }: VifSnapshot, { nat }: VifPolicy): Network[] | OperationError {
   const reject = (target: string, reason: string): OperationError =>
     problem('address-unusable', `choose the address of ${vifName(id)}`, target, reason);
   const network = ip.find(isWholeNetwork);
@@ -145,11 +159,13 @@ function guestAddresses({ id, ip }: VifSnapshot, { nat }: VifPolicy): Network[] 
   const given = ip.map((entry) =>
     entry.family === 4 && entry.prefix === 32 ? { ...entry, prefix: bareLength } : entry,
   );
-  if (given.some(({ family }) => family === 4)) return given;
+  if (given.length > 0) return given;
   if (BigInt(id.devid) + 1n > routerDistance) {
     return reject(formatNetwork(nat.network), `there is none for device ${id.devid}; give it by ip`);
   }
-  return [planned(id, nat), ...given];
+  // The guest's own domain was made before its stubdomain: the plan is by that.
+  const domid = Math.min(id.domid, ...twins.map((twin) => twin.domid));
+  return [planned({ ...id, domid }, nat)];
 }
 
 /** The stock address plan: two octets of the domain's id, one of the device's number. */
@@ -187,6 +203,7 @@ function conflictOf(
   guests: readonly Network[],
   routers: readonly Network[],
   { id, ...snapshot }: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
@@ -198,7 +215,12 @@ function conflictOf(
     isPassed,
   });
   for (const guest of guests) {
-    const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
+    const other = [
+      routedElsewhere(hostOf(guest), own, observed, ip),
+      claimant(guest, id, twins, observed, ip),
+    ]
+      .filter((link) => link !== undefined)
+      .find(({ index }) => !twins.links.some((twin) => twin.index === index));
     if (other !== undefined) return conflict(guest.address, other, 'has it');
     const holder = holderOf(guest.address, device, observed);
     if (holder === undefined) continue;
@@ -216,7 +238,13 @@ function conflictOf(
  * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
  * outlast a link that is down for a while, which takes the route.
  */
-function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: IpState): Link | undefined {
+function claimant(
+  guest: Network,
+  id: VifId,
+  twins: Twins,
+  { links, nft }: ObservedState,
+  ip: IpState,
+): Link | undefined {
   const own = links.ofVif(id);
   const { family, address } = guest;
   // The vif that has the route needs no look at all the others.
@@ -225,7 +253,7 @@ function claimant(guest: Network, id: VifId, { links, nft }: ObservedState, ip: 
   const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
     const vif = vifOfLink(link);
-    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    if (vif === undefined || vifName(vif) === vifName(id) || twins.links.includes(link)) continue;
     const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
     if (isHeld || masqueraded === vifName(vif)) return link;
   }

@@ -6,11 +6,14 @@ import { type IpState, noIp } from '../../model/ip.js';
 import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
+import { isDefault } from '../../model/route.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import {
+  atTwin,
   defaultLink,
   deviceName,
   hosts,
@@ -18,6 +21,7 @@ import {
   overruled,
   routedElsewhere,
   routerSysctls,
+  waysOut,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -50,9 +54,10 @@ export const route: Topology = {
         : observed.links.byName(wanted);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(grantedBy);
-    const everything = networks.find(({ prefix }) => prefix === 0);
+    const everything = networks.find(isDefault);
     if (everything !== undefined) {
-      const reason = "it is everything, and would replace the domain's own default route";
+      const what = everything.prefix === 0 ? 'everything' : 'so much that VPNs have it for everything';
+      const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const taken = ofDomain(snapshot, networks, observed);
@@ -70,10 +75,15 @@ export const route: Topology = {
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
-    const filtered = filterFor(snapshot, config, { networks, reverse: true, protectHost });
+    const filtered = filterFor(snapshot, config, { topology: 'route', networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const held = takenOver(networks, snapshot, observed, ip);
-    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
+    const held = takenOver(networks, snapshot, twins, observed, ip);
+    const isTwins = atTwin(link, twins, networks, ip);
+    const kept = networks.filter(
+      (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
+    );
     return {
       desired: {
         link: {
@@ -93,13 +103,14 @@ export const route: Topology = {
           proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
           sysctls: routerSysctls(
             deviceName(snapshot),
-            [gateway, defaultLink(4, observed.links, ip)],
+            [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
             has6 ? gateway : undefined,
             { links: observed.links, ip },
             has6,
           ),
           masquerades: [],
           dhcp: undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
@@ -155,6 +166,7 @@ function whyNoGateway(
 function takenOver(
   networks: readonly Network[],
   snapshot: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): Map<Network, Link> {
@@ -162,7 +174,8 @@ function takenOver(
   const taken = new Map<Network, Link>();
   for (const network of networks) {
     const other = routedElsewhere(network, own, observed, ip);
-    if (own !== undefined && other !== undefined && other.index > own.index) taken.set(network, other);
+    if (other === undefined || twins.links.some(({ index }) => index === other.index)) continue;
+    if (own !== undefined && other.index > own.index) taken.set(network, other);
   }
   return taken;
 }

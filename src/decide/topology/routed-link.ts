@@ -5,6 +5,7 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Sysctl } from '../../model/sysctl.js';
 import { vifName } from '../../model/vif-id.js';
+import { isPreferred, type Twins } from '../twins.js';
 
 // What vif-route and vif-nat have in common: a vif that is an interface of a router.
 
@@ -103,9 +104,8 @@ export function routerSysctls(
 
 /** The devices that may have their default route from router advertisements. */
 function advertised({ routes }: IpState, links: LinkView, outside: readonly string[]): string[] {
-  const index = routes.defaultDevice(6);
-  const name = index === undefined ? undefined : links.byIndex(index)?.name;
-  return [...new Set([...outside, ...(name === undefined ? [] : [name])])];
+  const names = routes.waysOut(6).map((index) => links.byIndex(index)?.name);
+  return [...new Set([...outside, ...names.filter((name) => name !== undefined)])];
 }
 
 /** The addresses by which a vif is a router to IPv6 guests. */
@@ -132,8 +132,30 @@ export function routedElsewhere(
   return there === undefined || there === own?.index ? undefined : links.byIndex(there);
 }
 
+/**
+ * Tells of a network whether it is a twin's to have, for the vif with this netdev. One that leads to the vif stays until the
+ * twin has taken it, so that it is never without a way.
+ */
+export function atTwin(
+  own: Link | undefined,
+  twins: Twins,
+  networks: readonly Network[],
+  { routes }: IpState,
+): (network: Network) => boolean {
+  const leadsTo = ({ index }: Link, network: Network): boolean => routes.to(network)?.device === index;
+  const preferred = isPreferred(own, twins, (link) => networks.some((network) => leadsTo(link, network)));
+  return (network) => !preferred && !(own !== undefined && leadsTo(own, network));
+}
+
 /** The device the default route leads through. */
 export function defaultLink(version: 4 | 6, links: LinkView, { routes }: IpState): Link | undefined {
   const index = routes.defaultDevice(version);
   return index === undefined ? undefined : links.byIndex(index);
 }
+
+/** The devices that any default route leads through. */
+export const waysOut = (version: 4 | 6, links: LinkView, { routes }: IpState): Link[] =>
+  routes
+    .waysOut(version)
+    .map((index) => links.byIndex(index))
+    .filter((link) => link !== undefined);

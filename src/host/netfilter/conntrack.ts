@@ -1,5 +1,5 @@
 import { isHost, type Network, networkOf } from '../../model/address.js';
-import { addressBytes } from '../netlink/address-bytes.js';
+import { addressBytes, formatBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import {
   AttrStream,
@@ -24,19 +24,21 @@ const filterOn = { source: 1, destination: 2 };
 /**
  * Deletes the connection tracking entries of the addresses in a network, at either end and in either direction, so that
  * the next guest with an address gets no packets of its former guest's connections.
+ * @param untranslated only those that began there and have their own source address on the way: the kernel asks whether to
+ *   masquerade at a connection's first packet only
  * @throws NetlinkError
  */
-export async function forgetConnections(network: Network): Promise<void> {
+export async function forgetConnections(network: Network, untranslated = false): Promise<void> {
   // The file is absent without the module.
   if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
   const tuples: Buffer[] = [];
   const netlink = new NetlinkConnection(
     [],
-    { message: (message) => collect(message, network, tuples), overflow: () => undefined },
+    { message: (message) => collect(message, network, untranslated, tuples), overflow: () => undefined },
     Protocol.NETFILTER,
   );
   try {
-    for (const filter of filters(network))
+    for (const filter of filters(network).slice(0, untranslated ? 1 : undefined))
       await netlink.request(conntrackGet, 0x300, header(network), filter);
     for (const tuple of tuples) {
       const which = new AttrStream();
@@ -73,29 +75,37 @@ function filters(network: Network): AttrStream[] {
 }
 
 /** Keeps the original tuple of an entry that is about the network; kernels before 5.8 send all entries. */
-function collect({ data }: NetlinkMessage, network: Network, tuples: Buffer[]): void {
+function collect({ data }: NetlinkMessage, network: Network, untranslated: boolean, tuples: Buffer[]): void {
   const wanted = networkOf(network).address;
-  let original: Buffer | undefined;
-  let concerned = false;
+  const isIn = (address: string): boolean => networkOf({ ...network, address }).address === wanted;
+  let original: { readonly tuple: Buffer; readonly ends: Ends } | undefined;
+  let reply: Ends | undefined;
   parseAttributes(data.subarray(4), ({ type, data: tuple }) => {
-    if (type !== cta.tupleOrig && type !== cta.tupleReply) return;
-    if (type === cta.tupleOrig) original = tuple;
-    for (const address of addressesOf(tuple)) {
-      concerned ||= networkOf({ ...network, address }).address === wanted;
-    }
+    if (type === cta.tupleOrig) original = { tuple, ends: endsOf(tuple, network.family) };
+    else if (type === cta.tupleReply) reply = endsOf(tuple, network.family);
   });
-  if (concerned && original !== undefined) tuples.push(original);
+  if (original === undefined || reply === undefined) return;
+  const { source, destination } = original.ends;
+  const concerned = untranslated
+    ? isIn(source) && reply.destination === source
+    : [source, destination, reply.source, reply.destination].some(isIn);
+  if (concerned) tuples.push(original.tuple);
 }
 
-function addressesOf(tuple: Buffer): string[] {
-  const addresses: string[] = [];
+interface Ends {
+  readonly source: string;
+  readonly destination: string;
+}
+
+/** The addresses of a tuple. */
+function endsOf(tuple: Buffer, version: 4 | 6): Ends {
+  const ends = { source: '', destination: '' };
   parseAttributes(tuple, ({ type, data: ip }) => {
     if (type !== ctaTupleIp) return;
-    parseAttributes(ip, ({ data }) =>
-      addresses.push(
-        data.length === 4 ? [...data].join('.') : (data.toString('hex').match(/..../g) ?? []).join(':'),
-      ),
-    );
+    parseAttributes(ip, ({ type, data }) => {
+      if (type === ctaIp[version].source) ends.source = formatBytes(data);
+      else if (type === ctaIp[version].destination) ends.destination = formatBytes(data);
+    });
   });
-  return addresses;
+  return ends;
 }

@@ -379,7 +379,10 @@ export class NftState implements NftView {
 
   #noteMasquerade(element: Element, owner: string): void {
     const of = owner === '' ? undefined : masqueraded(element);
-    if (of) this.masquerades.set(of.address, { owner, uplink: of.uplink });
+    if (of === undefined) return;
+    const known = this.masquerades.get(of.address);
+    const uplinks = known?.owner === owner ? known.uplinks : [];
+    this.masquerades.set(of.address, { owner, uplinks: [...new Set([...uplinks, of.uplink])] });
   }
 
   #drop(id: string): void {
@@ -398,8 +401,11 @@ export class NftState implements NftView {
     there?.delete(id);
     if (there?.size === 0) this.#ofDevice.delete(device);
     const was = masqueraded(found.element);
-    if (was === undefined || this.masquerades.get(was.address)?.uplink !== was.uplink) return;
-    this.masquerades.delete(was.address);
+    const known = was && this.masquerades.get(was.address);
+    if (known?.owner !== found.owner) return;
+    const uplinks = known.uplinks.filter((uplink) => uplink !== was?.uplink);
+    if (was && uplinks.length > 0) this.masquerades.set(was.address, { ...known, uplinks });
+    else if (was) this.masquerades.delete(was.address);
     // During an upgrade an address has an element of the earlier release and one of this.
     for (const set of masqueradeSets) {
       const same = this.#elements.get(elementId({ ...found.element, set }));

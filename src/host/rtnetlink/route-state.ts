@@ -1,8 +1,16 @@
-import { formatNetwork, type Network } from '../../model/address.js';
+import { formatNetwork, hostOf, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
 import type { ProxyEntry } from '../../model/proxy.js';
-import { type DesiredRoute, ourMetric, ourProtocol, type Route, type RouteView } from '../../model/route.js';
+import {
+  type DesiredRoute,
+  isDefault,
+  type NextHop,
+  ourMetric,
+  ourProtocol,
+  type Route,
+  type RouteView,
+} from '../../model/route.js';
 import { formatBytes } from '../netlink/address-bytes.js';
 import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
@@ -12,21 +20,36 @@ import { ProxyState } from './proxy-state.js';
 // Numbers of linux/rtnetlink.h and linux/netconf.h.
 export const rtmRoute = { add: 24, delete: 25, get: 26 };
 const rtmNewNetconf = 80;
-export const rta = { dst: 1, oif: 4, gateway: 5, priority: 6, prefsrc: 7, multipath: 9, table: 15 };
+export const rta = {
+  dst: 1,
+  oif: 4,
+  gateway: 5,
+  priority: 6,
+  prefsrc: 7,
+  multipath: 9,
+  table: 15,
+  via: 18,
+};
 export const tableMain = 254;
+const tableLocal = 255;
+/** RTPROT_BOOT, _STATIC, _RA and _DHCP: of an administrator or a DHCP client, and not a routing daemon's thousands. */
+const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
 export const unicast = 1;
 
 interface KnownRoute extends Route {
   /** Distinguishes routes to one network. */
   readonly key: string;
+  readonly table: number;
+  readonly gateway: Network | undefined;
+  readonly protocol: number;
 }
 
 /**
- * The routes of the main table, neighbour and proxy entries that vifs depend on, built from a sequence of rtnetlink
- * messages.
+ * The routes, neighbour and proxy entries that vifs depend on, built from a sequence of rtnetlink messages.
  *
- * Of the routes of other programs those are kept that can take precedence over one of vifd's: default routes, all to hosts
- * and small networks, and any to a network that vifd routes to. A full routing table of the Internet is not kept.
+ * Of the routes of other programs in the main table those are kept that can take precedence over one of vifd's: all to hosts
+ * and small networks, and any to a network that vifd routes to; of all tables default routes, for the ways out, and those by a
+ * gateway that an administrator or a DHCP client has set. A full routing table of the Internet is not kept.
  *
  * The kernel removes IPv4 routes without notification when their device goes down or their source address is no longer
  * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
@@ -36,6 +59,8 @@ export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #macs = new Map<number, string>();
+  /** What follows from all routes, computed when it is asked for. */
+  #derived: { ways: Map<4 | 6, number[]>; nextHops?: NextHop[] } = { ways: new Map() };
   #neighbours = new NeighbourState();
   #proxies = new ProxyState();
 
@@ -62,8 +87,30 @@ export class RouteState implements RouteView {
   }
 
   defaultDevice(version: 4 | 6): number | undefined {
-    const found = this.#where(({ to, ours }) => !ours && to.family === version && to.prefix === 0);
+    const found = this.#where(
+      ({ to, ours, table }) => !ours && table === tableMain && to.family === version && to.prefix === 0,
+    );
     return found.sort((a, b) => a.metric - b.metric)[0]?.device;
+  }
+
+  waysOut(version: 4 | 6): readonly number[] {
+    const known = this.#derived.ways.get(version);
+    if (known !== undefined) return known;
+    const rank = ({ table, to, metric }: KnownRoute): number =>
+      (table === tableMain ? 0 : 2 ** 40) + to.prefix * 2 ** 34 + metric;
+    const found = this.#where(
+      ({ to, ours, device }) => !ours && device > 1 && to.family === version && isDefault(to),
+    ).sort((a, b) => rank(a) - rank(b));
+    const devices = [...new Set(found.map(({ device }) => device))];
+    this.#derived.ways.set(version, devices);
+    return devices;
+  }
+
+  nextHops(): readonly NextHop[] {
+    this.#derived.nextHops ??= this.#where(({ ours }) => !ours).flatMap(({ gateway, device }) =>
+      gateway === undefined ? [] : [{ address: gateway, device }],
+    );
+    return this.#derived.nextHops;
   }
 
   neighbours(index: number): ReadonlyMap<string, string> {
@@ -99,12 +146,15 @@ export class RouteState implements RouteView {
     const key = formatNetwork(to);
     const others = (this.#routes.get(key) ?? []).filter(({ metric, ours }) => !ours && metric !== ourMetric);
     const route = {
-      key: routeKey(ourMetric, index, ''),
+      key: routeKey(ourMetric, index, undefined),
       to,
       device: index,
       metric: ourMetric,
       source,
       ours: true,
+      table: tableMain,
+      gateway: undefined,
+      protocol: ourProtocol,
     };
     this.#keep(key, [...others, route]);
   }
@@ -222,28 +272,35 @@ export class RouteState implements RouteView {
 
   /** Sets the routes of a network; one without routes is deleted, or networks of former guests would pile up. */
   #keep(key: string, routes: KnownRoute[]): void {
+    this.#derived = { ways: new Map() };
     if (routes.length > 0) this.#routes.set(key, routes);
     else this.#routes.delete(key);
   }
 
   #applyRoute(data: Buffer, added: boolean, replaced: boolean): News[] {
-    const route = decodeRoute(data);
-    if (route === undefined) return [];
-    const key = formatNetwork(route.to);
+    const routes = decodeRoutes(data);
+    const [first] = routes;
+    if (first === undefined) return [];
+    const key = `${first.table === tableMain ? '' : `${first.table} `}${formatNetwork(first.to)}`;
     const known = this.#routes.get(key) ?? [];
-    if (!isWorthKeeping(route) && !known.some(({ ours }) => ours)) return [];
+    if (!isWorthKeeping(first) && !known.some(({ ours }) => ours)) return [];
+    const isSame = (one: KnownRoute): boolean => routes.some((route) => route.key === one.key);
     const going = known.filter(
-      (other) => other.key === route.key || (added && replaced && other.metric === route.metric),
+      (other) => isSame(other) || (added && replaced && other.metric === first.metric),
     );
     const left = known.filter((other) => !going.includes(other));
-    if (added) left.push(route);
-    this.#keep(key, left);
+    this.#keep(key, added ? [...left, ...routes] : left);
     const ours = known.filter((other) => other.ours && !going.includes(other));
-    return [route, ...going, ...ours].flatMap((one) => this.#newsOf(one));
+    return [...routes, ...going, ...ours].flatMap((one) => this.#newsOf(one));
   }
 
-  #newsOf({ device, ours, to }: Route): News[] {
-    if (!ours) return to.prefix === 0 ? [{ kind: 'default-route' }] : [];
+  #newsOf({ device, ours, to, gateway }: KnownRoute): News[] {
+    if (!ours) {
+      return [
+        ...(isDefault(to) ? [{ kind: 'default-route' } as const] : []),
+        ...(gateway === undefined ? [] : [{ kind: 'address', address: gateway.address } as const]),
+      ];
+    }
     const name = this.#links.byIndex(device)?.name;
     return name === undefined ? [] : [netdev(name)];
   }
@@ -266,47 +323,84 @@ export class RouteState implements RouteView {
   }
 }
 
-const routeKey = (metric: number, device: number, gateway: string): string =>
-  `${metric} ${device} ${gateway}`;
+const routeKey = (metric: number, device: number, gateway: Network | undefined): string =>
+  `${metric} ${device} ${gateway?.address ?? ''}`;
 
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
 
-const isWorthKeeping = ({ ours, to }: Route): boolean =>
-  ours || to.prefix === 0 || to.prefix > longestOfInternet[to.family];
+const isWorthKeeping = ({ ours, to, table, gateway, protocol }: KnownRoute): boolean =>
+  ours ||
+  isDefault(to) ||
+  (table === tableMain && to.prefix > longestOfInternet[to.family]) ||
+  (gateway !== undefined && fewProtocols.has(protocol));
 
-/** A route of the main table, with device 0 for one that refuses (unreachable and so on); undefined for any other. */
-function decodeRoute(data: Buffer): KnownRoute | undefined {
+/**
+ * The route in a message, one for each of its next hops, with device 0 for one that refuses (unreachable and so on) and is
+ * in the main table; nothing for any other.
+ */
+function decodeRoutes(data: Buffer): KnownRoute[] {
   const version = versionOf(data.readUInt8(0));
   const prefix = data.readUInt8(1);
+  const protocol = data.readUInt8(5);
   const leads = data.readUInt8(7) === unicast;
-  const ours = data.readUInt8(5) === ourProtocol && leads;
-  if (version === undefined || (prefix === 0 && !leads)) return undefined;
+  if (version === undefined) return [];
   let table = data.readUInt8(4);
-  let device = 0;
   let metric = 0;
-  let gateway = '';
   let source: string | undefined;
   let address = version === 4 ? '0.0.0.0' : '::';
+  let hops: Hop[] = [];
+  const single: Hop = { device: 0, gateway: undefined };
   parseAttributes(data.subarray(12), ({ type, data: value }) => {
     if (type === rta.table) table = value.readUInt32LE(0);
     else if (type === rta.dst) address = formatBytes(value);
-    else if (type === rta.oif) device = value.readInt32LE(0);
-    // The first of several next hops (struct rtnexthop) stands for all.
-    else if (type === rta.multipath) device = value.readInt32LE(4);
+    else if (type === rta.oif) single.device = value.readInt32LE(0);
+    else if (type === rta.multipath) hops = decodeHops(value);
     else if (type === rta.priority) metric = value.readUInt32LE(0);
-    else if (type === rta.gateway) gateway = value.toString('hex');
     else if (type === rta.prefsrc) source = formatBytes(value);
+    else takeGateway(single, type, value);
   });
-  if (table !== tableMain) return undefined;
-  return {
+  const to: Network = { family: version, address, prefix };
+  if (table === tableLocal || (table !== tableMain && !leads) || (isDefault(to) && !leads)) return [];
+  const ours = protocol === ourProtocol && leads && table === tableMain;
+  return (hops.length > 0 ? hops : [single]).map(({ device, gateway }) => ({
     key: routeKey(metric, device, gateway),
-    to: { family: version, address, prefix },
+    table,
+    to,
     device,
     metric,
     source,
     ours,
-  };
+    gateway,
+    protocol,
+  }));
+}
+
+/** Where a route leads next. */
+interface Hop {
+  device: number;
+  gateway: Network | undefined;
+}
+
+/** An array of struct rtnexthop, each with its attributes. */
+function decodeHops(data: Buffer): Hop[] {
+  const hops: Hop[] = [];
+  for (let rest = data; rest.length >= 8; ) {
+    const length = rest.readUInt16LE(0);
+    if (length < 8) break;
+    const hop: Hop = { device: rest.readInt32LE(4), gateway: undefined };
+    parseAttributes(rest.subarray(8, length), ({ type, data: value }) => takeGateway(hop, type, value));
+    hops.push(hop);
+    rest = rest.subarray((length + 3) & ~3);
+  }
+  return hops;
+}
+
+/** Takes a gateway of either family: that of IPv6 for an IPv4 route has its family in front (struct rtvia). */
+function takeGateway(hop: Hop, type: number, value: Buffer): void {
+  const bytes = type === rta.gateway ? value : type === rta.via ? value.subarray(2) : undefined;
+  if (bytes === undefined) return;
+  hop.gateway = hostOf({ family: bytes.length === 4 ? 4 : 6, address: formatBytes(bytes) });
 }
 
 const versionOf = (number: number): 4 | 6 | undefined =>

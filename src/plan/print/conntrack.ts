@@ -2,14 +2,15 @@ import type { ActionOf, ActionTable } from '../../model/action.js';
 import { formatNetwork } from '../../model/address.js';
 
 export const conntrackLines: ActionTable<string, 'forget-connections'> = {
-  'forget-connections': ({ network }) => `conntrack -D, whatever is of ${formatNetwork(network)}`,
+  'forget-connections': ({ network, untranslated }) =>
+    `conntrack -D, whatever ${untranslated ? 'began untranslated at' : 'is of'} ${formatNetwork(network)}`,
 };
 
 /** The commands for it: outgoing connections, incoming ones, and incoming ones by destination NAT. */
-export function conntrackCommands({ network }: ActionOf<'forget-connections'>): string {
+export function conntrackCommands({ network, untranslated }: ActionOf<'forget-connections'>): string {
   const family = network.family === 4 ? 'ipv4' : 'ipv6';
+  const of = formatNetwork(network);
+  const ends = untranslated ? [`-s ${of} -q ${of}`] : ['-s', '-d', '-r'].map((end) => `${end} ${of}`);
   // It fails where there is no such connection.
-  return ['-s', '-d', '-r']
-    .map((end) => `conntrack -D -f ${family} ${end} ${formatNetwork(network)} || :`)
-    .join('\n');
+  return ends.map((end) => `conntrack -D -f ${family} ${end} || :`).join('\n');
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Dom0, uuid } from '../../support/dom0/dom0.js';
 import { Domnet, Vif, type Vifd } from '../../support/net/domnet.js';
@@ -75,7 +75,7 @@ test('a vif is plugged in as libxl knows it, one that vifd refuses is told with 
   );
   expect(run.lines).toContainEqual(
     expect.stringMatching(
-      /^vif6\.1 of db: not on domnet after \d+\.\d\d s: attach vif6\.1 to bridge xenbr9: no such bridge$/,
+      /^vif6\.1 of db: not on domnet after \d+\.\d\d s: attach vif6\.1 to bridge xenbr9: no such bridge/,
     ),
   );
   expect(run.code).toBe(1);
@@ -144,6 +144,32 @@ test('killed before, between and after its two steps, the next start goes on', a
     await vif.removeNetdev();
     await dom0.end(5);
   }
+});
+
+test('an xl that outlives its killed caller is waited for', async () => {
+  const vif = new Vif(domnet, 5, 0);
+  await dom0.guest(5, 'web', [nic(0)]);
+  const go = `${dom0.notes}/go`;
+  const undo = dom0.before(
+    'network-attach',
+    `kill -9 $(ps -o ppid= -p $PPID); until [ -e ${go} ]; do sleep 0.05; done`,
+  );
+  expect((await dom0.reconnect('--once')).code).toBe('SIGKILL');
+  undo();
+  dom0.calls();
+  service = dom0.service();
+  const { lines } = service;
+  await until('the next to wait', () => lines.some((line) => line.startsWith('waits for another')));
+  writeFileSync(go, '');
+  await netback(vif);
+  await vif.connected();
+  await until('the note to be dropped', () =>
+    readdirSync(dom0.notes).every((name) => !name.includes('.json')),
+  );
+  expect(dom0.calls()).toEqual([]);
+  expect(lines).toHaveLength(1);
+  rmSync(go);
+  await vif.removeNetdev();
 });
 
 test('a guest that ends meanwhile, and one of its number that came after it, cost nothing', async () => {

@@ -22,8 +22,10 @@ const forged = '10.0.0.66';
 const forged6 = '2001:db8::66';
 const forgedMac = '00:16:3e:66:66:66';
 const broadcast = '255.255.255.255';
+const TCP = 6;
 const UDP = 17;
 const ICMP6 = 58;
+const hopByHop = 0;
 const destination = 60;
 const fragment = 44;
 
@@ -157,6 +159,13 @@ export function addDisguises(
     }),
   );
   add(false, 'DHCPv6 server reply, first fragment', part(fragment6(UDP, 0, true, 26), marked([547, 546])));
+  // The kernel asks for the first two bytes of a header, and of a fragment's for the offset.
+  add(false, 'hop-by-hop header that ends with the frame', of6(Buffer.from([TCP, 0]), { next: hopByHop }));
+  add(
+    false,
+    'later IPv6 fragment whose header ends with the frame',
+    part(fragment6(UDP, 8, false, 27).subarray(0, 4)),
+  );
 }
 
 const ipv6Report = (of: { from: string; to: string; hops: number }, type: number): Buffer =>

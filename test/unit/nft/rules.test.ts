@@ -55,7 +55,12 @@ test('every chain of the netdev table ends with a refusal', () => {
     const last = rules.trim().split('\n').at(-1)?.trim() ?? '';
     return !/^(meta mark set \d+ goto refuse|drop) comment/.test(last);
   });
-  expect(open.map(([, name]) => name)).toEqual(['from_anywhere', 'to_this_machine', 'leaving']);
+  expect(open.map(([, name]) => name)).toEqual([
+    'from_anywhere',
+    'to_this_machine',
+    'to_other_machines',
+    'leaving',
+  ]);
 });
 
 test('the sets are those that elements are put into, of the keys that these have', () => {

@@ -70,7 +70,7 @@ const told = (edges: readonly Edge[]) =>
   );
 
 test('uplinks, bridges, vifs and guests, as they are and not as they should be', () => {
-  const ip = { routes: { defaultDevice: (version: 4 | 6) => (version === 4 ? 2 : undefined) } } as IpState;
+  const ip = { routes: { waysOut: (version: 4 | 6) => (version === 4 ? [2] : []) } } as unknown as IpState;
   expect(told(graph(vifs, { links, openvswitch, ip }))).toEqual([
     'uplink bond0 - bridge xenbr0',
     'uplink enX1 - bridge interface 77',

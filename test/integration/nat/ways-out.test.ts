@@ -1,0 +1,199 @@
+import { writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
+import { reaches } from '../../support/net/guests.js';
+import { Outside } from '../../support/net/outside.js';
+import { Background } from '../../support/process/background.js';
+import { until } from '../../support/process/exec.js';
+
+// Three ways to one internet, in a namespace each, and two guests that go out by them.
+
+let domnet: Domnet;
+let vifd: Vifd;
+const outside = new Map<string, Outside>();
+const there = '198.51.100.80';
+const devices = ['eth0', 'wlan0', 'tun0'];
+const gateway = (device: string): string => `203.0.${113 + devices.indexOf(device)}.9`;
+const own = (device: string): string => `203.0.${113 + devices.indexOf(device)}.1`;
+let guests: readonly [Vif, Vif];
+
+beforeAll(async () => {
+  domnet = await Domnet.start();
+  for (const [i, device] of devices.entries()) {
+    const network = await Outside.connect(domnet, {
+      device,
+      addresses: [`${own(device)}/24`],
+      peer: [`${gateway(device)}/24`, `${there}/32`],
+      number: 60_000 + i,
+    });
+    outside.set(device, network);
+    // Guests' own networks are known there: what is not masqueraded is answered as well, so that it is seen and not lost.
+    await network.ip(`route add 10.0.0.0/8 via ${own(device)}`);
+    const rules = [
+      'add table inet seen',
+      'add set inet seen sources { type ipv4_addr; flags dynamic; size 64; timeout 1h; }',
+      'add chain inet seen in { type filter hook prerouting priority -300; }',
+      `add rule inet seen in ip daddr ${there} update @sources { ip saddr }`,
+    ];
+    await network.exec('nft', [rules.join('\n')]);
+  }
+  await domnet.ip(`route add default via ${gateway('eth0')}`);
+  vifd = await domnet.vifd({ config: '' });
+  guests = [await natGuest(5), await natGuest(6)];
+}, 30_000);
+afterAll(() => domnet.stop());
+
+async function natGuest(domid: number): Promise<Vif> {
+  const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined } });
+  await vif.connected();
+  await vif.guestIp(`address add 10.0.${domid}.1/16 dev eth0`);
+  await vif.guestIp(`route add default via 10.0.${domid}.128`);
+  return vif;
+}
+
+/** The sources that have been seen behind a device since they were asked for last. */
+async function sources(device: string): Promise<string[]> {
+  const network = outside.get(device) as Outside;
+  const listed = await network.exec('nft', ['list set inet seen sources']);
+  await network.exec('nft', ['flush set inet seen sources']);
+  return [...listed.matchAll(/(\d+(?:\.\d+){3}) expires|(\d+(?:\.\d+){3}) timeout/g)]
+    .map(([, one, other]) => one ?? other ?? '')
+    .sort();
+}
+const forgetSources = () => Promise.all(devices.map(sources));
+
+async function configure(config: string): Promise<void> {
+  writeFileSync(`${domnet.dir}/vifd.toml`, config);
+  const reloads = (): number => vifd.log.filter(({ msg }) => msg === 'configuration reloaded').length;
+  const before = reloads();
+  vifd.hangUp();
+  await until('the reload', () => reloads() > before);
+}
+
+const masquerades = async (address: string): Promise<string[]> => {
+  const ruleset = await domnet.exec('nft', ['list', 'set', 'inet', 'vifd', 'masqueraded4']);
+  return [...ruleset.matchAll(new RegExp(`${address.replaceAll('.', '\\.')} \\. "([^"]+)"`, 'g'))]
+    .map(([, device = '']) => device)
+    .sort();
+};
+const masqueraded = (by: string) =>
+  until(`masquerading by ${by}`, async () => (await masquerades('10.0.5.1')).join() === by);
+
+/** Whether one ping is answered. */
+const answered = (vif: Vif, address = there): Promise<boolean> =>
+  vif.guestExec('ping', ['-c', '1', '-W', '0.3', address]).then(
+    () => true,
+    () => false,
+  );
+
+/** A flow of UDP that never pauses, and whose connection therefore never times out. */
+async function flow(vif: Vif): Promise<Background> {
+  const datagrams = `exec 3>/dev/udp/${there}/9; while :; do echo x >&3; sleep 0.02; done`;
+  const namespace = await domnet.guestNamespace(vif.domid);
+  const flow = new Background('ip', ['netns', 'exec', namespace, 'bash', '-c', `${datagrams} 2>/dev/null`]);
+  domnet.atEnd(() => flow.stop('SIGKILL'));
+  return flow;
+}
+
+test('a flow that goes on while the default route moves is masqueraded at the new one', async () => {
+  const [vif, other] = guests;
+  for (const guest of guests) await reaches(guest, there);
+  const flowing = await flow(vif);
+  const between = await flow(other);
+  await until('the flow outside', async () => (await sources('eth0')).includes(own('eth0')));
+  // The device that is left stays up with its address, so that the kernel forgets nothing by itself.
+  await domnet.ip(`route replace default via ${gateway('wlan0')}`);
+  await until('the flow behind wlan0', async () => (await sources('wlan0')).includes(own('wlan0')), 2000);
+  await masqueraded('wlan0');
+  await until(
+    'nothing but what is masqueraded',
+    async () => (await sources('wlan0')).join() === own('wlan0'),
+    2000,
+  );
+  await flowing.stop('SIGKILL');
+  await between.stop('SIGKILL');
+  for (const guest of guests) await reaches(guest, there);
+  await reaches(vif, '10.0.6.1');
+});
+
+test('the halves of a default route, as VPNs have them, are a way out beside the default route', async () => {
+  const [vif] = guests;
+  const flowing = await flow(vif);
+  await domnet.ip(`route add 0.0.0.0/1 via ${gateway('tun0')}`);
+  await domnet.ip(`route add 128.0.0.0/1 via ${gateway('tun0')}`);
+  await masqueraded('tun0,wlan0');
+  await until('nothing else', async () => (await sources('tun0')).join() === own('tun0'), 2000);
+  await reaches(vif, there);
+  await domnet.ip('route delete 0.0.0.0/1');
+  await domnet.ip('route delete 128.0.0.0/1');
+  await masqueraded('wlan0');
+  await until('the flow back', async () => (await sources('wlan0')).join() === own('wlan0'), 2000);
+  await flowing.stop('SIGKILL');
+});
+
+test('a default route in another table, and one of several next hops, are ways out', async () => {
+  const [, other] = guests;
+  await domnet.ip(`route add default via ${gateway('tun0')} table 100`);
+  await domnet.ip('rule add from 10.0.5.1 lookup 100');
+  await masqueraded('tun0,wlan0');
+  await forgetSources();
+  for (const guest of guests) await reaches(guest, there);
+  expect(await sources('tun0')).toEqual([own('tun0')]);
+  expect(await sources('wlan0')).toEqual([own('wlan0')]);
+  await domnet.ip('rule delete from 10.0.5.1 lookup 100');
+  await domnet.ip('route flush table 100');
+  await domnet.ip(
+    `route replace default nexthop via ${gateway('eth0')} dev eth0 nexthop via ${gateway('wlan0')} dev wlan0`,
+  );
+  await masqueraded('eth0,wlan0');
+  await reaches(other, there);
+  await domnet.ip(`route replace default via ${gateway('eth0')}`);
+  await masqueraded('eth0');
+});
+
+test('of named uplinks the guests use those that there are, and nothing leaves by another', async () => {
+  const [vif, other] = guests;
+  await configure('[nat]\nuplink = ["tun0", "wlan0"]\n');
+  await masqueraded('tun0,wlan0');
+  await forgetSources();
+  // The default route still leads to eth0.
+  expect(await answered(vif)).toBe(false);
+  expect(await sources('eth0')).toEqual([]);
+  expect(await answered(vif, '10.0.6.1')).toBe(true);
+  await domnet.ip(`route add 0.0.0.0/1 via ${gateway('tun0')}`);
+  await domnet.ip(`route add 128.0.0.0/1 via ${gateway('tun0')}`);
+  for (const guest of guests) await reaches(guest, there);
+  expect(await sources('tun0')).toEqual([own('tun0')]);
+  // The tunnel ends while connections go on.
+  const flowing = await flow(other);
+  await until('the flow', async () => (await sources('tun0')).includes(own('tun0')));
+  await domnet.ip('link set tun0 down');
+  await domnet.ip('route get 198.51.100.80');
+  expect(await answered(other)).toBe(false);
+  expect(await sources('eth0')).toEqual([]);
+  expect(await other.read('hotplug-status')).toBe('connected');
+  await flowing.stop('SIGKILL');
+  await domnet.ip('link set tun0 up');
+  // What begins outside is answered there.
+  const lan = outside.get('eth0') as Outside;
+  await lan.exec('ping', ['-c', '1', '-W', '1', '10.0.5.1']);
+});
+
+test('a guest has an uplink of its own', async () => {
+  const [vif, other] = guests;
+  const mac = await vif.read('mac');
+  await configure(`[[vif]]\nmac = "${mac}"\nuplink = "wlan0"\n`);
+  await masqueraded('wlan0');
+  await until('eth0 for the other', async () => (await masquerades('10.0.6.1')).join() === 'eth0');
+  await forgetSources();
+  await reaches(other, there);
+  expect(await answered(vif)).toBe(false);
+  expect(await sources('eth0')).toEqual([own('eth0')]);
+  await domnet.ip(`route add default via ${gateway('wlan0')} table 101`);
+  // All that is known but for the default routes goes before.
+  await domnet.ip('rule add pref 1000 iif vif5.0 lookup main suppress_prefixlength 0');
+  await domnet.ip('rule add pref 1001 iif vif5.0 lookup 101');
+  await reaches(vif, there);
+  expect(await sources('wlan0')).toEqual([own('wlan0')]);
+  await reaches(vif, '10.0.6.1');
+});
