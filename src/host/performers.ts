@@ -1,6 +1,7 @@
 import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
+import type { Resolvers } from './dhcp/resolvers.js';
 import { forgetConnections } from './netfilter/conntrack.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
@@ -15,6 +16,7 @@ export interface Parts {
   readonly offloads: Offloads;
   readonly nft: NftTables;
   readonly dnsmasq: Dnsmasq;
+  readonly resolvers: Resolvers;
   readonly openvswitch: OpenVswitch | undefined;
   readonly scripts: Scripts | undefined;
 }

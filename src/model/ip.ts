@@ -13,6 +13,8 @@ export interface IpState {
   sysctl(name: string): string | undefined;
   /** By guest address. */
   readonly masquerades: ReadonlyMap<string, Masquerade>;
+  /** The resolvers of this domain, but for those on the loopback. */
+  readonly resolvers: readonly string[];
   /** What dnsmasq is told of a vif, by the vif's name. */
   readonly dhcp: ReadonlyMap<string, string>;
 }
@@ -51,5 +53,6 @@ export const noIp: IpState = {
   },
   sysctl: () => undefined,
   masquerades: new Map(),
+  resolvers: [],
   dhcp: new Map(),
 };

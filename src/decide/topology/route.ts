@@ -20,6 +20,7 @@ import {
   routedElsewhere,
   routerSysctls,
   waysOut,
+  whyNeeded,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -58,6 +59,12 @@ export const route: Topology = {
       const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
+    dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
+    const needed = whyNeeded(networks, snapshot, observed);
+    const own = observed.links.ofVif(snapshot.id);
+    const isHeld =
+      own !== undefined && networks.every((network) => ip.routes.to(network)?.device === own.index);
+    if (needed !== undefined && (attached === undefined || !isHeld)) return { problem: needed, dependsOn };
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
     if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
     const link = observed.links.ofVif(snapshot.id);
@@ -105,6 +112,7 @@ export const route: Topology = {
       missing: [
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
+        ...(needed === undefined ? [] : [needed]),
         ...overruled(snapshot, kept, observed),
       ],
     };
