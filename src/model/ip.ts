@@ -30,6 +30,8 @@ export interface DesiredIp {
   readonly proxies:
     | { readonly device: number; readonly name: string; readonly hosts: readonly Network[] }
     | undefined;
+  /** Other guests that the vif's own takes to be on its link, and that are answered for there. */
+  readonly onLink?: readonly Network[];
   readonly sysctls: readonly Sysctl[];
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   /** The devices by which alone its packets may leave the machine; undefined for any. */

@@ -14,8 +14,11 @@ import { vifMac } from './bridge.js';
 import { claimant, guestAddresses, routerOf } from './nat-addresses.js';
 import {
   deviceName,
+  hasOnLink,
   holderOf,
   linkLocalRouter,
+  onLinkOf,
+  onLinkSysctls,
   overruled,
   routedElsewhere,
   routerSysctls,
@@ -64,6 +67,8 @@ export const nat: Topology = {
       named === undefined
         ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
         : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
+    const sharesLink = v6.length > 0 && hasOnLink(snapshot);
+    if (sharesLink) dependsOn.push({ kind: 'guests6' });
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
     const filtered = filterFor(snapshot, config.antispoof.mode, {
       networks: all.map(hostOf),
@@ -91,13 +96,17 @@ export const nat: Topology = {
           neighbours: guests.map(hostOf),
           mac: snapshot.mac,
           proxies: { device: 0, name: '', hosts: [] },
-          sysctls: routerSysctls(
-            deviceName(snapshot),
-            [...ways(4), ...ways(6)],
-            undefined,
-            { links: observed.links, ip },
-            v6.length > 0,
-          ),
+          onLink: sharesLink ? onLinkOf(snapshot, own, observed) : [],
+          sysctls: [
+            ...routerSysctls(
+              deviceName(snapshot),
+              [...ways(4), ...ways(6)],
+              undefined,
+              { links: observed.links, ip },
+              v6.length > 0,
+            ),
+            ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
+          ],
           masquerades: guests.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),

@@ -14,8 +14,11 @@ import { vifMac } from './bridge.js';
 import {
   defaultLink,
   deviceName,
+  hasOnLink,
   hosts,
   linkLocalRouter,
+  onLinkOf,
+  onLinkSysctls,
   overruled,
   routedElsewhere,
   routerSysctls,
@@ -75,6 +78,8 @@ export const route: Topology = {
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
+    const sharesLink = has6 && hasOnLink(snapshot);
+    if (sharesLink) dependsOn.push({ kind: 'guests6' });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
@@ -97,13 +102,17 @@ export const route: Topology = {
           neighbours: hosts(kept),
           mac: snapshot.mac,
           proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
-          sysctls: routerSysctls(
-            deviceName(snapshot),
-            [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
-            has6 ? gateway : undefined,
-            { links: observed.links, ip },
-            has6,
-          ),
+          onLink: sharesLink ? onLinkOf(snapshot, own, observed) : [],
+          sysctls: [
+            ...routerSysctls(
+              deviceName(snapshot),
+              [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
+              has6 ? gateway : undefined,
+              { links: observed.links, ip },
+              has6,
+            ),
+            ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
+          ],
           masquerades: [],
           dhcp: undefined,
         },
