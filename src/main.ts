@@ -14,12 +14,14 @@ Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
   status [VIF]     the vifs the running daemon serves, or all about one; --watch to go on every second
   plan VIF         what vifd would do for a vif now, as commands to paste; changes nothing
-  check            whether this machine has what vifd needs, with a remedy for each problem
+  check [VIF]      whether this machine has what vifd needs, with a remedy for each problem; or the way of a vif's packets,
+                   from the guest to the outside and back, and where it ends
   events [VIF]     the last events of vifs; --follow to go on with new ones
   graph            uplinks, bridges, vifs and guests as they are now; --format mermaid (the default) or dot
 
 Options:
   --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
+  --to ADDRESS     check VIF: the way to this address, instead of any outside
   --json           answer in JSON
   --version        print the version
   -h, --help       print this
@@ -37,6 +39,7 @@ const parse = (args: string[]) =>
       config: { type: 'string' },
       json: { type: 'boolean', default: false },
       watch: { type: 'boolean', default: false },
+      to: { type: 'string' },
       format: { type: 'string', default: 'mermaid' },
       follow: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
@@ -49,7 +52,7 @@ const optionsOf: ReadonlyMap<string, readonly string[]> = new Map([
   ['run', ['config']],
   ['status', ['json', 'watch']],
   ['plan', ['config', 'json']],
-  ['check', ['config', 'json']],
+  ['check', ['config', 'json', 'to']],
   ['events', ['json', 'follow']],
   ['graph', ['config', 'json', 'format']],
 ]);
@@ -76,7 +79,11 @@ async function main(args: string[]): Promise<number> {
     case 'events':
       return await (await import('./cli/events.js')).eventsCommand(subject, values);
     case 'check':
-      if (subject !== undefined) throw unexpected(subject);
+      if (subject !== undefined) {
+        const { checkVif } = await import('./cli/check/way/check-vif.js');
+        return await checkVif(subject, readConfig(values.config), { json: values.json, to: values.to });
+      }
+      if (values.to !== undefined) throw usage('--to needs a vif, as in "vifd check vif5.0 --to 192.0.2.1"');
       return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
       if (!['mermaid', 'dot'].includes(values.format))

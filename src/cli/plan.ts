@@ -2,7 +2,8 @@ import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
 import { Host } from '../host/host.js';
 import { recordedRuns } from '../host/process/scripts.js';
-import { isConnected } from '../model/snapshot.js';
+import { isConnected, type VifSnapshot } from '../model/snapshot.js';
+import { cardOf } from '../model/twins.js';
 import type { Verdict } from '../model/verdict.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import { printCommands } from '../plan/print/print.js';
@@ -25,7 +26,7 @@ export async function planCommand(name: string, config: Config, options: { json:
   const xenstore = await Xenstore.open();
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
-    const snapshot = await new Backend(xenstore).read(id);
+    const snapshot = await readWithTwins(new Backend(xenstore), id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
     const step = next(
       { id, snapshot, isNew: true, attached: isConnected(snapshot) ? { addresses: [] } : undefined },
@@ -46,6 +47,19 @@ export async function planCommand(name: string, config: Config, options: { json:
     host.close();
     await xenstore.close();
   }
+}
+
+/** The keys of a vif, with the other vifs of its card. */
+async function readWithTwins(backend: Backend, id: VifId): Promise<VifSnapshot | undefined> {
+  const snapshot = await backend.read(id);
+  const card = cardOf(snapshot);
+  if (snapshot === undefined || card === undefined) return snapshot;
+  // A twin has the same number within its domain.
+  const others = (await backend.list()).filter(
+    ({ domid, devid }) => domid !== id.domid && devid === id.devid,
+  );
+  const read = await Promise.all(others.map((other) => backend.read(other)));
+  return { ...snapshot, twins: others.filter((_, i) => cardOf(read[i]) === card) };
 }
 
 function explain(id: VifId, verdict: Verdict, commands: number): string {

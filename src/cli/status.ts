@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { dropCure } from '../model/drop-cures.js';
 import type { VifStatus } from '../model/vif-status.js';
 import { summary } from '../observe/health.js';
 import { ask } from './control-client.js';
@@ -98,6 +99,10 @@ function printVif(vif: VifStatus): string {
         ? 'it is not filtered'
         : `${dropped(drops)}${reasons.length === 0 ? '' : ` (${reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')})`}`,
     ],
+    ...reasons.flatMap(([reason]): [string, string][] => {
+      const cure = dropCure(reason);
+      return cure === undefined ? [] : [[`for ${reason}`, cure]];
+    }),
     ['from guest', traffic && `${bytes(traffic.rxBytes)} in ${traffic.rxPackets} packets`],
     ['to guest', traffic && `${bytes(traffic.txBytes)} in ${traffic.txPackets} packets`],
   ];

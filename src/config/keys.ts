@@ -1,8 +1,9 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import { absolutePath, flag, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
+  anyNetwork,
   bridgeName,
   deviceName,
   ipv4Address,
@@ -131,17 +132,57 @@ export const sections = {
       bridge: key(bridgeName, {
         otherwise: 'vifs on any bridge',
         example: 'xenbr0',
-        sentence: 'Matches the vifs on this bridge, with mac as well those that match both.',
+        sentence:
+          'Matches the vifs on this bridge, of Linux or Open vSwitch; of several such keys all have to match.',
       }),
       mac: key(macAddress, {
         otherwise: 'vifs of any guest',
         example: '00:16:3e:00:00:05',
         sentence: 'Matches the vifs of guests with this address.',
       }),
+      ip: key(anyNetwork, {
+        otherwise: 'vifs with any address, or none',
+        example: '10.0.0.0/24',
+        sentence: 'Matches the vifs with an address in this network.',
+      }),
+      domid: key(integerFrom(0, 65_535), {
+        otherwise: 'vifs of any domain',
+        example: 5,
+        sentence: 'Matches the vifs of this domain, which has another number after each start.',
+      }),
+      topology: key(oneOf(topologyNames), {
+        otherwise: 'vifs of any topology',
+        example: 'bridge',
+        sentence: 'Matches the vifs of this topology.',
+      }),
+      antispoof: key(oneOf(['off', 'mac', 'addresses']), {
+        otherwise: 'as [antispoof] mode says',
+        example: 'mac',
+        sentence:
+          'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
+          'ip key, and without any it is refused.',
+      }),
+      allow: key(listOf(anyNetwork), {
+        otherwise: 'none',
+        example: ['fe80::/10'],
+        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+      }),
+      allow_macs: key(listOf(macAddress), {
+        otherwise: 'none',
+        example: ['00:00:5e:00:01:0a'],
+        sentence: 'MAC addresses that a vif which is held may use besides its own, as VRRP does.',
+      }),
+      control_frames: key(flag, {
+        otherwise: 'they do not pass',
+        example: true,
+        sentence:
+          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+      }),
       isolated: key(flag, {
         otherwise: asFound,
         example: true,
-        sentence: 'Whether the bridge keeps the vif from its other isolated ports.',
+        sentence:
+          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,

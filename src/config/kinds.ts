@@ -34,6 +34,13 @@ export const numberFrom = (least: number, most: number) =>
     typeof value === 'number' && value >= least && value <= most ? value : undefined,
   );
 
+export const integerFrom = (least: number, most: number) =>
+  plain<number>(`an integer from ${least} to ${most}`, (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? (value as number)
+      : undefined,
+  );
+
 export const oneOf = <const T extends string>(choices: readonly T[]) =>
   plain<T>(`one of ${choices.join(', ')}`, (value) => choices.find((choice) => choice === value));
 

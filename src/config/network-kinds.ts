@@ -19,6 +19,11 @@ export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (valu
   return fits && networkOf(network).address === network.address ? network : undefined;
 });
 
+export const anyNetwork = text<Network>('an address or a network', (value) => {
+  const network = parseNetwork(value);
+  return network === undefined ? undefined : networkOf(network);
+});
+
 /** The socket of an Open vSwitch database, as `ovs-vsctl --db` takes it. */
 export const unixSocket = matching('unix: and an absolute path', /^unix:\/./);
 

@@ -3,10 +3,15 @@ import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
+import type { TopologyName } from '../model/topology-name.js';
 import { vifName } from '../model/vif-id.js';
+import { optionsOf } from './vif-options.js';
 
 /** What a topology knows of a vif beyond its keys. */
 export interface FilterOptions {
+  /** The bridge it is on, and its topology, for the `[[vif]]` tables. */
+  readonly bridge?: string | null;
+  readonly topology?: TopologyName;
   /** Instead of the `ip` key: the addresses which the topology itself chose. */
   readonly networks?: readonly Network[];
   readonly tagged?: boolean;
@@ -15,31 +20,54 @@ export interface FilterOptions {
 }
 
 /**
- * The filter a vif gets: with mode `auto` when there are addresses to hold it to, with `strict` always, with `off` never.
+ * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
+ * never, unless a `[[vif]]` table says otherwise. A guest that is routed needs an address to speak from, so without one
+ * no packet of its passes.
  * @returns the filter, undefined for none, or why it cannot be had
  */
 export function filterFor(
   snapshot: VifSnapshot,
-  mode: VifPolicy['antispoof']['mode'],
+  { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
-  const networks = options.networks ?? snapshot.ip.map(grantedBy);
-  if (mode === 'off' || (mode === 'auto' && networks.length === 0)) return { filter: undefined };
+  const own = optionsOf(
+    snapshot,
+    {
+      topology: options.topology,
+      bridges: options.bridge == null ? [] : [options.bridge],
+      addresses: options.networks ?? [],
+    },
+    vifs,
+  );
+  const mode = own.antispoof ?? antispoof.mode;
+  if (mode === 'off') return { filter: undefined };
+  const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
+  const routed = options.reverse ?? false;
+  const common = {
+    controlFrames: own.controlFrames ?? false,
+    reverse: routed,
+    protectHost: options.protectHost,
+  };
+  if (mode === 'auto' && networks.length === 0 && !routed) {
+    return { filter: undefined };
+  }
   const operation = `hold ${vifName(snapshot.id)} to`;
-  if (networks.length === 0) {
-    const reason = 'the ip key is empty, and [antispoof] mode = "strict" takes no vif without; give it ip=…';
+  if ((mode === 'strict' || mode === 'addresses') && networks.length === 0) {
+    const asked = mode === 'strict' ? '[antispoof] mode = "strict"' : '[[vif]] antispoof = "addresses"';
+    const reason = `the ip key is empty, and ${asked} takes no vif without; give it ip=…`;
     return { problem: problem('addresses-missing', operation, 'its addresses', reason) };
   }
   if (snapshot.mac === undefined) {
     return { problem: problem('key-missing', operation, 'its MAC address', 'the mac key is missing') };
   }
+  const isMac = mode === 'mac';
   return {
     filter: {
-      mac: snapshot.mac,
-      networks,
+      hold: isMac ? 'mac' : 'addresses',
+      macs: [...new Set([snapshot.mac, ...(own.allowMacs ?? [])])],
+      networks: isMac ? [] : networks,
       tagged: options.tagged ?? false,
-      reverse: options.reverse ?? false,
-      protectHost: options.protectHost,
+      ...common,
     },
   };
 }

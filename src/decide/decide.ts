@@ -50,13 +50,15 @@ export function decide(
       dependsOn: names,
     };
   }
-  const ofKeys = () =>
-    filterFor(snapshot, config.antispoof.mode, {
+  const ofKeys = (bridge: string | null) =>
+    filterFor(snapshot, config, {
+      bridge,
+      ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = nameable(ofKeys(), own, name);
+    const filtered = nameable(ofKeys(snapshot.bridge ?? null), own, name);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
@@ -68,12 +70,17 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = nameable('filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(), own, name);
+  const filtered = nameable(
+    'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
+    own,
+    name,
+  );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
-  const link = withOptions(ofTopology.link, snapshot, config.vifs);
-  const desired = { ...ofTopology, link, name, filter: filtered.filter };
-  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name)];
+  const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
+  const desired = { ...options.desired, name, filter: filtered.filter };
+  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 

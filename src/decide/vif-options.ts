@@ -1,46 +1,135 @@
-import type { DesiredLink } from '../model/desired.js';
+import { contains, grantedBy, type Network } from '../model/address.js';
+import { bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Offload } from '../model/observed.js';
+import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
+import type { TopologyName } from '../model/topology-name.js';
+import { vifName } from '../model/vif-id.js';
 import type { VifOptions } from '../model/vif-options.js';
 
-/** A netdev with the settings of every `[[vif]]` table that matches the vif; the later of two tables wins. */
+/** A vif as `[[vif]]` tables match it. */
+export interface Matched {
+  readonly domid: number;
+  readonly mac: string | undefined;
+  /** Its addresses, those that the topology has chosen included. */
+  readonly addresses: readonly Network[];
+  /** Undefined for an operator's own script. */
+  readonly topology: TopologyName | undefined;
+  /** The names of the bridge that it is on: none, one, or for a "fake" bridge of Open vSwitch that and its parent's. */
+  readonly bridges: readonly string[];
+}
+
+/** What the tables make of a vif, and what of them it cannot have and works without. */
+type WithOptions =
+  | { readonly desired: Omit<DesiredState, 'name'>; readonly unused: readonly OperationError[] }
+  | { readonly problem: OperationError };
+
+/**
+ * A vif with the settings of every `[[vif]]` table that matches it; of two tables the later one wins, key by key. A setting
+ * means the same on every topology. Where it keeps guests apart and cannot be had, the vif is refused.
+ */
 export function withOptions(
-  link: DesiredLink,
-  { mac }: VifSnapshot,
+  desired: Omit<DesiredState, 'name'>,
+  snapshot: VifSnapshot,
   tables: readonly VifOptions[],
-): DesiredLink {
-  const matching = matchingTables(tables, { bridge: link.master, mac });
-  if (matching.length === 0) return link;
-  const {
-    bridge: _bridge,
-    mac: _mac,
-    uplink: _uplink,
-    txqueuelen,
-    offload,
-    ...flags
-  } = Object.assign({}, ...matching) as VifOptions;
-  const offloads = matching.map((table) => table.offload).filter((one) => one !== undefined);
+  topology: TopologyName,
+): WithOptions {
+  const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
+  if (matching.length === 0) return { desired, unused: [] };
+  const { isolated, multicastFlood, broadcastFlood, txqueuelen }: VifOptions = Object.assign({}, ...matching);
+  const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
+  const isSwitched = topology === 'openvswitch';
+  const flags = {
+    ...(isolated === undefined ? {} : { isolated }),
+    ...(multicastFlood === undefined ? {} : { multicastFlood }),
+    ...(broadcastFlood === undefined ? {} : { broadcastFlood }),
+  };
+  if (isolated === true && topology !== 'bridge' && !isSwitched) {
+    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology = "bridge" or bridge`;
+    return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
+  }
+  const floods = { multicast_flood: multicastFlood, broadcast_flood: broadcastFlood };
+  const unused = Object.entries(floods)
+    .filter(([, on]) => on === false && topology !== 'bridge')
+    .map(([name]) => notHad('option-unused', snapshot, name, `vif-${topology} has no such switch at a port`));
   return {
-    ...link,
-    ...(txqueuelen === undefined ? {} : { txqueuelen }),
-    ...(offload === undefined ? {} : { offload: Object.assign({}, ...offloads) as Offload }),
-    // These are a bridge port's; a routed vif is none.
-    ...(link.master === null || Object.keys(flags).length === 0 ? {} : { port: { ...link.port, ...flags } }),
+    desired: {
+      ...desired,
+      link: {
+        ...desired.link,
+        ...(txqueuelen === undefined ? {} : { txqueuelen }),
+        ...(Object.keys(offload).length === 0 ? {} : { offload }),
+        ...(topology === 'bridge' && Object.keys(flags).length > 0
+          ? { port: { ...desired.link.port, ...flags } }
+          : {}),
+      },
+      ...(desired.ovsPort === undefined || isolated === undefined
+        ? {}
+        : { ovsPort: { ...desired.ovsPort, isolated } }),
+    },
+    unused,
   };
 }
 
-/** The tables that match a vif. @param vif.bridge the name of the bridge that it is on, null for none */
-const matchingTables = (
+const notHad = (
+  code: 'option-unusable' | 'option-unused',
+  { id }: VifSnapshot,
+  name: string,
+  reason: string,
+): OperationError => problem(code, `set of ${vifName(id)} by [[vif]]`, name, reason);
+
+function matchedBy(
+  desired: Omit<DesiredState, 'name'>,
+  snapshot: VifSnapshot,
+  topology: TopologyName,
+): Matched {
+  const bridges = [bridgeOf(desired), topology === 'openvswitch' ? ovsBridge(snapshot.bridge) : undefined];
+  return {
+    domid: snapshot.id.domid,
+    mac: snapshot.mac,
+    addresses: [...snapshot.ip.map(grantedBy), ...(desired.ip?.routes.map(({ to }) => to) ?? [])],
+    topology,
+    bridges: bridges.filter((name) => name !== undefined),
+  };
+}
+
+/** The name in Open vSwitch's `name[.tag][:trunk…]`. */
+const ovsBridge = (key: string | undefined): string | undefined => key?.replace(/[.:].*$/, '');
+
+/** What every matching table says of a vif, key by key; the later of two tables wins. */
+export const optionsOf = (
+  { id, mac, ip }: VifSnapshot,
+  of: Partial<Omit<Matched, 'domid' | 'mac'>>,
   tables: readonly VifOptions[],
-  vif: { readonly bridge: string | null; readonly mac: string | undefined },
-): VifOptions[] =>
-  tables.filter(
-    ({ bridge, mac }) =>
-      (bridge === undefined || bridge === vif.bridge) && (mac === undefined || mac === vif.mac),
+): Partial<VifOptions> =>
+  Object.assign(
+    {},
+    ...matchingTables(tables, {
+      domid: id.domid,
+      mac,
+      addresses: [...ip.map(grantedBy), ...(of.addresses ?? [])],
+      topology: of.topology,
+      bridges: of.bridges ?? [],
+    }),
   );
 
+/** The tables that match a vif. */
+const matchingTables = (tables: readonly VifOptions[], vif: Matched): VifOptions[] =>
+  tables.filter((table) => matches(table, vif));
+
+/** Whether a table matches a vif: all that it names, and everything where it names nothing. */
+export const matches = ({ bridge, mac, ip, domid, topology }: VifOptions, vif: Matched): boolean =>
+  (bridge === undefined || vif.bridges.includes(bridge)) &&
+  (mac === undefined || mac === vif.mac) &&
+  (domid === undefined || domid === vif.domid) &&
+  (topology === undefined || topology === vif.topology) &&
+  (ip === undefined || vif.addresses.some((address) => contains(ip, address)));
+
 /** The devices that are named for a vif behind NAT to leave by; undefined for none. */
-export const uplinksOf = ({ mac }: VifSnapshot, { nat, vifs }: VifPolicy): readonly string[] | undefined =>
-  matchingTables(vifs, { bridge: null, mac }).findLast(({ uplink }) => uplink !== undefined)?.uplink ??
-  nat.uplink;
+export const uplinksOf = (
+  snapshot: VifSnapshot,
+  addresses: readonly Network[],
+  { nat, vifs }: VifPolicy,
+): readonly string[] | undefined =>
+  optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;

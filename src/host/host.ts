@@ -11,6 +11,7 @@ import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
 import { Resolvers } from './dhcp/resolvers.js';
+import { Firewall } from './netfilter/firewall.js';
 import { type Drops, everyVif, NftTables } from './netfilter/tables.js';
 import { Offloads } from './offload.js';
 import { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -48,7 +49,13 @@ export class Host implements HostPort {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), { serves, log });
+    const firewall = serves ? new Firewall(() => listener([{ kind: 'anything' }], []), log) : undefined;
+    await firewall?.read();
+    const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
+      serves,
+      log,
+      foreignChanged: () => firewall?.change(),
+    });
     const links = await Links.open(
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
@@ -68,6 +75,7 @@ export class Host implements HostPort {
       links,
       offloads: new Offloads(),
       nft,
+      firewall,
       dnsmasq,
       resolvers,
       openvswitch: database,
@@ -76,7 +84,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -88,6 +96,7 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
+      ...(firewall?.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };
@@ -100,6 +109,7 @@ export class Host implements HostPort {
 
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
+    this.#parts.firewall?.refresh();
     return this.#parts.links.refresh();
   }
 
@@ -165,8 +175,9 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, nft, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     resolvers.close();
+    firewall?.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

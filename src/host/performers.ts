@@ -3,6 +3,7 @@ import type { ErrorCode } from '../model/error-codes.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import type { Resolvers } from './dhcp/resolvers.js';
 import { forgetConnections } from './netfilter/conntrack.js';
+import type { Firewall } from './netfilter/firewall.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
 import type { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -15,6 +16,8 @@ export interface Parts {
   readonly links: Links;
   readonly offloads: Offloads;
   readonly nft: NftTables;
+  /** Only where vifs are served. */
+  readonly firewall: Firewall | undefined;
   readonly dnsmasq: Dnsmasq;
   readonly resolvers: Resolvers;
   readonly openvswitch: OpenVswitch | undefined;
@@ -27,6 +30,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, changes }) => links.setLink(index, changes),
+    'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
     'set-port': ({ index, flags }) => links.setPort(index, flags),
     'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
     'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
@@ -56,6 +60,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
 /** What the error is called when an action of a kind fails. */
 export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'set-link': 'change-refused',
+  'pin-mtu': 'change-refused',
   'set-port': 'change-refused',
   'add-vlans': 'change-refused',
   'delete-vlans': 'change-refused',

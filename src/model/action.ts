@@ -1,5 +1,5 @@
 import type { Network } from './address.js';
-import type { PortFlags } from './bridge-port.js';
+import type { PortSwitches } from './bridge-port.js';
 import type { NftAction } from './nft.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
@@ -27,7 +27,9 @@ export type Action =
   | NftAction
   | On<'set-link', { readonly changes: LinkChanges }>
   | IpAction
-  | On<'set-port', { readonly flags: PortFlags }>
+  /** Sets a bridge's MTU by hand to what it is: from then on it does not follow the smallest of its ports (br_mtu_auto_adjust). */
+  | On<'pin-mtu', { readonly mtu: number }>
+  | On<'set-port', { readonly flags: PortSwitches }>
   | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
   | On<'set-offload', { readonly offload: Offload }>
   /** Starts an operator's script for a vif, and does not wait for its end. */

@@ -40,5 +40,5 @@ export interface DesiredState {
 }
 
 /** The bridge it is on, of whichever kind; undefined for none. */
-export const bridgeOf = ({ link, ovsPort }: DesiredState): string | undefined =>
+export const bridgeOf = ({ link, ovsPort }: Pick<DesiredState, 'link' | 'ovsPort'>): string | undefined =>
   link.master ?? ovsPort?.bridge;

@@ -67,6 +67,16 @@ export const errorCodes = {
     'A key asks for something that the topology does not have; the vif works without it.',
     "Take it out of the guest's configuration.",
   ),
+  'option-unusable': code(
+    'configuration',
+    'A `[[vif]]` table asks to keep a guest from others in a way that its topology cannot.',
+    'Leave the vif out of the table, by `topology` or `bridge`.',
+  ),
+  'option-unused': code(
+    'configuration',
+    'A `[[vif]]` table sets something that the topology does not have; the vif works without it.',
+    'Leave the vif out of the table, by `topology` or `bridge`.',
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',
@@ -81,6 +91,11 @@ export const errorCodes = {
     'bridge',
     'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
+  ),
+  'bridge-waits': code(
+    'bridge',
+    "The bridge's spanning tree lets nothing through the vif's port yet.",
+    'Wait, or switch it off where there can be no loop; the message has the command.',
   ),
   'address-taken': code(
     'address',
@@ -161,6 +176,11 @@ export const errorCodes = {
     'filter',
     "Anti-spoofing cannot hold the vif on this bridge: frames of Open vSwitch's userspace datapath pass nftables by.",
     'Use a bridge with datapath_type=system, or turn anti-spoofing off.',
+  ),
+  'firewall-drops': code(
+    'filter',
+    'A chain of another program, such as Docker, ufw or firewalld, drops what the vif needs.',
+    'Let the vif through; the message has the commands, `vifd check VIF` walks the whole way.',
   ),
   'filter-refused': code(
     'filter',

@@ -38,6 +38,8 @@ export interface DesiredIp {
   readonly leavesBy?: readonly string[] | undefined;
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
+  /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */
+  readonly twins?: readonly number[];
 }
 
 /** What is on a machine that has none of it. */

@@ -6,11 +6,14 @@ export type Table = (typeof tables)[number];
 /** Those with rules in `src/nft/vifd.nft`. */
 export type RuledTable = 'netdev vifd' | 'inet vifd';
 
-/** What a part of a set's key is, in nft's words; `number` is a field of 48 or 128 bits that nft has no type for. */
+/** What a part of a set's key is, in nft's words; `number` is a field of 32, 48 or 128 bits that nft has no type for. */
 export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';
 
 /** The sets whose elements are a vif's: the table, and what a key consists of. */
 export const sets = {
+  unheld: { table: 'netdev vifd', key: ['ifname'] },
+  mac_only: { table: 'netdev vifd', key: ['ifname'] },
+  switches: { table: 'netdev vifd', key: ['ifname'] },
   macs: { table: 'netdev vifd', key: ['ifname', 'ether_addr'] },
   tagged: { table: 'netdev vifd', key: ['ifname'] },
   speaks4: { table: 'netdev vifd', key: ['ifname'] },
@@ -19,6 +22,8 @@ export const sets = {
   hosts6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
   networks4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
   networks6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  dhcp_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  dhcp_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
@@ -69,6 +74,11 @@ export const dropReasons: readonly string[] = [
   'malformed IPv6',
   'ICMPv6 type',
   'IPv6 fragment',
+  'control frame',
+  'multicast router',
+  'DHCP client',
+  'IPv6 protocol',
+  'multicast report',
 ];
 
 /** Why a packet is dropped that an element of one of these sets counts. */

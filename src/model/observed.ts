@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { BridgePort } from './bridge-port.js';
+import type { FirewallView } from './firewall.js';
 import type { IpState } from './ip.js';
 import type { NftView } from './nft.js';
 import type { OvsView } from './ovs-port.js';
@@ -28,8 +29,17 @@ export interface Link {
   /** What kind of port it is; undefined when it is none. */
   readonly port?: BridgePort | undefined;
   readonly txqueuelen?: number | undefined;
+  /**
+   * Absent without a carrier, which netback gives a netdev while its frontend is connected. Else the place in the order in
+   * which the carriers came, 0 for those that were there when vifd began to look.
+   */
+  readonly carrierSince?: number | undefined;
   /** Of a bridge: whether it keeps VLANs apart; undefined where the kernel cannot. */
   readonly vlanFiltering?: boolean | undefined;
+  /** Of a bridge with the spanning tree: the seconds of each of the two times that a new port waits. */
+  readonly forwardDelay?: number | undefined;
+  /** Of a bridge: whether it passes frames to the filters of IP, whatever the sysctls say. */
+  readonly callsFirewall?: boolean | undefined;
   /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */
   readonly vlanDefaultPvid?: number | undefined;
 }
@@ -43,6 +53,8 @@ export interface ObservedState {
   readonly ip?: IpState;
   /** Open vSwitch's database; absent where it is not followed. */
   readonly openvswitch?: OvsView;
+  /** The filters of other programs; absent where there are none. */
+  readonly firewall?: FirewallView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */
   readonly scripts?: ReadonlyMap<string, ScriptRun>;
   /** The offload settings made, by the index of the netdev. */

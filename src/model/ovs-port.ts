@@ -34,6 +34,8 @@ export interface OvsPort {
   readonly madeFor: string | undefined;
   /** Whether vifd has set its VLANs; absent for no. */
   readonly hasOurVlans?: boolean;
+  /** Frames go between this port and those without it only (`protected`); absent for no. */
+  readonly isolated?: boolean;
   /** The Interface row; undefined for a bond. */
   readonly interface: OvsInterface | undefined;
 }
@@ -51,6 +53,10 @@ export interface DesiredOvsPort {
   readonly bridge: string;
   /** dom0 asks for no VLAN: those that others have set stay. */
   readonly vlansStay?: boolean;
+  /** The guest's traffic goes by a twin's port, and nothing by this one. */
+  readonly onStandby?: boolean;
+  /** Undefined leaves it as it is. */
+  readonly isolated?: boolean;
   readonly tag: number | undefined;
   readonly trunks: readonly number[];
   readonly vlanMode: string | undefined;

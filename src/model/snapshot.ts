@@ -47,6 +47,8 @@ export interface VifSnapshot {
   readonly frontendMtu: number | undefined;
   /** The guest's name and uuid; only where they were asked for and may be read, which is in dom0. */
   readonly guest?: { readonly name: string | undefined; readonly uuid: string | undefined };
+  /** The other vifs of the same card of the same guest; absent for none. */
+  readonly twins?: readonly VifId[];
   readonly problems: readonly OperationError[];
   /** What is asked for and cannot be had on any topology, and the vif works without. */
   readonly unused?: readonly OperationError[];

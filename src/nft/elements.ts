@@ -4,27 +4,36 @@ import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
 
 /** The elements of the sets that make the rules apply a filter to a netdev. */
-export function filterElements(device: string, { mac, networks, ...spec }: FilterSpec): Element[] {
+export function filterElements(device: string, { hold, macs, networks, ...spec }: FilterSpec): Element[] {
+  const [mac] = macs;
   const own4 = ranges(networks, 4);
   const spoken6 = ranges(networks, 6).length > 0;
-  const own6 = spoken6 ? ranges([...networks, linkLocalOf(mac)], 6) : [];
+  const own6 = spoken6 && mac !== undefined ? ranges([...networks, linkLocalOf(mac)], 6) : [];
   const of = (set: SetName, ...rest: string[]): Element => ({ set, key: [device, ...rest] });
   const only = (set: SetName, wanted: boolean | undefined): Element[] => (wanted ? [of(set)] : []);
+  const each = (own: readonly Range[], host: SetName, network: SetName, format: (one: Range) => string) =>
+    own.map((range) => of(isOne(range) ? host : network, format(range)));
   return [
-    of('macs', mac),
+    ...only('unheld', hold === 'nothing'),
+    ...only('mac_only', hold === 'mac'),
+    ...only('switches', spec.controlFrames),
+    ...macs.map((one) => of('macs', one)),
     ...only('tagged', spec.tagged),
     ...only('speaks4', own4.length > 0),
-    ...own4.map((range) => of(isOne(range) ? 'hosts4' : 'networks4', formatRange(range, 4))),
+    ...each(own4, 'hosts4', 'networks4', (range) => formatRange(range, 4)),
+    ...each(own4, 'dhcp_hosts', 'dhcp_networks', (range) => formatNumbers(range, 32)),
     ...only('speaks6', spoken6),
-    ...own6.map((range) => of(isOne(range) ? 'hosts6' : 'networks6', formatRange(range, 6))),
-    ...own6.map((range) => of(isOne(range) ? 'nd_hosts' : 'nd_networks', formatNumbers(range, 128))),
-    ...(spoken6 ? [of('nd_macs', formatNumber(BigInt(`0x${mac.replaceAll(':', '')}`), 48))] : []),
+    ...each(own6, 'hosts6', 'networks6', (range) => formatRange(range, 6)),
+    ...each(own6, 'nd_hosts', 'nd_networks', (range) => formatNumbers(range, 128)),
+    ...(networks.length === 0 ? [] : macs.map((one) => of('nd_macs', macNumber(one)))),
     ...only('routed', spec.reverse),
     ...only('confined', spec.protectHost !== undefined),
     ...only('dhcp_clients', spec.protectHost?.dhcp),
     ...only('dns_clients', spec.protectHost?.dns),
   ];
 }
+
+const macNumber = (mac: string): string => formatNumber(BigInt(`0x${mac.replaceAll(':', '')}`), 48);
 
 /** The element that has packets from an address masqueraded when they leave by a device. */
 export const masqueradeElement = ({ family, address }: Network, uplink: string): Element => ({

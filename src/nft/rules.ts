@@ -10,8 +10,9 @@ export interface TableRules {
    * The commands for `nft -f` that install the table.
    * @param options.flags flags of the table
    * @param options.flush its chains that exist already; their rules are replaced
+   * @param options.former the chains of an earlier release that are not in it; they are deleted
    */
-  text(options: { flags: string | undefined; flush: readonly string[] }): string;
+  text(options: { flags: string | undefined; flush: readonly string[]; former: readonly string[] }): string;
 }
 
 /** The tables of a file like `vifd.nft`, with one rule or set a line and a comment at each rule. */
@@ -48,16 +49,20 @@ function parseTable(table: string, body: string): TableRules {
     marks,
     hooked,
     sets,
-    text: ({ flags, flush }) =>
+    text: ({ flags, flush, former }) =>
       [
-        ...flush.map((chain) => `flush chain ${table} ${chain}\n`),
+        ...[...flush, ...former].map((chain) => `flush chain ${table} ${chain}\n`),
         `table ${table} {\n`,
         flags === undefined ? '' : `\tflags ${flags};\n`,
         marked,
         '}',
+        ...former.map((chain) => `\ndelete chain ${table} ${chain}`),
       ].join(''),
   };
 }
+
+/** Whether a rule with this comment is of a release of vifd, this or an earlier one. */
+export const isMarked = (comment: string): boolean => / #[\da-f]{8,14}$/.test(comment);
 
 /** A hash of 53 bits in hex (cyrb53). It tells versions of the rules apart and needs no cryptographic strength. */
 function digest(text: string): string {

@@ -12,6 +12,9 @@ const priorities: Readonly<Record<string, number>> = {
   trace: 7,
 };
 
+/** Messages of pino's level `info` whose priority is that of a notice, for which pino has no level. */
+const notices: ReadonlySet<string> = new Set(['vif has packets dropped']);
+
 /**
  * MESSAGE_ID of the entries that have a help text in systemd/catalog/vifd.catalog, by constant message. They are random
  * and never change, because searches and alerts rely on them.
@@ -23,6 +26,7 @@ const messageIds: Readonly<Record<string, string>> = {
   'vif repaired': 'db97cc391c5e4297a0489d48346d93f4',
   'vif degraded': '3b6e0a52c1f84d0f9a1d7d0c4e8b52f7',
   'vif not attached': '5deba6f69fd946e0bd405353c98a2ef2',
+  'vif has packets dropped': 'ba7c1a06346b4b4caa3405c578ac831e',
   'vif removed': '95dbe655ad7641a9b761c5641994258f',
   'xenstore lost': 'd7005591d9894617b0e2f048174d3675',
   'configuration not reloaded': 'b27f0d9dd49241569dd1d03b618ca78b',
@@ -48,7 +52,7 @@ export function journalFields(record: LogRecord): Record<string, string> {
   const { level, msg, time: _, err, ms, ...rest } = record;
   const fields: Record<string, string> = {
     MESSAGE: sentence(record),
-    PRIORITY: String(priorities[level] ?? 6),
+    PRIORITY: String(notices.has(msg) ? 5 : (priorities[level] ?? 6)),
     SYSLOG_IDENTIFIER: 'vifd',
   };
   const id = messageIds[msg];
@@ -68,7 +72,7 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** The text of an entry, such as `vif5.0 attached to bridge xenbr0 in 1.2 ms`. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, ms, error, err, actions, missing, leftOut, script, line } = record;
+  const { msg, vif, ms, error, err, actions, missing, leftOut, script, line, reason, cure } = record;
   const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // The error's message names the vif itself.
@@ -82,6 +86,7 @@ function sentence(record: LogRecord): string {
   ].filter(Boolean);
   const tail = [
     why === undefined ? '' : `: ${why}`,
+    msg === 'vif has packets dropped' ? `: ${[reason, cure].filter(Boolean).join('; ')}` : '',
     Array.isArray(actions) ? `: ${actions.join('; ')}` : '',
     Array.isArray(missing) ? `: ${missing.join('; ')}` : '',
     leftOut === undefined ? '' : ` (${leftOut} lines about it left out before)`,

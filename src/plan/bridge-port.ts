@@ -1,5 +1,5 @@
 import type { Action } from '../model/action.js';
-import type { BridgePort, DesiredPort, PortFlags } from '../model/bridge-port.js';
+import type { BridgePort, DesiredPort, PortSwitches } from '../model/bridge-port.js';
 
 /** What a port is when it has just joined a bridge (new_nbp and nbp_vlan_init in Linux's net/bridge). */
 export function newPort(defaultPvid: number | undefined): BridgePort {
@@ -11,6 +11,18 @@ export function newPort(defaultPvid: number | undefined): BridgePort {
   };
 }
 
+/** What silences a port, or has it hear again what it is not configured to miss; nothing when it is as desired. */
+function planSilence(want: DesiredPort, { silent = false }: BridgePort): PortSwitches {
+  if (want.silent === undefined || want.silent === silent) return {};
+  return want.silent
+    ? { silent: true, multicastFlood: false, broadcastFlood: false }
+    : {
+        silent: false,
+        multicastFlood: want.multicastFlood ?? true,
+        broadcastFlood: want.broadcastFlood ?? true,
+      };
+}
+
 /** The changes that make a port as desired. VLANs that must go do so first, so that none is open that should not be. */
 export function planPort(
   index: number,
@@ -20,12 +32,13 @@ export function planPort(
 ): Action[] {
   if (want === undefined) return [];
   const actions: Action[] = [];
-  const flags: PortFlags = {
+  const flags: PortSwitches = {
+    ...planSilence(want, port),
     ...(want.isolated === undefined || want.isolated === port.isolated ? {} : { isolated: want.isolated }),
-    ...(want.multicastFlood === undefined || want.multicastFlood === port.multicastFlood
+    ...(want.silent || want.multicastFlood === undefined || want.multicastFlood === port.multicastFlood
       ? {}
       : { multicastFlood: want.multicastFlood }),
-    ...(want.broadcastFlood === undefined || want.broadcastFlood === port.broadcastFlood
+    ...(want.silent || want.broadcastFlood === undefined || want.broadcastFlood === port.broadcastFlood
       ? {}
       : { broadcastFlood: want.broadcastFlood }),
   };

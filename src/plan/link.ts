@@ -59,10 +59,12 @@ export function attachLink(
     joins || link.port === undefined ? newPort(bridge?.vlanDefaultPvid) : link.port,
   );
   const offload = planOffload(link, name, want.offload, observed);
+  const pinned = bridge === undefined ? [] : pinMtu(bridge, want.mtu, observed);
   // What a port must be, it must be before its first frame: it joins while it is down.
   if (port.length > 0 && (joins || !link.up)) {
     const { up: _, ...first } = changes;
     return [
+      ...pinned,
       ...(link.up ? [setLink(link, { up: false })] : []),
       ...(Object.keys(first).length > 0 ? [setLink(link, first)] : []),
       ...port,
@@ -75,8 +77,18 @@ export function attachLink(
   // A running interface takes neither a name (before Linux 6.2) nor, for netback, an address (eth_mac_addr: EBUSY).
   const mustGoDown = link.up && (changes.name !== undefined || changes.mac !== undefined);
   return mustGoDown
-    ? [setLink(link, { up: false }), setLink(link, { ...changes, up: true }), ...others]
-    : [setLink(link, changes), ...others];
+    ? [...pinned, setLink(link, { up: false }), setLink(link, { ...changes, up: true }), ...others]
+    : [...pinned, setLink(link, changes), ...others];
+}
+
+/**
+ * Keeps a bridge's MTU where a port with a smaller one would take it down, and with it that of the domain itself and of guests
+ * to come. One with such a port already has been set by hand, or by this: otherwise it would have followed.
+ */
+function pinMtu({ index, name, mtu }: Link, wanted: number | undefined, { links }: ObservedState): Action[] {
+  if (wanted === undefined || wanted >= mtu) return [];
+  const isPinned = [...links.all()].some((port) => port.master === index && port.mtu < mtu);
+  return isPinned ? [] : [{ kind: 'pin-mtu', index, name, mtu }];
 }
 
 /** Takes a link off its master, and down. */

@@ -123,7 +123,9 @@ const deleteChain = ({ chain }: { chain: string }): NftChange => ({ change: 'del
 
 /** Of the netdevs that these elements held and that are held no longer. */
 function forgetDrops(elements: readonly Element[], held: string | undefined): NftChange[] {
-  const devices = elements.filter(({ set }) => set === 'macs').map(({ key }) => key[0] ?? '');
+  const devices = elements
+    .filter(({ set }) => set === 'macs' || set === 'unheld')
+    .map(({ key }) => key[0] ?? '');
   return [...new Set(devices)]
     .filter((device) => device !== held)
     .map((device) => ({ change: 'forget-drops', device }));

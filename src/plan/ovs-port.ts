@@ -46,13 +46,16 @@ const withVlansOfOthers = (
 
 /**
  * Whether a port can become what is wanted by changes in place. What was made for another bridge, netdev or guest can't:
- * it may carry more than is known here (domids come round), and of that nothing is kept.
+ * it may carry more than is known here (domids come round), and of that nothing is kept. One that goes on standby is made anew as
+ * well: ovs-vswitchd learns the guest's MAC at it again from the counters of its flows, until it is another port (XC_NORMAL in
+ * ofproto-dpif-xlate-cache.c).
  */
 function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
   return (
     ovsPort !== undefined &&
     before.name === name &&
     before.bridge === ovsPort.bridge &&
+    !(ovsPort.onStandby && before.interface?.externalIds['iface-id'] !== undefined) &&
     (before.owner === undefined || before.madeFor === `${link.index}`) &&
     isSameMac(before.interface?.externalIds['attached-mac'], ovsPort.externalIds)
   );
@@ -63,9 +66,11 @@ function isAsWanted(before: OvsPort, port: DesiredOvsPort): boolean {
   return (
     before.owner !== undefined &&
     (before.hasOurVlans ?? false) !== vlansStay &&
+    (port.isolated === undefined || (before.isolated ?? false) === port.isolated) &&
     before.tag === tag &&
     before.vlanMode === vlanMode &&
     before.trunks.join() === trunks.join() &&
+    (before.interface?.externalIds['iface-id'] === undefined || externalIds['iface-id'] !== undefined) &&
     Object.entries(externalIds).every(([key, value]) => before.interface?.externalIds[key] === value)
   );
 }

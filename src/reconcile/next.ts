@@ -1,4 +1,5 @@
 import { decide } from '../decide/decide.js';
+import { obstacles } from '../decide/obstacles.js';
 import { netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
 import { scriptFailure } from '../decide/script.js';
 import type { Action } from '../model/action.js';
@@ -122,7 +123,11 @@ function done(
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
   const down = others === undefined ? switchDown(id, verdict.desired, observed) : undefined;
-  const lacks = [...verdict.missing, ...(down === undefined ? [] : [down])];
+  const lacks = [
+    ...verdict.missing,
+    ...(down === undefined ? [] : [down]),
+    ...obstacles(id, verdict.desired, observed),
+  ];
   const missing = lacks.map((lack) => ({ problem: lack, patient: false, forwards: true }));
   return { kind: 'attached', verdict, link, missing: others === undefined ? missing : [...missing, others] };
 }

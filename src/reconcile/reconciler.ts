@@ -3,10 +3,13 @@ import { dependencyKey, type News } from '../model/dependency.js';
 import { vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { vifKeys } from '../model/snapshot.js';
+import { cardOf } from '../model/twins.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
 import { planOrphans } from '../plan/orphans.js';
 import { printAction } from '../plan/print/print.js';
+import { Cards } from './cards.js';
+import { DropNotices } from './drop-notices.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
 import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
@@ -42,8 +45,10 @@ export class Reconciler {
   readonly #lost: (error: unknown) => void;
   readonly #vifReconciler: VifReconciler;
   readonly #records = new Map<string, VifRecord>();
+  readonly #cards = new Cards();
   readonly #queue: WorkQueue<Request>;
   readonly #periodicResync: PeriodicResync;
+  readonly #dropNotices: DropNotices;
   #stopped = false;
 
   /** @param deps.lost called when xenstored is out of reach, or was started anew and is empty */
@@ -69,14 +74,17 @@ export class Reconciler {
       notifier: new Notifier(deps.events, deps.hooks),
       enqueue: ({ id }, options) => this.#enqueue(id, options),
       acknowledge: (record) => this.#acknowledge(record),
+      cards: this.#cards,
       forget: (record) => this.#forget(record),
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
+    this.#dropNotices = new DropNotices(() => this.#host.drops(), deps.log);
     this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock);
   }
 
   /** Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once. */
   async reconcileAll(): Promise<void> {
+    await this.#dropNotices.tell();
     this.#queue.add({ vifsOf: 'all' });
     await this.#queue.idle();
     await this.#removeOrphans();
@@ -189,6 +197,7 @@ export class Reconciler {
 
   #forget(record: VifRecord): void {
     record.sleep();
+    for (const { id } of this.#cards.set(record, undefined)) this.#enqueue(id);
     this.#records.delete(record.name);
   }
 
@@ -214,14 +223,33 @@ export class Reconciler {
       .refresh()
       .then(() => this.#removeOrphans())
       .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
+    await this.#dropNotices.tell();
   }
 
   /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
   async #listVifs(domid: number | undefined): Promise<void> {
     const listed = await this.#backend.list(domid);
     const known = [...this.#records.values()].map(({ id }) => id);
-    for (const id of [...listed, ...known, ...this.#host.vifsWithState()]) {
-      if (domid === undefined || id.domid === domid) this.#enqueue(id, { mustReread: true });
+    const all = [...listed, ...known, ...this.#host.vifsWithState()];
+    const asked = all.filter((id) => domid === undefined || id.domid === domid);
+    const met = new Map(asked.map((id) => [vifName(id), id]));
+    for (const name of this.#records.keys()) met.delete(name);
+    // Which vifs are of one card must be known before the first of them is reconciled.
+    await Promise.all([...met.values()].map((id) => this.#meet(id)));
+    for (const id of asked) this.#enqueue(id, { mustReread: !met.has(vifName(id)) });
+  }
+
+  /** Reads the keys of a vif that is new here; where that fails, reconciling it does so again and reports it. */
+  async #meet(id: VifId): Promise<void> {
+    const record = new VifRecord(id, this.#clock);
+    this.#records.set(record.name, record);
+    record.mustReread = false;
+    try {
+      record.snapshot = await this.#backend.read(id);
+      this.#cards.set(record, cardOf(record.snapshot));
+    } catch (error) {
+      record.mustReread = true;
+      if (this.#backend.isLoss(error)) throw error;
     }
   }
 

@@ -7,9 +7,11 @@ import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { isConnected } from '../model/snapshot.js';
+import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
+import type { Cards } from './cards.js';
 import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
 import { PlanExecutor } from './plan-executor.js';
@@ -29,6 +31,8 @@ export interface VifReconcilerDeps {
   readonly enqueue: (record: VifRecord, options?: { mustReread: boolean }) => void;
   /** Drops the events up to now from the queue: the reconciliation under way has observed what they are about. */
   readonly acknowledge: (record: VifRecord) => void;
+  /** Which vifs are of one network card. */
+  readonly cards: Cards;
   /** Deletes the record of a vif that is gone. */
   readonly forget: (record: VifRecord) => void;
   /** Called when xenstored is out of reach, or was started anew and is empty: then nothing follows from absent keys. */
@@ -82,6 +86,7 @@ export class VifReconciler {
         // Before reading: an event during the read sets it again.
         record.mustReread = false;
         record.snapshot = await backend.read(record.id);
+        for (const twin of this.#deps.cards.set(record, cardOf(record.snapshot))) this.#deps.enqueue(twin);
       }
       await this.#takeSteps(record, since);
     } catch (error) {
@@ -127,7 +132,9 @@ export class VifReconciler {
   /** The next step by what is observed now; events up to now are acknowledged. */
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#deps;
-    const { id, snapshot } = record;
+    const { id } = record;
+    const twins = this.#deps.cards.twins(record);
+    const snapshot = record.snapshot && twins.length > 0 ? { ...record.snapshot, twins } : record.snapshot;
     const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
     const attached = record.attached ?? found;
     const isNew = record.isNew && isFirst;

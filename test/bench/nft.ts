@@ -34,7 +34,9 @@ function spec(domid: number, routed: boolean): FilterSpec {
   const [high, low] = [domid >> 8, domid & 255];
   const networks = [`10.0.${high}.${low}`, `2001:db8::${domid.toString(16)}`].map(parseNetwork);
   return {
-    mac: `00:16:3e:00:${high.toString(16).padStart(2, '0')}:${low.toString(16).padStart(2, '0')}`,
+    hold: 'addresses',
+    macs: [`00:16:3e:00:${high.toString(16).padStart(2, '0')}:${low.toString(16).padStart(2, '0')}`],
+    controlFrames: false,
     networks: networks.filter((network) => network !== undefined),
     tagged: false,
     reverse: routed,

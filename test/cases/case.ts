@@ -47,6 +47,7 @@ export function readCase(name: string): Case {
     backend,
     frontend = {},
     guest,
+    twins,
   } = json('xenstore.json');
   const id = { domid, devid };
   const config = caseFile(name, 'config.toml');
@@ -59,6 +60,11 @@ export function readCase(name: string): Case {
         : {
             ...snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
             ...(guest === undefined ? {} : { guest }),
+            ...(twins === undefined
+              ? {}
+              : {
+                  twins: (twins as [number, number][]).map(([domid, devid]) => ({ domid, devid })),
+                }),
           },
     links: plainLinks(json('observed.json').links),
     openvswitch: json('observed.json').openvswitch,

@@ -94,7 +94,7 @@ export class FakeBackend implements BackendPort {
     this.set(id, {
       online: '1',
       state: '2',
-      mac: '00:16:3e:00:00:05',
+      mac: `00:16:3e:00:00:${(id.domid & 255).toString(16).padStart(2, '0')}`,
       script: '/etc/xen/scripts/vif-bridge',
       'hotplug-status': '',
       ...keys,

@@ -102,6 +102,9 @@ export class Machine {
         });
         return;
       }
+      // Its MTU is the same afterwards, and a bridge in memory does not follow its ports.
+      case 'pin-mtu':
+        return;
       case 'ovs-add-port':
       case 'ovs-set-port':
       case 'ovs-delete-port':

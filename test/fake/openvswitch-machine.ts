@@ -103,7 +103,8 @@ export class OvsMachine implements OvsView {
       return;
     }
     const { name, marks, port } = action;
-    const { externalIds, vlansStay: _vlansStay, ...columns } = port;
+    // What these two say is about the plan; the database has no such columns.
+    const { externalIds, vlansStay: _, onStandby: __, ...columns } = port;
     const before = this.port(name);
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
     if ((action.kind === 'ovs-add-port') !== (before === undefined))
@@ -121,8 +122,13 @@ export class OvsMachine implements OvsView {
         error: undefined,
         ...before?.interface,
         ofport: before?.interface?.ofport ?? (this.#takes ? 1 : undefined),
-        externalIds: { ...before?.interface?.externalIds, ...externalIds },
+        externalIds: { ...without(before?.interface?.externalIds, 'iface-id'), ...externalIds },
       },
     });
   }
+}
+
+function without(ids: Readonly<Record<string, string>> | undefined, key: string): Record<string, string> {
+  const { [key]: _, ...others } = ids ?? {};
+  return others;
 }

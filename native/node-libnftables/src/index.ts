@@ -23,8 +23,20 @@ const libc = ffi.Library(null, { fcntl: ['int', ['int', 'int', 'int']] });
 const setDescriptorFlags = 2;
 const closeOnExec = 1;
 
-/** NFT_CTX_OUTPUT_JSON of nftables/libnftables.h. */
-const jsonOutput = 1 << 4;
+/** NFT_CTX_OUTPUT_STATELESS, _HANDLE and _JSON of nftables/libnftables.h. */
+const output = { stateless: 1 << 1, handle: 1 << 3, json: 1 << 4 };
+
+/** How a listing is printed: as libnftables-json(5); without counters (`nft -s`); as text with handles and without counters (`nft -a -s`). */
+export interface Listing {
+  readonly json?: boolean;
+  readonly stateless?: boolean;
+  readonly handles?: boolean;
+}
+
+const flagsOf = ({ json = false, stateless = false, handles = false }: Listing): number =>
+  (json ? output.json : 0) |
+  (stateless ? output.stateless : 0) |
+  (handles ? output.handle | output.stateless : 0);
 
 /** A text of commands that was refused. `message` is the first error, without the text it is about. */
 export class NftError extends Error {
@@ -63,20 +75,20 @@ export class Nftables {
 
   /**
    * Runs a text as `nft -f` would: all commands in one transaction, which takes effect whole or not at all.
-   * @param options.json whether listings are printed as libnftables-json(5)
+   * @param listing how listings are printed
    * @returns what nft would print
    * @throws NftError
    */
-  run(text: string, options: { json?: boolean } = {}): string {
+  run(text: string, listing: Listing = {}): string {
     const at = this.#idle();
-    this.#lib.nft_ctx_output_set_flags(at, options.json ? jsonOutput : 0);
+    this.#lib.nft_ctx_output_set_flags(at, flagsOf(listing));
     return this.#result(at, this.#lib.nft_run_cmd_from_buffer(at, text));
   }
 
   /** Runs a text in a thread of libuv's pool, one at a time. @returns what nft would print @throws NftError */
-  async runAside(text: string): Promise<string> {
+  async runAside(text: string, listing: Listing = {}): Promise<string> {
     const at = this.#idle();
-    this.#lib.nft_ctx_output_set_flags(at, 0);
+    this.#lib.nft_ctx_output_set_flags(at, flagsOf(listing));
     this.#busy = true;
     try {
       const status = await new Promise<number>((resolve, reject) => {

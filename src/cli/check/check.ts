@@ -3,9 +3,8 @@ import { ConfigError } from '../../config/error.js';
 import { exit } from '../exit-status.js';
 import { table } from '../table.js';
 import { gatherFacts } from './facts.js';
+import { marks } from './finding.js';
 import { findings } from './findings.js';
-
-const marks = { ok: 'ok', note: 'note', warning: 'WARNING', error: 'ERROR' } as const;
 
 /** `vifd check [--json]`: prints what vifd needs of this machine, each problem with its remedy. Exits 1 after an error. */
 export async function checkCommand(

@@ -5,6 +5,7 @@ import { Nftables } from 'node-libnftables';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
 import { Host } from '../../host/host.js';
+import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { LinkView } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
@@ -21,6 +22,8 @@ export interface Facts {
     | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
     | { readonly reason: string };
   readonly links: LinkView;
+  /** What was learned of the hosts around, guests included. */
+  readonly senders: Senders;
   /** The vifs that have state on this host, such as a netdev, a route or a filter. */
   readonly vifsWithState: readonly VifId[];
   readonly netback: boolean;
@@ -55,7 +58,8 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
     return {
       xenstore: await askXenstore(),
       links,
-      vifd: await answers(controlSocket()),
+      senders: await readSenders(),
+      vifd: await vifdAnswers(),
       nft: whyNotNft(),
       forwarding: {
         off: new Set(
@@ -195,6 +199,9 @@ function inPath(program: string): boolean {
     }
   });
 }
+
+/** Whether the daemon runs. */
+export const vifdAnswers = (): Promise<boolean> => answers(controlSocket());
 
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {

@@ -32,3 +32,6 @@ export const error = (check: string, message: string, remedy: string): Finding =
   message,
   remedy,
 });
+
+/** How a severity is printed. */
+export const marks = { ok: 'ok', note: 'note', warning: 'WARNING', error: 'ERROR' } as const;

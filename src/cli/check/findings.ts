@@ -4,6 +4,8 @@ import { vifName } from '../../model/vif-id.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
+import { aboutSenders } from './senders.js';
+import { aboutTables } from './unmatched.js';
 
 /**
  * The backend nodes that a vif takes of this domain's xenstore quota, and the default quota of xenstored and oxenstored.
@@ -39,6 +41,8 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),
     ...aboutFilters(facts, config),
+    ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
+    ...aboutSenders(facts, config),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),
   ];
@@ -100,7 +104,24 @@ function aboutBridges({ links, xenstore }: Facts): Finding[] {
         `ip link add ${bridge} up type bridge, or correct bridge= in the guest's configuration`,
       ),
     ),
+    ...secluded(links, wanted).map((bridge) =>
+      note(
+        'bridges',
+        `${bridge} has no port but vifs: its guests reach each other and nothing beyond`,
+        `ip link set UPLINK up master ${bridge}, and see that the program which configures the uplink does so when it comes back; nothing, if the bridge is meant to be so`,
+      ),
+    ),
   ];
+}
+
+/** The names of the bridges that vifs are to be on and that have no other port. */
+function secluded(links: Facts['links'], vifs: readonly { readonly bridge: string | undefined }[]): string[] {
+  const ports = [...links.all()].filter((link) => vifOfLink(link) === undefined);
+  const connected = new Set(ports.map(({ master }) => master));
+  return [...new Set(vifs.map(({ bridge }) => bridge))].filter((name): name is string => {
+    const link = name === undefined ? undefined : links.byName(name);
+    return link?.kind === 'bridge' && !connected.has(link.index);
+  });
 }
 
 function aboutKernel({ sysctls, xenstore }: Facts): Finding[] {

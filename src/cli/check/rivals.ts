@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
+import { vifName } from '../../model/vif-id.js';
 import type { Facts, Files } from './facts.js';
 import { error, type Finding, ok, warning } from './finding.js';
+import { type Device, glob, networkManagerKeepsOff } from './network-manager.js';
 
 /** Other agents that would attach the same vifs: `xl devd`, and udev rules of old Xen releases. */
 export function aboutRivals({ processes, files }: Facts): Finding[] {
@@ -28,36 +30,55 @@ export function aboutRivals({ processes, files }: Facts): Finding[] {
 const runsForVifs = (line: string): boolean =>
   /^[^#]*xen-backend.*RUN/.test(line) && (/vif/.test(line) || !/(KERNEL|XENBUS_TYPE\})==/.test(line));
 
-/** Programs that would configure the interfaces of vifs: systemd-networkd and NetworkManager. */
-export function aboutClaims({ files, networkdRuns, networkManagerRuns }: Facts): Finding[] {
-  const claiming = networkdRuns ? networkdClaim(files.networkd) : undefined;
-  const unmanaged = networkManagerKeepsOff(files.networkManager);
+/** The address that netback gives every netdev, and vifd leaves. */
+const vifMac = 'fe:ff:ff:ff:ff:ff';
+
+/** The devices to ask for: one as netback names it, which stands for all, and those that vifname= names otherwise. */
+function devicesOf({ xenstore }: Facts): { device: Device; what: string }[] {
+  const renamed = 'reason' in xenstore ? [] : xenstore.vifs.filter(({ vifname }) => vifname !== undefined);
   return [
-    ...(claiming === undefined
-      ? []
-      : [
-          warning(
-            'systemd-networkd',
-            `${claiming} matches vif*, so networkd configures them too`,
-            'match the uplink by its own name, or put a file before it that matches vif* with Unmanaged=yes',
-          ),
-        ]),
-    ...(networkManagerRuns && !unmanaged
-      ? [
-          warning(
-            'NetworkManager',
-            'it may configure vif*',
-            'in /etc/NetworkManager/conf.d: [keyfile] unmanaged-devices=interface-name:vif*',
-          ),
-        ]
-      : []),
+    { device: { name: 'vif1.0', mac: vifMac }, what: 'vif*' },
+    ...renamed.map(({ id, vifname = '' }) => ({
+      device: { name: vifname, mac: vifMac },
+      what: `${vifname}, the interface of ${vifName(id)}`,
+    })),
   ];
 }
 
+/** Programs that would configure the interfaces of vifs, by their own rules: systemd-networkd and NetworkManager. */
+export function aboutClaims(facts: Facts): Finding[] {
+  const { files, networkdRuns, networkManagerRuns } = facts;
+  return devicesOf(facts).flatMap(({ device, what }) => {
+    const pattern = device.name === 'vif1.0' ? 'vif*' : device.name;
+    const claiming = networkdRuns ? networkdClaim(device, files.networkd) : undefined;
+    const isManaged = networkManagerRuns && !networkManagerKeepsOff(device, files.networkManager, files.udev);
+    return [
+      ...(claiming === undefined
+        ? []
+        : [
+            warning(
+              'systemd-networkd',
+              `${claiming} matches ${what}, so networkd configures ${pattern === 'vif*' ? 'them' : 'it'} too`,
+              `match the uplink by its own name, or put a file before it that matches ${pattern} with Unmanaged=yes`,
+            ),
+          ]),
+      ...(isManaged
+        ? [
+            warning(
+              'NetworkManager',
+              `it may configure ${what}`,
+              `in /etc/NetworkManager/conf.d: [keyfile] unmanaged-devices+=interface-name:${pattern}`,
+            ),
+          ]
+        : []),
+    ];
+  });
+}
+
 /** The .network file by which networkd configures vifs: the first by name of those that match (systemd.network(5)). */
-function networkdClaim(files: Files): string | undefined {
+function networkdClaim(device: Device, files: Files): string | undefined {
   const byName = [...files].sort((a, b) => (basename(a.path) < basename(b.path) ? -1 : 1));
-  const used = byName.find(({ text }) => matchesVif(text));
+  const used = byName.find(({ text }) => matchesDevice(device, text));
   const released = /^\s*Unmanaged\s*=\s*(yes|true|y|t|1|on)\s*$/im.test(used?.text ?? '');
   return released ? undefined : used?.path;
 }
@@ -65,8 +86,8 @@ function networkdClaim(files: Files): string | undefined {
 /** Keys of [Match] about the machine instead of the interface (systemd.network(5)); taken to match. */
 const ofMachine = /^(Host|Virtualization|KernelCommandLine|KernelVersion|Credential|Architecture|Firmware)$/i;
 
-/** Whether a .network file's [Match] matches netback's interfaces: vif1.0, of type ether and no kind. */
-function matchesVif(text: string): boolean {
+/** Whether a .network file's [Match] matches a vif's netdev. */
+function matchesDevice({ name, mac }: Device, text: string): boolean {
   const section = /^\s*\[Match\]\s*$([\s\S]*?)(?=^\s*\[|(?![\s\S]))/im.exec(text)?.[1] ?? '';
   const asked = [...section.matchAll(/^\s*(\w+)\s*=\s*(.*?)\s*$/gm)]
     .map(([, key = '', value = '']) => ({ key, patterns: value.split(/\s+/) }))
@@ -77,23 +98,20 @@ function matchesVif(text: string): boolean {
       const inverted = patterns[0]?.startsWith('!') === true;
       // netback's interfaces have no kind, so only an inverted pattern matches.
       if (/^kind$/i.test(key)) return inverted;
-      const value = { name: 'vif1.0', type: 'ether' }[key.toLowerCase()];
-      // A match by address, path or driver is meant for another interface.
+      const values: { readonly [key: string]: string } = {
+        name,
+        type: 'ether',
+        macaddress: mac,
+        driver: 'vif',
+      };
+      const value = values[key.toLowerCase()];
+      // A match by path or property is meant for another interface.
       if (value === undefined) return false;
-      return patterns.some((pattern) => glob(pattern.replace(/^!/, '')).test(value)) !== inverted;
+      return (
+        patterns.some((pattern) =>
+          glob(pattern.replace(/^!/, '').toLowerCase()).test(value.toLowerCase()),
+        ) !== inverted
+      );
     })
   );
 }
-
-/** A regular expression for a pattern of networkd: `*`, `?`, `[…]` and `[!…]`. */
-function glob(pattern: string): RegExp {
-  const escaped = pattern.replace(/[.+^${}()|\\]/g, '\\$&').replaceAll('[!', '[^');
-  try {
-    return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`);
-  } catch {
-    return /$^/;
-  }
-}
-
-const networkManagerKeepsOff = (conf: Files): boolean =>
-  conf.some(({ text }) => /^\s*unmanaged-devices\s*\+?=.*interface-name:vif/m.test(text));

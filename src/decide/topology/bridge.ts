@@ -3,6 +3,7 @@ import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../m
 import { problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
+import { isPreferred, twinsOf } from '../twins.js';
 import type { Attachment, Topology } from './topology.js';
 
 /**
@@ -34,6 +35,9 @@ export const bridge: Topology = {
       return { problem: problem('bridge-unfit', `attach ${own} to bridge`, master.name, reason), dependsOn };
     }
     const link = links.ofVif(snapshot.id);
+    const twins = twinsOf(snapshot, links);
+    const silent = !isPreferred(link, twins, ({ port }) => port?.silent !== true);
+    dependsOn.push(...twins.dependsOn);
     const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
     if (config.bridge.mtu === 'uplink') dependsOn.push({ kind: 'ports-of', bridge: master.name });
     return {
@@ -43,7 +47,7 @@ export const bridge: Topology = {
           mtu: mtu ?? inheritedMtu(link, master),
           master: master.name,
           addresses: [],
-          ...(vlans === undefined ? {} : { port: { vlans } }),
+          port: { silent, ...(vlans === undefined ? {} : { vlans }) },
         },
       },
       dependsOn,

@@ -16,6 +16,7 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
+import type { Twins } from '../twins.js';
 import { hidden, holderOf, routedElsewhere } from './routed-link.js';
 
 // The addresses of guests behind NAT: those that dom0 gives, or the one that is planned.
@@ -40,6 +41,7 @@ interface Planned {
 export function guestAddresses(
   snapshot: VifSnapshot,
   nat: VifPolicy['nat'],
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ):
@@ -59,12 +61,12 @@ export function guestAddresses(
   const given = snapshot.ip.map((entry) =>
     entry.family === 4 && entry.prefix === 32 ? { ...entry, prefix: bareLength } : entry,
   );
-  if (given.some(({ family }) => family === 4)) return { addresses: given };
+  if (given.length > 0) return { addresses: given };
   const { devid } = snapshot.id;
   if (nat.network.prefix < sharedFrom && BigInt(devid) + 1n > routerDistance)
     return reject(nat.network, `there is none for device ${devid}; give it by ip`);
-  const planned = plan(snapshot, nat, observed, ip);
-  if (planned !== undefined) return { addresses: [planned.guest, ...given], planned };
+  const planned = plan(snapshot, nat, twins, observed, ip);
+  if (planned !== undefined) return { addresses: [planned.guest], planned };
   const reason =
     'there is no address left that is neither of another guest nor in the network of another device; choose a larger network in [nat], or give one by ip';
   return reject(nat.network, reason, [{ kind: 'any-netdev' }]);
@@ -78,10 +80,13 @@ export function guestAddresses(
 function plan(
   snapshot: VifSnapshot,
   { network, prefix }: VifPolicy['nat'],
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): Planned | undefined {
   const own = observed.links.ofVif(snapshot.id);
+  const isOthers = (link: Link | undefined): boolean =>
+    link !== undefined && !twins.links.some(({ index }) => index === link.index);
   const at = (host: bigint): Network => ({
     family: 4,
     address: formatAddress(4, addressValue(network) + host),
@@ -90,17 +95,18 @@ function plan(
   const isFree = (address: Network): boolean =>
     hidden([hostOf(address)], observed).length === 0 &&
     !isElsewhere(address, observed) &&
-    routedElsewhere(hostOf(address), own, observed, ip) === undefined &&
-    claimant(address, snapshot.id, observed, ip) === undefined &&
-    holderOf(address.address, own?.name ?? '', observed) === undefined;
+    !isOthers(routedElsewhere(hostOf(address), own, observed, ip)) &&
+    claimant(address, snapshot.id, twins, observed, ip) === undefined &&
+    !isOthers(holderOf(address.address, own?.name ?? '', observed));
   const shared = (guest: Network): Network | undefined => {
     // A router's address may be on several vifs, but on no guest.
     const last = addressValue(network) + (1n << BigInt(32 - network.prefix)) - 2n;
     for (let value = addressValue(network) + 1n; value <= last; value++) {
       const router = { ...guest, address: formatAddress(4, value) };
       const taken =
-        (router.address === guest.address || routedElsewhere(hostOf(router), own, observed, ip)) ??
-        claimant(router, snapshot.id, observed, ip);
+        router.address === guest.address ||
+        routedElsewhere(hostOf(router), own, observed, ip) !== undefined ||
+        claimant(router, snapshot.id, twins, observed, ip) !== undefined;
       if (!taken) return router;
     }
     return undefined;
@@ -125,7 +131,7 @@ function plan(
 }
 
 /** The addresses of a vif's own in the planned network, as offsets, in the order in which they are tried. */
-function* hostsFor({ id, mac }: VifSnapshot, network: Network): Iterable<bigint> {
+function* hostsFor({ id, mac, twins = [] }: VifSnapshot, network: Network): Iterable<bigint> {
   const size = 1n << BigInt(32 - network.prefix);
   const start = hash(mac ?? vifName(id));
   if (network.prefix >= sharedFrom) {
@@ -135,7 +141,8 @@ function* hostsFor({ id, mac }: VifSnapshot, network: Network): Iterable<bigint>
     yield 1n;
     return;
   }
-  yield stock(id) % size;
+  // The guest's own domain was made before its stubdomain: the plan is by that.
+  yield stock({ ...id, domid: Math.min(id.domid, ...twins.map((twin) => twin.domid)) }) % size;
   const slots = (size / 256n) * routerDistance;
   for (let i = 0n; i < probes; i++) {
     const slot = (start + i) % slots;
@@ -204,6 +211,7 @@ export function routerOf(guest: Network): Network {
 export function claimant(
   guest: Network,
   id: VifId,
+  twins: Twins,
   { links, nft }: ObservedState,
   ip: IpState,
 ): Link | undefined {
@@ -215,7 +223,7 @@ export function claimant(
   const set = family === 4 ? 'hosts4' : 'hosts6';
   for (const link of links.all()) {
     const vif = vifOfLink(link);
-    if (vif === undefined || vifName(vif) === vifName(id)) continue;
+    if (vif === undefined || vifName(vif) === vifName(id) || twins.links.includes(link)) continue;
     const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
     if (isHeld || masqueraded === vifName(vif)) return link;
   }

@@ -9,10 +9,12 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import { claimant, guestAddresses, routerOf } from './nat-addresses.js';
 import {
+  atTwin,
   deviceName,
   hasOnLink,
   holderOf,
@@ -38,10 +40,12 @@ export const nat: Topology = {
     attached: Attached | undefined,
   ): Attachment {
     const ip = observed.ip ?? noIp;
-    const named = uplinksOf(snapshot, config);
-    const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
     const own = observed.links.ofVif(snapshot.id);
-    const chosen = guestAddresses(snapshot, config.nat, observed, ip);
+    const twins = twinsOf(snapshot, observed.links);
+    const chosen = guestAddresses(snapshot, config.nat, twins, observed, ip);
+    const named = uplinksOf(snapshot, 'problem' in chosen ? [] : chosen.addresses.map(hostOf), config);
+    const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
+    dependsOn.push(...twins.dependsOn);
     if ('problem' in chosen)
       return { problem: chosen.problem, dependsOn: [...dependsOn, ...chosen.dependsOn] };
     const all = chosen.addresses;
@@ -53,7 +57,7 @@ export const nat: Topology = {
     const router = (guest: Network): Network =>
       guest === chosen.planned?.guest ? chosen.planned.router : routerOf(guest);
     const routers = v4.map(router);
-    const conflict = conflictOf(guests, routers, snapshot, observed, ip);
+    const conflict = conflictOf(guests, routers, snapshot, twins, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
       return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
@@ -70,13 +74,16 @@ export const nat: Topology = {
     const sharesLink = v6.length > 0 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
-    const filtered = filterFor(snapshot, config.antispoof.mode, {
+    const filtered = filterFor(snapshot, config, {
+      topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
       protectHost: { dhcp: servesDhcp, dns: servesDhcp && config.nat.dns.length === 0 },
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const [first] = v4;
+    const isTwins = atTwin(own, twins, guests.map(hostOf), ip);
+    const kept = guests.filter((guest) => !isTwins(hostOf(guest)));
+    const [first] = v4.filter((guest) => kept.includes(guest));
     const [firstRouter] = routers;
     return {
       desired: {
@@ -89,11 +96,11 @@ export const nat: Topology = {
         },
         ...filtered,
         ip: {
-          routes: guests.map((guest) => ({
+          routes: kept.map((guest) => ({
             to: hostOf(guest),
             source: guest.family === 4 ? router(guest).address : undefined,
           })),
-          neighbours: guests.map(hostOf),
+          neighbours: kept.map(hostOf),
           mac: snapshot.mac,
           proxies: { device: 0, name: '', hosts: [] },
           onLink: sharesLink ? onLinkOf(snapshot, own, observed) : [],
@@ -107,7 +114,7 @@ export const nat: Topology = {
             ),
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
-          masquerades: guests.flatMap((guest) =>
+          masquerades: kept.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),
           leavesBy: named,
@@ -122,6 +129,7 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn,
@@ -130,7 +138,7 @@ export const nat: Topology = {
         ...(no6 === undefined ? [] : [no6]),
         ...missingWayOut(snapshot, named, v4, ways(4)),
         ...missingWayOut(snapshot, named, v6, ways(6)),
-        ...overruled(snapshot, guests.map(hostOf), observed),
+        ...overruled(snapshot, kept.map(hostOf), observed),
         ...(needed === undefined ? [] : [needed]),
       ],
     };
@@ -165,6 +173,7 @@ function conflictOf(
   guests: readonly Network[],
   routers: readonly Network[],
   { id, ...snapshot }: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
@@ -176,7 +185,12 @@ function conflictOf(
     isPassed,
   });
   for (const guest of guests) {
-    const other = routedElsewhere(hostOf(guest), own, observed, ip) ?? claimant(guest, id, observed, ip);
+    const other = [
+      routedElsewhere(hostOf(guest), own, observed, ip),
+      claimant(guest, id, twins, observed, ip),
+    ]
+      .filter((link) => link !== undefined)
+      .find(({ index }) => !twins.links.some((twin) => twin.index === index));
     if (other !== undefined) return conflict(guest.address, other, 'has it');
     const holder = holderOf(guest.address, device, observed);
     if (holder === undefined) continue;

@@ -1,13 +1,14 @@
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
-import type { ObservedState } from '../../model/observed.js';
+import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { filterFor } from '../antispoof.js';
+import { isPreferred, twinsOf } from '../twins.js';
 import { bridgesThere, vifMac } from './bridge.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -58,14 +59,27 @@ export const openvswitch: Topology = {
       const reason = `the bridge is VLAN ${found.vlan} of ${found.parent}, and the vlan key asks for others; keep one of them`;
       return refuse('vlan-unusable', reason);
     }
-    const filtered = filterFor(snapshot, config.antispoof.mode, { tagged: asked.trunks.length > 0 });
+    const filtered = filterFor(snapshot, config, {
+      topology: 'openvswitch',
+      bridge: key.bridge,
+      tagged: asked.trunks.length > 0,
+    });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, found);
     if (bypassed !== undefined) return { problem: bypassed, dependsOn };
-    const port: DesiredOvsPort = {
+    const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
       externalIds: externalIds(snapshot, snapshot.mac),
     };
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
+    const isKnown = ({ name }: Link): boolean =>
+      view?.port(name)?.interface?.externalIds['iface-id'] !== undefined;
+    const port = isPreferred(observed.links.ofVif(id), twins, isKnown)
+      ? twins.links.some(isKnown)
+        ? withoutIfaceId(wanted)
+        : wanted
+      : onStandby(wanted);
     const there = view?.port(name);
     if (there !== undefined && !isOwnPort(id, there, port)) {
       const holder =
@@ -136,6 +150,24 @@ export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): Oper
     'anti-spoofing does not work with its datapath_type=netdev; ' +
       'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
   );
+}
+
+/**
+ * The port of a vif while the guest's traffic goes by its twin's: a trunk of VLAN 4095 alone, which 802.1Q reserves, so that nothing
+ * comes in or goes out.
+ */
+const onStandby = ({ vlansStay: _, ...port }: DesiredOvsPort): DesiredOvsPort => ({
+  ...withoutIfaceId(port),
+  onStandby: true,
+  tag: undefined,
+  trunks: [4095],
+  vlanMode: 'trunk',
+});
+
+/** A port that a controller does not know by the guest's name: only one at a time may have it. */
+function withoutIfaceId({ externalIds, ...port }: DesiredOvsPort): DesiredOvsPort {
+  const { 'iface-id': _, ...others } = externalIds;
+  return { ...port, externalIds: others };
 }
 
 /**

@@ -10,8 +10,10 @@ import { isDefault } from '../../model/route.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import {
+  atTwin,
   defaultLink,
   deviceName,
   hasOnLink,
@@ -81,10 +83,15 @@ export const route: Topology = {
     const sharesLink = has6 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
-    const filtered = filterFor(snapshot, config.antispoof.mode, { networks, reverse: true, protectHost });
+    const filtered = filterFor(snapshot, config, { topology: 'route', networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
-    const held = takenOver(networks, snapshot, observed, ip);
-    const kept = networks.filter((network) => !held.has(network) && (network.family === 4 || has6));
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
+    const held = takenOver(networks, snapshot, twins, observed, ip);
+    const isTwins = atTwin(link, twins, networks, ip);
+    const kept = networks.filter(
+      (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
+    );
     return {
       desired: {
         link: {
@@ -115,6 +122,7 @@ export const route: Topology = {
           ],
           masquerades: [],
           dhcp: undefined,
+          twins: twins.links.map(({ index }) => index),
         },
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
@@ -149,6 +157,7 @@ function whyNoGateway(
 function takenOver(
   networks: readonly Network[],
   snapshot: VifSnapshot,
+  twins: Twins,
   observed: ObservedState,
   ip: IpState,
 ): Map<Network, Link> {
@@ -156,7 +165,8 @@ function takenOver(
   const taken = new Map<Network, Link>();
   for (const network of networks) {
     const other = routedElsewhere(network, own, observed, ip);
-    if (own !== undefined && other !== undefined && other.index > own.index) taken.set(network, other);
+    if (other === undefined || twins.links.some(({ index }) => index === other.index)) continue;
+    if (own !== undefined && other.index > own.index) taken.set(network, other);
   }
   return taken;
 }

@@ -13,6 +13,7 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Sysctl } from '../../model/sysctl.js';
 import { vifName } from '../../model/vif-id.js';
+import { isPreferred, type Twins } from '../twins.js';
 
 // What vif-route and vif-nat have in common: a vif that is an interface of a router.
 
@@ -137,6 +138,21 @@ export function routedElsewhere(
 ): Link | undefined {
   const there = routes.to(network)?.device;
   return there === undefined || there === own?.index ? undefined : links.byIndex(there);
+}
+
+/**
+ * Tells of a network whether it is a twin's to have, for the vif with this netdev. One that leads to the vif stays until the
+ * twin has taken it, so that it is never without a way.
+ */
+export function atTwin(
+  own: Link | undefined,
+  twins: Twins,
+  networks: readonly Network[],
+  { routes }: IpState,
+): (network: Network) => boolean {
+  const leadsTo = ({ index }: Link, network: Network): boolean => routes.to(network)?.device === index;
+  const preferred = isPreferred(own, twins, (link) => networks.some((network) => leadsTo(link, network)));
+  return (network) => !preferred && !(own !== undefined && leadsTo(own, network));
 }
 
 /** The device the default route leads through. */

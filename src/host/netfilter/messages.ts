@@ -136,7 +136,7 @@ const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_in
 function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
   let at = 0;
   return parts.map((part): string => {
-    const size = part === 'number' ? (first.length - at >= 16 ? 16 : 6) : sizes[part];
+    const size = part === 'number' ? numberSize(first.length - at) : sizes[part];
     const [from, to] = [first, last].map((key) => key.subarray(at, at + size)) as [Buffer, Buffer];
     at += Math.ceil(size / 4) * 4;
     const range = () => ({ first: value(from), last: value(to) });
@@ -156,6 +156,9 @@ function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark
     }
   });
 }
+
+/** The bytes of a number that ends a key, whose parts are padded to multiples of 4. */
+const numberSize = (left: number): number => (left >= 16 ? 16 : left >= 8 ? 6 : 4);
 
 const value = (bytes: Buffer): bigint => (bytes.length === 0 ? 0n : BigInt(`0x${bytes.toString('hex')}`));
 

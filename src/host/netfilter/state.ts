@@ -17,7 +17,7 @@ import {
   tables,
 } from '../../model/nft.js';
 import { masqueraded } from '../../nft/elements.js';
-import type { TableRules } from '../../nft/rules.js';
+import { isMarked, type TableRules } from '../../nft/rules.js';
 import { parseChainName } from '../../nft/tables.js';
 import {
   decodeChain,
@@ -111,6 +111,9 @@ export class NftState implements NftView {
     return expected.text({
       flags: flags & tableFlags.persist ? 'owner, persist' : flags & tableFlags.owner ? 'owner' : undefined,
       flush: [...expected.marks.keys()].filter((chain) => state?.chains.has(chain)),
+      former: [...(state?.chains ?? [])]
+        .filter(([name, chain]) => !expected.marks.has(name) && isFormer(chain))
+        .map(([name]) => name),
     });
   }
 
@@ -170,7 +173,7 @@ export class NftState implements NftView {
   devices(): Map<string, string> {
     return new Map(
       [...this.#elements.values()]
-        .filter(({ element, owner }) => element.set === 'macs' && owner !== '')
+        .filter(({ element, owner }) => (element.set === 'macs' || element.set === 'unheld') && owner !== '')
         .map(({ element, owner }) => [element.key[0] ?? '', owner]),
     );
   }
@@ -264,8 +267,11 @@ export class NftState implements NftView {
     return [
       ...[...table.chains]
         .filter(
-          ([chain, { vif }]) =>
-            vif === undefined && !rules.marks.has(chain) && !(isRouter && earlierChains.includes(chain)),
+          ([name, chain]) =>
+            chain.vif === undefined &&
+            !rules.marks.has(name) &&
+            !isFormer(chain) &&
+            !(isRouter && earlierChains.includes(name)),
         )
         .map(([chain]) => `chain ${name} ${chain}`),
       ...[...table.sets]
@@ -429,6 +435,10 @@ const masqueradeSets = (Object.keys(sets) as SetName[]).filter((set) => masquera
 const isOurs = (table: string): table is Table => (tables as readonly string[]).includes(table);
 
 const isSet = (name: string): name is SetName => Object.hasOwn(sets, name);
+
+/** Whether a chain is of an earlier release's rules, when it is not of this one's. */
+const isFormer = ({ vif, rules }: Chain): boolean =>
+  vif === undefined && rules.size > 0 && [...rules.values()].every(isMarked);
 
 /** Whether a table is not dormant and has all rules, in order, in chains that are at their hooks, none with policy drop. */
 function isAsExpected({ flags, chains }: TableState, expected: TableRules): boolean {

@@ -41,6 +41,17 @@ export type Drops = Readonly<Record<string, number>>;
 /** Called with the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
 export type NftListener = (vifs: readonly string[]) => void;
 
+interface NftOptions {
+  /**
+   * Whether to take over the tables of an earlier daemon, and to warn of foreign objects in them; a command that only reads
+   * does not.
+   */
+  readonly serves: boolean;
+  readonly log?: Logger | undefined;
+  /** Called when a table of others has changed. */
+  readonly foreignChanged?: () => void;
+}
+
 /**
  * vifd's tables in nf_tables, changed by libnftables in a thread of libuv's pool and followed by the kernel's
  * notifications. A change of another program is in {@link view} at once, one of {@link perform} when that resolves.
@@ -62,34 +73,40 @@ export class NftTables {
   #reordered = false;
   /** Whether the transaction that is being announced is about vifd's tables, and the vifs that it is about. */
   #ours = false;
+  /** Whether it is about a table of others. */
+  #others = false;
   #touched = new Set<string>();
+  readonly #foreignChanged: () => void;
   readonly #told = new Set<string>();
   #stale = false;
   #syncing: Promise<void> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
   #performing: Promise<unknown> = Promise.resolve();
 
-  private constructor(listener: NftListener, serves: boolean, log: Logger | undefined) {
+  private constructor(listener: NftListener, { serves, log, foreignChanged = () => undefined }: NftOptions) {
     this.#listener = listener;
+    this.#foreignChanged = foreignChanged;
     this.#serves = serves;
     this.#log = log;
     this.#netlink = new NetlinkConnection(
       [group],
-      { message: (message) => this.#receive(message), overflow: () => this.#sync() },
+      {
+        message: (message) => this.#receive(message),
+        overflow: () => {
+          this.#foreignChanged();
+          return this.#sync();
+        },
+      },
       Protocol.NETFILTER,
     );
   }
 
   /**
    * @param listener called for changes of others, and for what {@link perform} has deleted
-   * @param options.serves whether to take over the tables of an earlier daemon, and to warn of foreign objects in them; a
-   *   command that only reads does not
    */
-  static async open(
-    listener: NftListener,
-    { serves, log }: { serves: boolean; log?: Logger | undefined },
-  ): Promise<NftTables> {
-    const opened = new NftTables(listener, serves, log);
+  static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
+    const { serves } = options;
+    const opened = new NftTables(listener, options);
     await opened.#sync();
     if (serves) await opened.#claim();
     // The initial listing is no change.
@@ -331,6 +348,7 @@ export class NftTables {
       return;
     }
     this.#ours ||= isOurs(decoded);
+    this.#others ||= !isOurs(decoded);
     this.#disturbed ||= disturbs(decoded);
     this.#reordered ||= decoded.type === nft.newRule && isOurs(decoded);
     this.#next?.apply(decoded);
@@ -342,8 +360,10 @@ export class NftTables {
   #endTransaction(maker: number): void {
     const vifs = [...this.#touched];
     const ours = this.#ours;
+    if (this.#others) this.#foreignChanged();
     this.#touched.clear();
     this.#ours = false;
+    this.#others = false;
     if (isOwnThread(maker)) return;
     if (vifs.length > 0) this.#listener(vifs);
     if (ours) this.#warnOfForeign();

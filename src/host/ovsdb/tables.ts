@@ -4,7 +4,7 @@ import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js'
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg'],
   Bridge: ['name', 'ports', 'datapath_type'],
-  Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'fake_bridge', 'external_ids'],
+  Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'protected', 'fake_bridge', 'external_ids'],
   Interface: ['name', 'ofport', 'error', 'external_ids'],
 };
 
@@ -107,6 +107,7 @@ export class OvsdbTables {
       vlanMode: text(row.vlan_mode),
       owner: map(row.external_ids)[markKeys.owner],
       madeFor: map(row.external_ids)[markKeys.ifindex],
+      ...(row.protected === true ? { isolated: true } : {}),
       ...(map(row.external_ids)[markKeys.vlan] === undefined ? {} : { hasOurVlans: true }),
       interface: only && {
         uuid: String(interfaceUuid),

@@ -44,7 +44,7 @@ function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): o
       row: {
         name,
         interfaces: ['named-uuid', 'interface'],
-        ...vlanColumns(port),
+        ...columnsOf(port),
         external_ids: mapOf(marks),
       },
     },
@@ -60,7 +60,7 @@ function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): o
 function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }): object[] {
   return [
     expectOwner(before),
-    { op: 'update', table: 'Port', where: isRow(before.uuid), row: vlanColumns(port) },
+    { op: 'update', table: 'Port', where: isRow(before.uuid), row: columnsOf(port) },
     setIds('Port', before.uuid, marks, Object.values(markKeys)),
     ...(before.interface === undefined
       ? []
@@ -130,10 +130,11 @@ function expectOwner({ uuid, owner }: OvsPort): object {
 
 const isRow = (uuid: string): unknown[] => [['_uuid', '==', ['uuid', uuid]]];
 
-const vlanColumns = ({ tag, trunks, vlanMode }: DesiredOvsPort): Record<string, unknown> => ({
+const columnsOf = ({ tag, trunks, vlanMode, isolated }: DesiredOvsPort): Record<string, unknown> => ({
   tag: tag ?? ['set', []],
   trunks: ['set', trunks],
   vlan_mode: vlanMode ?? ['set', []],
+  ...(isolated === undefined ? {} : { protected: isolated }),
 });
 
 const mapOf = (ids: Readonly<Record<string, string>>): unknown => ['map', Object.entries(ids)];

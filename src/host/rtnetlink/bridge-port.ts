@@ -1,4 +1,4 @@
-import type { BridgePort, PortFlags } from '../../model/bridge-port.js';
+import type { BridgePort, PortFlags, PortSwitches } from '../../model/bridge-port.js';
 import { type PortVlan, vlanRanges } from '../../model/vlan.js';
 import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.js';
 
@@ -6,7 +6,13 @@ import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.
 // net/bridge/br_netlink.c.
 export const familyBridge = 7;
 const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
+/** IFLA_BRPORT_STATE, and its values for a port that the spanning tree holds back (linux/if_bridge.h). */
+const brportState = 1;
+const waiting = { 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
 const brport = { multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
+/** What makes a port silent besides: it learns no address, and is sent no unicast to unknown ones. */
+const others = { learning: 8, flood: 9 };
+const flush = 24;
 const vlanInfo = 2;
 const flag = { pvid: 2, untagged: 4, rangeBegin: 8, rangeEnd: 16 };
 const filterVlanCompressed = 4;
@@ -33,25 +39,36 @@ export function portHeader(index: number): Buffer {
 export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort | undefined {
   const index = data.readInt32LE(4);
   let master: number | undefined;
+  const isOn = new Map<number, boolean>();
   const port = {
     isolated: false,
     multicastFlood: true,
     broadcastFlood: true,
     vlans: [] as PortVlan[],
   };
+  let state: BridgePort['waiting'];
   parseAttributes(data.subarray(infoHeader), ({ type, data: value }) => {
     if (type === ifla.master) master = value.readUInt32LE(0);
     else if (type === ifla.afSpec) port.vlans = decodeVlans(value);
     // One byte is the port's state alone.
     else if (type === ifla.protinfo && value.length > 1) {
       parseAttributes(value, (info) => {
+        if (info.data.length === 1) isOn.set(info.type, info.data.readUInt8(0) !== 0);
+        if (info.type === brportState) state = waiting[info.data.readUInt8(0) as keyof typeof waiting];
         for (const [name, number] of Object.entries(brport)) {
           if (info.type === number) port[name as keyof typeof brport] = info.data.readUInt8(0) !== 0;
         }
       });
     }
   });
-  return master === undefined || master === index ? undefined : port;
+  if (master === undefined || master === index) return undefined;
+  const hears = port.multicastFlood || port.broadcastFlood;
+  const isSilent = !hears && Object.values(others).every((number) => isOn.get(number) === false);
+  return {
+    ...port,
+    ...(isSilent && { silent: true }),
+    ...(state !== undefined && { waiting: state }),
+  };
 }
 
 function decodeVlans(spec: Buffer): PortVlan[] {
@@ -75,10 +92,12 @@ function decodeVlans(spec: Buffer): PortVlan[] {
 }
 
 /** IFLA_PROTINFO with these flags, for an AF_BRIDGE RTM_SETLINK. */
-export function encodeFlags(flags: PortFlags): Buffer {
-  const parts = Object.entries(flags).map(([name, on]) =>
-    attribute(brport[name as keyof PortFlags], Buffer.from([on ? 1 : 0])),
-  );
+export function encodeFlags({ silent, ...flags }: PortSwitches): Buffer {
+  const flag = (number: number, on: boolean) => attribute(number, Buffer.from([on ? 1 : 0]));
+  const parts = Object.entries(flags).map(([name, on]) => flag(brport[name as keyof PortFlags], on));
+  if (silent !== undefined) parts.push(...Object.values(others).map((number) => flag(number, !silent)));
+  // What the bridge has learned at it would lead there for minutes.
+  if (silent) parts.push(attribute(flush, Buffer.alloc(0)));
   return attribute(ifla.protinfo | nested, Buffer.concat(parts));
 }
 

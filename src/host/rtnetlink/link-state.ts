@@ -5,7 +5,7 @@ import { type News, netdev } from '../../model/dependency.js';
 import { routerLinkLocal } from '../../model/ip.js';
 import { type Link, type LinkView, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
-import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import { Flags, type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
 
 // Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h for links and addresses. Integers are in the host's
@@ -27,6 +27,7 @@ export const ifla = {
   txqueuelen: 13,
   linkinfo: 18,
   ifalias: 20,
+  carrier: 33,
   parentDevName: 56,
 };
 export const ifa = { address: 1, local: 2 };
@@ -36,13 +37,15 @@ export const familyOf = (network: Pick<Network, 'family'>): number =>
 export const iffUp = 1;
 const info = { kind: 1, data: 2 };
 /** Attributes in a bridge's IFLA_INFO_DATA. */
-const br = { vlanFiltering: 7, vlanDefaultPvid: 39 };
+const br = { forwardDelay: 1, stpState: 5, vlanFiltering: 7, callIptables: 36, vlanDefaultPvid: 39 };
 const scopeLink = 253;
 /** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
 const passingFlags = 0x41;
 
 /** The network devices and addresses, built from a sequence of rtnetlink messages. */
 export class LinkState implements LinkView {
+  /** The number of carriers that came so far. */
+  static #lastCarrier = 0;
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
   readonly #byVif = new Map<string, Link>();
@@ -68,7 +71,7 @@ export class LinkState implements LinkView {
   }
 
   /** Applies one message. @returns the names of the devices it changed: two for a rename, none for other messages */
-  apply({ type, data }: NetlinkMessage): News[] {
+  apply({ type, flags, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:
       case rtm.delLink:
@@ -76,7 +79,8 @@ export class LinkState implements LinkView {
         // bridge, while the device stays.
         if (data.readUInt8(0) === familyBridge) return this.#applyPort(data, type === rtm.newLink);
         if (data.readUInt8(0) !== family.unspec) return [];
-        return type === rtm.newLink ? this.#put(this.#decodeLink(data)) : this.#remove(data.readInt32LE(4));
+        if (type === rtm.delLink) return this.#remove(data.readInt32LE(4));
+        return this.#put(this.#decodeLink(data, (flags & Flags.MULTI) !== 0));
       case rtm.newAddr:
       case rtm.delAddr:
         return this.#applyAddress(data, type === rtm.newAddr);
@@ -85,7 +89,8 @@ export class LinkState implements LinkView {
     }
   }
 
-  #decodeLink(data: Buffer): Link {
+  /** @param isDumped whether the message is of a dump, which says nothing of when a carrier came */
+  #decodeLink(data: Buffer, isDumped: boolean): Link {
     const index = data.readInt32LE(4);
     const link = {
       index,
@@ -102,7 +107,11 @@ export class LinkState implements LinkView {
       txqueuelen: undefined as number | undefined,
       vlanFiltering: undefined as boolean | undefined,
       vlanDefaultPvid: undefined as number | undefined,
+      forwardDelay: undefined as number | undefined,
+      callsFirewall: undefined as boolean | undefined,
     };
+    let carrier = false;
+    let delay = 0;
     parseAttributes(data.subarray(16), ({ type, data: value }) => {
       if (type === ifla.ifname) link.name = text(value);
       else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
@@ -110,6 +119,7 @@ export class LinkState implements LinkView {
       else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
       else if (type === ifla.ifalias) link.alias = text(value);
       else if (type === ifla.parentDevName) link.parent = text(value);
+      else if (type === ifla.carrier) carrier = value.readUInt8(0) !== 0;
       else if (type === ifla.txqueuelen) link.txqueuelen = value.readUInt32LE(0);
       else if (type === ifla.linkinfo) {
         parseAttributes(value, ({ type, data }) => {
@@ -118,13 +128,29 @@ export class LinkState implements LinkView {
           else if (type === info.data && link.kind === 'bridge') {
             parseAttributes(data, ({ type, data }) => {
               if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
+              else if (type === br.forwardDelay) delay = data.readUInt32LE(0) / 100;
+              // The delay comes first (br_fill_info).
+              else if (type === br.stpState && data.readUInt32LE(0) !== 0) link.forwardDelay = delay;
+              else if (type === br.callIptables && data.readUInt8(0) !== 0) link.callsFirewall = true;
               else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
             });
           }
         });
       }
     });
-    return link;
+    if (!carrier) return link;
+    const since = this.#byIndex.get(index)?.carrierSince ?? (isDumped ? 0 : ++LinkState.#lastCarrier);
+    return { ...link, carrierSince: since };
+  }
+
+  /** Takes over from an older state in which order the carriers came; one that it did not have has come last. */
+  takeCarriers(older: LinkState): void {
+    if (older.#byIndex.size === 0) return;
+    for (const link of this.#byIndex.values()) {
+      if (link.carrierSince === undefined) continue;
+      const carrierSince = older.byIndex(link.index)?.carrierSince ?? ++LinkState.#lastCarrier;
+      this.#put({ ...link, carrierSince });
+    }
   }
 
   #put(given: Link): News[] {
@@ -156,7 +182,7 @@ export class LinkState implements LinkView {
   #applyPort(data: Buffer, there: boolean): News[] {
     const index = data.readInt32LE(4);
     const port = there ? decodePort({ data }) : undefined;
-    // Most of these messages are about spanning tree states and timers, which are not used.
+    // Most of these messages are about the spanning tree's timers, which are not used.
     if (isDeepStrictEqual(port, this.#ports.get(index))) return [];
     if (port) this.#ports.set(index, port);
     else this.#ports.delete(index);

@@ -1,11 +1,18 @@
 import type { LinkChanges } from '../../model/action.js';
-import type { PortFlags } from '../../model/bridge-port.js';
+import { type PortSwitches, passingMtu } from '../../model/bridge-port.js';
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
 import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { NetlinkConnection } from '../netlink/connection.js';
-import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
+import {
+  AttrStream,
+  Flags,
+  type NetlinkMessage,
+  parseAttributes,
+  putString,
+  putU32,
+} from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
@@ -48,6 +55,8 @@ export class Links {
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
   #stale = false;
+  /** The MTU that a device has for a moment, by its index. */
+  readonly #passing = new Map<number, number>();
   #syncing: Promise<void> | undefined;
 
   private constructor(listener: LinkListener, gone: GoneListener) {
@@ -115,8 +124,24 @@ export class Links {
     await this.#netlink.request(rtm.setLink, 0, header, attributes);
   }
 
+  /**
+   * Sets the MTU of a bridge to what it is, by hand. Nothing is told of the one that it has for a moment: a vif that joins just
+   * then would take it for its own.
+   * @throws NetlinkError
+   */
+  async pinMtu(index: number, mtu: number): Promise<void> {
+    const passing = passingMtu(mtu);
+    this.#passing.set(index, passing);
+    try {
+      await this.setLink(index, { mtu: passing });
+      await this.setLink(index, { mtu });
+    } finally {
+      this.#passing.delete(index);
+    }
+  }
+
   /** Sets flags of a bridge port. @throws NetlinkError */
-  async setPort(index: number, flags: PortFlags): Promise<void> {
+  async setPort(index: number, flags: PortSwitches): Promise<void> {
     await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
   }
 
@@ -149,7 +174,20 @@ export class Links {
     this.#netlink.close();
   }
 
+  /** Whether a message is about a device with an MTU that it has for a moment only. */
+  #isPassing({ type, data }: NetlinkMessage): boolean {
+    if (type !== rtm.newLink || data.readUInt8(0) !== family.unspec) return false;
+    const passing = this.#passing.get(data.readInt32LE(4));
+    let mtu: number | undefined;
+    if (passing !== undefined)
+      parseAttributes(data.subarray(16), ({ type, data: value }) => {
+        if (type === ifla.mtu) mtu = value.readUInt32LE(0);
+      });
+    return passing !== undefined && mtu === passing;
+  }
+
   #apply(message: NetlinkMessage): void {
+    if (this.#isPassing(message)) return;
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;
@@ -182,6 +220,7 @@ export class Links {
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
+        links.takeCarriers(this.#current);
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {

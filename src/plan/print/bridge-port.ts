@@ -1,19 +1,24 @@
 import type { ActionTable } from '../../model/action.js';
-import type { PortFlags } from '../../model/bridge-port.js';
+import type { PortSwitches } from '../../model/bridge-port.js';
 import { type PortVlan, vlanRanges } from '../../model/vlan.js';
 import { word } from './word.js';
 
 export const bridgePortLines: ActionTable<string, 'set-port' | 'add-vlans' | 'delete-vlans'> = {
-  'set-port': ({ name, flags }) => `bridge link set dev ${word(name)}${printFlags(flags)}`,
+  'set-port': ({ name, flags }) => {
+    const flush = flags.silent ? ` && ip link set dev ${word(name)} type bridge_slave fdb_flush` : '';
+    return `bridge link set dev ${word(name)}${printFlags(flags)}${flush}`;
+  },
   'add-vlans': ({ name, vlans }) => printVlans('add', name, vlans),
   'delete-vlans': ({ name, vlans }) => printVlans('delete', name, vlans),
 };
 
-function printFlags({ isolated, multicastFlood, broadcastFlood }: PortFlags): string {
+function printFlags({ isolated, multicastFlood, broadcastFlood, silent }: PortSwitches): string {
   const flag = (name: string, on: boolean | undefined): string =>
     on === undefined ? '' : ` ${name} ${on ? 'on' : 'off'}`;
   return [
     flag('isolated', isolated),
+    flag('learning', silent === undefined ? undefined : !silent),
+    flag('flood', silent === undefined ? undefined : !silent),
     flag('mcast_flood', multicastFlood),
     flag('bcast_flood', broadcastFlood),
   ].join('');

@@ -1,7 +1,10 @@
 import type { ActionTable, LinkChanges } from '../../model/action.js';
+import { passingMtu } from '../../model/bridge-port.js';
 import { word } from './word.js';
 
-export const linkLines: ActionTable<string, 'set-link'> = {
+export const linkLines: ActionTable<string, 'set-link' | 'pin-mtu'> = {
+  'pin-mtu': ({ name, mtu }) =>
+    [passingMtu(mtu), mtu].map((each) => `ip link set dev ${word(name)} mtu ${each}`).join(' && '),
   'set-link': ({ name, changes }) => `ip link set dev ${word(name)}${printChanges(changes)}`,
 };
 

@@ -16,10 +16,10 @@ export const forDatabase = (line: string, database: string): string =>
   database === usualOvsDatabase ? line : line.replace(/^ovs-vsctl/, () => `ovs-vsctl --db=${word(database)}`);
 
 const addPort = ({ name, marks, port }: ActionOf<'ovs-add-port'>): string =>
-  `add-port ${word(port.bridge)} ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+  `add-port ${word(port.bridge)} ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;
 
 const setPort = ({ name, marks, port }: ActionOf<'ovs-set-port'>): string =>
-  `set port ${word(name)}${printVlans(port)}${printIds(name, marks, port)}`;
+  `set port ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;
 
 /** What makes columns empty that are not to be set. */
 function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string {
@@ -31,17 +31,25 @@ function clearColumns({ name, port, before }: ActionOf<'ovs-set-port'>): string 
   return columns === '' ? '' : ` clear port ${word(name)}${columns} --`;
 }
 
-/** What takes a mark of vifd's away that is not to be there. */
-const removeMarks = ({ name, marks, before }: ActionOf<'ovs-set-port'>): string =>
-  before.hasOurVlans && marks[markKeys.vlan] === undefined
-    ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
-    : '';
+/** What takes external_ids of vifd's away that are not to be there. */
+function removeMarks({ name, marks, port, before }: ActionOf<'ovs-set-port'>): string {
+  const isKnown = before.interface?.externalIds['iface-id'] !== undefined;
+  return [
+    before.hasOurVlans && marks[markKeys.vlan] === undefined
+      ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
+      : '',
+    isKnown && port.externalIds['iface-id'] === undefined
+      ? ` remove interface ${word(name)} external_ids iface-id --`
+      : '',
+  ].join('');
+}
 
-function printVlans({ tag, trunks, vlanMode }: DesiredOvsPort): string {
+function printColumns({ tag, trunks, vlanMode, isolated }: DesiredOvsPort): string {
   return [
     tag === undefined ? '' : ` tag=${tag}`,
     trunks.length === 0 ? '' : ` trunks=${trunks.join(',')}`,
     vlanMode === undefined ? '' : ` vlan_mode=${vlanMode}`,
+    isolated === undefined ? '' : ` protected=${isolated}`,
   ].join('');
 }
 

@@ -166,3 +166,33 @@ test('what follows the uplink or a new configuration is an update, not a repair'
   );
   expect(daemon.log.filter(({ msg }) => msg === 'vif repaired')).toEqual([]);
 });
+
+test('a guest with a smaller mtu takes neither the bridge down nor others, while it comes and goes', async () => {
+  await domnet.ip('link add eth1 mtu 9000 up type veth peer name peer1');
+  await domnet.ip('link set eth1 master xenbr0');
+  await until('the bridge to follow', async () => (await domnet.link('xenbr0'))?.mtu === 9000);
+  const daemon = await domnet.vifd();
+  const big = await guest(7);
+  await big.guestIp('link set eth0 mtu 9000');
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
+  // As long as it may be, and not to be fragmented.
+  const jumbo = () =>
+    big.guestExec('ping', ['-q', '-c', '2', '-i', '0.05', '-M', 'do', '-s', '8900', '10.7.0.1']);
+  await jumbo();
+  const small = await guest(5, { mtu: '1500' });
+  const smaller = await guest(6, { mtu: '1400' });
+  expect(await pings(small, '10.7.0.7')).toBe(true);
+  expect(await pings(smaller, '10.7.0.7')).toBe(true);
+  await jumbo();
+  expect(await domnet.xenstore.read(`${small.frontend}/mtu`)).toBe('1500');
+  expect(await domnet.xenstore.read(`${smaller.frontend}/mtu`)).toBe('1400');
+  const late = await guest(8);
+  expect((await domnet.link(late.name))?.mtu).toBe(9000);
+  await small.write({ mtu: '1300' });
+  await until('the smaller MTU', async () => (await domnet.link('vif5.0'))?.mtu === 1300);
+  for (const vif of [small, smaller]) await vif.unplug();
+  await jumbo();
+  for (const name of ['xenbr0', 'eth1', 'vif7.0', 'vif8.0'])
+    expect((await domnet.link(name))?.mtu, name).toBe(9000);
+  await beside.untouched();
+});

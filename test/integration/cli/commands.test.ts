@@ -464,6 +464,40 @@ describe('without a daemon', () => {
     });
   });
 
+  test('check finds running guests whose traffic the filter would stop, before vifd takes them over', async () => {
+    await domnet.ip('address add 10.0.0.254/24 dev xenbr0');
+    const keys = { ip: '10.0.0.5' };
+    const vifs = [
+      await domnet.plug({ domid: 5, keys }),
+      await domnet.plug({ domid: 6, keys: { ip: '10.0.0.6' } }),
+    ];
+    for (const vif of vifs) {
+      // As the stock scripts attach them.
+      await domnet.ip(`link set ${vif.name} up master xenbr0`);
+      await vif.guestIp(`address add 10.0.0.${vif.domid}/24 dev eth0`);
+    }
+    const [one, two] = vifs as [Vif, Vif];
+    await two.guestExec('ping', ['-c', '1', '-W', '5', '10.0.0.254']);
+    await one.guestIp('address add 10.0.0.7/24 dev eth0');
+    await one.guestExec('ping', ['-c', '1', '-W', '5', '-I', '10.0.0.7', '10.0.0.254']);
+    const senders = async () =>
+      (JSON.parse((await domnet.command('check', '--json')).stdout) as Finding[])
+        .filter(({ check }) => check === 'senders')
+        // A guest's kernel may have told of its link-local address, which is not asked for here.
+        .filter(({ message }) => !message.includes('fe80::'))
+        .map(({ message }) => message);
+    expect(await senders()).toEqual([
+      'vif5.0 uses 10.0.0.7, which its filter stops: its ip key has 10.0.0.5',
+    ]);
+    await two.guestIp('link set eth0 address 52:54:00:00:00:06');
+    await two.guestExec('ping', ['-c', '1', '-W', '5', '10.0.0.254']);
+    expect(await senders()).toContain(
+      'vif6.0 sends from 52:54:00:00:00:06, and its filter stops all but its mac key, 00:16:3e:00:06:00',
+    );
+    await two.guestExec('ping', ['-c', '1', '-W', '5', '10.0.0.5']);
+    expect(await domnet.exec('nft', ['list', 'ruleset'])).toBe('');
+  });
+
   test('check finds leftovers, and a configuration that cannot be used, and changes nothing', async () => {
     const daemon = await domnet.vifd();
     const vif = await domnet.plug({ domid: 5, keys: { ip: '10.0.0.5' } });

@@ -84,6 +84,17 @@ const bridge: Difference[] = [
     ],
   ),
   ...each(
+    ['mtu'],
+    [
+      [
+        'link xenbr0 mtu',
+        '1400',
+        '1500',
+        'a bridge follows the smallest MTU of its ports, unless its own was set by hand, which is done here',
+      ],
+    ],
+  ),
+  ...each(
     ['bridge missing'],
     [
       [

@@ -105,8 +105,8 @@ describe('on a bridge', () => {
     await one.guestExec('ping', ['-c', '1', '-W', '5', linkLocal]);
   });
 
-  it('counts what each vif was refused, by reason', async () => {
-    await domnet.vifd();
+  it('counts what each vif was refused, by reason, and tells the first of each once', async () => {
+    const daemon = await domnet.vifd();
     await twoGuests();
     await arrivals();
     const code = `
@@ -123,6 +123,27 @@ describe('on a bridge', () => {
       'router advertisement or redirect': 7,
     });
     expect(drops.get('vif2.0')?.['source MAC']).toBe(0);
+    // It looks at the counters once a minute, and at a reload.
+    const told = () => daemon.log.filter(({ msg }) => msg === 'vif has packets dropped');
+    daemon.hangUp();
+    await daemon.logged('vif has packets dropped', 'vif1.0');
+    const counted = Object.entries(drops.get('vif1.0') ?? {}).filter(([, count]) => count > 0);
+    await until('a line for each reason', () => told().length === counted.length);
+    expect(told().map(({ vif, reason }) => [vif, reason])).toEqual(
+      counted.map(([reason]) => ['vif1.0', reason]),
+    );
+    expect(told().find(({ reason }) => reason === 'source MAC')).toMatchObject({
+      domid: 1,
+      packets: 2,
+      cure: expect.stringContaining('allow_macs'),
+    });
+    await arrivals();
+    daemon.hangUp();
+    const reloads = () => daemon.log.filter(({ msg }) => msg === 'configuration reloaded').length;
+    await until('the second reload', () => reloads() === 2);
+    expect(told()).toHaveLength(counted.length);
+    const { stdout } = await domnet.command('status', 'vif1.0');
+    expect(stdout).toMatch(/for source MAC: +the guest sends from another MAC address/);
   });
 });
 

@@ -107,6 +107,8 @@ it('takes over what an earlier release has left, and loses no connection', async
        chain input { type filter hook input priority filter; policy accept; icmp type echo-request accept comment "echo #1"; iif @protected drop comment "the driver domain itself #1"; }
      }
      table netdev vifd {
+       chain no_tags { drop comment "VLAN tag #0123456789abc"; }
+       chain guest { iifname "none" goto no_tags comment "tagged #0123456789abc"; }
        ${chain('vif5.0', five)}
        ${chain('vif6.0', six)}
      }`,
@@ -125,7 +127,9 @@ it('takes over what an earlier release has left, and loses no connection', async
     async () => (await tables()).sort().join() === 'table inet vifd,table netdev vifd',
   );
   const now = await ruleset();
-  expect(now).not.toMatch(/set (reverse|protected|dhcp|dns) |chain (prerouting|input) |#1"/);
+  expect(now).not.toMatch(
+    /set (reverse|protected|dhcp|dns) |chain (prerouting|input|no_tags) |#(1|0123456789abc)"/,
+  );
   expect(now).toMatch(/10\.0\.0\.5 \. "eth0" comment "vif5\.0"/);
   expect(second.log.filter(({ level }) => level !== 'info')).toEqual([]);
 });

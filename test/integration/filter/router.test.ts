@@ -60,7 +60,9 @@ const filterBoth = (): Promise<string> =>
     guests
       .map((vif, i) => {
         const spec = {
-          mac: `00:16:3e:00:0${vif.domid}:00`,
+          hold: 'addresses',
+          macs: [`00:16:3e:00:0${vif.domid}:00`],
+          controlFrames: false,
           networks: [{ family: 4, address: address(vif.domid), prefix: 32 }],
           tagged: false,
           reverse: true,

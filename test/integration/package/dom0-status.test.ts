@@ -66,6 +66,18 @@ test('another driver domain, and what it says cannot move the cursor', async () 
   expect(code).toBe(1);
 });
 
+test('a vif whose driver domain is gone, and none whose driver domain is another', async () => {
+  const libxl = (devid: number) => `/libxl/5/device/vif/${devid}/backend`;
+  await domnet.xenstore.write(libxl(0), '/local/domain/0/backend/vif/5/0');
+  const before = await status();
+  await domnet.xenstore.write(libxl(3), '/local/domain/9/backend/vif/5/3');
+  const { lines, code } = await status();
+  expect(lines.slice(0, -2)).toEqual(before.lines);
+  expect(lines.at(-2)).toMatch(/^gone \(9\) +web \(5\) +vif5\.3 +- +-$/);
+  expect(lines.at(-1)).toContain('its driver domain is gone: run vifd-dom0-reconnect');
+  expect(code).toBe(1);
+});
+
 test('xenstore that cannot be read', async () => {
   const env = { PATH: '/usr/bin:/bin', XENSTORED_PATH: '/nowhere' };
   await expect(promisify(execFile)(script, [], { env })).rejects.toMatchObject({ code: 2 });

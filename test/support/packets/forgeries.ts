@@ -1,5 +1,7 @@
+import { addDisguises } from './disguises.js';
 import {
   arp,
+  dhcp,
   ethernet,
   etherTypes,
   fragment6,
@@ -160,8 +162,13 @@ export function attempts({ from, to, other = otherGuest, other6 = otherGuest6 }:
     ip,
     ipv4({ from: own, to: other, protocol: UDP, id: 90, fragment: 100 }, none),
   );
-  passes('DHCP discover', ip, datagram('0.0.0.0', broadcast, [68, 67]));
-  passes('DHCP request from its address', ip, datagram(own, other, [68, 67]));
+  const request = (source: string, target: string, type: number, client?: string) =>
+    ipv4(
+      { from: source, to: target, protocol: UDP, id: ++id },
+      udp(68, 67, dhcp({ type, mac: from, ...(client === undefined ? {} : { client }) })),
+    );
+  passes('DHCP discover', ip, request('0.0.0.0', broadcast, 1));
+  passes('DHCP request from its address', ip, request(own, other, 3, own));
   forge("IPv4 from another's address", ip, datagram(forged));
   forge(
     "later fragment from another's address",
@@ -353,6 +360,10 @@ export function attempts({ from, to, other = otherGuest, other6 = otherGuest6 }:
     ),
   );
   forge('router renumbering', ip6, nd(ll, other6, 138, Buffer.alloc(12)));
+  const arpReply = arp({ op: 2, senderMac: from, senderIp: own, targetIp: other });
+  addDisguises({ from, to, other, other6 }, { ll, arpReply }, (honest, what, frame) =>
+    rows.push({ what, honest, frame }),
+  );
   return rows;
 }
 

@@ -99,6 +99,32 @@ export const linkLayer = (type: 1 | 2, address: string): Buffer => Buffer.concat
 
 export const nonce = (): Buffer => Buffer.concat([u8(14, 1), Buffer.from('nonce!')]);
 
+export const igmp = (type: number): Buffer => icmp(type, Buffer.alloc(4));
+
+/** A DHCP message of this type (RFC 2131), with the client's own address and its relay's where it has one. */
+export function dhcp(of: {
+  type: number;
+  mac: string;
+  op?: number;
+  client?: string;
+  relay?: string;
+}): Buffer {
+  const none = '0.0.0.0';
+  return Buffer.concat([
+    u8(of.op ?? 1, 1, 6, 0),
+    u32(4711),
+    u32(0),
+    ...[of.client ?? none, none, none, of.relay ?? none].map(ip4),
+    mac(of.mac),
+    Buffer.alloc(10 + 64 + 128),
+    u32(0x63825363),
+    u8(53, 1, of.type, 255),
+  ]);
+}
+
+/** An authentication header (RFC 4302) with an integrity check value of 4 bytes. */
+export const authentication = (next: number): Buffer => Buffer.concat([u8(next, 2), Buffer.alloc(14, 1)]);
+
 /** Hop-by-hop or destination options: padding, or the router alert of MLD. */
 export const options6 = (next: number, alert = false): Buffer =>
   alert ? u8(next, 0, 5, 2, 0, 0, 1, 0) : u8(next, 0, 1, 4, 0, 0, 0, 0);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../../src/config/config.js';
+import { obstacles } from '../../../src/decide/obstacles.js';
 import { netdevMissing, pending } from '../../../src/decide/readiness.js';
 import { scriptFailure } from '../../../src/decide/script.js';
 import { nat } from '../../../src/decide/topology/nat.js';
@@ -11,6 +12,8 @@ import { type IpState, noIp } from '../../../src/model/ip.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
 import { OperationError } from '../../../src/model/operation-error.js';
 import { snapshot } from '../../../src/model/snapshot.js';
+import { firewallView } from '../../../src/nft/walk/firewall.js';
+import { parseRuleset } from '../../../src/nft/walk/ruleset.js';
 import { journalFields } from '../../../src/observe/journal.js';
 import { caseFile, caseNames } from '../../cases/case.js';
 import { OvsMachine } from '../../fake/openvswitch-machine.js';
@@ -81,7 +84,33 @@ function ofOthers(): string[] {
   ];
 }
 
-const said = [...ofCases, ...ofOthers()];
+/** What is said of the programs beside vifd: a filter at each hook, and a spanning tree that waits. */
+function ofObstacles(): string[] {
+  const chain = (name: string, hook: string) => ({
+    chain: { family: 'ip', table: 'filter', name, type: 'filter', hook, prio: 0, policy: 'drop' },
+  });
+  const nftables = [chain('FORWARD', 'forward'), chain('INPUT', 'input')];
+  const view = (waiting: boolean) =>
+    linkView([
+      { index: 1, name: 'eth0' },
+      { index: 2, name: 'xenbr0', kind: 'bridge', callsFirewall: true, forwardDelay: 15 },
+      { index: 5, name: 'vif5.0', master: 2, port: waiting ? { waiting: 'listening' } : {} },
+    ] as unknown as Link[]);
+  const observed = (waiting: boolean) => ({
+    links: view(waiting),
+    firewall: firewallView(parseRuleset(JSON.stringify({ nftables }), '')),
+    ip: { ...noIp, routes: { ...noIp.routes, defaultDevice: () => 1 } },
+  });
+  const desired = (master: string | null, ip?: object) =>
+    ({ name: 'vif5.0', link: { master }, ip }) as unknown as Parameters<typeof obstacles>[1];
+  const to = { family: 4, address: '10.0.5.1', prefix: 32 };
+  return [
+    ...obstacles(id, desired('xenbr0'), observed(true)),
+    ...obstacles(id, desired(null, { routes: [{ to }], dhcp: 'served' }), observed(false)),
+  ].map(({ message }) => message);
+}
+
+const said = [...ofCases, ...ofOthers(), ...ofObstacles()];
 
 const page = readFileSync(
   fileURLToPath(new URL('../../../docs/operate/troubleshooting.md', import.meta.url)),

@@ -17,7 +17,9 @@ import { NftMachine } from '../../fake/nft-machine.js';
 const id = { domid: 5, devid: 0 };
 const networks = (text: string): Network[] => text.split(' ').map((item) => parseNetwork(item) as Network);
 const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => ({
-  mac: '00:16:3e:00:05:00',
+  hold: 'addresses',
+  macs: ['00:16:3e:00:05:00'],
+  controlFrames: false,
   networks: networks(text),
   tagged: false,
   reverse: false,
@@ -75,7 +77,7 @@ it('derives the link-local address from the MAC', () => {
 
 it('holds a vif by mode', () => {
   const filter = (mode: 'auto' | 'strict' | 'off', more: Record<string, string>) =>
-    filterFor(keys(more), mode);
+    filterFor(keys(more), { antispoof: { mode }, vifs: [] });
   const mac = '00:16:3e:00:05:00';
   expect(filter('auto', { mac })).toEqual({ filter: undefined });
   expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
@@ -91,6 +93,9 @@ it('says a filter in elements, addresses as such and networks as such', () => {
     'speaks4 vif5.0',
     'hosts4 vif5.0 . 10.0.0.5',
     'networks4 vif5.0 . 10.0.1.0/24',
+    'dhcp_hosts vif5.0 . 0x0a000005',
+    'dhcp_networks vif5.0 . 0x0a000100-0x0a0001ff',
+    'nd_macs vif5.0 . 0x00163e000500',
   ]);
   expect(elements('2001:db8::1 2001:db8:1::/64')).toEqual([
     'macs vif5.0 . 00:16:3e:00:05:00',
@@ -109,6 +114,8 @@ it('says a filter in elements, addresses as such and networks as such', () => {
     'tagged vif5.0',
     'speaks4 vif5.0',
     'hosts4 vif5.0 . 10.0.0.5',
+    'dhcp_hosts vif5.0 . 0x0a000005',
+    'nd_macs vif5.0 . 0x00163e000500',
     'routed vif5.0',
     'confined vif5.0',
     'dhcp_clients vif5.0',
@@ -145,7 +152,9 @@ const holds = (filter: FilterSpec, nft: NftMachine, name = 'vif5.0', index = 12)
 it('changes elements in place while the device is the same, and makes the chain anew for another', () => {
   expect(holds(spec('10.0.0.6'), installed(spec()))).toEqual([
     'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.5 }',
+    'delete element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000005 }',
     'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
+    'add element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000006 comment "vif5.0" }',
   ]);
   expect(holds(spec(), installed(spec(), 'web0'))).toContain('delete chain netdev vifd vif5.0_12');
   expect(holds(spec(), installed(spec(), 'vif5.0', 7))).toContain('delete chain netdev vifd vif5.0_7');
@@ -187,6 +196,7 @@ it('takes an element over that has the name of another vif', () => {
   expect(holds(spec('10.0.0.5 10.0.0.6'), nft)).toEqual([
     'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 }',
     'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
+    'add element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000006 comment "vif5.0" }',
   ]);
 });
 
@@ -224,6 +234,8 @@ it('has a table go with the last vif in it, and not before', () => {
     'delete element netdev vifd macs { "vif5.0" . 00:16:3e:00:05:00 }',
     'delete element netdev vifd speaks4 { "vif5.0" }',
     'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.5 }',
+    'delete element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000005 }',
+    'delete element netdev vifd nd_macs { "vif5.0" . 0x00163e000500 }',
     'delete table inet vifd',
   ]);
   expect(removal(other)).toEqual(['delete table netdev vifd']);
@@ -276,7 +288,7 @@ it('names a transaction by its chain, and prints one with lines as the input of 
   const links = linkView([netdev, bridge]);
   const [action] = plan(id, desired(spec()), { links, nft: new NftMachine() }) as [Action];
   expect(nameAction(action)).toMatch(
-    /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 4 more$/,
+    /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 6 more$/,
   );
   const rules = 'flush chain netdev vifd guest\ntable netdev vifd {\n\tset macs\n}';
   const withRules: Action = {

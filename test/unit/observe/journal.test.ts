@@ -42,6 +42,14 @@ test.each([
   ],
   [{ msg: 'vif removed', ...vif }, 'vif5.0 removed'],
   [
+    { msg: 'vif has packets dropped', ...vif, reason: 'DHCP server', packets: 3 },
+    'vif5.0 has packets dropped: DHCP server',
+  ],
+  [
+    { msg: 'vif has packets dropped', ...vif, reason: 'IPv4 source', packets: 3, cure: 'add it to ip=' },
+    'vif5.0 has packets dropped: IPv4 source; add it to ip=',
+  ],
+  [
     { msg: 'script output', ...vif, script: '/etc/xen/scripts/vif-ours', line: 'no cable' },
     'vif5.0: /etc/xen/scripts/vif-ours: no cable',
   ],
@@ -92,8 +100,15 @@ test('every MESSAGE_ID is explained in the catalog, and every entry there is one
     (match) => match[1],
   );
   const messages = [...Object.values(eventKinds).map(({ message }) => message), 'ready', 'xenstore lost'];
-  const ids = [...messages, 'configuration not reloaded']
+  const ids = [...messages, 'configuration not reloaded', 'vif has packets dropped']
     .map((msg) => journalFields({ level: 'info', msg }).MESSAGE_ID)
     .filter((id) => id !== undefined);
   expect(ids.sort()).toEqual(explained.sort());
+});
+
+test('that packets are dropped is a notice', () => {
+  expect(journalFields({ level: 'info', msg: 'vif has packets dropped', ...vif })).toMatchObject({
+    PRIORITY: '5',
+    MESSAGE_ID: 'ba7c1a06346b4b4caa3405c578ac831e',
+  });
 });

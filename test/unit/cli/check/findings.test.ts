@@ -18,10 +18,13 @@ const bridge: Link = {
   addresses: [],
 };
 
+const uplink: Link = { ...bridge, index: 3, name: 'enp0s0', kind: undefined, master: 2 };
+
 /** The facts of a machine without problems, with these vifs. */
 const fit: Facts = {
   xenstore: { domid: 7, vifs: [] },
-  links: linkView([bridge]),
+  links: linkView([bridge, uplink]),
+  senders: { neighbours: [], forwarding: [] },
   vifsWithState: [],
   netback: true,
   vifd: true,
@@ -222,11 +225,107 @@ describe('NetworkManager', () => {
   ])('%j does', (text) => expect(claimed(text)).toEqual([]));
 });
 
+describe('NetworkManager and systemd-networkd judge by their own rules', () => {
+  const etc = '/etc/NetworkManager/conf.d';
+  const managed = (conf: Record<string, string>, more: Partial<Facts> = {}): boolean =>
+    found({
+      files: {
+        ...fit.files,
+        ...more.files,
+        networkManager: Object.entries(conf).map(([path, text]) => ({ path, text })),
+      },
+      networkManagerRuns: true,
+    }).length > 0;
+
+  test.each<[string, boolean]>([
+    ['[keyfile]\nunmanaged-devices=mac:FE:FF:FF:FF:FF:FF', false],
+    ['[keyfile]\nunmanaged-devices=mac:00:16:3e:00:00:01', true],
+    ['[keyfile]\nunmanaged-devices=fe:ff:ff:ff:ff:ff', false],
+    ['[keyfile]\nunmanaged-devices=eth0;interface-name:v*', false],
+    ['[keyfile]\nunmanaged-devices=interface-name:~vif?.*', false],
+    ['[keyfile]\nunmanaged-devices=interface-name:=vif', true],
+    ['[keyfile]\nunmanaged-devices=type:ethernet', false],
+    ['[keyfile]\nunmanaged-devices=type:wifi', true],
+    ['[keyfile]\nunmanaged-devices=driver:vif', false],
+    ['[keyfile]\nunmanaged-devices=*,except:interface-name:eth0', false],
+    ['[keyfile]\nunmanaged-devices=except:interface-name:eth0', false],
+    ['[keyfile]\nunmanaged-devices=*,except:type:ethernet', true],
+    ['[main]\nunmanaged-devices=interface-name:vif*', true],
+    ['# [keyfile]\n#unmanaged-devices=interface-name:vif*', true],
+    ['[device-xen]\nmatch-device=interface-name:vif*\nmanaged=0', false],
+    ['[device-xen]\nmatch-device=interface-name:vif*\nmanaged=1', true],
+    ['[device-xen]\nmatch-device=interface-name:veth*\nmanaged=0', true],
+  ])('%j', (text, expected) => expect(managed({ [`${etc}/x.conf`]: text })).toBe(expected));
+
+  test('a later file takes the place of an earlier one, and += adds to it', () => {
+    const list = (value: string) => `[keyfile]\nunmanaged-devices${value}`;
+    const usr = '/usr/lib/NetworkManager/conf.d/90.conf';
+    expect(managed({ [usr]: list('=interface-name:vif*'), [`${etc}/10.conf`]: list('=eth0') })).toBe(true);
+    expect(managed({ [usr]: list('=interface-name:vif*'), [`${etc}/10.conf`]: list('+=eth0') })).toBe(false);
+    expect(managed({ [usr]: list('=eth0'), [`${etc}/10.conf`]: list('=interface-name:vif*') })).toBe(false);
+    const main = { '/etc/NetworkManager/NetworkManager.conf': list('=interface-name:vif*') };
+    expect(managed({ ...main, [`${etc}/10.conf`]: list('=eth0') })).toBe(true);
+  });
+
+  test.each<[string, boolean]>([
+    ['SUBSYSTEM=="net", KERNEL=="vif[0-9]*", ENV{NM_UNMANAGED}="1"', false],
+    ['ENV{INTERFACE}=="veth*|vif*", ENV{NM_UNMANAGED}="1"', false],
+    ['ATTR{address}=="fe:ff:ff:ff:ff:ff", ENV{NM_UNMANAGED}="1"', false],
+    ['KERNEL=="docker0", ENV{NM_UNMANAGED}="1"', true],
+    ['#KERNEL=="vif*", ENV{NM_UNMANAGED}="1"', true],
+  ])('udev: %s', (text, expected) =>
+    expect(
+      managed({}, { files: { ...fit.files, udev: [{ path: '/etc/udev/rules.d/x.rules', text }] } }),
+    ).toBe(expected),
+  );
+
+  const named = withVifs(vif(5, { vifname: 'webserver' }), vif(6));
+
+  test('a vifname that no rule covers is named, and one that a MAC address covers is not', () => {
+    const files = (text: string): Facts['files'] => ({
+      ...fit.files,
+      networkManager: [{ path: `${etc}/x.conf`, text: `[keyfile]\nunmanaged-devices=${text}` }],
+    });
+    const judge = (text: string) => found({ ...named, files: files(text), networkManagerRuns: true });
+    const renamed = ['warning NetworkManager: it may configure webserver, the interface of vif5.0'];
+    expect(judge('interface-name:vif*').filter((line) => line.includes('NetworkManager'))).toEqual(renamed);
+    expect(judge('mac:fe:ff:ff:ff:ff:ff').filter((line) => line.includes('NetworkManager'))).toEqual([]);
+  });
+
+  test('the same of networkd', () => {
+    const judge = (text: string) =>
+      found({
+        ...named,
+        files: { ...fit.files, networkd: [{ path: '/etc/systemd/network/x.network', text }] },
+      })
+        .filter((line) => line.includes('networkd'))
+        .map((line) => line.replace(/.*matches /, ''));
+    expect(judge('[Match]\nName=web* en*')).toEqual([
+      'webserver, the interface of vif5.0, so networkd configures it too',
+    ]);
+    expect(judge('[Match]\nMACAddress=FE:FF:FF:FF:FF:FF')).toHaveLength(2);
+    expect(judge('[Match]\nMACAddress=fe:ff:ff:ff:ff:ff\n[Link]\nUnmanaged=yes')).toEqual([]);
+    expect(judge('[Match]\nName=vif*\n[Link]\nUnmanaged=yes')).toEqual([]);
+  });
+});
+
 test('a bridge that is waited for, and none at all', () => {
   expect(found(withVifs(vif(5, { bridge: 'lan0' }), vif(6)))).toContain(
     'error bridges: vif5.0 waits for bridge lan0',
   );
   expect(found({ links: linkView([]) })).toEqual(['note bridges: there is none']);
+});
+
+test('a bridge that has lost its uplink, with guests on it', () => {
+  const port: Link = { ...uplink, index: 4, name: 'vif5.0' };
+  const about = (facts: Partial<Facts>) => found(facts).filter((line) => line.includes('bridges'));
+  const guests = withVifs(vif(5), vif(6));
+  const lost = linkView([bridge, { ...uplink, master: undefined }, port]);
+  expect(about({ ...guests, links: lost })).toEqual([
+    'note bridges: xenbr0 has no port but vifs: its guests reach each other and nothing beyond',
+  ]);
+  expect(about({ ...guests, links: linkView([bridge, uplink, port]) })).toEqual([]);
+  expect(about({ links: lost })).toEqual([]);
 });
 
 test('bridged frames in iptables', () => {
@@ -311,4 +410,61 @@ test('a ring that stands still', () => {
   expect(found({ stalled: ['vif5.0 io_ring_q0'] })).toEqual([
     "warning rings: the guest's packets wait in netback's vif5.0 io_ring_q0, and none was taken",
   ]);
+});
+
+describe('guests whose traffic the filter would stop', () => {
+  const mac = '00:16:3e:00:05:00';
+  const port: Link = { ...bridge, index: 5, name: 'vif5.0', kind: undefined, master: 2 };
+  const seen = (facts: Partial<Facts>, ip = '10.0.0.5', use?: Config): string[] =>
+    found({ ...withVifs(vif(5, { mac, ip })), links: linkView([bridge, port]), ...facts }, use).filter(
+      (one) => one.includes('senders'),
+    );
+  const neighbours = (...addresses: string[]): Partial<Facts> => ({
+    senders: {
+      neighbours: [
+        ...addresses.map((address) => ({ index: 2, address, mac })),
+        // Of another host.
+        { index: 2, address: '10.0.0.66', mac: '00:16:3e:00:06:00' },
+      ],
+      forwarding: [],
+    },
+  });
+
+  test('are those seen with an address that is not in ip', () => {
+    expect(seen(neighbours('10.0.0.5'))).toEqual([
+      'ok senders: no guest is seen to use an address that its filter stops',
+    ]);
+    expect(seen(neighbours('10.0.0.5', '10.0.0.7'))).toEqual([
+      'warning senders: vif5.0 uses 10.0.0.7, which its filter stops: its ip key has 10.0.0.5',
+    ]);
+    expect(seen(neighbours('fe80::216:3eff:fe00:500'))).toEqual([
+      'warning senders: vif5.0 uses fe80::216:3eff:fe00:500, which its filter stops: its ip key has no IPv6 address',
+    ]);
+  });
+
+  test('are not those with the link-local address of the MAC, or one of their network', () => {
+    const both = '10.1.0.0/24 2001:db8::5';
+    const ok = ['ok senders: no guest is seen to use an address that its filter stops'];
+    expect(seen(neighbours('fe80::216:3eff:fe00:500', '10.1.0.9', '2001:db8::5'), both)).toEqual(ok);
+    expect(seen(neighbours('fe80::1234'), both)).toEqual([
+      'warning senders: vif5.0 uses fe80::1234, which its filter stops: its ip key has 10.1.0.0/24 2001:db8::5',
+    ]);
+  });
+
+  test('are those behind whose port another MAC was learned', () => {
+    const learned = (...macs: string[]): Partial<Facts> => ({
+      senders: { neighbours: [], forwarding: macs.map((one) => ({ index: 5, mac: one })) },
+    });
+    expect(seen(learned(mac))[0]).toMatch(/^ok/);
+    expect(seen(learned(mac, '52:54:00:00:00:01'))).toEqual([
+      `warning senders: vif5.0 sends from 52:54:00:00:00:01, and its filter stops all but its mac key, ${mac}`,
+    ]);
+  });
+
+  test('are none where the vif is not held', () => {
+    expect(seen(neighbours('10.0.0.7'), '')).toEqual([]);
+    expect(
+      seen(neighbours('10.0.0.7'), '10.0.0.5', parseConfig('[antispoof]\nmode = "off"', 'vifd.toml')),
+    ).toEqual([]);
+  });
 });

@@ -60,10 +60,10 @@ test.each([
   expect(attach(5, 0, { ip })).toEqual({ guests: [ip.split('/')[0]], routers: [router] });
 });
 
-test('an IPv6 address comes on top of the plan, behind fe80::1', () => {
+test('with an IPv6 address alone it has no IPv4 of the plan, and is behind fe80::1', () => {
   expect(attach(5, 0, { ip: 'fd00::9' })).toEqual({
-    guests: ['10.0.5.1', 'fd00::9'],
-    routers: ['10.0.5.128', 'fe80::1/64'],
+    guests: ['fd00::9'],
+    routers: ['fe80::1/64'],
   });
 });
 

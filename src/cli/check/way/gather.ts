@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../../../config/config.js';
+import { Host } from '../../../host/host.js';
+import { readRuleset } from '../../../host/netfilter/ruleset.js';
+import { recordedRuns } from '../../../host/process/scripts.js';
+import { readSysctl } from '../../../host/sysctl.js';
+import { isHost } from '../../../model/address.js';
+import { vifOfLink } from '../../../model/observed.js';
+import { isConnected, type VifSnapshot } from '../../../model/snapshot.js';
+import { type VifId, vifName } from '../../../model/vif-id.js';
+import { next, type Step } from '../../../reconcile/next.js';
+import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
+import { countOf, serious } from './guest.js';
+import { jsonOf, runProgram } from './run.js';
+import { gatherSwitch } from './switch.js';
+
+/** Looked up and never sent to: addresses that only a default route leads to. */
+const outside = { 4: '1.1.1.1', 6: '2606:4700:4700::1111' } as const;
+
+/** In ms: how long drops are watched; a guest whose ARP is dropped asks once a second. */
+const watchMs = { usual: 300, afterDrops: 1200 };
+
+/** Reads everything that the way of a vif's packets depends on; changes nothing. */
+export async function gatherWay(
+  id: VifId,
+  snapshot: VifSnapshot | undefined,
+  config: Config,
+  { vifdRuns, to }: { vifdRuns: boolean; to: string | undefined },
+): Promise<WayFacts> {
+  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  try {
+    const observed = { ...host.observe(), scripts: recordedRuns() };
+    const attached = isConnected(snapshot) ? { addresses: [] } : undefined;
+    const step = next({ id, snapshot, isNew: true, attached }, config, observed);
+    const name = observed.links.ofVif(id)?.name ?? vifName(id);
+    const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
+    const before = await dropsOf();
+    const sentBefore = host.traffic(name)?.rxPackets ?? 0;
+    const [links, vlans, fdb, neighbours, trips, rules, ovs] = await Promise.all([
+      jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
+      jsonOf<{ ifname: string; vlans?: Vlan[] }>('bridge', ['-j', 'vlan', 'show']),
+      jsonOf<FdbEntry>('bridge', ['-j', 'fdb', 'show']),
+      jsonOf<{ dst: string; state?: string[] }>('ip', ['-j', 'neigh', 'show', 'dev', name]),
+      Promise.all(addressesOf(step, snapshot).map((address) => trip(name, address, to))),
+      readRuleset(),
+      gatherSwitch(step, config.openvswitch.database),
+      sleep(countOf(serious(before)) > 0 ? watchMs.afterDrops : watchMs.usual),
+    ]);
+    const drops = await dropsOf();
+    const sent = host.traffic(name)?.rxPackets;
+    return {
+      id,
+      snapshot,
+      step,
+      vifdRuns,
+      links: links.filter((link) => link.ifname !== undefined),
+      vifs: new Set([...observed.links.all()].filter(vifOfLink).map((link) => link.name)),
+      sent,
+      drops,
+      meanwhile: {
+        sent: (sent ?? 0) - sentBefore,
+        drops: Object.fromEntries(
+          Object.entries(drops).map(([reason, count]) => [reason, count - (before[reason] ?? 0)]),
+        ),
+      },
+      vlans: new Map(vlans.map((port) => [port.ifname, (port.vlans ?? []).flatMap(expand)])),
+      fdb,
+      neighbours: new Map(neighbours.map(({ dst, state }) => [dst, state?.[0] ?? 'NONE'])),
+      trips,
+      sysctl: readSysctl,
+      ruleset: 'ruleset' in rules ? rules.ruleset : rules,
+      unreadLegacy: 'ruleset' in rules ? rules.unreadLegacy : [],
+      switch: ovs,
+      dhcpServes: listensForDhcp(),
+      dhcpWanted: config.nat.dhcp === 'dnsmasq',
+      resolvers: config.nat.dns.length > 0 ? config.nat.dns : resolversHere(),
+    };
+  } finally {
+    host.close();
+  }
+}
+
+interface Vlan {
+  vlan: number;
+  vlanEnd?: number;
+  flags?: string[];
+}
+
+const expand = ({ vlan, vlanEnd = vlan, flags = [] }: Vlan): { vid: number; pvid: boolean }[] =>
+  Array.from({ length: vlanEnd - vlan + 1 }, (_, i) => ({ vid: vlan + i, pvid: flags.includes('PVID') }));
+
+/** The guest's own addresses: those that are routed to it, or that its keys give. */
+function addressesOf(
+  { verdict }: Step,
+  snapshot: VifSnapshot | undefined,
+): { family: 4 | 6; address: string }[] {
+  const routed = verdict.kind === 'attach' ? verdict.desired.ip?.routes.map(({ to }) => to) : undefined;
+  return (routed ?? snapshot?.ip ?? []).filter(isHost);
+}
+
+async function trip(
+  name: string,
+  { family, address }: { family: 4 | 6; address: string },
+  to?: string,
+): Promise<Trip> {
+  const target = to !== undefined && to.includes(':') === (family === 6) ? to : outside[family];
+  const get = (...words: string[]): Promise<RouteAnswer> => routeGet(family, words);
+  const out = await get(target, 'from', address, 'iif', name);
+  const own = await get(target);
+  const toGuest = await get(address);
+  const way = 'dev' in out ? out : own;
+  const back = 'dev' in way ? await get(address, 'from', target, 'iif', way.dev) : undefined;
+  const hop = 'dev' in way ? (way.gateway ?? target) : undefined;
+  const entries =
+    'dev' in way
+      ? await jsonOf<{ dst: string; state?: string[] }>('ip', ['-j', 'neigh', 'show', 'dev', way.dev])
+      : [];
+  const nextHop = entries.find(({ dst }) => dst === hop)?.state?.[0];
+  return { family, guest: address, target, out, own, toGuest, back, nextHop };
+}
+
+async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteAnswer> {
+  const output = await runProgram('ip', [`-${family}`, '-j', 'route', 'get', ...words]);
+  if ('failed' in output)
+    return { refused: output.failed.replace(/^RTNETLINK answers: /, '').replace(/^Error: /, '') };
+  const [route] = JSON.parse(output.stdout) as {
+    dev?: string;
+    gateway?: string;
+    type?: string;
+    error?: string;
+  }[];
+  return route?.dev === undefined
+    ? { refused: route?.type ?? 'no route' }
+    : { dev: route.dev, gateway: route.gateway, type: route.type };
+}
+
+/** Whether a UDP socket of this network namespace is bound to port 67. */
+function listensForDhcp(): boolean {
+  try {
+    return /^\s*\d+: [0-9A-F]{8}:0043 /m.test(readFileSync('/proc/net/udp', 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+function resolversHere(): string[] {
+  try {
+    const text = readFileSync('/etc/resolv.conf', 'utf8');
+    return [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address = '']) => address);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+
+/** In ms: the longest that a program may take. */
+const timeout = 5000;
+
+/** What a program printed, or how it failed. */
+export type Output = { readonly stdout: string } | { readonly failed: string };
+
+/** Runs a program to its end; a service's PATH often lacks sbin. */
+export function runProgram(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Output> {
+  const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
+  const options = { timeout, maxBuffer: 64 << 20, env: { ...process.env, ...env, PATH, LC_ALL: 'C' } };
+  return new Promise((resolve) => {
+    execFile(file, args, options, (error, stdout, stderr) => {
+      if (error === null) return resolve({ stdout });
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      resolve({ failed: missing ? `there is no program ${file}` : stderr.trim() || error.message });
+    });
+  });
+}
+
+/** The JSON that a program of iproute2 prints; an empty list where it fails or prints nothing. */
+export async function jsonOf<Row>(file: string, args: readonly string[]): Promise<readonly Row[]> {
+  const output = await runProgram(file, args);
+  if ('failed' in output || output.stdout.trim() === '') return [];
+  return JSON.parse(output.stdout) as Row[];
+}

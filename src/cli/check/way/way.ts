@@ -1,0 +1,51 @@
+import { type Finding, ok } from '../finding.js';
+import { onBridge } from './bridge.js';
+import { netdevName, type WayFacts } from './facts.js';
+import { fromGuest } from './guest.js';
+import { onSwitch } from './on-switch.js';
+import { routed } from './routed.js';
+import { aboutState, aboutVifd } from './vifd.js';
+
+/** What was found on the way of a vif's packets, stage by stage, and the stage at which they end. */
+export interface Way {
+  readonly topology: string | undefined;
+  /** The first stage with an error; undefined when the packets come through. */
+  readonly ends: Finding | undefined;
+  readonly findings: readonly Finding[];
+}
+
+/** Walks the way of a vif's packets: from the guest to the outside, and back. */
+export function judgeWay(facts: WayFacts): Way {
+  const { verdict } = facts.step;
+  const topology =
+    verdict.kind === 'attach' ? verdict.topology : verdict.kind === 'script' ? 'script' : undefined;
+  const before = aboutVifd(facts);
+  const goesOn = verdict.kind === 'attach' || verdict.kind === 'script';
+  const findings = [
+    ...before,
+    ...(goesOn ? fromGuest(facts) : []),
+    ...(goesOn ? [...beyond(facts, topology), ...aboutState(facts)] : []),
+  ];
+  return { topology, ends: findings.find(({ severity }) => severity === 'error'), findings };
+}
+
+function beyond(facts: WayFacts, topology: string | undefined): Finding[] {
+  const own = facts.links.find(({ ifname }) => ifname === netdevName(facts));
+  if (own === undefined) return [];
+  switch (topology) {
+    case 'bridge':
+      return onBridge(facts, own);
+    case 'openvswitch':
+      return onSwitch(facts);
+    case 'route':
+    case 'nat':
+      return routed(facts, own, topology);
+    default: {
+      // An operator's script may have done anything; a bridge it has put the vif on is seen.
+      const master = facts.links.find(({ ifname }) => ifname === own.master);
+      return master?.linkinfo?.info_kind === 'bridge'
+        ? onBridge(facts, own)
+        : [ok('script', "what lies beyond is the operator's script's own")];
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import type { DesiredState } from '../model/desired.js';
+import type { ErrorCode } from '../model/error-codes.js';
+import type { Blocked } from '../model/firewall.js';
+import { noIp } from '../model/ip.js';
+import type { ObservedState } from '../model/observed.js';
+import { type OperationError, problem } from '../model/operation-error.js';
+import { type VifId, vifName } from '../model/vif-id.js';
+
+/**
+ * What stands in the way of an attached vif's packets and is others' to change: a filter that drops them, a spanning tree
+ * that waits. It keeps no vif from being connected.
+ */
+export function obstacles(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
+  return [
+    ...waitingTree(id, desired, observed),
+    ...(desired.ip === undefined ? bridged(id, desired, observed) : routed(id, desired, observed)),
+  ];
+}
+
+const obstacle = (code: ErrorCode, id: VifId, operation: string, target: string, reason: string) =>
+  problem(code, `${operation} ${vifName(id)}`, target, reason);
+
+const filtered = (id: VifId, operation: string, target: string, { chain, does, remedy }: Blocked) =>
+  obstacle(
+    'firewall-drops',
+    id,
+    operation,
+    target,
+    `the chain ${chain} ${does}; to let it through: ${remedy}`,
+  );
+
+function waitingTree(id: VifId, { link }: DesiredState, { links }: ObservedState): OperationError[] {
+  const own = links.ofVif(id);
+  const master = own?.master === undefined ? undefined : links.byIndex(own.master);
+  const { waiting } = own?.port ?? {};
+  if (link.master === null || master === undefined || waiting === undefined) return [];
+  const time = master.forwardDelay === undefined ? '' : ` for ${2 * master.forwardDelay} s after each attach`;
+  const reason =
+    waiting === 'blocking'
+      ? 'its spanning tree blocks the port, since the same network is reached by another; does the guest bridge its interfaces?'
+      : `its spanning tree lets nothing through${time}; if it needs none: ip link set dev ${master.name} type bridge stp_state 0`;
+  return [obstacle('bridge-waits', id, 'attach', `to bridge ${master.name}`, reason)];
+}
+
+/** Filters of IP, where br_netfilter passes the frames between a bridge's ports to them. */
+function bridged(id: VifId, { link, name, filter }: DesiredState, observed: ObservedState): OperationError[] {
+  const { links, firewall, ip = noIp } = observed;
+  const bridge = link.master === null ? undefined : links.byName(link.master);
+  if (bridge === undefined || firewall === undefined) return [];
+  const families = ([4, 6] as const).filter(
+    (family) =>
+      (family === 4 || filter?.networks.some((network) => network.family === 6) === true) &&
+      (bridge.callsFirewall === true ||
+        ip.sysctl(`net/bridge/bridge-nf-call-${family === 4 ? 'ip' : 'ip6'}tables`) === '1'),
+  );
+  for (const family of families) {
+    const found = firewall.bridged({ vif: name, bridge: bridge.name, family });
+    if (found !== undefined) return [filtered(id, 'bridge', `on ${bridge.name}`, found)];
+  }
+  return [];
+}
+
+function routed(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
+  const { firewall, links, ip = noIp } = observed;
+  if (firewall === undefined || desired.ip === undefined) return [];
+  const { name } = desired;
+  const found: OperationError[] = [];
+  for (const family of [4, 6] as const) {
+    const to = desired.ip.routes.find((route) => route.to.family === family)?.to;
+    const index = ip.routes.defaultDevice(family);
+    const out = index === undefined ? undefined : links.byIndex(index);
+    if (to === undefined || out === undefined) continue;
+    const blocked = firewall.forwarded({ vif: name, out: out.name, family, guest: to.address });
+    if (blocked !== undefined) found.push(filtered(id, 'forward', `by ${out.name}`, blocked));
+  }
+  const eaten = desired.ip.dhcp === undefined ? undefined : firewall.dhcp(name);
+  return eaten === undefined ? found : [...found, filtered(id, 'serve', 'by DHCP', eaten)];
+}

@@ -1,0 +1,70 @@
+import type { Logger } from 'pino';
+import type { FirewallView } from '../../model/firewall.js';
+import { firewallView } from '../../nft/walk/firewall.js';
+import { legacyFamilies, readForeignRuleset } from './ruleset.js';
+
+/** In ms: from a change to its reading, and between two readings: a program that changes its sets all the time is not run after. */
+const pauseMs = { first: 200, between: 2000 };
+
+/** The filters of other programs, read when they change; those of iptables-legacy, which announces nothing, when asked to. */
+export class Firewall {
+  readonly #changed: () => void;
+  readonly #log: Logger | undefined;
+  #view: FirewallView | undefined;
+  /** What was read last, to compare. */
+  #text = '';
+  #timer: NodeJS.Timeout | undefined;
+  #readAt = Number.NEGATIVE_INFINITY;
+  #told = '';
+  #closed = false;
+
+  /** @param changed called when what was read differs */
+  constructor(changed: () => void, log: Logger | undefined) {
+    this.#changed = changed;
+    this.#log = log;
+  }
+
+  /** Undefined while nothing but vifd filters, or it could not be read. */
+  get view(): FirewallView | undefined {
+    return this.#view;
+  }
+
+  /** Reads everything now. */
+  async read(): Promise<void> {
+    this.#readAt = performance.now();
+    const rules = await readForeignRuleset();
+    if (this.#closed || 'reason' in rules) return;
+    this.#warnOfUnread(rules.unreadLegacy);
+    if (rules.text === this.#text) return;
+    this.#text = rules.text;
+    this.#view = rules.ruleset && firewallView(rules.ruleset);
+    this.#changed();
+  }
+
+  /** Notes that another program has changed nf_tables. */
+  change(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    const pause = Math.max(pauseMs.first, this.#readAt + pauseMs.between - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.read();
+    }, pause).unref();
+  }
+
+  /** Reads again where iptables-legacy is in use, or was. */
+  refresh(): void {
+    if (legacyFamilies().length > 0 || this.#text.includes('\n-P ')) this.change();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #warnOfUnread(families: readonly string[]): void {
+    const text = families.map((family) => `${family}tables-legacy`).join(' and ');
+    if (text !== '' && text !== this.#told)
+      this.#log?.warn({ object: text }, 'filters that vifd cannot read; vifd check VIF tells what they do');
+    this.#told = text;
+  }
+}

@@ -1,0 +1,31 @@
+/** A packet at a hook, as far as rules ask for it. What is undefined is not known, and a match with it neither holds nor fails. */
+export interface Packet {
+  readonly family: 4 | 6;
+  /** The device it came in by and the one it goes out by; empty where there is none, as at input and output. */
+  readonly iif: string;
+  readonly oif: string;
+  /** The bridge ports behind those, for rules that ask for `physdev` or of the bridge family. */
+  readonly physin?: string;
+  readonly physout?: string;
+  readonly source: string | undefined;
+  readonly destination: string | undefined;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'ipv6-icmp';
+  readonly sport: number | undefined;
+  readonly dport: number | undefined;
+  readonly state: 'new' | 'established';
+  /** What the destination is to this machine. */
+  readonly to: 'local' | 'unicast' | 'broadcast';
+}
+
+/** True, false, or undefined for "not known". */
+export type Tri = boolean | undefined;
+
+export const not = (value: Tri): Tri => (value === undefined ? undefined : !value);
+
+/** True when all are, false when one is false, else not known. */
+export const allOf = (values: readonly Tri[]): Tri =>
+  values.includes(false) ? false : values.includes(undefined) ? undefined : true;
+
+/** True when one is, false when all are false, else not known. */
+export const anyOf = (values: readonly Tri[]): Tri =>
+  values.includes(true) ? true : values.includes(undefined) ? undefined : false;

@@ -1,0 +1,23 @@
+/** IP protocol numbers, which are IPv6's next headers too. */
+export const protocols = {
+  hopByHop: 0,
+  icmp: 1,
+  igmp: 2,
+  tcp: 6,
+  udp: 17,
+  ipv6: 41,
+  routing: 43,
+  fragment: 44,
+  gre: 47,
+  esp: 50,
+  ah: 51,
+  icmp6: 58,
+  none: 59,
+  destination: 60,
+  pim: 103,
+  vrrp: 112,
+  sctp: 132,
+  mobility: 135,
+  hip: 139,
+  shim6: 140,
+} as const;

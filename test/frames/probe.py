@@ -1,0 +1,70 @@
+"""Sends frames of a guest's device and tells which of them passed the vif's filter.
+
+probe.py DEVICE SPY   reads batches from stdin: the number of frames, then each frame after its length, all as 32 bits in network
+                      order. What passes comes out of SPY, in a copy. The last frame of a batch has to pass, and differs from all
+                      before. Answers each batch with a byte a frame: 1 when it passed.
+"""
+
+import os
+import socket
+import struct
+import sys
+
+ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_OUTGOING = 263, 6, 8, 4
+TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 1 << 4, 1 << 6
+PATIENCE = 10
+
+
+def packet_socket(device, protocol):
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+    packets.bind((device, protocol))
+    return packets
+
+
+def receive():
+    """The next frame that came out of the spy, with the tag that the kernel has taken off."""
+    while True:
+        frame, control, _, address = spy.recvmsg(65536, 256)
+        if address[2] == PACKET_OUTGOING:
+            continue
+        for level, kind, data in control:
+            if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+                status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", data[:20])
+                if status & TP_STATUS_VLAN_VALID:
+                    tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
+                    frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
+        return frame
+
+
+def exactly(count):
+    data = sys.stdin.buffer.read(count)
+    if len(data) < count:
+        sys.exit(0)
+    return data
+
+
+def number():
+    return struct.unpack(">I", exactly(4))[0]
+
+
+# A veth pair keeps the order of the frames that one CPU sends.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+out = packet_socket(sys.argv[1], 0)
+spy = packet_socket(sys.argv[2], ETH_P_ALL)
+spy.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+spy.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+spy.settimeout(PATIENCE)
+while True:
+    frames = [exactly(number()) for _ in range(number())]
+    for frame in frames:
+        out.send(frame)
+    passed = set()
+    while frames[-1] not in passed:
+        passed.add(receive())
+    _, lost = struct.unpack("II", spy.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    if lost:
+        sys.exit(f"{lost} frames found no room in the socket's buffer")
+    sys.stdout.buffer.write(bytes(frame in passed for frame in frames))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,144 @@
+import { expect, test } from 'vitest';
+import { obstacles } from '../../../src/decide/obstacles.js';
+import type { DesiredState } from '../../../src/model/desired.js';
+import { noIp } from '../../../src/model/ip.js';
+import { type Link, linkView, type ObservedState } from '../../../src/model/observed.js';
+import { firewallView } from '../../../src/nft/walk/firewall.js';
+import { parseRuleset } from '../../../src/nft/walk/ruleset.js';
+
+const id = { domid: 5, devid: 0 };
+const address = { family: 4, address: '10.0.5.1', prefix: 32 } as const;
+const address6 = { family: 6, address: '2001:db8::5', prefix: 128 } as const;
+
+const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
+  index,
+  name,
+  alias: undefined,
+  parent: undefined,
+  kind: undefined,
+  mac: 'fe:ff:ff:ff:ff:ff',
+  mtu: 1500,
+  up: true,
+  master: undefined,
+  addresses: [],
+  ...more,
+});
+const port = { isolated: false, multicastFlood: true, broadcastFlood: true, vlans: [] };
+
+const none: DesiredState = {
+  name: 'vif5.0',
+  link: { mac: '', mtu: undefined, master: null, addresses: [] },
+};
+const onBridge: DesiredState = { ...none, link: { ...none.link, master: 'xenbr0' } };
+const routed: DesiredState = {
+  ...none,
+  ip: {
+    routes: [address, address6].map((to) => ({ to, source: undefined })),
+    neighbours: [],
+    mac: undefined,
+    proxies: undefined,
+    sysctls: [],
+    masquerades: [],
+    dhcp: 'served',
+  },
+};
+
+/** A base chain of this hook that drops everything. */
+const wall = (family: string, hook: string, name: string) =>
+  firewallView(
+    parseRuleset(
+      JSON.stringify({
+        nftables: [
+          { chain: { family, table: 'filter', name, type: 'filter', hook, prio: 0, policy: 'drop' } },
+        ],
+      }),
+      '',
+    ),
+  );
+
+const observed = (
+  more: Partial<ObservedState> = {},
+  sysctls: Record<string, string> = {},
+): ObservedState => ({
+  links: linkView([
+    link(1, 'eth0'),
+    link(2, 'xenbr0', { kind: 'bridge' }),
+    link(5, 'vif5.0', { master: 2, port }),
+  ]),
+  ip: { ...noIp, sysctl: (name) => sysctls[name], routes: { ...noIp.routes, defaultDevice: () => 1 } },
+  ...more,
+});
+const said = (desired: DesiredState, state: ObservedState): string[] =>
+  obstacles(id, desired, state).map(({ code, message }) => `${code}: ${message.replace(/; to let.*/, '')}`);
+
+const called = { 'net/bridge/bridge-nf-call-iptables': '1' };
+
+test.each<[string, DesiredState, ObservedState, string[]]>([
+  ['nothing of others', routed, observed(), []],
+  [
+    'a chain at forward',
+    routed,
+    observed({ firewall: wall('ip', 'forward', 'FORWARD') }),
+    [
+      'firewall-drops: forward vif5.0 by eth0: the chain ip filter FORWARD drops packets of the guest by its policy',
+    ],
+  ],
+  [
+    'one of both families',
+    routed,
+    observed({ firewall: wall('inet', 'forward', 'f') }),
+    ['4', '6'].map(
+      () =>
+        'firewall-drops: forward vif5.0 by eth0: the chain inet filter f drops packets of the guest by its policy',
+    ),
+  ],
+  [
+    'one at input',
+    routed,
+    observed({ firewall: wall('inet', 'input', 'in') }),
+    [
+      'firewall-drops: serve vif5.0 by DHCP: the chain inet filter in drops its requests for an address by DHCP by its policy',
+    ],
+  ],
+  [
+    'one at output',
+    routed,
+    observed({ firewall: wall('ip', 'output', 'OUTPUT') }),
+    [
+      'firewall-drops: serve vif5.0 by DHCP: the chain ip filter OUTPUT drops the answers of DHCP by its policy',
+    ],
+  ],
+  [
+    'a bridged vif whose frames it does not see',
+    onBridge,
+    observed({ firewall: wall('ip', 'forward', 'FORWARD') }),
+    [],
+  ],
+  [
+    'a bridged vif while br_netfilter is on',
+    onBridge,
+    observed({ firewall: wall('ip', 'forward', 'FORWARD') }, called),
+    [
+      'firewall-drops: bridge vif5.0 on xenbr0: the chain ip filter FORWARD drops bridged packets of the guest by its policy',
+    ],
+  ],
+  [
+    'IPv6 alone, of a guest that has none',
+    onBridge,
+    observed({ firewall: wall('ip6', 'forward', 'FORWARD') }, called),
+    [],
+  ],
+  [
+    'a spanning tree that waits',
+    onBridge,
+    observed({
+      links: linkView([
+        link(2, 'xenbr0', { kind: 'bridge', forwardDelay: 15 }),
+        link(5, 'vif5.0', { master: 2, port: { ...port, waiting: 'learning' } }),
+      ]),
+    }),
+    [
+      'bridge-waits: attach vif5.0 to bridge xenbr0: its spanning tree lets nothing through for 30 s after each attach; if it needs none: ip link set dev xenbr0 type bridge stp_state 0',
+    ],
+  ],
+])('%s', (_, desired, state, expected) => expect(said(desired, state)).toEqual(expected));
