@@ -1,6 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Domnet, type Vif } from '../../support/net/domnet.js';
+import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { reaches } from '../../support/net/guests.js';
 import { Outside } from '../../support/net/outside.js';
 import { Background } from '../../support/process/background.js';
@@ -11,6 +11,7 @@ import { exec, until } from '../../support/process/exec.js';
 let domnet: Domnet;
 let internet: Outside;
 let script: string;
+let vifd: Vifd;
 const guests = new Map<number, { vif: Vif; told: Record<string, string> }>();
 
 const config = '[nat]\nnetwork = "192.168.77.0/24"\ndhcp = "dnsmasq"\n';
@@ -45,7 +46,7 @@ beforeAll(async () => {
       'ip route replace default via "$router"\necho "ip=$ip mask=$mask router=$router dns=$dns"\n',
     { mode: 0o755 },
   );
-  await domnet.vifd({ config });
+  vifd = await domnet.vifd({ config });
   await Promise.all([5, 6, 7].map((domid) => start(domid, domid)));
 }, 30_000);
 afterAll(() => domnet.stop());
@@ -64,6 +65,22 @@ async function start(guest: number, domid: number): Promise<void> {
   });
 }
 
+const guest = (number: number): { vif: Vif; told: Record<string, string> } => {
+  const found = guests.get(number);
+  if (found === undefined) throw new Error(`there is no guest ${number}`);
+  return found;
+};
+
+/** What a guest's resolver says that test.example is. */
+const asked = (number: number): Promise<string> =>
+  guest(number)
+    .vif.guestExec('sh', [
+      '-c',
+      // It fails where there is no IPv6 address besides.
+      `timeout 2 busybox nslookup test.example ${guest(number).told.dns} || :`,
+    ])
+    .then((said) => /Name:\s+test\.example\s+Address(?: 1)?:\s+(\S+)/.exec(said)?.[1] ?? '');
+
 /** Each reaches the others, and what is outside. */
 async function allReachAll(): Promise<void> {
   for (const { vif, told } of guests.values()) {
@@ -73,11 +90,59 @@ async function allReachAll(): Promise<void> {
   }
 }
 
-test('each has an address of its own', async () => {
+test('each has an address of its own, and keeps it when the daemon or the guest is started anew', async () => {
   const addresses = [...guests.values()].map(({ told }) => told.ip);
   expect(new Set(addresses).size).toBe(3);
   for (const { told } of guests.values()) expect(told).toMatchObject({ mask: '24', router: '192.168.77.1' });
   await allReachAll();
+
+  const before = await domnet.ip('route show proto 120');
+  await vifd.kill();
+  vifd = await domnet.vifd({ config: `${config}[log]\nlevel = "debug"\n` });
+  // dnsmasq puts entries of its own in the place of the permanent ones when it answers.
+  const changes = vifd.log.filter(({ msg }) => msg === 'host change').map(({ action }) => `${action}`);
+  expect(changes.filter((action) => !action.startsWith('ip neighbour replace'))).toEqual([]);
+  expect(await domnet.ip('route show proto 120')).toBe(before);
+
+  const was = guest(5).told.ip;
+  await guest(5).vif.unplug();
+  await start(5, 15);
+  expect(guest(5).told.ip).toBe(was);
+  await allReachAll();
+});
+
+test('the resolvers of the machine are followed, and guests need no new lease for it', async () => {
+  for (const { told } of guests.values()) expect(told.dns).toBe(told.router);
+  expect(await asked(5)).toBe('');
+  for (const [i, address] of resolvers.entries()) {
+    writeFileSync(resolvConf(), `nameserver ${address}\n`);
+    for (const number of guests.keys())
+      await until(`the answer of ${address}`, async () => (await asked(number)) === `192.0.2.${53 + i}`);
+  }
+});
+
+test('an address that the domain itself needs is refused, with the reason, and nobody else notices', async () => {
+  const keys = (ip: string) => ({ script: 'vif-nat', bridge: undefined, ip });
+  const router = await domnet.plug({ domid: 21, keys: keys('203.0.113.9/24') });
+  const resolver = await domnet.plug({ domid: 22, keys: keys(`${resolvers[1]}/24`) });
+  const routed = await domnet.plug({
+    domid: 23,
+    keys: { script: 'vif-route', bridge: undefined, ip: '203.0.113.9' },
+  });
+  for (const vif of [router, resolver, routed]) await vif.status('error');
+  expect(await router.read('hotplug-error')).toBe(
+    'give vif21.0 the address 203.0.113.9: it is the next hop of a route by eth0, which could no longer be reached; give the guest another',
+  );
+  expect(await resolver.read('hotplug-error')).toContain('it is a resolver of this domain');
+  expect(await routed.read('hotplug-error')).toContain('it is the next hop of a route by eth0');
+  await allReachAll();
+  await routed.unplug();
+  // The next hop is another now.
+  await internet.ip('address add 203.0.113.8/24 dev lan0');
+  await domnet.ip('route replace default via 203.0.113.8');
+  await router.connected();
+  for (const vif of [router, resolver]) await vif.unplug();
+  await domnet.ip('route replace default via 203.0.113.9');
 });
 
 test('IPv6 between guests that are told to be in one network', async () => {
