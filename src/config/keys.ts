@@ -71,7 +71,8 @@ export const sections = {
       default: '10.0.0.0/8',
       sentence:
         'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
-        "256 * domid + devid + 1; they are told its prefix length, or 16 with 10.0.0.0/8, as Xen's script does.",
+        '256 * domid + devid + 1, or from /24 on one that follows from the MAC address; they are told its prefix ' +
+        "length, or 16 with 10.0.0.0/8, as Xen's script does.",
     }),
     uplink: key(oneOrMore(deviceName), {
       otherwise: 'the devices of all default routes, followed when those change',
@@ -88,7 +89,9 @@ export const sections = {
     }),
     dns: key(listOf(ipv4Address), {
       default: [],
-      sentence: 'The resolvers that guests are told of, with an empty list those of this machine.',
+      sentence:
+        'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
+        'machine uses.',
     }),
   }),
   scripts: section({

@@ -10,6 +10,7 @@ import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
+import { Resolvers } from './dhcp/resolvers.js';
 import { Firewall } from './netfilter/firewall.js';
 import { type Drops, everyVif, NftTables } from './netfilter/tables.js';
 import { Offloads } from './offload.js';
@@ -59,8 +60,15 @@ export class Host implements HostPort {
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
     );
+    const resolvers = new Resolvers();
     const dnsmasq = new Dnsmasq(dhcpDirectory(), log);
-    if (serves) dnsmasq.serve();
+    if (serves) {
+      dnsmasq.serve();
+      resolvers.follow(() => {
+        dnsmasq.resolversChanged();
+        listener([{ kind: 'anything' }], []);
+      });
+    }
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
     await database?.begin();
     return new Host({
@@ -69,13 +77,14 @@ export class Host implements HostPort {
       nft,
       firewall,
       dnsmasq,
+      resolvers,
       openvswitch: database,
       scripts: scripts && new Scripts(scripts),
     });
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, dnsmasq, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -83,6 +92,7 @@ export class Host implements HostPort {
         routes: links.routes,
         sysctl: readSysctl,
         masquerades: nft.view.masquerades,
+        resolvers: resolvers.addresses,
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
@@ -165,7 +175,8 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, nft, firewall, dnsmasq, openvswitch, scripts } = this.#parts;
+    const { links, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    resolvers.close();
     firewall?.close();
     dnsmasq.close();
     openvswitch?.close();

@@ -1,6 +1,7 @@
 import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
+import type { Resolvers } from './dhcp/resolvers.js';
 import { forgetConnections } from './netfilter/conntrack.js';
 import type { Firewall } from './netfilter/firewall.js';
 import type { NftTables } from './netfilter/tables.js';
@@ -18,6 +19,7 @@ export interface Parts {
   /** Only where vifs are served. */
   readonly firewall: Firewall | undefined;
   readonly dnsmasq: Dnsmasq;
+  readonly resolvers: Resolvers;
   readonly openvswitch: OpenVswitch | undefined;
   readonly scripts: Scripts | undefined;
 }

@@ -7,6 +7,8 @@ export type Dependency =
   /** Those ports of a bridge that are no vifs. */
   | { readonly kind: 'ports-of'; readonly bridge: string }
   | { readonly kind: 'default-route' }
+  /** The IPv6 addresses of other guests. */
+  | { readonly kind: 'guests6' }
   /** An address of this domain, on any device. */
   | { readonly kind: 'address'; readonly address: string }
   /** IPv6 being switched on or off on a device: its link-local address comes or goes. */
@@ -35,6 +37,7 @@ export function dependencyKey(of: Dependency | News): string {
       return `ipv6-of ${of.device}`;
     case 'any-netdev':
     case 'default-route':
+    case 'guests6':
     case 'openvswitch':
     case 'anything':
       return of.kind;

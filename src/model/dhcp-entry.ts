@@ -8,11 +8,11 @@ export interface DhcpHost {
   readonly mac: string;
   readonly guest: Network;
   readonly router: string;
-  /** Resolvers; none means those of this domain. */
+  /** Resolvers; none means the router, which asks those of this domain. */
   readonly dns: readonly string[];
 }
 
-/** Long enough not to be heard of, short enough for a change of resolvers to arrive within a day. */
+/** Long enough not to be heard of, short enough for a change of `[nat] dns` to arrive within a day. */
 const lease = '12h';
 
 /**
@@ -27,7 +27,7 @@ export function dhcpEntry({ device, mac, guest, router, dns }: DhcpHost): string
     // The broadcast address has no name in every version.
     ['28', formatAddress(4, addressValue(guest) | (all ^ mask))],
     ['option:router', router],
-    ...(dns.length > 0 ? [['option:dns-server', dns.join(',')]] : []),
+    ['option:dns-server', dns.length > 0 ? dns.join(',') : router],
   ];
   return [
     `${mac},tag:${device},${guest.address},${lease}`,
@@ -44,3 +44,7 @@ export function splitEntry(entry: string): { host: string; options: string } {
 
 /** The device an entry is for. */
 export const deviceOfEntry = (entry: string): string | undefined => /,tag:([^,]+),/.exec(entry)?.[1];
+
+/** Whether an entry gives the router as the resolver. */
+export const asksRouter = (entry: string): boolean =>
+  /,option:router,([^,\n]+)\n(?:.*\n)*.*,option:dns-server,\1\n/.test(entry);

@@ -102,6 +102,11 @@ export const errorCodes = {
     'Another vif, or this domain itself, has the address.',
     'Change one of them; when the other goes, this vif gets the address by itself.',
   ),
+  'address-needed': code(
+    'address',
+    'The address is that of a gateway or a resolver of this domain, which a route to a guest would hide.',
+    'Give the guest another address by ip=.',
+  ),
   'address-unusable': code(
     'address',
     'The address is none of a single guest, or there is none left to plan.',

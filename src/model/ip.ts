@@ -13,6 +13,8 @@ export interface IpState {
   sysctl(name: string): string | undefined;
   /** By guest address. */
   readonly masquerades: ReadonlyMap<string, Masquerade>;
+  /** The resolvers of this domain, but for those on the loopback. */
+  readonly resolvers: readonly string[];
   /** What dnsmasq is told of a vif, by the vif's name. */
   readonly dhcp: ReadonlyMap<string, string>;
 }
@@ -28,6 +30,8 @@ export interface DesiredIp {
   readonly proxies:
     | { readonly device: number; readonly name: string; readonly hosts: readonly Network[] }
     | undefined;
+  /** Other guests that the vif's own takes to be on its link, and that are answered for there. */
+  readonly onLink?: readonly Network[];
   readonly sysctls: readonly Sysctl[];
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   /** The devices by which alone its packets may leave the machine; undefined for any. */
@@ -53,5 +57,6 @@ export const noIp: IpState = {
   },
   sysctl: () => undefined,
   masquerades: new Map(),
+  resolvers: [],
   dhcp: new Map(),
 };

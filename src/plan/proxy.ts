@@ -1,5 +1,4 @@
 import type { ActionOf } from '../model/action.js';
-import type { Network } from '../model/address.js';
 import type { DesiredIp, IpState } from '../model/ip.js';
 import type { LinkView, ObservedState } from '../model/observed.js';
 import type { ProxyEntry } from '../model/proxy.js';
@@ -14,18 +13,32 @@ export function planProxies(
   { links }: ObservedState,
   ip: IpState,
 ): ProxyAction[] {
-  if (want.proxies === undefined) return [];
   const owner = vifName(id);
-  const { device, name, hosts } = want.proxies;
-  const own = ip.routes.proxies().filter((proxy) => proxy.owner === owner);
-  const isOn = (proxy: ProxyEntry, address: Network): boolean =>
+  const link = links.ofVif(id);
+  const wanted = [
+    ...(want.proxies?.hosts ?? []).map((address) => ({ ...want.proxies, address })),
+    ...(want.onLink ?? []).map((address) => ({ device: link?.index, name: link?.name, address })),
+  ];
+  const isOn = (proxy: ProxyEntry, { device, address }: (typeof wanted)[number]): boolean =>
     proxy.device === device && proxy.address.address === address.address;
+  // Without a gateway the entries there are left as they are.
+  const own = ip.routes
+    .proxies()
+    .filter((proxy) => proxy.owner === owner && (want.proxies !== undefined || proxy.device === link?.index));
   return [
-    ...hosts
-      .filter((address) => !own.some((proxy) => isOn(proxy, address)))
-      .map((address): ProxyAction => ({ kind: 'set-proxy', index: device, name, address, owner })),
+    ...wanted
+      .filter((one) => !own.some((proxy) => isOn(proxy, one)))
+      .map(
+        ({ device = 0, name = '', address }): ProxyAction => ({
+          kind: 'set-proxy',
+          index: device,
+          name,
+          address,
+          owner,
+        }),
+      ),
     ...own
-      .filter((proxy) => !hosts.some((address) => isOn(proxy, address)))
+      .filter((proxy) => !wanted.some((one) => isOn(proxy, one)))
       .map((proxy) => deleteProxy(proxy, links)),
   ];
 }

@@ -25,6 +25,7 @@ export interface PlainIp {
   readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly masquerades?: Readonly<Record<string, PlainMasquerade>>;
+  readonly resolvers?: readonly string[];
   readonly dhcp?: Readonly<Record<string, string>>;
 }
 
@@ -45,6 +46,7 @@ export class IpMachine implements IpState {
   #proxies: ProxyEntry[];
   readonly #sysctls: Map<string, string>;
   readonly masquerades: ReadonlyMap<string, Masquerade>;
+  readonly resolvers: readonly string[];
   readonly dhcp: Map<string, string>;
 
   constructor(plain: PlainIp, links: readonly Link[], { masquerades }: NftMachine) {
@@ -68,6 +70,7 @@ export class IpMachine implements IpState {
     });
     this.#sysctls = new Map(Object.entries(plain.sysctls ?? {}));
     this.masquerades = masquerades;
+    this.resolvers = plain.resolvers ?? [];
     this.dhcp = new Map(Object.entries(plain.dhcp ?? {}));
   }
 

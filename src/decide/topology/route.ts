@@ -16,12 +16,16 @@ import {
   atTwin,
   defaultLink,
   deviceName,
+  hasOnLink,
   hosts,
   linkLocalRouter,
+  onLinkOf,
+  onLinkSysctls,
   overruled,
   routedElsewhere,
   routerSysctls,
   waysOut,
+  whyNeeded,
   whyNoIpv6,
 } from './routed-link.js';
 import type { Attachment, Topology } from './topology.js';
@@ -64,6 +68,12 @@ export const route: Topology = {
     if (taken !== undefined && attached === undefined) {
       return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
     }
+    dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
+    const needed = whyNeeded(networks, snapshot, observed);
+    const own = observed.links.ofVif(snapshot.id);
+    const isHeld =
+      own !== undefined && networks.every((network) => ip.routes.to(network)?.device === own.index);
+    if (needed !== undefined && (attached === undefined || !isHeld)) return { problem: needed, dependsOn };
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
     if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
     const link = observed.links.ofVif(snapshot.id);
@@ -74,6 +84,8 @@ export const route: Topology = {
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
     const has6 = wants6 && no6 === undefined;
+    const sharesLink = has6 && hasOnLink(snapshot);
+    if (sharesLink) dependsOn.push({ kind: 'guests6' });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const filtered = filterFor(snapshot, config, { topology: 'route', networks, reverse: true, protectHost });
     if ('problem' in filtered) return { ...filtered, dependsOn };
@@ -101,13 +113,17 @@ export const route: Topology = {
           neighbours: hosts(kept),
           mac: snapshot.mac,
           proxies: gateway && { device: gateway.index, name: gateway.name, hosts: hosts(kept) },
-          sysctls: routerSysctls(
-            deviceName(snapshot),
-            [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
-            has6 ? gateway : undefined,
-            { links: observed.links, ip },
-            has6,
-          ),
+          onLink: sharesLink ? onLinkOf(snapshot, own, observed) : [],
+          sysctls: [
+            ...routerSysctls(
+              deviceName(snapshot),
+              [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
+              has6 ? gateway : undefined,
+              { links: observed.links, ip },
+              has6,
+            ),
+            ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
+          ],
           masquerades: [],
           dhcp: undefined,
           twins: twins.links.map(({ index }) => index),
@@ -118,6 +134,7 @@ export const route: Topology = {
         ...(taken === undefined ? [] : [taken.problem]),
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
+        ...(needed === undefined ? [] : [needed]),
         ...overruled(snapshot, kept, observed),
       ],
     };

@@ -1,6 +1,14 @@
-import { formatNetwork, isHost, type Network } from '../../model/address.js';
+import {
+  contains,
+  formatNetwork,
+  hostOf,
+  isHost,
+  isWholeNetwork,
+  type Network,
+  networkOf,
+} from '../../model/address.js';
 import { type IpState, noIp, routerLinkLocal } from '../../model/ip.js';
-import type { Link, LinkView, ObservedState } from '../../model/observed.js';
+import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Sysctl } from '../../model/sysctl.js';
@@ -159,3 +167,92 @@ export const waysOut = (version: 4 | 6, links: LinkView, { routes }: IpState): L
     .waysOut(version)
     .map((index) => links.byIndex(index))
     .filter((link) => link !== undefined);
+
+/** A gateway or resolver of this domain that a route of ours would hide, and what it is. */
+interface Hidden {
+  readonly network: Network;
+  readonly address: string;
+  readonly what: string;
+}
+
+/**
+ * What our routes to these networks would keep the domain itself from reaching: a host's route goes before that of the network
+ * the host is in. A gateway by a vif is a guest that routes.
+ */
+export function hidden(networks: readonly Network[], { links, ip = noIp }: ObservedState): Hidden[] {
+  const byVif = (index: number): boolean => {
+    const link = links.byIndex(index);
+    return link !== undefined && vifOfLink(link) !== undefined;
+  };
+  const vital = [
+    ...ip.routes
+      .nextHops()
+      .filter(({ device }) => !byVif(device))
+      .map(({ address, device }) => ({
+        address,
+        what: `the next hop of a route by ${links.byIndex(device)?.name ?? 'another device'}`,
+      })),
+    ...ip.resolvers.map((address) => ({
+      address: hostOf({ family: address.includes(':') ? 6 : 4, address }),
+      what: 'a resolver of this domain',
+    })),
+  ];
+  const isNearer = (network: Network, address: Network): boolean =>
+    [...links.all()].some(
+      (link) =>
+        vifOfLink(link) === undefined &&
+        link.addresses.some(
+          (held) => !isHost(held) && held.prefix >= network.prefix && contains(networkOf(held), address),
+        ),
+    );
+  return networks.flatMap((network) =>
+    vital
+      .filter(({ address }) => contains(network, address) && (isHost(network) || !isNearer(network, address)))
+      .map(({ address, what }) => ({ network, address: address.address, what })),
+  );
+}
+
+/** Why the domain itself needs one of these addresses; undefined when it needs none. */
+export function whyNeeded(
+  networks: readonly Network[],
+  { id }: VifSnapshot,
+  observed: ObservedState,
+): OperationError | undefined {
+  const [first] = hidden(networks, observed);
+  if (first === undefined) return undefined;
+  const { network, address, what } = first;
+  const reason = `${isHost(network) ? 'it' : address} is ${what}, which could no longer be reached; give the guest another`;
+  return problem('address-needed', `give ${vifName(id)} the address`, formatNetwork(network), reason);
+}
+
+/**
+ * The addresses of other guests in the networks that a guest takes to be on its link, by the lengths that its addresses have. For
+ * IPv6 the kernel answers for each by an entry of its own, where for IPv4 proxy_arp is for all.
+ */
+export function onLinkOf(
+  { ip: entries }: VifSnapshot,
+  own: Link | undefined,
+  { ip = noIp }: ObservedState,
+): Network[] {
+  const networks = entries.filter(tellsNetwork6);
+  const of = new Set(entries.map(({ address }) => address));
+  if (networks.length === 0) return [];
+  return ip.routes
+    .ours()
+    .filter(({ to, device }) => isHost(to) && device !== own?.index && !of.has(to.address))
+    .map(({ to }) => to)
+    .filter((to) => networks.some((network) => contains(networkOf(network), to)))
+    .sort((a, b) => (a.address < b.address ? -1 : 1));
+}
+
+/** Whether a guest takes other IPv6 addresses than its own to be on its link. */
+export const hasOnLink = ({ ip }: VifSnapshot): boolean => ip.some(tellsNetwork6);
+
+const tellsNetwork6 = (entry: Network): boolean =>
+  entry.family === 6 && !isHost(entry) && !isWholeNetwork(entry);
+
+/** The sysctls with which a vif answers neighbour solicitations for other guests, at once. */
+export const onLinkSysctls = (vif: string): Sysctl[] => [
+  { name: `net/ipv6/conf/${vif}/proxy_ndp`, value: '1' },
+  { name: `net/ipv6/neigh/${vif}/proxy_delay`, value: '0' },
+];

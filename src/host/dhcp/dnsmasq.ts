@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
+import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
 import { endWithUs } from '../process/guard.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
@@ -23,10 +23,9 @@ const unit = 'vifd-dnsmasq.service';
 const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
 /** Whether systemd runs vifd: it sets NOTIFY_SOCKET for units of Type=notify. */
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
-const resolvConf = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
 /**
- * dnsmasq as the DHCP server of the NAT guests. Each vif has a file in two directories that dnsmasq watches, so a new vif
+ * dnsmasq as the DHCP server of the NAT guests, and as their resolver, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
  * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
  * milliseconds and loses nothing, since every address is fixed.
  *
@@ -39,6 +38,8 @@ export class Dnsmasq {
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, string>();
   #devices = '';
+  /** Whether a guest has its router for a resolver. */
+  #asks = false;
   #child: ChildProcess | undefined;
   #byUnit = false;
   #timer: NodeJS.Timeout | undefined;
@@ -77,13 +78,19 @@ export class Dnsmasq {
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
-    if (!isNew || this.#devices !== this.#interfaces()) this.#restart();
+    const asks = [...this.#entries.values()].some(asksRouter);
+    if (!isNew || this.#devices !== this.#interfaces() || asks !== this.#asks) this.#restart();
   }
 
   delete(vif: string): void {
     this.#remove(vif);
     this.#entries.delete(vif);
     this.#restart();
+  }
+
+  /** The resolvers of this domain have changed: dnsmasq misses a file that is mounted over another. */
+  resolversChanged(): void {
+    if (this.#entries.size > 0) this.#restart();
   }
 
   close(): void {
@@ -118,6 +125,7 @@ export class Dnsmasq {
   async #start(): Promise<void> {
     if (this.#entries.size === 0) return await this.#stop();
     this.#devices = this.#interfaces();
+    this.#asks = [...this.#entries.values()].some(asksRouter);
     makeReadable(this.#dir);
     writeFileSync(this.#conf, this.#configuration());
     const unitServes = this.#unitServes;
@@ -197,11 +205,10 @@ export class Dnsmasq {
   }
 
   #configuration(): string {
-    const resolvers = domainResolvers();
     return [
-      // DHCP only: a resolver would be a further service of this machine that guests can reach.
-      'port=0',
-      'no-resolv',
+      // Guests have their router for a resolver, at an address that stays, and what it asks follows the machine's resolv.conf.
+      // Where [nat] dns names others, there is no such service of this machine.
+      ...(this.#asks ? ['except-interface=lo'] : ['port=0', 'no-resolv']),
       'no-hosts',
       'no-ping',
       'bind-dynamic',
@@ -216,7 +223,6 @@ export class Dnsmasq {
       'dhcp-ignore=tag:!known',
       'dhcp-authoritative',
       'leasefile-ro',
-      ...(resolvers.length > 0 ? [`dhcp-option=option:dns-server,${resolvers.join(',')}`] : []),
       'log-facility=-',
       `pid-file=`,
       '',
@@ -278,18 +284,3 @@ const systemctl = (...args: string[]): Promise<string | undefined> =>
     ({ stdout }) => stdout,
     () => undefined,
   );
-
-/** The IPv4 resolvers of this domain that guests can reach: not a stub on the loopback. */
-function domainResolvers(): string[] {
-  for (const file of resolvConf) {
-    try {
-      const found = [...readFileSync(file, 'utf8').matchAll(/^\s*nameserver\s+(\d+(?:\.\d+){3})\s*$/gm)]
-        .map(([, address]) => address as string)
-        .filter((address) => !address.startsWith('127.'));
-      if (found.length > 0) return found;
-    } catch {
-      // Not every machine has both files.
-    }
-  }
-  return [];
-}

@@ -30,11 +30,11 @@ export class ProxyState {
   /**
    * Gives each entry its owner, which the kernel does not keep.
    * @param older where it may be noted
-   * @param routedTo the vif to which our route to an address leads, which is the owner otherwise
+   * @param routedTo the vif that an entry is for by where it is and what is routed, which is the owner otherwise
    */
-  takeOwners(older: ProxyState, routedTo: (address: Network) => VifId | undefined): void {
+  takeOwners(older: ProxyState, routedTo: (proxy: ProxyEntry) => VifId | undefined): void {
     for (const [key, proxy] of this.#entries) {
-      const vif = routedTo(proxy.address);
+      const vif = routedTo(proxy);
       const owner = older.#entries.get(key)?.owner ?? (vif && vifName(vif));
       this.#entries.set(key, { ...proxy, owner });
     }

@@ -193,7 +193,11 @@ export class RouteState implements RouteView {
    * vifd's route to the address leads to.
    */
   takeOwners(older: RouteState): void {
-    this.#proxies.takeOwners(older.#proxies, (address) => {
+    this.#proxies.takeOwners(older.#proxies, ({ address, device: at }) => {
+      // At a vif it is for that one's guest, and elsewhere for the guest that has the address.
+      const there = this.#links.byIndex(at);
+      const vif = there && vifOfLink(there);
+      if (vif !== undefined) return vif;
       const device = this.to(address)?.device ?? older.to(address)?.device;
       const link = device === undefined ? undefined : this.#links.byIndex(device);
       return link && vifOfLink(link);
@@ -302,7 +306,10 @@ export class RouteState implements RouteView {
       ];
     }
     const name = this.#links.byIndex(device)?.name;
-    return name === undefined ? [] : [netdev(name)];
+    return [
+      ...(name === undefined ? [] : [netdev(name)]),
+      ...(to.family === 6 ? [{ kind: 'guests6' } as const] : []),
+    ];
   }
 
   /** Entries of ours only, and nothing depends on what others do to them. */

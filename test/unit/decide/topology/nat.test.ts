@@ -6,7 +6,8 @@ import { noIp } from '../../../../src/model/ip.js';
 import type { Element, NftView } from '../../../../src/model/nft.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
-import { Machine } from '../../../fake/machine.js';
+import type { PlainIp } from '../../../fake/ip-machine.js';
+import { Machine, type PlainLink, plainLinks } from '../../../fake/machine.js';
 
 function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
   const keys = new Map([
@@ -105,3 +106,89 @@ test('an address is kept by the first vif while its link is down and nothing lea
     'give vif5.0 the address 10.0.9.5: vif4.0 has it',
   );
 });
+
+const machineWith = (links: readonly PlainLink[], ip: PlainIp = {}): Machine =>
+  new Machine({ links: plainLinks(links), openvswitch: undefined, ip, scripts: new Map() });
+
+/** Plans a guest without `ip` on a machine, as the reconciler does. */
+function planOn(
+  machine: Machine,
+  { domid = 5, mac = '00:16:3e:00:00:05', network = '192.168.77.0/24' } = {},
+): string | undefined {
+  const attachment = nat.attach(
+    snapshot({ domid, devid: 0 }, new Map(Object.entries({ script: 'vif-nat', mac }))),
+    parseConfig(`[nat]\nnetwork = "${network}"\n`, 'vifd.toml'),
+    machine.observe(),
+    undefined,
+  );
+  if ('problem' in attachment) return attachment.problem.message;
+  const route = attachment.desired.ip?.routes[0];
+  return route && `${formatNetwork(route.to)} by ${route.source}`;
+}
+
+const macOf = (i: number): string =>
+  `00:16:3e:00:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`;
+
+test('a small network holds as many guests as it has hosts beside the router, each at the address that it had', () => {
+  const vifs = Array.from({ length: 253 }, (_, i) => i + 1);
+  const machine = machineWith(vifs.map((i) => ({ index: i + 1, name: `vif${i}.0`, up: true })));
+  const given = vifs.map((domid) => {
+    const planned = planOn(machine, { domid, mac: macOf(domid) }) ?? '';
+    const [to = '', , source = ''] = planned.split(' ');
+    machine.perform({
+      kind: 'set-route',
+      index: domid + 1,
+      name: `vif${domid}.0`,
+      route: { to: { family: 4, address: to, prefix: 32 }, source },
+    });
+    return planned;
+  });
+  expect(new Set(given).size).toBe(253);
+  expect(given.every((one) => one.endsWith(' by 192.168.77.1'))).toBe(true);
+  // After a restart of the daemon.
+  expect(vifs.map((domid) => planOn(machine, { domid, mac: macOf(domid) }))).toEqual(given);
+  expect(planOn(machine, { domid: 300, mac: macOf(300) })).toMatch(/^choose the address .*no address left/);
+  // After a restart of a guest, which has another domain's id then.
+  const [to = ''] = (given[99] ?? '').split(' ');
+  machine.perform({
+    kind: 'delete-route',
+    index: 101,
+    name: 'vif100.0',
+    to: { family: 4, address: to, prefix: 32 },
+  });
+  expect(planOn(machine, { domid: 300, mac: macOf(100) })).toBe(given[99]);
+});
+
+test('a guest that is started anew has the address of its MAC address, where that is free', () => {
+  const machine = machineWith([]);
+  expect(planOn(machine, { domid: 9 })).toBe(planOn(machine, { domid: 5 }));
+  expect(planOn(machine, { mac: macOf(6) })).not.toBe(planOn(machine));
+});
+
+test.each([
+  ['in the network of another device', { addresses: ['10.0.5.9/24'] }, {}],
+  ['whose router would be', { addresses: ['10.0.5.130/25'] }, {}],
+  ['of a next hop', { addresses: ['192.0.2.1/24'] }, { via: '10.0.5.1' }],
+  ['of a resolver', { addresses: ['192.0.2.1/24'] }, { resolvers: ['10.0.5.1'] }],
+])(
+  'an address %s is not planned',
+  (_, { addresses }, { via, resolvers = [] }: { via?: string; resolvers?: string[] }) => {
+    const eth0 = { index: 2, name: 'eth0', addresses };
+    const vif = { index: 3, name: 'vif5.0', up: true };
+    const routes = [{ to: '0.0.0.0/0', dev: 'eth0', ...(via === undefined ? {} : { via }) }];
+    const machine = machineWith([eth0, vif], { routes, resolvers });
+    const other = planOn(machine, { network: '10.0.0.0/8' }) ?? '';
+    expect(other).toMatch(/^10\.\d+\.\d+\.\d+ by 10\./);
+    expect(other).not.toMatch(/10\.0\.5\./);
+    // The vif keeps it when the first choice is free again.
+    const [to = '', , source] = other.split(' ');
+    machine.perform({
+      kind: 'set-route',
+      index: 3,
+      name: 'vif5.0',
+      route: { to: { family: 4, address: to, prefix: 32 }, source },
+    });
+    machine.links = plainLinks([vif]);
+    expect(planOn(machine, { network: '10.0.0.0/8' })).toBe(other);
+  },
+);

@@ -1,0 +1,198 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
+import { reaches } from '../../support/net/guests.js';
+import { Outside } from '../../support/net/outside.js';
+import { Background } from '../../support/process/background.js';
+import { exec, until } from '../../support/process/exec.js';
+
+// Guests of a small network, which are told by DHCP what they are.
+
+let domnet: Domnet;
+let internet: Outside;
+let script: string;
+let vifd: Vifd;
+const guests = new Map<number, { vif: Vif; told: Record<string, string> }>();
+
+const config = '[nat]\nnetwork = "192.168.77.0/24"\ndhcp = "dnsmasq"\n';
+const resolvers = ['198.51.100.53', '198.51.100.54'] as const;
+/** What is mounted over /etc/resolv.conf. */
+const resolvConf = (): string => `${domnet.dir}/resolv.conf`;
+
+beforeAll(async () => {
+  domnet = await Domnet.start();
+  chmodSync(domnet.dir, 0o755);
+  writeFileSync(resolvConf(), '', { mode: 0o644 });
+  await exec('mount', ['--bind', resolvConf(), '/etc/resolv.conf']);
+  domnet.atEnd(() => exec('umount', ['/etc/resolv.conf']));
+  internet = await Outside.connect(domnet, {
+    device: 'eth0',
+    addresses: ['203.0.113.1/24'],
+    peer: ['203.0.113.9/24', ...resolvers.map((address) => `${address}/32`)],
+  });
+  await domnet.ip('route add default via 203.0.113.9');
+  for (const [i, address] of resolvers.entries()) {
+    const server = new Background('ip', [
+      ...['netns', 'exec', internet.namespace, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null'],
+      ...['--no-hosts', '--no-resolv', '--bind-interfaces', '--pid-file=', `--listen-address=${address}`],
+      `--address=/test.example/192.0.2.${53 + i}`,
+    ]);
+    domnet.atEnd(() => server.stop('SIGTERM'));
+  }
+  script = `${domnet.dir}/udhcpc`;
+  writeFileSync(
+    script,
+    '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip address replace "$ip/$mask" dev "$interface"\n' +
+      'ip route replace default via "$router"\necho "ip=$ip mask=$mask router=$router dns=$dns"\n',
+    { mode: 0o755 },
+  );
+  vifd = await domnet.vifd({ config });
+  await Promise.all([5, 6, 7].map((domid) => start(domid, domid)));
+}, 30_000);
+afterAll(() => domnet.stop());
+
+const macOf = (guest: number): string => `00:16:3e:00:77:0${guest}`;
+
+/** Starts a guest as a domain, and its DHCP client. */
+async function start(guest: number, domid: number): Promise<void> {
+  const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined, mac: macOf(guest) } });
+  await vif.connected();
+  const client = ['udhcpc', '-i', 'eth0', '-f', '-q', '-n', '-t', '20', '-T', '1', '-s', script];
+  const said = await vif.guestExec('busybox', client);
+  guests.set(guest, {
+    vif,
+    told: Object.fromEntries([...said.matchAll(/(\w+)=(\S*)/g)].map(([, key, value]) => [key, value])),
+  });
+}
+
+const guest = (number: number): { vif: Vif; told: Record<string, string> } => {
+  const found = guests.get(number);
+  if (found === undefined) throw new Error(`there is no guest ${number}`);
+  return found;
+};
+
+/** What a guest's resolver says that test.example is. */
+const asked = (number: number): Promise<string> =>
+  guest(number)
+    .vif.guestExec('sh', [
+      '-c',
+      // It fails where there is no IPv6 address besides.
+      `timeout 2 busybox nslookup test.example ${guest(number).told.dns} || :`,
+    ])
+    .then((said) => /Name:\s+test\.example\s+Address(?: 1)?:\s+(\S+)/.exec(said)?.[1] ?? '');
+
+/** Each reaches the others, and what is outside. */
+async function allReachAll(): Promise<void> {
+  for (const { vif, told } of guests.values()) {
+    await reaches(vif, '203.0.113.9');
+    for (const other of guests.values())
+      if (other.told.ip !== told.ip) await reaches(vif, other.told.ip ?? '');
+  }
+}
+
+test('each has an address of its own, and keeps it when the daemon or the guest is started anew', async () => {
+  const addresses = [...guests.values()].map(({ told }) => told.ip);
+  expect(new Set(addresses).size).toBe(3);
+  for (const { told } of guests.values()) expect(told).toMatchObject({ mask: '24', router: '192.168.77.1' });
+  await allReachAll();
+
+  const before = await domnet.ip('route show proto 120');
+  await vifd.kill();
+  vifd = await domnet.vifd({ config: `${config}[log]\nlevel = "debug"\n` });
+  // dnsmasq puts entries of its own in the place of the permanent ones when it answers.
+  const changes = vifd.log.filter(({ msg }) => msg === 'host change').map(({ action }) => `${action}`);
+  expect(changes.filter((action) => !action.startsWith('ip neighbour replace'))).toEqual([]);
+  expect(await domnet.ip('route show proto 120')).toBe(before);
+
+  const was = guest(5).told.ip;
+  await guest(5).vif.unplug();
+  await start(5, 15);
+  expect(guest(5).told.ip).toBe(was);
+  await allReachAll();
+});
+
+test('the resolvers of the machine are followed, and guests need no new lease for it', async () => {
+  for (const { told } of guests.values()) expect(told.dns).toBe(told.router);
+  expect(await asked(5)).toBe('');
+  for (const [i, address] of resolvers.entries()) {
+    writeFileSync(resolvConf(), `nameserver ${address}\n`);
+    for (const number of guests.keys())
+      await until(`the answer of ${address}`, async () => (await asked(number)) === `192.0.2.${53 + i}`);
+  }
+});
+
+test('an address that the domain itself needs is refused, with the reason, and nobody else notices', async () => {
+  const keys = (ip: string) => ({ script: 'vif-nat', bridge: undefined, ip });
+  const router = await domnet.plug({ domid: 21, keys: keys('203.0.113.9/24') });
+  const resolver = await domnet.plug({ domid: 22, keys: keys(`${resolvers[1]}/24`) });
+  const routed = await domnet.plug({
+    domid: 23,
+    keys: { script: 'vif-route', bridge: undefined, ip: '203.0.113.9' },
+  });
+  for (const vif of [router, resolver, routed]) await vif.status('error');
+  expect(await router.read('hotplug-error')).toBe(
+    'give vif21.0 the address 203.0.113.9: it is the next hop of a route by eth0, which could no longer be reached; give the guest another',
+  );
+  expect(await resolver.read('hotplug-error')).toContain('it is a resolver of this domain');
+  expect(await routed.read('hotplug-error')).toContain('it is the next hop of a route by eth0');
+  await allReachAll();
+  await routed.unplug();
+  // The next hop is another now.
+  await internet.ip('address add 203.0.113.8/24 dev lan0');
+  await domnet.ip('route replace default via 203.0.113.8');
+  await router.connected();
+  for (const vif of [router, resolver]) await vif.unplug();
+  await domnet.ip('route replace default via 203.0.113.9');
+});
+
+test('IPv6 between guests that are told to be in one network', async () => {
+  const plug = async (domid: number, kind: 'nat' | 'route', ip: string): Promise<Vif> => {
+    const vif = await domnet.plug({ domid, keys: { script: `vif-${kind}`, bridge: undefined, ip } });
+    await vif.connected();
+    for (const address of ip.split(' ').filter((each) => each.includes(':')))
+      await vif.guestIp(`address add ${address} dev eth0 nodad`);
+    return vif;
+  };
+  const five = await plug(31, 'nat', '10.9.0.5/24 fd00::5/64');
+  const six = await plug(32, 'nat', '10.9.0.6/24 fd00::6/64');
+  await reaches(five, 'fd00::6');
+  await reaches(six, 'fd00::5');
+  const seven = await plug(33, 'route', '203.0.113.7 fd00::7/64');
+  await reaches(seven, 'fd00::5');
+  await reaches(five, 'fd00::7');
+  // A link that was down has lost its entries.
+  await domnet.ip('link set vif31.0 down');
+  await until('it to be up', async () => (await domnet.link('vif31.0'))?.flags.includes('UP'));
+  await five.guestIp('neighbour flush dev eth0');
+  await reaches(five, 'fd00::6');
+  await six.unplug();
+  await until(
+    'the entries of the one that went to go',
+    async () => !(await domnet.ip('-6 neighbour show proxy')).includes('fd00::6'),
+  );
+  await reaches(seven, 'fd00::5');
+  for (const vif of [five, seven]) await vif.unplug();
+  expect(await domnet.ip('-6 neighbour show proxy')).toBe('');
+});
+
+test('where IPv6 is switched off a guest has its IPv4, and what it lacks is said', async () => {
+  await domnet.exec('sysctl', ['-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
+  const plug = async (domid: number, kind: 'nat' | 'route', ip: string): Promise<Vif> => {
+    const vif = await domnet.plug({ domid, keys: { script: `vif-${kind}`, bridge: undefined, ip } });
+    await vif.connected();
+    return vif;
+  };
+  const translated = await plug(41, 'nat', '10.9.0.5/24 fd00::5/64');
+  const routed = await plug(42, 'route', '203.0.113.7 2001:db8::7');
+  await translated.guestIp('address add 10.9.0.5/24 dev eth0');
+  await translated.guestIp('route add default via 10.9.0.132');
+  await routed.guestIp('address add 203.0.113.7/32 dev eth0');
+  await routed.guestIp('route add 203.0.113.1 dev eth0');
+  await routed.guestIp('route add default via 203.0.113.1');
+  for (const vif of [translated, routed]) await reaches(vif, '203.0.113.9');
+  await reaches(translated, '203.0.113.7');
+  const { stdout } = await domnet.command('status', '--json');
+  const { vifs } = JSON.parse(stdout) as { vifs: { vif: string; missing: unknown }[] };
+  for (const { name } of [translated, routed])
+    expect(JSON.stringify(vifs.find(({ vif }) => vif === name)?.missing)).toContain('IPv6 is switched off');
+});
