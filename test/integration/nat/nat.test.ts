@@ -77,6 +77,30 @@ test('a guest of the stock address plan reaches the internet under the address o
   );
 });
 
+test('from outside a guest is reached by what it began and by forwarded ports, also where its network is routed to the domain', async () => {
+  await domnet.vifd();
+  const [vif, other] = [await plug(5, { ip: '10.0.5.1 fd00:5::1/64' }), await plug(6)];
+  for (const each of [vif, other]) await each.connected();
+  await configure(vif, '10.0.5.1/16', '10.0.5.128');
+  await configure(other, '10.0.6.1/16', '10.0.6.128');
+  await vif.guestIp('address add fd00:5::1/64 dev eth0 nodad');
+  await vif.guestIp('route add default via fe80::1 dev eth0');
+  await internet.exec('ip', ['route', 'add', '10.0.0.0/8', 'via', '203.0.113.1']);
+  await internet.exec('ip', ['route', 'add', 'fd00::/8', 'via', '2001:db8:1::1']);
+  const reaches = (to: string): Promise<unknown> => internet.exec('ping', ['-c', '1', '-W', '1', to]);
+  for (const to of ['10.0.5.1', 'fd00:5::1', '10.0.6.1'])
+    await expect(reaches(to)).rejects.toThrow('ping -c 1');
+  await ping(vif, '198.51.100.80');
+  await ping(vif, '2001:db8:80::80');
+  await ping(other, '10.0.5.1');
+  await domnet.exec('nft', [
+    'table ip ports { chain in { type nat hook prerouting priority dstnat; ip daddr 203.0.113.1 icmp type echo-request counter dnat to 10.0.5.1; }; }',
+  ]);
+  await reaches('203.0.113.1');
+  expect(await domnet.exec('nft', ['list', 'table', 'ip', 'ports'])).toContain('packets 1 ');
+  await expect(reaches('10.0.6.1')).rejects.toThrow('ping -c 1');
+});
+
 test('two octets of the plan are the domain, the last is the device', async () => {
   await domnet.vifd();
   const vif = await domnet.plug({ domid: 300, devid: 2, keys: { script: 'vif-nat', bridge: undefined } });

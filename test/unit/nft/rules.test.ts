@@ -59,6 +59,7 @@ test('every chain of the netdev table ends with a refusal', () => {
     'from_anywhere',
     'to_this_machine',
     'to_other_machines',
+    'from_outside',
     'leaving',
   ]);
 });
