@@ -8,7 +8,8 @@ export default defineConfig({
     // A case without its expected files is a failure; `-u` writes them.
     update: 'none',
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      // A limit for what hangs; on a busy machine the longest take seconds.
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
           name: 'integration',

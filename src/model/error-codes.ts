@@ -174,8 +174,8 @@ export const errorCodes = {
   ),
   'filter-bypassed': code(
     'filter',
-    "Anti-spoofing cannot hold the vif on this bridge: frames of Open vSwitch's userspace datapath pass nftables by.",
-    'Use a bridge with datapath_type=system, or turn anti-spoofing off.',
+    "Anti-spoofing cannot hold the vif on this bridge: frames of Open vSwitch's userspace datapath, and of its hardware offload, pass nftables by.",
+    'Use a bridge with datapath_type=system and no hw-offload, or turn anti-spoofing off.',
   ),
   'firewall-drops': code(
     'filter',

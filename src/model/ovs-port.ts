@@ -19,6 +19,8 @@ export interface OvsBridge {
   readonly vlan: number | undefined;
   /** The parent's; empty means `system`, `netdev` is the userspace datapath. */
   readonly datapathType: string;
+  /** Whether `other_config:hw-offload` is on, with which flows are in tc at the ports' ingress, before netdev ingress. */
+  readonly offloads?: boolean;
 }
 
 /** A port with its one interface; the fields `ovs-vsctl list port` and `list interface` print. */

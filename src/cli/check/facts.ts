@@ -42,6 +42,8 @@ export interface Facts {
   /** Values by name, as sysctl(8) has it. */
   readonly sysctls: Readonly<Record<string, string | undefined>>;
   readonly programs: { readonly dnsmasq: boolean };
+  /** The hooks that the stock scripts source at their end (call_hooks in xen-hotplug-common.sh). */
+  readonly postHooks?: readonly string[];
   readonly openvswitch: boolean;
   /** Queues of netback in which packets wait and none was consumed between two readings; undefined without debugfs. */
   readonly stalled: readonly string[] | undefined;
@@ -98,6 +100,9 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
         'net.ipv6.conf.all.forwarding',
       ]),
       programs: { dnsmasq: inPath('dnsmasq') },
+      postHooks: files(['/etc/xen/scripts/vif-post.d'], '.hook')
+        .map(({ path }) => path)
+        .filter(isExecutable),
       openvswitch: await answers(openvswitch.database.replace(/^unix:/, '')),
       stalled: await stalledQueues(),
     };
@@ -187,6 +192,15 @@ const processes = (): string[] =>
 
 const sysctls = (names: readonly string[]): Record<string, string | undefined> =>
   Object.fromEntries(names.map((name) => [name, read(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim()]));
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function inPath(program: string): boolean {
   // A service's PATH often lacks sbin.

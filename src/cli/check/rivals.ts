@@ -5,7 +5,7 @@ import { error, type Finding, ok, warning } from './finding.js';
 import { type Device, glob, networkManagerKeepsOff } from './network-manager.js';
 
 /** Other agents that would attach the same vifs: `xl devd`, and udev rules of old Xen releases. */
-export function aboutRivals({ processes, files }: Facts): Finding[] {
+export function aboutRivals({ processes, files, postHooks = [] }: Facts): Finding[] {
   const devd = processes.some((line) => /(^|\/)xl( .*)? devd( |$)/.test(line));
   const rules = files.udev.filter(({ text }) => text.split('\n').some(runsForVifs));
   return [
@@ -16,6 +16,13 @@ export function aboutRivals({ processes, files }: Facts): Finding[] {
           'systemctl disable --now xendriverdomain.service',
         )
       : ok('xl devd', 'does not run'),
+    ...postHooks.map((path) =>
+      warning(
+        'hooks',
+        `${path} is sourced by the stock scripts, and vifd does not run it`,
+        'make it a program in [hooks] directory; docs/operate/migrating.md has its variables by the names there',
+      ),
+    ),
     ...rules.map(({ path }) =>
       error(
         'udev',

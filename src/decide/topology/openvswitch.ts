@@ -141,11 +141,22 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
  * Why a vif cannot be held to its addresses on this bridge; undefined when it can. Open vSwitch's userspace datapath
  * reads frames from a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
  */
-export function unfilterable(id: VifId, { name, datapathType }: OvsBridge): OperationError | undefined {
+export function unfilterable(
+  id: VifId,
+  { name, datapathType, offloads }: OvsBridge,
+): OperationError | undefined {
+  const operation = `attach ${vifName(id)} to Open vSwitch bridge`;
+  // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
+  if (offloads && datapathType !== 'netdev') {
+    const reason =
+      'anti-spoofing does not work with other_config:hw-offload=true; run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, ' +
+      'and restart ovs-vswitchd, or turn it off: [antispoof] mode = "off"';
+    return problem('filter-bypassed', operation, name, reason);
+  }
   if (datapathType !== 'netdev') return undefined;
   return problem(
     'filter-bypassed',
-    `attach ${vifName(id)} to Open vSwitch bridge`,
+    operation,
     name,
     'anti-spoofing does not work with its datapath_type=netdev; ' +
       'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',

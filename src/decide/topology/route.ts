@@ -1,9 +1,9 @@
-import { formatNetwork, grantedBy, hostOf, type Network } from '../../model/address.js';
+import { contains, formatNetwork, grantedBy, hostOf, isHost, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import { type IpState, noIp } from '../../model/ip.js';
-import type { Link, ObservedState } from '../../model/observed.js';
+import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
 import { isDefault } from '../../model/route.js';
@@ -65,6 +65,10 @@ export const route: Topology = {
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
+    const taken = ofDomain(snapshot, networks, observed);
+    if (taken !== undefined && attached === undefined) {
+      return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
+    }
     const needed = whyNeeded(networks, snapshot, observed);
     const own = observed.links.ofVif(snapshot.id);
     const isHeld =
@@ -127,6 +131,7 @@ export const route: Topology = {
       },
       dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
       missing: [
+        ...(taken === undefined ? [] : [taken.problem]),
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
         ...(needed === undefined ? [] : [needed]),
@@ -135,6 +140,27 @@ export const route: Topology = {
     };
   },
 };
+
+/** Why a guest can't have addresses that are this domain's own: it would speak as the domain. The vifs have the gateway's. */
+function ofDomain(
+  snapshot: VifSnapshot,
+  networks: readonly Network[],
+  { links }: ObservedState,
+): { problem: OperationError; holder: Link } | undefined {
+  for (const holder of links.all()) {
+    if (vifOfLink(holder) !== undefined) continue;
+    for (const network of networks) {
+      if (!holder.addresses.some((own) => contains(network, hostOf(own)))) continue;
+      const reason = `${holder.name} has it as an address of this domain`;
+      const { address } = isHost(network) ? network : { address: formatNetwork(network) };
+      return {
+        holder,
+        problem: problem('address-taken', `give ${vifName(snapshot.id)} the address`, address, reason),
+      };
+    }
+  }
+  return undefined;
+}
 
 /** Why there is no gateway device, or none with the address that is needed; undefined when there is. */
 function whyNoGateway(

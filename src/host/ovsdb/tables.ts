@@ -2,7 +2,7 @@ import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js'
 
 /** The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. */
 export const monitoredColumns = {
-  Open_vSwitch: ['cur_cfg'],
+  Open_vSwitch: ['cur_cfg', 'other_config'],
   Bridge: ['name', 'ports', 'datapath_type'],
   Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'protected', 'fake_bridge', 'external_ids'],
   Interface: ['name', 'ofport', 'error', 'external_ids'],
@@ -76,10 +76,12 @@ export class OvsdbTables {
   #read(): { bridges: Map<string, OvsBridge>; ports: Map<string, OvsPort> } {
     const bridges = new Map<string, OvsBridge>();
     const ports = new Map<string, OvsPort>();
+    const [root] = this.#rows.Open_vSwitch.values();
+    const offloading = map(root?.other_config)['hw-offload'] === 'true' ? { offloads: true } : {};
     for (const row of this.#rows.Bridge.values()) {
       const name = String(row.name);
       const datapathType = String(row.datapath_type);
-      bridges.set(name, { name, parent: name, vlan: undefined, datapathType });
+      bridges.set(name, { name, parent: name, vlan: undefined, datapathType, ...offloading });
       for (const uuid of uuids(row.ports)) {
         const port = this.#rows.Port.get(uuid);
         if (port === undefined) continue;
@@ -87,7 +89,7 @@ export class OvsdbTables {
         const vlan = number(port.tag);
         ports.set(portName, this.#port(uuid, port, name));
         if (port.fake_bridge === true)
-          bridges.set(portName, { name: portName, parent: name, vlan, datapathType });
+          bridges.set(portName, { name: portName, parent: name, vlan, datapathType, ...offloading });
       }
     }
     return { bridges, ports };

@@ -74,6 +74,12 @@ function aboutPort(own: IpLink, bridge: IpLink): Finding[] {
       ),
     );
   }
+  if (portOf(own).learning === false && portOf(own).flood === false) {
+    const twin =
+      'the other vif of the same guest, of an emulated card or of its PV driver, has the traffic now';
+    const remedy = 'nothing, while the guest uses that one: it comes here when this frontend connects last';
+    findings.push(note('bridge port', `${ifname} is sent nothing: ${twin}`, remedy));
+  }
   if (locked) {
     findings.push(
       error(

@@ -49,6 +49,12 @@ function vif(domid: number, keys: Record<string, string> = {}): VifSnapshot {
   return snapshot({ domid, devid: 0 }, new Map(Object.entries(all)));
 }
 
+test('hooks that the stock scripts source are found', () => {
+  expect(found({ postHooks: ['/etc/xen/scripts/vif-post.d/10-shape.hook'] })).toEqual([
+    'warning hooks: /etc/xen/scripts/vif-post.d/10-shape.hook is sourced by the stock scripts, and vifd does not run it',
+  ]);
+});
+
 const withVifs = (...vifs: VifSnapshot[]): Partial<Facts> => ({ xenstore: { domid: 7, vifs } });
 
 /** The findings that a machine without problems does not have, as `severity check: message`. */
