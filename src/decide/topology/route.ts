@@ -64,11 +64,11 @@ export const route: Topology = {
       const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
     const taken = ofDomain(snapshot, networks, observed);
     if (taken !== undefined && attached === undefined) {
       return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
     }
+    dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
     const needed = whyNeeded(networks, snapshot, observed);
     const own = observed.links.ofVif(snapshot.id);
     const isHeld =
