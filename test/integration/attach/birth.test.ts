@@ -124,15 +124,15 @@ describe('what vif-bridge does to the interface', () => {
     expect((await domnet.link('jumbo'))?.mtu).toBe(9000);
   });
 
-  test('a port with a small MTU pulls neither the others down nor the bridge', async () => {
+  test('a port with a small MTU does not pull the others down', async () => {
     await domnet.addBridge('mixed', 'mtu 4000');
     const large = await domnet.plug({ domid: 26, keys: { bridge: 'mixed' } });
     await large.connected();
     const small = await domnet.plug({ domid: 27, keys: { bridge: 'mixed', mtu: '1300' } });
     await small.connected();
-    expect((await linkOf(small)).mtu).toBe(1300);
-    expect((await linkOf(large)).mtu).toBe(4000);
     expect((await domnet.link('mixed'))?.mtu).toBe(4000);
+    expect((await linkOf(large)).mtu).toBe(4000);
+    expect((await linkOf(small)).mtu).toBe(1300);
   });
 
   test('a vifname is given, and the vif’s own name kept as alias', async () => {
