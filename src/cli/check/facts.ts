@@ -11,6 +11,8 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
+import type { IpLink } from './way/facts.js';
+import { jsonOf } from './way/run.js';
 
 /** In ms: how long xenstored may take to answer, and the pause between two readings of netback's queues. */
 const timeouts = { xenstore: 3000, ring: 300 };
@@ -22,6 +24,10 @@ export interface Facts {
     | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
     | { readonly reason: string };
   readonly links: LinkView;
+  /** The devices with all their addresses, those that the kernel makes by itself included. */
+  readonly devices?: readonly IpLink[];
+  /** The bridges of Open vSwitch, with the names of their ports. */
+  readonly switches?: readonly { readonly bridge: string; readonly ports: readonly string[] }[];
   /** What was learned of the hosts around, guests included. */
   readonly senders: Senders;
   /** The vifs that have state on this host, such as a netdev, a route or a filter. */
@@ -55,11 +61,18 @@ export type Files = readonly { readonly path: string; readonly text: string }[];
 export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
   const host = await Host.open(() => undefined, { openvswitch });
   try {
-    const { links, ip } = host.observe();
+    const { links, ip, openvswitch: ovs } = host.observe();
     const uplink = ip?.routes.defaultDevice(4);
     return {
       xenstore: await askXenstore(),
       links,
+      devices: await jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
+      switches: [...(ovs?.bridges() ?? [])]
+        .filter(({ name, parent }) => name === parent)
+        .map(({ name: bridge }) => ({
+          bridge,
+          ports: [...(ovs?.ports() ?? [])].filter((port) => port.bridge === bridge).map(({ name }) => name),
+        })),
       senders: await readSenders(),
       vifd: await vifdAnswers(),
       nft: whyNotNft(),

@@ -3,6 +3,7 @@ import { vifOfLink } from '../../model/observed.js';
 import { vifName } from '../../model/vif-id.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
+import { aboutOpenBridges } from './open-bridges.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
 import { aboutTables } from './unmatched.js';
@@ -37,6 +38,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutRivals(facts),
     ...aboutClaims(facts),
     ...aboutBridges(facts),
+    ...aboutOpenBridges(facts),
     ...aboutKernel(facts),
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),

@@ -12,6 +12,8 @@ export interface IpLink {
   readonly mtu: number;
   readonly address?: string;
   readonly master?: string;
+  /** The device that it is on, of a VLAN for example. */
+  readonly link?: string;
   readonly operstate?: string;
   readonly xdp?: unknown;
   readonly addr_info?: readonly {
