@@ -11,7 +11,8 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
-import type { IpLink } from './way/facts.js';
+import { readIngress } from './ahead.js';
+import type { IngressQdisc, IpLink } from './way/facts.js';
 import { jsonOf } from './way/run.js';
 
 /** In ms: how long xenstored may take to answer, and the pause between two readings of netback's queues. */
@@ -26,6 +27,7 @@ export interface Facts {
   readonly links: LinkView;
   /** The devices with all their addresses, those that the kernel makes by itself included. */
   readonly devices?: readonly IpLink[];
+  readonly ingress?: readonly IngressQdisc[];
   /** The bridges of Open vSwitch, with the names of their ports. */
   readonly switches?: readonly { readonly bridge: string; readonly ports: readonly string[] }[];
   /** What was learned of the hosts around, guests included. */
@@ -67,6 +69,7 @@ export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>):
       xenstore: await askXenstore(),
       links,
       devices: await jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
+      ingress: await readIngress(),
       switches: [...(ovs?.bridges() ?? [])]
         .filter(({ name, parent }) => name === parent)
         .map(({ name: bridge }) => ({

@@ -474,3 +474,17 @@ describe('guests whose traffic the filter would stop', () => {
     ).toEqual([]);
   });
 });
+
+test('XDP and tc at the ingress of vifs, and of nothing else, are named', () => {
+  const port: Link = { ...bridge, index: 5, name: 'web0', parent: 'vif-5-0', kind: undefined, master: 2 };
+  const device = { flags: ['UP'], mtu: 1500, addr_info: [] };
+  const devices = [
+    { ...device, ifindex: 3, ifname: 'enp0s0', xdp: { mode: 1 } },
+    { ...device, ifindex: 5, ifname: 'web0', xdp: { mode: 1 } },
+  ];
+  const ingress = ['enp0s0', 'web0'].map((dev) => ({ dev, kind: 'clsact', hasFilters: true }));
+  expect(found({ links: linkView([bridge, uplink, port]), devices, ingress })).toEqual([
+    'warning ingress: an XDP program is on web0, before everything else: what it passes on, drops or redirects, anti-spoofing has no say in',
+    'warning ingress: tc has filters at the ingress of web0 (clsact), before anti-spoofing: they may drop frames, or send them by it',
+  ]);
+});
