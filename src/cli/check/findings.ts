@@ -4,6 +4,7 @@ import { vifName } from '../../model/vif-id.js';
 import { aheadOf } from './ahead.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
+import { aboutFirewalls } from './firewalls.js';
 import { aboutOpenBridges } from './open-bridges.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
@@ -45,6 +46,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutTopologies(facts, config),
     ...aboutFilters(facts, config),
     ...aboutIngress(facts),
+    ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
     ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
     ...aboutSenders(facts, config),
     ...aboutLeftovers(facts),
