@@ -132,6 +132,9 @@ function wantedElements(vif: VifModel, model: Model): string[] {
     element('netdev vifd macs', name, mac),
     element('netdev vifd speaks4', name),
     element('netdev vifd hosts4', name, address),
+    // The same as numbers, for DHCP and for neighbour discovery.
+    element('netdev vifd dhcp_hosts', name, address),
+    element('netdev vifd nd_macs', name, mac),
     ...(isRouted(vif) ? [element('inet vifd routed', name), element('inet vifd confined', name)] : []),
     ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
     ...(vif.topology === 'nat' && model.defaultRoute !== undefined

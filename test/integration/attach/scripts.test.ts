@@ -218,7 +218,8 @@ test('those under way end with a daemon that is killed, children and all, and on
   const pidIn = (name: string) =>
     until(`the pid of ${name}`, () => {
       const file = `${dir.path}/${name}`;
-      return existsSync(file) && Number(readFileSync(file, 'utf8'));
+      // It exists before it is written.
+      return existsSync(file) && (Number(readFileSync(file, 'utf8')) || undefined);
     });
   const [child, self, left] = await Promise.all(['child', 'self', 'daemon'].map(pidIn));
   try {

@@ -45,7 +45,7 @@ async function arrivals(): Promise<{ what: string; honest: boolean; arrived: boo
 
 /** Whether a datagram from this address gets through. */
 async function arrives(source: string): Promise<boolean> {
-  const { ethernet, etherTypes, ipv4, udp } = await import('../../support/packets/frames.js');
+  const { dhcp, ethernet, etherTypes, ipv4, udp } = await import('../../support/packets/frames.js');
   const frame = (from: string, id: number) =>
     ethernet(
       parties.to,
@@ -59,7 +59,10 @@ async function arrives(source: string): Promise<boolean> {
     parties.to,
     parties.from,
     etherTypes.ip,
-    ipv4({ from: '0.0.0.0', to: '255.255.255.255', protocol: 17, id: 2 }, udp(68, 67)),
+    ipv4(
+      { from: '0.0.0.0', to: '255.255.255.255', protocol: 17, id: 2 },
+      udp(68, 67, dhcp({ type: 1, mac: parties.from })),
+    ),
   );
   await send(await domnet.guestNamespace(1), 'eth0', [asked, discover]);
   await capture.arrival(discover);

@@ -121,7 +121,7 @@ describe('an address of a NAT guest', () => {
     await domnet.ip('address add 10.0.5.1/32 dev eth0');
     const daemon = await domnet.vifd();
     const beside = await Neighbours.of(daemon, domnet, 'nat');
-    const vif = await plugGuest(domnet, 'nat', 5);
+    const vif = await plugGuest(domnet, 'nat', 5, { ip: '10.0.5.1/16' });
     await vif.status('error');
     expect(await vif.read('hotplug-error')).toBe(
       'give vif5.0 the address 10.0.5.1: eth0 has it as an address of this domain',
