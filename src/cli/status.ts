@@ -4,6 +4,7 @@ import type { VifStatus } from '../model/vif-status.js';
 import { summary } from '../observe/health.js';
 import { ask } from './control-client.js';
 import { exit } from './exit-status.js';
+import { printHolding } from './holding.js';
 import { ago, bytes, table } from './table.js';
 
 /** The daemon's answer to `/status`. */
@@ -92,6 +93,7 @@ function printVif(vif: VifStatus): string {
     ['mac', vif.mac],
     ['ip', vif.ip.join(' ')],
     ['mtu', vif.mtu],
+    ...printHolding(vif.holding),
     ['attached in', vif.attachMs === null ? null : `${vif.attachMs} ms`],
     [
       'dropped',

@@ -30,15 +30,7 @@ export function filterFor(
   { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
   options: FilterOptions = {},
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
-  const own = optionsOf(
-    snapshot,
-    {
-      topology: options.topology,
-      bridges: options.bridge == null ? [] : [options.bridge],
-      addresses: options.networks ?? [],
-    },
-    vifs,
-  );
+  const own = ownOptions(snapshot, vifs, options);
   const mode = own.antispoof ?? antispoof.mode;
   if (mode === 'off') return { filter: undefined };
   const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
@@ -71,3 +63,25 @@ export function filterFor(
     },
   };
 }
+
+/** Where a vif is, as far as the `[[vif]]` tables ask for it. */
+interface VifPlace {
+  readonly bridge?: string | null | undefined;
+  readonly topology?: TopologyName | undefined;
+  readonly networks?: readonly Network[] | undefined;
+}
+
+/** Whether the configuration says that a vif is not to be held: mode `off`, or a `[[vif]]` table that matches it. */
+export const isOff = (
+  snapshot: VifSnapshot,
+  { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
+  options: VifPlace,
+): boolean => (ownOptions(snapshot, vifs, options).antispoof ?? antispoof.mode) === 'off';
+
+/** What the `[[vif]]` tables say of a vif. */
+const ownOptions = (
+  snapshot: VifSnapshot,
+  vifs: VifPolicy['vifs'],
+  { bridge, topology, networks }: VifPlace,
+): ReturnType<typeof optionsOf> =>
+  optionsOf(snapshot, { topology, bridges: bridge == null ? [] : [bridge], addresses: networks ?? [] }, vifs);

@@ -13,14 +13,25 @@ import { type VifId, vifName } from '../model/vif-id.js';
 export function obstacles(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
   return [
     ...waitingTree(id, desired, observed),
-    ...(desired.ip === undefined ? bridged(id, desired, observed) : routed(id, desired, observed)),
+    ...filtersInTheWay(desired, observed).map((one) => filtered(id, one)),
   ];
 }
 
 const obstacle = (code: ErrorCode, id: VifId, operation: string, target: string, reason: string) =>
   problem(code, `${operation} ${vifName(id)}`, target, reason);
 
-const filtered = (id: VifId, operation: string, target: string, { chain, does, remedy }: Blocked) =>
+/** A filter of another program in a vif's way: `forward vif5.0 by eth0`, and what drops there. */
+export interface InTheWay {
+  readonly operation: 'bridge' | 'forward' | 'serve';
+  readonly target: string;
+  readonly blocked: Blocked;
+}
+
+/** The filters of other programs that drop what an attached vif needs. */
+export const filtersInTheWay = (desired: DesiredState, observed: ObservedState): InTheWay[] =>
+  desired.ip === undefined ? bridged(desired, observed) : routed(desired, observed);
+
+const filtered = (id: VifId, { operation, target, blocked: { chain, does, remedy } }: InTheWay) =>
   obstacle(
     'firewall-drops',
     id,
@@ -43,7 +54,7 @@ function waitingTree(id: VifId, { link }: DesiredState, { links }: ObservedState
 }
 
 /** Filters of IP, where br_netfilter passes the frames between a bridge's ports to them. */
-function bridged(id: VifId, { link, name, filter }: DesiredState, observed: ObservedState): OperationError[] {
+function bridged({ link, name, filter }: DesiredState, observed: ObservedState): InTheWay[] {
   const { links, firewall, ip = noIp } = observed;
   const bridge = link.master === null ? undefined : links.byName(link.master);
   if (bridge === undefined || firewall === undefined) return [];
@@ -54,25 +65,25 @@ function bridged(id: VifId, { link, name, filter }: DesiredState, observed: Obse
         ip.sysctl(`net/bridge/bridge-nf-call-${family === 4 ? 'ip' : 'ip6'}tables`) === '1'),
   );
   for (const family of families) {
-    const found = firewall.bridged({ vif: name, bridge: bridge.name, family });
-    if (found !== undefined) return [filtered(id, 'bridge', `on ${bridge.name}`, found)];
+    const blocked = firewall.bridged({ vif: name, bridge: bridge.name, family });
+    if (blocked !== undefined) return [{ operation: 'bridge', target: `on ${bridge.name}`, blocked }];
   }
   return [];
 }
 
-function routed(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
+function routed(desired: DesiredState, observed: ObservedState): InTheWay[] {
   const { firewall, links, ip = noIp } = observed;
   if (firewall === undefined || desired.ip === undefined) return [];
   const { name } = desired;
-  const found: OperationError[] = [];
+  const found: InTheWay[] = [];
   for (const family of [4, 6] as const) {
     const to = desired.ip.routes.find((route) => route.to.family === family)?.to;
     const index = ip.routes.defaultDevice(family);
     const out = index === undefined ? undefined : links.byIndex(index);
     if (to === undefined || out === undefined) continue;
     const blocked = firewall.forwarded({ vif: name, out: out.name, family, guest: to.address });
-    if (blocked !== undefined) found.push(filtered(id, 'forward', `by ${out.name}`, blocked));
+    if (blocked !== undefined) found.push({ operation: 'forward', target: `by ${out.name}`, blocked });
   }
-  const eaten = desired.ip.dhcp === undefined ? undefined : firewall.dhcp(name);
-  return eaten === undefined ? found : [...found, filtered(id, 'serve', 'by DHCP', eaten)];
+  const blocked = desired.ip.dhcp === undefined ? undefined : firewall.dhcp(name);
+  return blocked === undefined ? found : [...found, { operation: 'serve', target: 'by DHCP', blocked }];
 }

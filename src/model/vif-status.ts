@@ -1,4 +1,5 @@
 import type { ErrorCode, ErrorKind } from './error-codes.js';
+import type { Holding } from './holding.js';
 import type { Traffic } from './observed.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
@@ -20,6 +21,8 @@ export interface VifStatus {
   /** The guest's addresses: of its `ip` key, or else those that were chosen for it. */
   readonly ip: readonly string[];
   readonly mtu: number | null;
+  /** What its frames are held to; null before it is attached, and when that fails. */
+  readonly holding: Holding | null;
   /** From the event that made attaching possible to the status written, in ms. */
   readonly attachMs: number | null;
   /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when nothing is filtered. */

@@ -1,12 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
+import { isOff } from '../decide/antispoof.js';
+import { holdingOf } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
 import { Dependencies } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
+import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { isConnected, xenbusState } from '../model/snapshot.js';
+import { topologyNames } from '../model/topology-name.js';
 import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
@@ -233,6 +237,11 @@ export class VifReconciler {
     const ms = Math.round((clock.now() - began) * 100) / 100;
     if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
+    this.#noteHolding(record, desired.filter, {
+      topology: topologyNames.find((name) => name === topology),
+      bridge: bridgeOf(desired),
+      networks: desired.ip?.routes.map(({ to }) => to),
+    });
     const detail: EventDetail = {
       topology,
       bridge: bridgeOf(desired),
@@ -246,6 +255,14 @@ export class VifReconciler {
     notifier.attached(record, how, withMtu, detail, done);
     this.#reporter.reportMissing(record, missing, this.config.netdevTimeoutMs);
     notifier.callHooks(record, link, topology, detail.bridge, untouched);
+  }
+
+  /** Notes what a vif is held to, for `vifd status`. */
+  #noteHolding(record: VifRecord, filter: FilterSpec | undefined, of: Parameters<typeof isOff>[2]): void {
+    const { snapshot } = record;
+    // With an address there is none by configuration alone.
+    const off = snapshot !== undefined && (snapshot.ip.length > 0 || isOff(snapshot, this.config, of));
+    record.holding = holdingOf(filter, off);
   }
 
   /** Reports how a started script stands. It writes `hotplug-status` itself, so nothing is written unless it failed. */
@@ -276,6 +293,7 @@ export class VifReconciler {
     if (record.phase !== 'attached') record.attachMs = ms;
     const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
     record.enter('attached', undefined, 'script');
+    this.#noteHolding(record, filter, { bridge: record.snapshot.bridge });
     notifier.attached(
       record,
       how,

@@ -1,6 +1,7 @@
 import { formatNetwork, type Network } from '../model/address.js';
 import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
+import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -39,6 +40,8 @@ export class VifRecord {
   retryAt = 0;
   /** What it was given when it was put on the network; undefined once it has been taken off, whatever failed meanwhile. */
   attached: Attached | undefined;
+  /** What it is held to since it was attached; undefined before, and when that fails. */
+  holding: Holding | undefined;
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
@@ -70,6 +73,7 @@ export class VifRecord {
       this.#bridge = desired && bridgeOf(desired);
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
+    if (phase === 'failed') this.holding = undefined;
     if (phase !== 'attached') {
       this.missing = [];
       return;
@@ -93,6 +97,7 @@ export class VifRecord {
       mac: this.snapshot?.mac ?? null,
       ip: (this.snapshot?.ip.length ? this.snapshot.ip : this.#addresses).map(formatNetwork),
       mtu: link?.mtu ?? null,
+      holding: this.holding ?? null,
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,

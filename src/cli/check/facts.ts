@@ -5,12 +5,18 @@ import { Nftables } from 'node-libnftables';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
 import { Host } from '../../host/host.js';
+import { readRuleset } from '../../host/netfilter/ruleset.js';
+import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { LinkView } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
+import { readIngress } from './ahead.js';
+import { type Stopped, stoppedVifs } from './firewalls.js';
+import type { IngressQdisc, IpLink, WayFacts } from './way/facts.js';
+import { jsonOf } from './way/run.js';
 
 /** In ms: how long xenstored may take to answer, and the pause between two readings of netback's queues. */
 const timeouts = { xenstore: 3000, ring: 300 };
@@ -22,6 +28,14 @@ export interface Facts {
     | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
     | { readonly reason: string };
   readonly links: LinkView;
+  /** The devices with all their addresses, those that the kernel makes by itself included. */
+  readonly devices?: readonly IpLink[];
+  readonly ingress?: readonly IngressQdisc[];
+  /** What of other programs' filters, which are `rules`, stops vifs. */
+  readonly stopped?: readonly Stopped[];
+  readonly rules?: Pick<WayFacts, 'ruleset' | 'unreadLegacy'>;
+  /** The bridges of Open vSwitch, with the names of their ports. */
+  readonly switches?: readonly { readonly bridge: string; readonly ports: readonly string[] }[];
   /** What was learned of the hosts around, guests included. */
   readonly senders: Senders;
   /** The vifs that have state on this host, such as a netdev, a route or a filter. */
@@ -52,14 +66,31 @@ export interface Facts {
 export type Files = readonly { readonly path: string; readonly text: string }[];
 
 /** Reads the state of the machine; changes nothing. */
-export async function gatherFacts({ openvswitch }: Pick<Config, 'openvswitch'>): Promise<Facts> {
+export async function gatherFacts(config: Config): Promise<Facts> {
+  const { openvswitch } = config;
   const host = await Host.open(() => undefined, { openvswitch });
   try {
-    const { links, ip } = host.observe();
+    const observed = { ...host.observe(), scripts: recordedRuns() };
+    const { links, ip, openvswitch: ovs } = observed;
+    const xenstore = await askXenstore();
+    const rules = await readRuleset();
     const uplink = ip?.routes.defaultDevice(4);
     return {
-      xenstore: await askXenstore(),
+      xenstore,
+      stopped:
+        'reason' in xenstore || 'reason' in rules
+          ? []
+          : stoppedVifs(xenstore.vifs, config, observed, rules.ruleset),
+      rules: 'reason' in rules ? { ruleset: rules, unreadLegacy: [] } : rules,
       links,
+      devices: await jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
+      ingress: await readIngress(),
+      switches: [...(ovs?.bridges() ?? [])]
+        .filter(({ name, parent }) => name === parent)
+        .map(({ name: bridge }) => ({
+          bridge,
+          ports: [...(ovs?.ports() ?? [])].filter((port) => port.bridge === bridge).map(({ name }) => name),
+        })),
       senders: await readSenders(),
       vifd: await vifdAnswers(),
       nft: whyNotNft(),

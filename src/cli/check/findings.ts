@@ -1,8 +1,11 @@
 import type { Config } from '../../config/config.js';
 import { vifOfLink } from '../../model/observed.js';
 import { vifName } from '../../model/vif-id.js';
+import { aheadOf } from './ahead.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note, ok, warning } from './finding.js';
+import { aboutFirewalls } from './firewalls.js';
+import { aboutOpenBridges } from './open-bridges.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
 import { aboutTables } from './unmatched.js';
@@ -37,10 +40,13 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutRivals(facts),
     ...aboutClaims(facts),
     ...aboutBridges(facts),
+    ...aboutOpenBridges(facts),
     ...aboutKernel(facts),
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),
     ...aboutFilters(facts, config),
+    ...aboutIngress(facts),
+    ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
     ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
     ...aboutSenders(facts, config),
     ...aboutLeftovers(facts),
@@ -163,6 +169,12 @@ function aboutFilters({ nft }: Facts, config: Config | { readonly reason: string
       ? note('nft', `cannot be used (${nft}), and anti-spoofing is off`, remedy)
       : error('nft', `cannot be used, so no vif with an ip key is attached: ${nft}`, remedy),
   ];
+}
+
+/** What is at the ingress of vifs before the filters. */
+function aboutIngress({ links, devices = [], ingress = [] }: Facts): Finding[] {
+  const vifs = new Set([...links.all()].filter(vifOfLink).map(({ index }) => index));
+  return devices.filter(({ ifindex }) => vifs.has(ifindex)).flatMap((device) => aheadOf(device, ingress));
 }
 
 /** Whether the devices forward that vifd routes between. vifd turns it on; another program may have turned it off. */

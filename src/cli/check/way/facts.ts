@@ -12,8 +12,10 @@ export interface IpLink {
   readonly mtu: number;
   readonly address?: string;
   readonly master?: string;
+  /** The device that it is on, of a VLAN for example. */
+  readonly link?: string;
   readonly operstate?: string;
-  readonly xdp?: unknown;
+  readonly xdp?: { readonly mode?: number };
   readonly addr_info?: readonly {
     readonly family: string;
     readonly local?: string;
@@ -39,6 +41,14 @@ export interface IpLink {
       readonly bcast_flood?: boolean;
     };
   };
+}
+
+/** A qdisc by which tc sees what a device takes in: `clsact` or `ingress`. */
+export interface IngressQdisc {
+  readonly dev: string;
+  readonly kind: string;
+  /** Whether it has filters at the ingress; true where they cannot be read. */
+  readonly hasFilters: boolean;
 }
 
 /** The kernel's answer to a route look-up, or its refusal in words. */
@@ -80,6 +90,7 @@ export interface WayFacts {
   readonly step: Step;
   readonly vifdRuns: boolean;
   readonly links: readonly IpLink[];
+  readonly ingress: readonly IngressQdisc[];
   /** The netdevs of vifs, by name. */
   readonly vifs: ReadonlySet<string>;
   /** Packets that the guest has sent, and those of them that vifd's filter dropped, by reason. */

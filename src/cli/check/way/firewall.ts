@@ -45,7 +45,7 @@ export function judgePassages(
 }
 
 /** That the filters cannot be read, where they cannot. */
-export function unreadable({ ruleset, unreadLegacy }: WayFacts): Finding[] {
+export function unreadable({ ruleset, unreadLegacy }: Pick<WayFacts, 'ruleset' | 'unreadLegacy'>): Finding[] {
   return [
     ...('base' in ruleset
       ? []

@@ -10,6 +10,7 @@ import { vifOfLink } from '../../../model/observed.js';
 import { isConnected, type VifSnapshot } from '../../../model/snapshot.js';
 import { type VifId, vifName } from '../../../model/vif-id.js';
 import { next, type Step } from '../../../reconcile/next.js';
+import { readIngress } from '../ahead.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
 import { jsonOf, runProgram } from './run.js';
@@ -37,8 +38,9 @@ export async function gatherWay(
     const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
     const before = await dropsOf();
     const sentBefore = host.traffic(name)?.rxPackets ?? 0;
-    const [links, vlans, fdb, neighbours, trips, rules, ovs] = await Promise.all([
+    const [links, ingress, vlans, fdb, neighbours, trips, rules, ovs] = await Promise.all([
       jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
+      readIngress(),
       jsonOf<{ ifname: string; vlans?: Vlan[] }>('bridge', ['-j', 'vlan', 'show']),
       jsonOf<FdbEntry>('bridge', ['-j', 'fdb', 'show']),
       jsonOf<{ dst: string; state?: string[] }>('ip', ['-j', 'neigh', 'show', 'dev', name]),
@@ -55,6 +57,7 @@ export async function gatherWay(
       step,
       vifdRuns,
       links: links.filter((link) => link.ifname !== undefined),
+      ingress,
       vifs: new Set([...observed.links.all()].filter(vifOfLink).map((link) => link.name)),
       sent,
       drops,

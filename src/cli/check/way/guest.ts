@@ -1,4 +1,5 @@
 import { pass } from '../../../nft/walk/walk.js';
+import { aheadOf } from '../ahead.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import { netdevName, type WayFacts } from './facts.js';
 import { judgePassages } from './firewall.js';
@@ -39,15 +40,7 @@ export function fromGuest(facts: WayFacts): Finding[] {
     );
   }
   findings.push(...aboutDrops(facts));
-  if (own.xdp !== undefined) {
-    findings.push(
-      warning(
-        'ingress',
-        `an XDP program is on ${name}, before everything else`,
-        `ip link set dev ${name} xdp off`,
-      ),
-    );
-  }
+  findings.push(...aheadOf(own, facts.ingress));
   if ('base' in ruleset) {
     // Whatever the packet: a chain that drops everything of this device is what can be told here.
     const packet = { ...anyPacket, iif: name, oif: '' };

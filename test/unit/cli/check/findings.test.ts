@@ -473,4 +473,60 @@ describe('guests whose traffic the filter would stop', () => {
       seen(neighbours('10.0.0.7'), '10.0.0.5', parseConfig('[antispoof]\nmode = "off"', 'vifd.toml')),
     ).toEqual([]);
   });
+
+  const ok = ['ok senders: no guest is seen to use an address that its filter stops'];
+  const table = (text: string, of = `mac = "${mac}"`) => parseConfig(`[[vif]]\n${of}\n${text}`, 'vifd.toml');
+  const learned = (one: string): Partial<Facts> => ({
+    senders: {
+      neighbours: [{ index: 2, address: '10.0.0.7', mac: one }],
+      forwarding: [{ index: 5, mac: one }],
+    },
+  });
+  const vrrp = '00:00:5e:00:01:07';
+
+  test('are none that a table allows, and the others still', () => {
+    const allow = table('allow = ["10.0.0.7", "192.0.2.0/24", "fe80::/10"]');
+    expect(seen(neighbours('10.0.0.7', '192.0.2.9', 'fe80::1234'), '10.0.0.5', allow)).toEqual(ok);
+    expect(seen(neighbours('10.0.0.8'), '10.0.0.5', allow)).toEqual([
+      'warning senders: vif5.0 uses 10.0.0.8, which its filter stops: its ip key has 10.0.0.5, and allow 10.0.0.7 192.0.2.0/24 fe80::/10',
+    ]);
+    const macs = table(`allow_macs = ["${vrrp}"]\nallow = ["10.0.0.7"]`);
+    expect(seen(learned(vrrp), '10.0.0.5', macs)).toEqual(ok);
+    expect(seen(learned('52:54:00:00:00:01'), '10.0.0.5', macs)).toEqual([
+      `warning senders: vif5.0 sends from 52:54:00:00:00:01, and its filter stops all but its mac key, ${mac}, and allow_macs, ${vrrp}`,
+    ]);
+    // An address that it uses behind a MAC address of its own is looked at too.
+    expect(seen(learned(vrrp), '10.0.0.5', table(`allow_macs = ["${vrrp}"]`))).toEqual([
+      'warning senders: vif5.0 uses 10.0.0.7, which its filter stops: its ip key has 10.0.0.5',
+    ]);
+  });
+
+  test('are none of a vif that a table frees; one that a table alone holds is looked at', () => {
+    expect(seen(neighbours('10.0.0.7'), '10.0.0.5', table('antispoof = "off"'))).toEqual([]);
+    const ofBridge = (name: string) => table('antispoof = "off"', `bridge = "${name}"`);
+    expect(seen(neighbours('10.0.0.7'), '10.0.0.5', ofBridge('xenbr0'))).toEqual([]);
+    expect(seen(neighbours('10.0.0.7'), '10.0.0.5', ofBridge('other'))).toHaveLength(1);
+    const macOnly = table('antispoof = "mac"');
+    expect(seen(neighbours('10.0.0.7'), '10.0.0.5', macOnly)).toEqual(ok);
+    expect(seen(learned(vrrp), '', macOnly)).toHaveLength(1);
+    const despiteOff = parseConfig(
+      `[antispoof]\nmode = "off"\n[[vif]]\nmac = "${mac}"\nantispoof = "addresses"`,
+      'vifd.toml',
+    );
+    expect(seen(neighbours('10.0.0.7'), '10.0.0.5', despiteOff)).toHaveLength(1);
+  });
+});
+
+test('XDP and tc at the ingress of vifs, and of nothing else, are named', () => {
+  const port: Link = { ...bridge, index: 5, name: 'web0', parent: 'vif-5-0', kind: undefined, master: 2 };
+  const device = { flags: ['UP'], mtu: 1500, addr_info: [] };
+  const devices = [
+    { ...device, ifindex: 3, ifname: 'enp0s0', xdp: { mode: 1 } },
+    { ...device, ifindex: 5, ifname: 'web0', xdp: { mode: 1 } },
+  ];
+  const ingress = ['enp0s0', 'web0'].map((dev) => ({ dev, kind: 'clsact', hasFilters: true }));
+  expect(found({ links: linkView([bridge, uplink, port]), devices, ingress })).toEqual([
+    'warning ingress: an XDP program is on web0, before everything else: what it passes on, drops or redirects, anti-spoofing has no say in',
+    'warning ingress: tc has filters at the ingress of web0 (clsact), before anti-spoofing: they may drop frames, or send them by it',
+  ]);
 });

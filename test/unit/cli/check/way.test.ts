@@ -66,6 +66,7 @@ const bridged: WayFacts = {
   step: attached('bridge'),
   vifdRuns: true,
   links: [bridge(), port(3, 'eth1'), port(5, 'vif5.0'), port(6, 'vif6.0')],
+  ingress: [],
   vifs: new Set(['vif5.0', 'vif6.0']),
   sent: 7,
   drops: {},
@@ -281,4 +282,29 @@ test('the first error is where it ends, and the ones after it are told as well',
   const facts: WayFacts = { ...routed, sysctl: full, trips: [{ ...trip, nextHop: 'FAILED' }] };
   expect(judgeWay(facts).ends?.check).toBe('uplink');
   expect(bad(facts)).toHaveLength(2);
+});
+
+test('what comes before the filter: XDP and tc, at this vif only', () => {
+  const [first, uplink, , other] = bridged.links as [IpLink, IpLink, IpLink, IpLink];
+  const own = port(5, 'vif5.0');
+  const before = (facts: Partial<WayFacts>): string[] =>
+    judgeWay({ ...bridged, ...facts })
+      .findings.filter(({ check, severity }) => check === 'ingress' && severity === 'warning')
+      .map(({ message, remedy }) => `${message} -> ${remedy}`);
+  expect(before({})).toEqual([]);
+  expect(before({ links: [first, uplink, own, { ...other, xdp: { mode: 2 } }] })).toEqual([]);
+  expect(before({ links: [first, uplink, { ...own, xdp: { mode: 2 } }, other] })).toEqual([
+    'an XDP program is on vif5.0, before everything else: what it passes on, drops or redirects, anti-spoofing has no say in' +
+      ' -> ip link set dev vif5.0 xdpgeneric off; where that is refused a program holds it: bpftool net shows it',
+  ]);
+  const qdisc = { kind: 'clsact', hasFilters: true };
+  expect(before({ ingress: [{ ...qdisc, dev: 'vif6.0' }] })).toEqual([]);
+  expect(before({ ingress: [{ ...qdisc, dev: 'vif5.0' }] })).toEqual([
+    'tc has filters at the ingress of vif5.0 (clsact), before anti-spoofing: they may drop frames, or send them by it' +
+      ' -> tc filter show dev vif5.0 ingress shows them, and tc filter del dev vif5.0 ingress takes them off',
+  ]);
+  expect(before({ ingress: [{ dev: 'vif5.0', kind: 'ingress', hasFilters: false }] })).toEqual([
+    'tc has ingress on vif5.0: a filter that is added at its ingress comes before anti-spoofing' +
+      ' -> tc qdisc del dev vif5.0 ingress, unless it is for filters at egress',
+  ]);
 });

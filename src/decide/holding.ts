@@ -1,0 +1,27 @@
+import { addressValue, formatAddress, formatNetwork, linkLocalOf } from '../model/address.js';
+import type { FilterSpec } from '../model/filter.js';
+import type { Holding } from '../model/holding.js';
+
+/** What a filter holds a vif to, for `vifd status`. Undefined is no filter, which mode `off` or a `[[vif]]` table wants where `isOff`. */
+export function holdingOf(filter: FilterSpec | undefined, isOff: boolean): Holding {
+  if (filter === undefined || filter.hold === 'nothing') {
+    const because = isOff ? 'configuration' : 'no-ip';
+    const controlFrames = filter?.controlFrames ?? true;
+    return { antispoof: 'off', because, macs: [], networks: [], controlFrames };
+  }
+  const { hold, macs, networks, controlFrames } = filter;
+  const [mac] = macs;
+  const speaks6 = networks.some(({ family }) => family === 6);
+  // With an IPv6 address the link-local one of its MAC passes too.
+  return {
+    antispoof: hold,
+    because: null,
+    macs,
+    networks: [
+      ...new Set([...networks.map(formatNetwork), ...(speaks6 && mac !== undefined ? [linkLocal(mac)] : [])]),
+    ],
+    controlFrames,
+  };
+}
+
+const linkLocal = (mac: string): string => formatAddress(6, addressValue(linkLocalOf(mac)));
