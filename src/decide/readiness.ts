@@ -68,6 +68,20 @@ export function switchDown(
   return ofPort('openvswitch-switch-down', id, desired, 'ovs-vswitchd does not run');
 }
 
+/** That a netdev does not have the MTU which it is to have, since its driver refuses it. It is on the network with its own. */
+export function mtuLacking(
+  id: VifId,
+  { link: want }: DesiredState,
+  { links }: ObservedState,
+): OperationError | undefined {
+  const link = links.ofVif(id);
+  if (link === undefined || want.mtu === undefined || link.mtu === want.mtu) return undefined;
+  const reason =
+    `its network device refuses it and keeps ${link.mtu}; netback takes more than 1500 only while the guest's frontend has ` +
+    'scatter/gather (feature-sg in its xenstore directory)';
+  return problem('mtu-refused', `give ${vifName(id)} the MTU`, String(want.mtu), reason);
+}
+
 const ofPort = (code: ErrorCode, id: VifId, { ovsPort }: DesiredState, reason: string): OperationError =>
   problem(code, `attach ${vifName(id)} to Open vSwitch bridge`, ovsPort?.bridge ?? '', reason);
 

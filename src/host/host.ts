@@ -107,6 +107,13 @@ export class Host implements HostPort {
     return this.#parts.links.whenQuiet();
   }
 
+  /** Has what a vif's netdev refused to the frontend before asked of it again. */
+  frontendCame(id: VifId): void {
+    const { links } = this.#parts;
+    const link = links.view.ofVif(id);
+    if (link !== undefined) links.askMtuAgain(link.index);
+  }
+
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
     this.#parts.firewall?.refresh();

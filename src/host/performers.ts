@@ -29,7 +29,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
   const { links, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
-    'set-link': ({ index, changes }) => links.setLink(index, changes),
+    'set-link': ({ index, name, changes }) => links.changeLink(index, name, changes),
     'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
     'set-port': ({ index, flags }) => links.setPort(index, flags),
     'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),

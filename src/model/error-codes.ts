@@ -222,6 +222,11 @@ export const errorCodes = {
     'The kernel refused a change.',
     'Its words are behind the last colon of the message; it is tried again.',
   ),
+  'mtu-refused': code(
+    'kernel',
+    "The vif's network device does not take the MTU that it is to have; the vif works with the one that it has.",
+    'Give a smaller mtu=, or switch scatter/gather on in the guest; it is tried again with each frontend, and each minute.',
+  ),
   'plan-unfinished': code(
     'kernel',
     'A change was taken and had no effect.',

@@ -21,6 +21,8 @@ export interface Link {
   readonly kind: string | undefined;
   readonly mac: string;
   readonly mtu: number;
+  /** Absent where none was, since the netdev was first seen. */
+  readonly mtuRefused?: RefusedMtu | undefined;
   readonly up: boolean;
   /** The index of the bridge (or other master) it is a port of. */
   readonly master: number | undefined;
@@ -43,6 +45,19 @@ export interface Link {
   /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */
   readonly vlanDefaultPvid?: number | undefined;
 }
+
+/** An MTU that a netdev's driver has refused; it `stands` until there is a reason to ask again: another frontend, or a minute. */
+export interface RefusedMtu {
+  readonly mtu: number;
+  readonly stands: boolean;
+}
+
+/** The MTU that a netdev can be given of the one that is wanted: its own where the wanted one is refused; undefined for any. */
+export const mtuToBe = (
+  { mtu, mtuRefused }: Pick<Link, 'mtu' | 'mtuRefused'>,
+  wanted: number | undefined,
+): number | undefined =>
+  wanted !== undefined && mtuRefused?.stands === true && mtuRefused.mtu === wanted ? mtu : wanted;
 
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {

@@ -38,7 +38,7 @@ export class OperationError extends Error {
   }
 }
 
-/** What was to be done was planned for another state of the host, and nothing was done: to be planned again at once. */
+/** What was to be done was planned for another state of the host, and was not done, or in part: to be planned again at once. */
 export class ChangedMeanwhile extends Error {
   /** @param what that has changed, as people call it */
   constructor(what: string) {

@@ -1,7 +1,7 @@
 import type { Action, LinkChanges } from '../model/action.js';
 import type { DesiredState } from '../model/desired.js';
 import type { NftAction } from '../model/nft.js';
-import type { Link, ObservedState } from '../model/observed.js';
+import { type Link, mtuToBe, type ObservedState } from '../model/observed.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import { newPort, planPort } from './bridge-port.js';
 import { planOffload } from './offload.js';
@@ -37,6 +37,7 @@ export function attachLink(
 ): Action[] {
   const { links } = observed;
   const own = vifName(id);
+  const mtu = mtuToBe(link, want.mtu);
   const bridge = want.master === null ? undefined : links.byName(want.master);
   const keepsMaster =
     ovsPort === undefined ? link.master === bridge?.index : masterToLeave(link, observed) === undefined;
@@ -44,7 +45,7 @@ export function attachLink(
     ...(link.name === name ? {} : { name }),
     ...(name === own || link.alias === own ? {} : { alias: own }),
     ...(link.mac === want.mac ? {} : { mac: want.mac }),
-    ...(want.mtu === undefined || link.mtu === want.mtu ? {} : { mtu: want.mtu }),
+    ...(mtu === undefined || link.mtu === mtu ? {} : { mtu }),
     ...(want.txqueuelen === undefined || link.txqueuelen === want.txqueuelen
       ? {}
       : { txqueuelen: want.txqueuelen }),
@@ -59,7 +60,7 @@ export function attachLink(
     joins || link.port === undefined ? newPort(bridge?.vlanDefaultPvid) : link.port,
   );
   const offload = planOffload(link, name, want.offload, observed);
-  const pinned = bridge === undefined ? [] : pinMtu(bridge, want.mtu, observed);
+  const pinned = bridge === undefined ? [] : pinMtu(bridge, mtu, observed);
   // What a port must be, it must be before its first frame: it joins while it is down.
   if (port.length > 0 && (joins || !link.up)) {
     const { up: _, ...first } = changes;

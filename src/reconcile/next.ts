@@ -1,6 +1,6 @@
 import { decide } from '../decide/decide.js';
 import { obstacles } from '../decide/obstacles.js';
-import { netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
+import { mtuLacking, netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
 import { scriptFailure } from '../decide/script.js';
 import type { Action } from '../model/action.js';
 import type { Attached } from '../model/desired.js';
@@ -123,9 +123,10 @@ function done(
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }
   const down = others === undefined ? switchDown(id, verdict.desired, observed) : undefined;
+  const mtu = mtuLacking(id, verdict.desired, observed);
   const lacks = [
     ...verdict.missing,
-    ...(down === undefined ? [] : [down]),
+    ...[down, mtu].filter((lack) => lack !== undefined),
     ...obstacles(id, verdict.desired, observed),
   ];
   const missing = lacks.map((lack) => ({ problem: lack, patient: false, forwards: true }));

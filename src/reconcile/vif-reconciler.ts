@@ -9,7 +9,7 @@ import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
-import { isConnected } from '../model/snapshot.js';
+import { isConnected, xenbusState } from '../model/snapshot.js';
 import { topologyNames } from '../model/topology-name.js';
 import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
@@ -89,7 +89,10 @@ export class VifReconciler {
       if (record.mustReread) {
         // Before reading: an event during the read sets it again.
         record.mustReread = false;
+        const before = record.snapshot?.state;
         record.snapshot = await backend.read(record.id);
+        if (record.snapshot?.state === xenbusState.connected && before !== xenbusState.connected)
+          this.#deps.host.frontendCame(record.id);
         for (const twin of this.#deps.cards.set(record, cardOf(record.snapshot))) this.#deps.enqueue(twin);
       }
       await this.#takeSteps(record, since);

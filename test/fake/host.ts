@@ -1,7 +1,7 @@
 import type { Action } from '../../src/model/action.js';
 import { type Dependency, type News, netdev } from '../../src/model/dependency.js';
 import { type Link, type ObservedState, type Traffic, vifOfLink } from '../../src/model/observed.js';
-import { OperationError } from '../../src/model/operation-error.js';
+import { ChangedMeanwhile, OperationError } from '../../src/model/operation-error.js';
 import type { OvsView } from '../../src/model/ovs-port.js';
 import type { DesiredScript, ScriptRun } from '../../src/model/script.js';
 import { parseVifName, type VifId, vifName } from '../../src/model/vif-id.js';
@@ -61,6 +61,7 @@ export class FakeHost implements HostPort {
     try {
       if (!this.#ignored.some((matches) => matches(action))) this.machine.perform(action);
     } catch (error) {
+      if (error instanceof ChangedMeanwhile) throw error;
       throw refusal(action, (error as Error).message);
     }
     const names = [...new Set([...before, ...this.#namesOf(action)])];
@@ -71,8 +72,13 @@ export class FakeHost implements HostPort {
     await this.#calls.strike('when-quiet');
   }
 
+  frontendCame(id: VifId): void {
+    this.machine.askMtuAgain(({ name }) => name === vifName(id));
+  }
+
   async refresh(): Promise<void> {
     this.refreshes++;
+    this.machine.askMtuAgain(() => true);
     await this.#calls.strike('refresh');
     this.listener.hostChanged([{ kind: 'anything' }], []);
   }
@@ -162,6 +168,7 @@ export class FakeHost implements HostPort {
     this.machine.links = this.machine.links.map((link) =>
       link.index === index ? { ...link, ...changes } : link,
     );
+    if ('carrierSince' in changes) this.machine.askMtuAgain((link) => link.index === index);
     if (changes.up === false && index !== undefined) this.machine.ip.down(index);
     this.changed(...new Set([name, changes.name ?? name]));
   }

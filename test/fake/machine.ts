@@ -2,6 +2,7 @@ import type { Action } from '../../src/model/action.js';
 import { type Network, parseNetwork } from '../../src/model/address.js';
 import type { BridgePort } from '../../src/model/bridge-port.js';
 import { type Link, linkView, type ObservedState, type Offload } from '../../src/model/observed.js';
+import { ChangedMeanwhile } from '../../src/model/operation-error.js';
 import type { ScriptRun } from '../../src/model/script.js';
 import { vifName } from '../../src/model/vif-id.js';
 import { newPort } from '../../src/plan/bridge-port.js';
@@ -56,6 +57,8 @@ export class Machine {
   readonly openvswitch: OvsMachine | undefined;
   readonly scripts: Map<string, ScriptRun>;
   readonly offloads = new Map<number, Offload>();
+  /** The largest MTU that a netdev's driver takes, by its name. */
+  readonly mtuLimits = new Map<string, number>();
   readonly nft: NftMachine;
   readonly ip: IpMachine;
 
@@ -84,6 +87,7 @@ export class Machine {
     switch (action.kind) {
       case 'set-link': {
         const { master, name, ...changes } = action.changes;
+        this.#checkMtu(action.index, action.name, changes);
         if (changes.up === false) this.ip.down(action.index);
         if (name !== undefined && this.links.some((link) => link.name === name)) {
           throw new Error(`the name ${name} is taken`);
@@ -160,6 +164,21 @@ export class Machine {
       default:
         this.ip.perform(action);
     }
+  }
+
+  /** The kernel applies the address before the MTU, and nothing of what is behind that. */
+  #checkMtu(index: number, name: string, { mac, mtu }: { mac?: string; mtu?: number }): void {
+    if (mtu === undefined || mtu <= (this.mtuLimits.get(name) ?? mtu)) return;
+    const mtuRefused = { mtu, stands: true };
+    this.#change(index, (link) => ({ ...link, ...(mac === undefined ? {} : { mac }), mtuRefused }));
+    throw new ChangedMeanwhile(`the MTU that ${name} takes`);
+  }
+
+  /** Has the MTUs that were refused asked for again. */
+  askMtuAgain(asked: (link: Link) => boolean): void {
+    this.links = this.links.map((link) =>
+      link.mtuRefused && asked(link) ? { ...link, mtuRefused: { ...link.mtuRefused, stands: false } } : link,
+    );
   }
 
   #enslave(index: number): Partial<Link> {

@@ -100,7 +100,8 @@ function bridgesLookedAt(key: string | undefined): Dependency[] {
  * its ports, so ports that followed the bridge would go down together and never come up again.
  */
 function inheritedMtu(netdev: Link | undefined, master: Link): number | undefined {
-  return netdev?.master === master.index ? undefined : master.mtu;
+  const keeps = netdev?.master === master.index && netdev.mtuRefused?.mtu !== master.mtu;
+  return keeps ? undefined : master.mtu;
 }
 
 /** The MTU of the bridge's way out: of its ports that are no vifs the one that was there first. */

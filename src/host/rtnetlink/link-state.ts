@@ -3,7 +3,7 @@ import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model
 import type { BridgePort } from '../../model/bridge-port.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { routerLinkLocal } from '../../model/ip.js';
-import { type Link, type LinkView, vifOfLink } from '../../model/observed.js';
+import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { Flags, type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
@@ -100,6 +100,7 @@ export class LinkState implements LinkView {
       kind: undefined as string | undefined,
       mac: '',
       mtu: 0,
+      mtuRefused: undefined as RefusedMtu | undefined,
       up: (data.readUInt32LE(8) & iffUp) !== 0,
       master: undefined as number | undefined,
       addresses: [...(this.#addresses.get(index)?.values() ?? [])],
@@ -138,8 +139,10 @@ export class LinkState implements LinkView {
         });
       }
     });
+    const before = this.#byIndex.get(index);
+    link.mtuRefused = refusalLeft(before, { mtu: link.mtu, carrier });
     if (!carrier) return link;
-    const since = this.#byIndex.get(index)?.carrierSince ?? (isDumped ? 0 : ++LinkState.#lastCarrier);
+    const since = before?.carrierSince ?? (isDumped ? 0 : ++LinkState.#lastCarrier);
     return { ...link, carrierSince: since };
   }
 
@@ -150,6 +153,28 @@ export class LinkState implements LinkView {
       if (link.carrierSince === undefined) continue;
       const carrierSince = older.byIndex(link.index)?.carrierSince ?? ++LinkState.#lastCarrier;
       this.#put({ ...link, carrierSince });
+    }
+  }
+
+  /** Notes that a device's driver refuses an MTU. */
+  refuseMtu(index: number, mtu: number): void {
+    const link = this.#byIndex.get(index);
+    if (link) this.#put({ ...link, mtuRefused: { mtu, stands: true } });
+  }
+
+  /** Has the MTUs that were refused asked for again, of one device or of all. */
+  askMtuAgain(index?: number): void {
+    for (const link of index === undefined ? [...this.all()] : [this.#byIndex.get(index)]) {
+      if (link?.mtuRefused) this.#put({ ...link, mtuRefused: { ...link.mtuRefused, stands: false } });
+    }
+  }
+
+  /** Takes over from an older state the MTUs that were refused. */
+  takeRefusals(older: LinkState): void {
+    for (const { index, mtu, carrierSince } of [...this.all()]) {
+      const mtuRefused = refusalLeft(older.byIndex(index), { mtu, carrier: carrierSince !== undefined });
+      const link = this.#byIndex.get(index);
+      if (link && mtuRefused) this.#put({ ...link, mtuRefused });
     }
   }
 
@@ -237,6 +262,20 @@ export class LinkState implements LinkView {
     const link = this.#byIndex.get(index);
     return link ? this.#put({ ...link, addresses: [...of.values()] }) : [];
   }
+}
+
+/**
+ * What is left of a device's refusal of an MTU by what it is now: nothing when it has that MTU; and with a carrier that came
+ * or went it does not stand, since netback's takes its limit from the frontend that connects.
+ */
+function refusalLeft(
+  before: Link | undefined,
+  now: { readonly mtu: number; readonly carrier: boolean },
+): RefusedMtu | undefined {
+  const refused = before?.mtuRefused;
+  if (refused === undefined || refused.mtu === now.mtu) return undefined;
+  const hadCarrier = before?.carrierSince !== undefined;
+  return { mtu: refused.mtu, stands: refused.stands && hadCarrier === now.carrier };
 }
 
 /** The device and the address in a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */

@@ -2,6 +2,7 @@ import type { LinkChanges } from '../../model/action.js';
 import { type PortSwitches, passingMtu } from '../../model/bridge-port.js';
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
+import { ChangedMeanwhile } from '../../model/operation-error.js';
 import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { NetlinkConnection } from '../netlink/connection.js';
@@ -105,6 +106,34 @@ export class Links {
     await this.#netlink.request(rtm.getLink, 0, loopback);
   }
 
+  /**
+   * Changes a link as planned. An MTU that its driver refuses is noted in the view.
+   * @throws ChangedMeanwhile when it was refused; NetlinkError
+   */
+  async changeLink(index: number, name: string, changes: LinkChanges): Promise<void> {
+    try {
+      await this.setLink(index, changes);
+    } catch (error) {
+      const { mtu } = changes;
+      if (mtu === undefined || !(await this.#refuses(index, changes, mtu, error))) throw error;
+      this.#current.refuseMtu(index, mtu);
+      throw new ChangedMeanwhile(`the MTU that ${name} takes`);
+    }
+  }
+
+  /** Whether it is the MTU that a change failed for; among others that may be invalid it is asked for alone. */
+  async #refuses(index: number, changes: LinkChanges, mtu: number, error: unknown): Promise<boolean> {
+    const isInvalid = (one: unknown): boolean => (one as NodeJS.ErrnoException).code === 'EINVAL';
+    if (!isInvalid(error)) return false;
+    if (Object.keys(changes).length === 1) return true;
+    return await this.setLink(index, { mtu }).then(() => false, isInvalid);
+  }
+
+  /** Has an MTU that was refused asked for again, of one device or of all. */
+  askMtuAgain(index?: number): void {
+    this.#current.askMtuAgain(index);
+  }
+
   /** Changes a link by one RTM_SETLINK. @throws NetlinkError */
   async setLink(index: number, changes: LinkChanges): Promise<void> {
     const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
@@ -162,6 +191,7 @@ export class Links {
    * may have changed.
    */
   refresh(): Promise<void> {
+    this.askMtuAgain();
     this.#syncing ??= this.#readNeighbours()
       .then(() => this.#readAll())
       .finally(() => {
@@ -221,6 +251,7 @@ export class Links {
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
         links.takeCarriers(this.#current);
+        links.takeRefusals(this.#current);
         this.#current = links;
         this.#currentRoutes = this.#next.routes;
       } catch (error) {

@@ -18,6 +18,8 @@ export interface HostPort {
   perform(action: Action): Promise<void>;
   /** Resolves when changes of links that are under way in the kernel have been observed. */
   whenQuiet(): Promise<void>;
+  /** A vif's frontend has connected: what the netdev refused while it had another is asked of it again. */
+  frontendCame(id: VifId): void;
   /** Reads again what the kernel does not announce, and has every vif reconciled. */
   refresh(): Promise<void>;
   /** The vifs that have state on the machine, such as a netdev, a route or a filter, whether xenstore has them or not. */

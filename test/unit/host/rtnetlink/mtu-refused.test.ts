@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { LinkState, rtm } from '../../../../src/host/rtnetlink/link-state.js';
+import type { RefusedMtu } from '../../../../src/model/observed.js';
+
+/** A message about interface 5: IFLA_IFNAME, IFLA_MTU and IFLA_CARRIER. */
+function message(mtu: number, carrier: boolean) {
+  const header = Buffer.alloc(16);
+  header.writeInt32LE(5, 4);
+  const attributes = Buffer.from(
+    `0b000300${Buffer.from('vif5.0\0').toString('hex')}00080004000000000005002100`,
+    'hex',
+  );
+  attributes.writeUInt32LE(mtu, 16);
+  const data = Buffer.concat([header, attributes, Buffer.from([carrier ? 1 : 0, 0, 0, 0])]);
+  return { type: rtm.newLink, flags: 0, seq: 0, port: 0, data };
+}
+
+/** A state with a vif of 1500 whose netdev has refused 9000. */
+function refusing(carrier: boolean): LinkState {
+  const links = new LinkState();
+  links.apply(message(1500, carrier));
+  links.refuseMtu(5, 9000);
+  return links;
+}
+
+const noteOf = (links: LinkState): RefusedMtu | undefined => links.byName('vif5.0')?.mtuRefused;
+const stands = { mtu: 9000, stands: true };
+const open = { mtu: 9000, stands: false };
+
+test.each([
+  ['another MTU', true, 1400, true, stands],
+  ['nothing new', false, 1500, false, stands],
+  ['a carrier that comes', false, 1500, true, open],
+  ['a carrier that goes', true, 1500, false, open],
+  ['the MTU that was refused', true, 9000, true, undefined],
+] as const)('what is left of a refusal by %s, told or read', (_, before, mtu, carrier, left) => {
+  const told = refusing(before);
+  told.apply(message(mtu, carrier));
+  expect(noteOf(told)).toEqual(left);
+  const read = new LinkState();
+  read.apply(message(mtu, carrier));
+  read.takeRefusals(refusing(before));
+  expect(noteOf(read)).toEqual(left);
+});
+
+test('it is asked again for all that refused, and refused anew', () => {
+  const links = refusing(true);
+  links.askMtuAgain();
+  expect(noteOf(links)).toEqual(open);
+  links.refuseMtu(5, 9000);
+  expect(noteOf(links)).toEqual(stands);
+  links.askMtuAgain(6);
+  expect(noteOf(links)).toEqual(stands);
+  links.askMtuAgain(5);
+  expect(noteOf(links)).toEqual(open);
+});
+
+test('a netdev with the number of one that went has refused nothing', () => {
+  const links = refusing(true);
+  links.apply({ ...message(1500, true), type: rtm.delLink });
+  links.apply(message(1500, true));
+  expect(noteOf(links)).toBeUndefined();
+});
