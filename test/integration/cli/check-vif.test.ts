@@ -167,7 +167,7 @@ const faults: Fault[] = [
     stage: 'fdb',
     broken: first('bridge'),
     well: second('bridge'),
-    inject: () => bridge(`fdb replace ${mac(guests.bridge[0])} dev eth1 master static`),
+    inject: () => bridge(`fdb replace ${mac(guests.bridge[0])} dev eth1 master static sticky`),
     mend: () => bridge(`fdb delete ${mac(guests.bridge[0])} dev eth1 master`),
   },
   {
