@@ -37,9 +37,9 @@ const filterOf = (sets: string): readonly [string, null, string, string] => [
   `${sets}, chain vif5.0_<ifindex>`,
   reasons.antispoof,
 ];
-const filter4 = filterOf('set macs, set speaks4, set hosts4');
+const filter4 = filterOf('set macs, set speaks4, set hosts4, set dhcp_hosts, set nd_macs');
 const filter46 = filterOf(
-  'set macs, set speaks4, set speaks6, set hosts4, set hosts6, set nd_hosts, set nd_macs',
+  'set macs, set speaks4, set speaks6, set hosts4, set hosts6, set dhcp_hosts, set nd_hosts, set nd_macs',
 );
 
 const bridge: Difference[] = [
@@ -229,7 +229,7 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `${sets}, chain from_anywhere, chain to_this_machine, chain leaving`;
+  `${sets}, chain from_anywhere, chain to_this_machine, chain to_other_machines, chain from_outside, chain leaving`;
 const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, and it reaches nothing of the domain but what it needs`;
 const routed = (device = 'eth0') =>
   [
@@ -266,9 +266,20 @@ const route: Difference[] = [
   ),
   ...each(['plain', 'gatewaydev', 'vifname', 'mtu', 'gateway device is not eth0'], [filter4]),
   ...each(['IPv6'], [filter46]),
-  ...each(['network'], [filterOf('set macs, set speaks4, set networks4')]),
+  ...each(['network'], [filterOf('set macs, set speaks4, set networks4, set dhcp_networks, set nd_macs')]),
   ...each(
-    ['plain', 'gatewaydev', 'IPv6', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
+    ['no ip'],
+    [
+      [
+        'nft table netdev vifd',
+        null,
+        'set macs, chain vif5.0_<ifindex>',
+        'without an address it may speak from none',
+      ],
+    ],
+  ),
+  ...each(
+    ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
     [['nft table inet vifd', null, routerTable('set routed, set confined'), heldAtRouter]],
   ),
   ...each(
