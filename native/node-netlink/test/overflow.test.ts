@@ -12,7 +12,9 @@ afterEach(() => run('ip', ['netns', 'delete', namespace]));
 
 async function weather(...args: string[]): Promise<unknown> {
   const node = [process.execPath, '--import', 'tsx', storm, ...args];
-  const { stdout } = await run('ip', ['netns', 'exec', namespace, ...node], { timeout: 30_000 });
+  // tsx would leave its cache in the directory for temporary files.
+  const env = { ...process.env, TSX_DISABLE_CACHE: '1' };
+  const { stdout } = await run('ip', ['netns', 'exec', namespace, ...node], { timeout: 30_000, env });
   return JSON.parse(stdout);
 }
 
