@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Agent } from './agents.js';
+import { type Agent, write } from './agents.js';
 import { Guest, type GuestOptions } from './guest.js';
 import { Journal } from './journal.js';
 import { rig } from './rig.js';
@@ -75,7 +76,7 @@ export class XenHost {
   async domnetIsBack(): Promise<void> {
     await this.findDomnet();
     this.#journal.close();
-    for (const end = Date.now() + 180_000; ; ) {
+    for (const end = Date.now() + 400_000; ; ) {
       const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
       if (up !== undefined) break;
       if (Date.now() > end) throw new Error('domnet did not come back');
@@ -84,6 +85,29 @@ export class XenHost {
     this.#journal = new Journal();
     this.#heard = 0;
     this.#kernelHeard = 0;
+  }
+
+  /** Installs in dom0 what plugs vifs in again, as its documentation says, and starts it. */
+  async startReconnect(): Promise<void> {
+    const from = (name: string) => readFileSync(new URL(`../../systemd/dom0/${name}`, import.meta.url));
+    const [program, unit] = ['vifd-dom0-reconnect', 'vifd-dom0-reconnect.service'];
+    await write(`/usr/local/bin/${program}`, from(program), 'dom0');
+    await write(`/etc/systemd/system/${unit}`, from(unit), 'dom0');
+    await this.dom0(
+      `chmod 755 /usr/local/bin/${program}; systemctl daemon-reload; systemctl restart ${unit}; date +%s >/run/reconnect.since`,
+    );
+  }
+
+  async stopReconnect(): Promise<void> {
+    await this.dom0('systemctl stop vifd-dom0-reconnect');
+  }
+
+  /** What it has written to the journal since it was started, each line with its time in front. */
+  async reconnectJournal(): Promise<string[]> {
+    const said = await this.dom0(
+      'journalctl --sync; journalctl -u vifd-dom0-reconnect -o short-unix --no-pager --since @$(cat /run/reconnect.since)',
+    );
+    return said.split('\n');
   }
 
   /** vifd's configuration, until the end of the scenario, applied by a reload. */
