@@ -72,8 +72,11 @@ export class XenHost {
     this.domnetId = Number(await this.dom0('xl domid domnet'));
   }
 
-  /** After domnet was rebooted: its id is another, and what watched it ended with it. */
-  async domnetIsBack(): Promise<void> {
+  /** Waits for the domnet that comes after the one with the id `old`. What watched that one ended with it. */
+  async domnetIsBack(old: number): Promise<void> {
+    await this.dom0(
+      `for i in {1..300}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 0.5; done; exit 1`,
+    ).catch(() => Promise.reject(new Error('domnet was not started again')));
     await this.findDomnet();
     this.#journal.close();
     for (const end = Date.now() + 400_000; ; ) {
@@ -85,6 +88,28 @@ export class XenHost {
     this.#journal = new Journal();
     this.#heard = 0;
     this.#kernelHeard = 0;
+  }
+
+  /** Runs a command line in domnet, and again whenever it boots, after those before it; `undefined`: none of them. */
+  async bootsWith(command: string | undefined): Promise<void> {
+    const [unit, script] = ['/etc/systemd/system/rig-networks.service', '/etc/rig-networks'];
+    if (command === undefined) {
+      await this.domnet(`systemctl -q disable rig-networks; rm -f ${unit} ${script}`);
+      return;
+    }
+    await this.domnet(`cat >>${script} <<'END'\n${command}\nEND
+      cat >${unit} <<'END'
+[Unit]
+DefaultDependencies=no
+After=rig-role.service systemd-tmpfiles-setup.service dbus.socket
+Before=vifd.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash ${script}
+[Install]
+WantedBy=multi-user.target
+END
+      systemctl -q enable rig-networks; ${command}`);
   }
 
   /** Installs in dom0 what plugs vifs in again, as its documentation says, and starts it. */
