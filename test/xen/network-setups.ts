@@ -93,8 +93,8 @@ export const networkSetups: readonly NetworkSetup[] = [bridge, openvswitch, rout
  * xenbr0 keeps its addresses; the outside has a route to each routed guest, and none to those behind NAT.
  */
 export const fourNetworks = {
-  setups: [
-    bridge,
+  /** Those beside the bridge. */
+  elsewhere: [
     {
       ...openvswitch,
       peer: '10.10.0.1',

@@ -79,7 +79,7 @@ export class XenHost {
     ).catch(() => Promise.reject(new Error('domnet was not started again')));
     await this.findDomnet();
     this.#journal.close();
-    for (const end = Date.now() + 400_000; ; ) {
+    for (const end = Date.now() + 600_000; ; ) {
       const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
       if (up !== undefined) break;
       if (Date.now() > end) throw new Error('domnet did not come back');
