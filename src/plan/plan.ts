@@ -110,12 +110,7 @@ export function isolate(
 ): Action[] {
   const link = observed.links.ofVif(id);
   if (link === undefined || name === undefined || filter === undefined) return [];
-  const { wake, hold } = planNft(
-    id,
-    { index: link.index, name },
-    { filter, masquerades: [] },
-    observed.nft,
-  );
+  const { wake, hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
   return wake === undefined && hold === undefined ? [] : detachLink(link, observed);
 }
 

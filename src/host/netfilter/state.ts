@@ -239,7 +239,11 @@ export class NftState implements NftView {
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
       (['netdev vifd', 'inet vifd'] as const)
-        .map((table) => [of.has(table), of.missingRules(table) === undefined, of.dormant(table) === undefined])
+        .map((table) => [
+          of.has(table),
+          of.missingRules(table) === undefined,
+          of.dormant(table) === undefined,
+        ])
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
     const of = (state: NftState, vif: string) => [
