@@ -9,8 +9,8 @@ import type { Twins } from '../twins.js';
 import { deviceName, holderOf, isRoutedTo, routedElsewhere } from './routed-link.js';
 
 /**
- * Why a vif gets none of these addresses, because another device has one, and news of that device. The first vif keeps an address. `isPassed`: the
- * vif had its address before this domain took it as one of its own, and goes on.
+ * Why a vif does not get one of these addresses, which another device has, and news of that device. The first vif keeps an
+ * address. `isPassed`: the vif had its address before this domain took it as one of its own, and goes on.
  */
 export function conflictOf(
   guests: readonly Network[],

@@ -2,7 +2,7 @@ import { hostOf, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
-import { type IpState, noIp } from '../../model/ip.js';
+import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
@@ -136,10 +136,6 @@ export const nat: Topology = {
     };
   },
 };
-
-/** Whether the vif has our routes to all of these addresses. */
-export const holds = (guests: readonly Network[], own: Link | undefined, { routes }: IpState): boolean =>
-  own !== undefined && guests.every((guest) => routes.to(hostOf(guest))?.device === own.index);
 
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(
