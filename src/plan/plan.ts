@@ -71,7 +71,7 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
 
 /**
  * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
- * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
+ * filter is there before the script, which may bring the link up, and follows the vif's keys while it is in force.
  * @param adopt whether the vif was found connected, so that another agent must have run the script
  */
 export function planScript(

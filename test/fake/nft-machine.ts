@@ -75,9 +75,12 @@ export class NftMachine implements NftView {
             throw new Error(`no element ${elementId(change.element)}`);
           this.#drop(change.element);
           break;
+        // Nothing that is observed changes.
         case 'forget-drops':
         case 'delete-earlier':
           break;
+        default:
+          change satisfies never;
       }
     }
   }
