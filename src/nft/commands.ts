@@ -41,6 +41,8 @@ function commandsOf(change: Exclude<NftChange, { change: 'add-element' | 'delete
   switch (change.change) {
     case 'set-rules':
       return [change.rules];
+    case 'wake-table':
+      return [`add table ${change.table}${change.flags === undefined ? '' : ` { flags ${change.flags}; }`}`];
     case 'delete-table':
       return [`delete table ${change.table}`];
     case 'set-chain': {

@@ -23,8 +23,13 @@ export interface DesiredNft {
   readonly leavesBy?: readonly string[] | undefined;
 }
 
-/** The two transactions that make it so; each undefined when there is nothing for it to do. */
+/** The transactions that make it so; each undefined when there is nothing for it to do. */
 export interface NftPlan {
+  /**
+   * What makes dormant tables work, to be done first: the kernel refuses a base chain in the transaction that wakes its
+   * table (nf_tables_addchain, since 6.9).
+   */
+  readonly wake: NftAction | undefined;
   /** What holds the vif, and what replaces that: to be done before its link is up. */
   readonly hold: NftAction | undefined;
   /** What the vif no longer has: to be done when nothing is sent by it any more, or when it may be. */
@@ -33,6 +38,7 @@ export interface NftPlan {
 
 const nothing: NftView = {
   missingRules: () => undefined,
+  dormant: () => undefined,
   chains: () => [],
   elements: () => [],
   strangers: () => [],
@@ -107,10 +113,22 @@ export function planNft(
     ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
     ...gone.map((table): NftChange => ({ change: 'delete-table', table })),
   ];
-  return { hold: transaction(vif, before), release: transaction(vif, after) };
+  return {
+    wake: transaction(
+      vif,
+      ruled.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
+    ),
+    hold: transaction(vif, before),
+    release: transaction(vif, after),
+  };
 }
 
 const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
+
+function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
+  const dormant = observed.dormant(table);
+  return dormant === undefined ? [] : [{ change: 'wake-table', table, ...dormant }];
+}
 
 function setRules(table: RuledTable, observed: NftView): NftChange[] {
   const rules = observed.missingRules(table);

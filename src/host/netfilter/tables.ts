@@ -225,6 +225,9 @@ export class NftTables {
           if (rules !== undefined && rules !== change.rules) throw new ChangedMeanwhile(change.table);
           break;
         }
+        case 'wake-table':
+          if (!view.has(change.table)) throw new ChangedMeanwhile(change.table);
+          break;
         case 'add-element':
         case 'set-chain': {
           const table = change.change === 'set-chain' ? 'netdev vifd' : tableOf(change.element);
@@ -249,6 +252,8 @@ export class NftTables {
     switch (change.change) {
       case 'set-rules':
         return view.missingRules(change.table) === undefined;
+      case 'wake-table':
+        return view.dormant(change.table) === undefined;
       case 'delete-table':
         return !view.has(change.table);
       case 'delete-element':
