@@ -287,7 +287,7 @@ END
           xl network-detach ${stays} $n >/dev/null 2>&1 || { xl destroy ${stays}; gone=gone; break; }
         done
         for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null`);
+        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null || :`);
     const left = words(said);
     if (left.at(-1) === 'gone') {
       left.pop();
