@@ -1,5 +1,5 @@
 import type { Guest } from './guest.js';
-import { fourNetworks, type NetworkSetup, bridge as onBridge } from './network-setups.js';
+import { type NetworkSetup, bridge as onBridge } from './network-setups.js';
 import { mustBe, type Scenario } from './scenario.js';
 import type { XenHost } from './xen-host.js';
 
@@ -117,27 +117,6 @@ const alone =
     }
   };
 
-/** A guest on each network, of which the resident is on the bridge: even guests that idle are a load for the emulator. */
-const everywhere: Scenario['run'] = async (host) => {
-  await host.startReconnect();
-  const { make, unmake, elsewhere, route } = fourNetworks;
-  await host.bootsWith(make);
-  try {
-    const placed: Placed[] = [{ guest: await host.resident(), setup: onBridge }];
-    for (const setup of elsewhere) {
-      const guest = await host.guest({ vifs: [setup.vif] });
-      placed.push({ guest, setup });
-      if (setup.name === 'routed') await host.bootsWith(route(guest));
-    }
-    return await comesBack(host, crash, placed);
-  } finally {
-    await host.stopReconnect();
-    await host.endGuests();
-    await host.bootsWith(undefined);
-    await host.domnet(`${unmake}; true`);
-  }
-};
-
 export const restarts: readonly Scenario[] = [
   {
     name: 'domnet crashes under traffic, and its guest is back without help',
@@ -151,11 +130,5 @@ export const restarts: readonly Scenario[] = [
     only: 'vifd',
     fault: true,
     run: alone(destroy),
-  },
-  {
-    name: 'domnet crashes under the traffic of guests on all four networks, and all are back without help',
-    only: 'vifd',
-    fault: true,
-    run: everywhere,
   },
 ];

@@ -90,28 +90,6 @@ export class XenHost {
     this.#kernelHeard = 0;
   }
 
-  /** Runs a command line in domnet, and again whenever it boots, after those before it; `undefined`: none of them. */
-  async bootsWith(command: string | undefined): Promise<void> {
-    const [unit, script] = ['/etc/systemd/system/rig-networks.service', '/etc/rig-networks'];
-    if (command === undefined) {
-      await this.domnet(`systemctl -q disable rig-networks; rm -f ${unit} ${script}`);
-      return;
-    }
-    await this.domnet(`cat >>${script} <<'END'\n${command}\nEND
-      cat >${unit} <<'END'
-[Unit]
-DefaultDependencies=no
-After=rig-role.service systemd-tmpfiles-setup.service dbus.socket
-Before=vifd.service
-[Service]
-Type=oneshot
-ExecStart=/bin/bash ${script}
-[Install]
-WantedBy=multi-user.target
-END
-      systemctl -q enable rig-networks; ${command}`);
-  }
-
   /** Installs in dom0 what plugs vifs in again, as its documentation says, and starts it. */
   async startReconnect(): Promise<void> {
     const from = (name: string) => readFileSync(new URL(`../../systemd/dom0/${name}`, import.meta.url));
