@@ -96,6 +96,11 @@ export const route: Topology = {
     const kept = networks.filter(
       (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
     );
+    const ways = (family: 4 | 6): Link[] =>
+      waysOut(family, observed.links, ip).filter(({ index }) => index !== link?.index);
+    const around = [
+      ...new Set([...(gateway ? [gateway] : []), ...ways(4), ...ways(6)].map(({ name }) => name)),
+    ];
     return {
       desired: {
         link: {
@@ -117,7 +122,7 @@ export const route: Topology = {
           sysctls: [
             ...routerSysctls(
               deviceName(snapshot),
-              [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
+              [gateway, ...ways(4)],
               has6 ? gateway : undefined,
               { links: observed.links, ip },
               has6,
@@ -125,6 +130,7 @@ export const route: Topology = {
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
+          forwards: { out: around, in: around, bound: false },
           dhcp: undefined,
           twins: twins.links.map(({ index }) => index),
         },
