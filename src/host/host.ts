@@ -49,12 +49,12 @@ export class Host implements HostPort {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const firewall = serves ? new Firewall(() => listener([{ kind: 'anything' }], []), log) : undefined;
-    await firewall?.read();
+    const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
+    await firewall.read();
     const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
       serves,
       log,
-      foreignChanged: () => firewall?.change(),
+      foreignChanged: () => serves && firewall.change(),
     });
     const links = await Links.open(
       (news) => listener(news, []),
@@ -76,6 +76,7 @@ export class Host implements HostPort {
       offloads: new Offloads(),
       nft,
       firewall,
+      serves,
       dnsmasq,
       resolvers,
       openvswitch: database,
@@ -84,7 +85,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -96,7 +97,8 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
-      ...(firewall?.view && { firewall: firewall.view }),
+      othersFilter: !firewall.isAlone,
+      ...(serves && firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };
@@ -116,7 +118,7 @@ export class Host implements HostPort {
 
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
-    this.#parts.firewall?.refresh();
+    this.#parts.firewall.refresh();
     return this.#parts.links.refresh();
   }
 
@@ -184,7 +186,7 @@ export class Host implements HostPort {
   close(): void {
     const { links, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     resolvers.close();
-    firewall?.close();
+    firewall.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

@@ -48,6 +48,8 @@ export interface DesiredForwards {
   readonly in: readonly string[];
   /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
   readonly bound: boolean;
+  /** Whether connections are followed (conntrack), as masquerading and other programs' rules need it. */
+  readonly tracked: boolean;
 }
 
 /** What is on a machine that has none of it. */

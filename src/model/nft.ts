@@ -39,6 +39,7 @@ export const sets = {
   guests: { table: 'inet vifd', key: ['ifname'] },
   ways_out: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   ways_in: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  untracked: { table: 'inet vifd', key: ['ifname'] },
   opened4: { table: 'inet vifd', key: ['ifname'] },
   opened6: { table: 'inet vifd', key: ['ifname'] },
   itself: { table: 'inet vifd', key: ['ifname', 'ifname'] },

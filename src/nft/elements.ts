@@ -54,6 +54,7 @@ export const forwardElements = (
   { set: 'guests', key: [device] },
   ...forwards.out.map((way): Element => ({ set: 'ways_out', key: [device, way] })),
   ...forwards.in.map((way): Element => ({ set: 'ways_in', key: [device, way] })),
+  ...(forwards.tracked ? [] : [{ set: 'untracked', key: [device] } as const]),
   ...(forwards.bound ? [{ set: 'bound', key: [device] } as const] : []),
   ...closed.map((family): Element => ({ set: `opened${family}`, key: [device] })),
 ];

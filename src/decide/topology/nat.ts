@@ -121,6 +121,7 @@ export const nat: Topology = {
             out: named ?? [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))],
             in: [],
             bound: named !== undefined,
+            tracked: true,
           },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter

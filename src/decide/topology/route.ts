@@ -130,7 +130,7 @@ export const route: Topology = {
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
-          forwards: { out: around, in: around, bound: false },
+          forwards: { out: around, in: around, bound: false, tracked: isFollowed(link, observed) },
           dhcp: undefined,
           twins: twins.links.map(({ index }) => index),
         },
@@ -166,6 +166,20 @@ function ofDomain(
     }
   }
   return undefined;
+}
+
+/**
+ * Whether connections by a vif are followed: other programs' rules may ask for that, and so does masquerading where the guest is
+ * a router by which others' packets leave.
+ */
+function isFollowed(own: Link | undefined, { othersFilter = false, ip = noIp }: ObservedState): boolean {
+  if (othersFilter || own === undefined) return othersFilter;
+  const { routes, masquerades } = ip;
+  return (
+    [...routes.waysOut(4), ...routes.waysOut(6), ...routes.nextHops().map(({ device }) => device)].includes(
+      own.index,
+    ) || [...masquerades.values()].some(({ uplinks }) => uplinks.includes(own.name))
+  );
 }
 
 /** Why there is no gateway device, or none with the address that is needed; undefined when there is. */

@@ -281,7 +281,14 @@ const route: Difference[] = [
   ),
   ...each(
     ['plain', 'gatewaydev', 'no ip', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
-    [['nft table inet vifd', null, routerTable(`${guestSets}, set ways_in, set opened4`), heldAtRouter]],
+    [
+      [
+        'nft table inet vifd',
+        null,
+        routerTable(`${guestSets}, set ways_in, set untracked, set opened4`),
+        heldAtRouter,
+      ],
+    ],
   ),
   ...each(
     ['IPv6'],
@@ -289,7 +296,7 @@ const route: Difference[] = [
       [
         'nft table inet vifd',
         null,
-        routerTable(`${guestSets}, set ways_in, set opened4, set opened6`),
+        routerTable(`${guestSets}, set ways_in, set untracked, set opened4, set opened6`),
         heldAtRouter,
       ],
     ],
