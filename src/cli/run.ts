@@ -1,8 +1,9 @@
+import { closeSync, openSync } from 'node:fs';
 import { readConfig } from '../config/config.js';
 import { version } from '../runtime/version.js';
 import { exit, messageOf } from './exit-status.js';
 
-/** `vifd run`: serves the vifs of this domain until SIGTERM or SIGINT; SIGHUP reloads the configuration. */
+/** `vifd run`: serves the vifs of this domain until SIGTERM, SIGINT or the end of its terminal; SIGHUP reloads the configuration. */
 export async function run(configFile: string | undefined): Promise<number> {
   const config = readConfig(configFile);
   const [{ createLog }, { Daemon }] = await Promise.all([
@@ -12,13 +13,14 @@ export async function run(configFile: string | undefined): Promise<number> {
   const log = await createLog(config.log);
   const daemon = new Daemon(config, log);
   const stopping = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      log.info({ signal }, 'stopping');
-      stopping.abort();
-    });
-  }
-  process.on('SIGHUP', () => {
+  const stop = (signal: string): void => {
+    log.info({ signal }, 'stopping');
+    stopping.abort();
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  const onTerminal = hasTerminal();
+  process.on('SIGHUP', (signal) => {
+    if (onTerminal && !hasTerminal()) return stop(signal);
     Promise.resolve()
       .then(() => daemon.reload(readConfig(configFile)))
       .then(
@@ -35,4 +37,14 @@ export async function run(configFile: string | undefined): Promise<number> {
   }
   log.info('stopped');
   return exit.ok;
+}
+
+/** Whether this process has a controlling terminal. The kernel takes it away before it sends SIGHUP for a hangup. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }

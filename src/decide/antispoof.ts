@@ -23,7 +23,7 @@ export interface FilterOptions {
  * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
  * never, unless a `[[vif]]` table says otherwise. A guest that is routed needs an address to speak from, so without one
  * no packet of its passes.
- * @returns the filter, undefined for none, or why it cannot be had
+ * @returns the filter, undefined for none, or why there can be none
  */
 export function filterFor(
   snapshot: VifSnapshot,

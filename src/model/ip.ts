@@ -22,7 +22,7 @@ export interface IpState {
 /** What a routed or NAT vif should have on the host, besides its link. */
 export interface DesiredIp {
   readonly routes: readonly DesiredRoute[];
-  /** Hosts behind the vif, whose MAC address needs no asking. */
+  /** Hosts behind the vif, whose MAC address the kernel need not ask for. */
   readonly neighbours: readonly Network[];
   /** The guest's MAC address; without one there are no neighbour entries. */
   readonly mac: string | undefined;

@@ -117,6 +117,8 @@ export const isOpenedSet = (set: string): set is 'opened4' | 'opened6' | 'itself
 export type NftChange =
   /** Makes a table's rules what they are to be; the elements of its sets stay. `rules` is what `nft -f` takes for that. */
   | { readonly change: 'set-rules'; readonly table: RuledTable; readonly rules: string }
+  /** Makes a dormant table work again. `flags` are those that it keeps. */
+  | { readonly change: 'wake-table'; readonly table: RuledTable; readonly flags: string | undefined }
   | { readonly change: 'delete-table'; readonly table: Table }
   /** Makes the chain that sends all of a netdev's packets to the rules, or makes it so again. */
   | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
@@ -160,6 +162,8 @@ export interface InstalledChain {
 export interface NftView {
   /** What `nft -f` takes to make the rules of a table what they are to be; undefined when they are. */
   missingRules(table: RuledTable): string | undefined;
+  /** The other flags of a table that is dormant; undefined when it works, or is not there. */
+  dormant(table: RuledTable): { readonly flags: string | undefined } | undefined;
   /** The chains of a vif: none, one, or left-overs besides. */
   chains(vif: string): readonly InstalledChain[];
   /** The elements of a vif. */

@@ -62,7 +62,7 @@ export const mtuToBe = (
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
-  /** Our tables of nf_tables; undefined is as good as none. */
+  /** Our tables of nf_tables; undefined counts as none. */
   readonly nft?: NftView;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;

@@ -47,6 +47,8 @@ function commandsOf(
   switch (change.change) {
     case 'set-rules':
       return [change.rules];
+    case 'wake-table':
+      return [`add table ${change.table}${change.flags === undefined ? '' : ` { flags ${change.flags}; }`}`];
     case 'delete-table':
       return [`delete table ${change.table}`];
     case 'set-chain': {

@@ -29,8 +29,13 @@ export interface DesiredNft {
   readonly closes?: readonly Sysctl[];
 }
 
-/** The two transactions that make it so; each undefined when there is nothing for it to do. */
+/** The transactions that make it so; each undefined when there is nothing for it to do. */
 export interface NftPlan {
+  /**
+   * What makes dormant tables work, to be done first: the kernel refuses a base chain in the transaction that wakes its
+   * table (nf_tables_addchain, since 6.9).
+   */
+  readonly wake: NftAction | undefined;
   /** What holds the vif, and what replaces that: to be done before its link is up. */
   readonly hold: NftAction | undefined;
   /** What the vif no longer has: to be done when nothing is sent by it any more, or when it may be. */
@@ -39,6 +44,7 @@ export interface NftPlan {
 
 const nothing: NftView = {
   missingRules: () => undefined,
+  dormant: () => undefined,
   chains: () => [],
   elements: () => [],
   strangers: () => [],
@@ -119,6 +125,10 @@ export function planNft(
   ];
   const release = transaction(vif, after);
   return {
+    wake: transaction(
+      vif,
+      ruled.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
+    ),
     hold: transaction(vif, before),
     release: release && {
       ...release,
@@ -134,6 +144,11 @@ function unnoted(opens: readonly Element[], observed: NftView): Element[] {
 }
 
 const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
+
+function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
+  const dormant = observed.dormant(table);
+  return dormant === undefined ? [] : [{ change: 'wake-table', table, ...dormant }];
+}
 
 function setRules(table: RuledTable, observed: NftView): NftChange[] {
   const rules = observed.missingRules(table);

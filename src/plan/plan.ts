@@ -33,7 +33,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   }
   const { name, ip } = desired;
   const opens = opensForwarding(ip, observed);
-  const { hold, release } = planNft(
+  const { wake, hold, release } = planNft(
     id,
     { index: link.index, name },
     {
@@ -56,6 +56,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
+    ...optional(wake),
     ...removals,
     // What has a route must not be without an address in between, what is a bridge's port never have one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
@@ -83,7 +84,7 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
 
 /**
  * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
- * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
+ * filter is there before the script, which may bring the link up, and follows the vif's keys while it is in force.
  * @param adopt whether the vif was found connected, so that another agent must have run the script
  */
 export function planScript(
@@ -96,8 +97,8 @@ export function planScript(
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
   const closes = closeForwarding(observed);
-  const { hold, release } = planNft(id, link, { filter, masquerades: [], closes }, observed.nft);
-  const held = [...optional(hold), ...optional(release)];
+  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [], closes }, observed.nft);
+  const held = [...optional(wake), ...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // Known first, so that it is undone when there can be no filter.
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
@@ -123,8 +124,8 @@ export function isolate(
 ): Action[] {
   const link = observed.links.ofVif(id);
   if (link === undefined || name === undefined || filter === undefined) return [];
-  const { hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
-  return hold === undefined ? [] : detachLink(link, observed);
+  const { wake, hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
+  return wake === undefined && hold === undefined ? [] : detachLink(link, observed);
 }
 
 const noNft = { filter: undefined, masquerades: [] };

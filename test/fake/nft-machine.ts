@@ -24,6 +24,8 @@ export interface PlainMasquerade {
 export class NftMachine implements NftView {
   /** The tables that exist, and whether each has its rules. */
   readonly tables = new Map<Table, boolean>();
+  /** The tables that are dormant. */
+  readonly asleep = new Set<RuledTable>();
   readonly #chains = new Map<string, { device: string; fits: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly #opened = new Map<string, Element>();
@@ -45,6 +47,10 @@ export class NftMachine implements NftView {
       switch (change.change) {
         case 'set-rules':
           this.tables.set(change.table, true);
+          break;
+        case 'wake-table':
+          this.#there(change.table);
+          this.asleep.delete(change.table);
           break;
         case 'delete-table':
           this.#there(change.table);
@@ -75,9 +81,12 @@ export class NftMachine implements NftView {
           this.#there('inet vifd');
           this.#opened.set(elementId(change.element), change.element);
           break;
+        // Nothing that is observed changes.
         case 'forget-drops':
         case 'delete-earlier':
           break;
+        default:
+          change satisfies never;
       }
     }
   }
@@ -99,6 +108,10 @@ export class NftMachine implements NftView {
 
   missingRules(table: RuledTable): string | undefined {
     return this.tables.get(table) ? undefined : `table ${table} { … }`;
+  }
+
+  dormant(table: RuledTable): { flags: undefined } | undefined {
+    return this.asleep.has(table) ? { flags: undefined } : undefined;
   }
 
   chains(vif: string): InstalledChain[] {

@@ -120,7 +120,7 @@ export function parseOvsBridge(text: string): OvsBridgeKey | string {
 /**
  * What the `bridge` key asks with the VLANs of the `vlan` key, which mean what they mean on a Linux bridge: the PVID is the
  * tag, the others are trunks.
- * @returns the key, or why both cannot be had
+ * @returns the key, or why the two cannot be combined
  */
 function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey | string {
   if (key.tag !== undefined || key.trunks.length > 0) {

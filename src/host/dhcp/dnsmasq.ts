@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
-import { endWithUs } from '../process/guard.js';
+import { spawnGuarded } from '../process/guard.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
 
 /** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
@@ -179,14 +179,12 @@ export class Dnsmasq {
   }
 
   #spawn(): void {
-    const child = spawn('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`], {
-      // A process group of its own, so that a terminal's Ctrl-C does not end it before vifd.
-      detached: true,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    // Its process group is its own, so a terminal's Ctrl-C does not end it before vifd.
+    const child = spawnGuarded('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`]);
+    child.stdin.end();
+    child.stdout.resume();
     this.#child = child;
     const started = performance.now();
-    endWithUs(child);
     createInterface({ input: child.stderr }).on('line', (line) => this.#log?.debug({ line }, 'dnsmasq'));
     const again = (reason: string): void => {
       if (this.#child !== child) return;

@@ -114,12 +114,17 @@ export class NftState implements NftView {
     if (expected === undefined || (state && isAsExpected(state, expected))) return undefined;
     const flags = state?.flags ?? (this.#expected.ownable() ? tableFlags.owner | tableFlags.persist : 0);
     return expected.text({
-      flags: flags & tableFlags.persist ? 'owner, persist' : flags & tableFlags.owner ? 'owner' : undefined,
+      flags: printFlags(flags),
       flush: [...expected.marks.keys()].filter((chain) => state?.chains.has(chain)),
       former: [...(state?.chains ?? [])]
         .filter(([name, chain]) => !expected.marks.has(name) && isFormer(chain))
         .map(([name]) => name),
     });
+  }
+
+  dormant(table: RuledTable): { flags: string | undefined } | undefined {
+    const flags = this.#tables.get(table)?.flags ?? 0;
+    return flags & tableFlags.dormant ? { flags: printFlags(flags) } : undefined;
   }
 
   chains(vif: string): InstalledChain[] {
@@ -247,7 +252,11 @@ export class NftState implements NftView {
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
       (['netdev vifd', 'inet vifd'] as const)
-        .map((table) => `${of.has(table)} ${of.missingRules(table) === undefined}`)
+        .map((table) => [
+          of.has(table),
+          of.missingRules(table) === undefined,
+          of.dormant(table) === undefined,
+        ])
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
     const of = (state: NftState, vif: string) => [
@@ -461,9 +470,12 @@ const isSet = (name: string): name is SetName => Object.hasOwn(sets, name);
 const isFormer = ({ vif, rules }: Chain): boolean =>
   vif === undefined && rules.size > 0 && [...rules.values()].every(isMarked);
 
-/** Whether a table is not dormant and has all rules, in order, in chains that are at their hooks, none with policy drop. */
-function isAsExpected({ flags, chains }: TableState, expected: TableRules): boolean {
-  if (flags & tableFlags.dormant) return false;
+/** The flags of a table that stay when it wakes, as nft prints them. */
+const printFlags = (flags: number): string | undefined =>
+  flags & tableFlags.persist ? 'owner, persist' : flags & tableFlags.owner ? 'owner' : undefined;
+
+/** Whether a table has all rules, in order, in chains that are at their hooks, none with policy drop. */
+function isAsExpected({ chains }: TableState, expected: TableRules): boolean {
   return [...expected.marks].every(([name, marks]) => {
     const chain = chains.get(name);
     return (

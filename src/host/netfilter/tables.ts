@@ -230,6 +230,9 @@ export class NftTables {
           if (rules !== undefined && rules !== change.rules) throw new ChangedMeanwhile(change.table);
           break;
         }
+        case 'wake-table':
+          if (!view.has(change.table)) throw new ChangedMeanwhile(change.table);
+          break;
         case 'add-element':
         case 'add-opened':
         case 'set-chain': {
@@ -255,6 +258,8 @@ export class NftTables {
     switch (change.change) {
       case 'set-rules':
         return view.missingRules(change.table) === undefined;
+      case 'wake-table':
+        return view.dormant(change.table) === undefined;
       case 'delete-table':
         return !view.has(change.table);
       case 'delete-element':

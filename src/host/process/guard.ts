@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 
 /**
  * A shell script that kills process groups at the end of its input, which the kernel causes however the writer ends. The
@@ -13,6 +13,13 @@ while read -r sign group; do
 done
 for group in $groups; do kill -s KILL -- "-$group"; done`;
 
+/**
+ * A shell script that adds itself to the guard, whose input is its fd 3, and then becomes the program. The guard's input ends
+ * when the last writer has closed it, so a program whose parent is killed at any moment of this is known to the guard. In a
+ * subshell, so that a guard that has ended costs no SIGPIPE.
+ */
+const launcher = '(echo "+ $$" >&3) 2>/dev/null; exec 3>&-; exec "$0" "$@"';
+
 /** Pause in ms before a guard that ended is replaced. */
 const againMs = 100;
 
@@ -20,21 +27,32 @@ const guarded = new Set<number>();
 let guard: ChildProcess | undefined;
 
 /**
- * Has the process group of a child, which must be its own (`detached`), killed when this process ends, also by SIGKILL.
+ * Starts a program in a process group of its own, which is killed when this process ends, also by SIGKILL.
  * PR_SET_PDEATHSIG would reach neither the child's own children nor a child that changes its user: the kernel clears it
  * then (commit_creds in kernel/cred.c).
+ *
+ * @param file run without a shell of its own; one that cannot be executed ends with status 126 or 127, and says why on stderr
  */
-export function endWithUs(child: ChildProcess): void {
+export function spawnGuarded(
+  file: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): ChildProcessWithoutNullStreams {
+  if (guard === undefined) start();
+  const child = spawn('/bin/sh', ['-c', launcher, file, ...args], {
+    ...options,
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe', guard?.stdin?.writable === true ? guard.stdin : 'ignore'],
+  }) as ChildProcessWithoutNullStreams;
   const group = child.pid;
   // A child that could not be started has no pid; its `error` event reports that.
-  if (group === undefined) return;
+  if (group === undefined) return child;
   guarded.add(group);
-  if (guard === undefined) start();
-  else tell('+', group);
   child.once('exit', () => {
     guarded.delete(group);
-    tell('-', group);
+    guard?.stdin?.write(`- ${group}\n`);
   });
+  return child;
 }
 
 function start(): void {
@@ -57,8 +75,4 @@ function start(): void {
   };
   child.once('error', again);
   child.once('exit', again);
-}
-
-function tell(sign: '+' | '-', group: number): void {
-  guard?.stdin?.write(`${sign} ${group}\n`);
 }

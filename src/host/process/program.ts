@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { endWithUs } from './guard.js';
+import { spawnGuarded } from './guard.js';
 
 /** The most output of a program that is passed on: further lines, and the rest of a longer line, are dropped. */
 const bounds = { lines: 100, characters: 1000 };
@@ -33,15 +33,11 @@ export class Program {
     const base = Object.fromEntries(
       inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     );
-    const child = spawn(file, args, {
+    const child = spawnGuarded(file, args, {
       cwd: '/',
       env: { PATH: path, LANG: 'C.UTF-8', ...base, ...env },
-      // A process group of its own, so that its children are killed with it.
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child = child;
-    endWithUs(child);
     // EPIPE from a program that does not read its input is no error.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

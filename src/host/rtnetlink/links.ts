@@ -21,7 +21,8 @@ import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';
 import { Routes } from './route.js';
-import { RouteState, rtmRoute } from './route-state.js';
+import { rtmRoute } from './route-message.js';
+import { RouteState } from './route-state.js';
 
 /** Called with the names of the devices that came, changed or went; `*` means that any may have. */
 export type LinkListener = (news: readonly News[]) => void;

@@ -160,6 +160,23 @@ it('wakes a table that was switched off', async () => {
   for (const vif of ['vif1.0', 'vif2.0']) expect((await domnet.link(vif))?.flags).toContain('UP');
 });
 
+it('wakes a table that sleeps and lacks what the next vif needs', async () => {
+  const [, one, two] = await twoVifs();
+  // Another's chains keep the tables when no vif needs them.
+  await nft('add chain netdev vifd mine; add chain inet vifd mine');
+  for (const vif of [one, two]) await vif.unplug();
+  await nft('add table netdev vifd { flags dormant; }; add table inet vifd { flags dormant; }');
+  const next = await domnet.plug({ domid: 3, keys: { ip: '10.0.0.3' } });
+  const routed = await domnet.plug({
+    domid: 4,
+    keys: { ip: '192.0.2.4', script: 'vif-route', gatewaydev: 'xenbr0', bridge: undefined },
+  });
+  for (const vif of [next, routed]) await vif.connected();
+  expect(await nft('list', 'tables')).toBe('table netdev vifd\ntable inet vifd\n');
+  expect(await nft('list', 'ruleset')).not.toContain('dormant');
+  expect(await lostMeanwhile(next, async () => undefined)).toBe(0);
+});
+
 it.each([
   ['insert rule netdev vifd guest accept', 'guest'],
   ['add element netdev vifd hosts4 { "vif1.0" . 10.0.0.66 }', 'hosts4'],

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
-import { ipKey } from '../../support/packets/forgeries.js';
+import { ipKey } from '../../support/packets/parties.js';
 import { Ping } from '../../support/process/background.js';
 import { until } from '../../support/process/exec.js';
 

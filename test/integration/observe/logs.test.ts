@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
 import { Background } from '../../support/process/background.js';
@@ -69,11 +71,13 @@ test('at debug the changes of the host read as commands', async () => {
   await daemon.terminate();
 });
 
-test('on a terminal it is for people', async () => {
+test('on a terminal it is for people, and ends with it', async () => {
   const command = domnet.vifdCommand().join(' ');
   const terminal = new Background('script', ['-qec', command, '/dev/null'], {
     ...domnet.vifdEnv,
     TERM: 'xterm',
+    // A shell that stays between the two, and does not pass on the signal that ends it: vifd is told by SIGHUP alone.
+    SHELL: '/bin/sh',
   });
   try {
     const vif = await domnet.plug({ domid: 9 });
@@ -86,4 +90,5 @@ test('on a terminal it is for people', async () => {
   } finally {
     await terminal.stop('SIGTERM');
   }
+  await until('an orderly end', () => !existsSync(join(domnet.dir, 'control.sock')));
 });

@@ -61,7 +61,7 @@ function ofOthers(): string[] {
     file: '/etc/xen/scripts/mine',
     ifindex: 1,
     gatewaydev: '',
-    keys: '',
+    keys: { bridge: undefined, mac: undefined, ip: [], vifname: undefined, mtu: undefined, vlans: undefined },
     state: 'failed',
   } as const;
   return [

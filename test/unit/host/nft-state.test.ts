@@ -100,7 +100,7 @@ function filled(): NftState {
   return state;
 }
 
-test('a table has its rules, and not any longer once one of them is gone, another is there, or it sleeps', () => {
+test('a table has its rules, and not any longer once one of them is gone, another is there', () => {
   const state = filled();
   expect(state.missingRules('netdev vifd')).toBeUndefined();
   expect(state.missingRules('inet vifd')).toContain('table inet vifd {');
@@ -108,12 +108,21 @@ test('a table has its rules, and not any longer once one of them is gone, anothe
   expect(state.missingRules('netdev vifd')).toMatch(
     /^flush chain netdev vifd refuse\n[\s\S]*table netdev vifd \{/,
   );
-  const asleep = filled();
-  expect(tell(asleep, nft.newTable, 'netdev vifd', attribute(2, u32(1)))).toEqual([everyVif]);
-  expect(asleep.missingRules('netdev vifd')).toBeDefined();
-  expect(tell(asleep, nft.newTable, 'netdev vifd', attribute(2, u32(0)))).toEqual([everyVif]);
-  expect(asleep.missingRules('netdev vifd')).toBeUndefined();
-  expect(tell(asleep, nft.newTable, 'netdev vifd', attribute(2, u32(0)))).toEqual([]);
+});
+
+test('a table that sleeps has its rules, and is to be woken with the flags that it has', () => {
+  const state = filled();
+  expect(state.dormant('netdev vifd')).toBeUndefined();
+  expect(state.dormant('inet vifd')).toBeUndefined();
+  expect(tell(state, nft.newTable, 'netdev vifd', attribute(2, u32(1)))).toEqual([everyVif]);
+  expect(state.dormant('netdev vifd')).toEqual({ flags: undefined });
+  expect(state.differences(filled())).toEqual([everyVif]);
+  tell(state, nft.newTable, 'netdev vifd', attribute(2, u32(7)));
+  expect(state.dormant('netdev vifd')).toEqual({ flags: 'owner, persist' });
+  expect(state.missingRules('netdev vifd')).toBeUndefined();
+  expect(tell(state, nft.newTable, 'netdev vifd', attribute(2, u32(0)))).toEqual([everyVif]);
+  expect(state.dormant('netdev vifd')).toBeUndefined();
+  expect(tell(state, nft.newTable, 'netdev vifd', attribute(2, u32(0)))).toEqual([]);
 });
 
 test('a table is made with an owner where that is supported, and keeps the flags that it has', () => {

@@ -12,6 +12,7 @@ import { ranges } from '../../../src/nft/ranges.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
 import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
+import { link } from '../../fake/link.js';
 import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
@@ -28,18 +29,7 @@ const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => 
 });
 const keys = (more: Record<string, string>) =>
   snapshot(id, new Map(Object.entries({ script: 'vif-bridge', online: '1', ...more })));
-const netdev: Link = {
-  index: 12,
-  name: 'vif5.0',
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: 'fe:ff:ff:ff:ff:ff',
-  mtu: 1500,
-  up: false,
-  master: undefined,
-  addresses: [],
-};
+const netdev = link(12, 'vif5.0', { up: false });
 const bridge: Link = { ...netdev, index: 3, name: 'xenbr0', kind: 'bridge', up: true };
 const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = []) => ({
   filter,
@@ -211,10 +201,25 @@ it('masquerades before the link is up, and no longer after it is down', () => {
   ]);
   expect(release).toBeUndefined();
   if (hold) nft.perform(hold);
-  expect(planNft(id, link, nat, nft)).toEqual({ hold: undefined, release: undefined });
+  expect(planNft(id, link, nat, nft)).toEqual({ wake: undefined, hold: undefined, release: undefined });
   const gone = planNft(id, link, want(undefined), nft);
   expect(gone.hold).toBeUndefined();
   expect(gone.release && nftCommands(gone.release.changes)).toEqual(['delete table inet vifd']);
+});
+
+it('wakes the dormant tables that it needs, in a transaction before the others', () => {
+  const nft = installed(spec('10.0.0.5', { reverse: true }));
+  nft.asleep.add('netdev vifd').add('inet vifd');
+  const own = planNft(id, { index: 12, name: 'vif5.0' }, want(spec('10.0.0.5')), nft);
+  expect(own.wake && nftCommands(own.wake.changes)).toEqual(['add table netdev vifd']);
+  expect(own.hold).toBeUndefined();
+  const other = planNft({ domid: 6, devid: 0 }, { index: 13, name: 'vif6.0' }, want(spec('10.0.0.6')), nft);
+  expect(other.wake?.changes).toEqual(own.wake?.changes);
+  expect(other.hold).toBeDefined();
+  if (own.wake) nft.perform(own.wake);
+  expect(planNft(id, { index: 12, name: 'vif5.0' }, want(spec('10.0.0.5')), nft).wake).toBeUndefined();
+  // A vif that goes wakes nothing.
+  expect(planNft(id, undefined, want(undefined), nft).wake).toBeUndefined();
 });
 
 it('has a table go with the last vif in it, and not before', () => {

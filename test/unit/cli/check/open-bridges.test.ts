@@ -4,20 +4,8 @@ import { aboutOpenBridges } from '../../../../src/cli/check/open-bridges.js';
 import type { IpLink } from '../../../../src/cli/check/way/facts.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
+import { link } from '../../../fake/link.js';
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: '00:16:3e:00:00:01',
-  mtu: 1500,
-  up: true,
-  master: undefined,
-  addresses: [],
-  ...more,
-});
 const device = (ifname: string, addresses: readonly string[], more: Partial<IpLink> = {}): IpLink => ({
   ifindex: 1,
   ifname,
