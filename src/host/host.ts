@@ -9,6 +9,7 @@ import { parseVifName, type VifId } from '../model/vif-id.js';
 import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
+import { Announcer } from './announcer.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
 import { Resolvers } from './dhcp/resolvers.js';
 import { Firewall } from './netfilter/firewall.js';
@@ -73,6 +74,7 @@ export class Host implements HostPort {
     await database?.begin();
     return new Host({
       links,
+      announcer: new Announcer(links, log),
       offloads: new Offloads(),
       nft,
       firewall,
@@ -182,7 +184,8 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, announcer, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    announcer.close();
     resolvers.close();
     firewall?.close();
     dnsmasq.close();

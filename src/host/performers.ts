@@ -1,5 +1,6 @@
 import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
+import type { Announcer } from './announcer.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import type { Resolvers } from './dhcp/resolvers.js';
 import { forgetConnections } from './netfilter/conntrack.js';
@@ -14,6 +15,7 @@ import { writeSysctl } from './sysctl.js';
 /** The parts of the machine that actions change. */
 export interface Parts {
   readonly links: Links;
+  readonly announcer: Announcer;
   readonly offloads: Offloads;
   readonly nft: NftTables;
   /** Only where vifs are served. */
@@ -26,7 +28,7 @@ export interface Parts {
 
 /** What performs each kind of action. */
 export function performers(parts: Parts): ActionTable<Promise<void> | void> {
-  const { links, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
+  const { links, announcer, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, name, changes }) => links.changeLink(index, name, changes),
@@ -43,6 +45,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'delete-neighbour': ({ index, address }) => links.neighbour.delete(index, address),
     'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
+    announce: (action) => announcer.announce(action),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
     'forget-connections': ({ network, untranslated }) => forgetConnections(network, untranslated),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
@@ -73,6 +76,7 @@ export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'delete-neighbour': 'change-refused',
   'set-proxy': 'change-refused',
   'delete-proxy': 'change-refused',
+  announce: 'change-refused',
   'set-sysctl': 'change-refused',
   'forget-connections': 'change-refused',
   'set-dhcp': 'dhcp-refused',

@@ -71,6 +71,11 @@ export type IpAction =
   | On<'delete-neighbour' | 'delete-proxy', { readonly address: Network }>
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
+  /**
+   * Tells a device's network that an address is to be found here: by gratuitous ARP or an unsolicited neighbour advertisement,
+   * with the device's MAC address. `carrier` is the device's by `Link.carrierSince`.
+   */
+  | On<'announce', { readonly address: Network; readonly mac: string; readonly carrier: number }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
   /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
   | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }

@@ -140,6 +140,13 @@ export class IpMachine implements IpState {
         if (action.kind === 'set-proxy')
           this.#proxies.push({ address: action.address, device: action.index, owner: action.owner });
         return;
+      case 'announce':
+        this.#proxies = this.#proxies.map((proxy) =>
+          proxy.device === action.index && same(proxy.address, action.address)
+            ? { ...proxy, announced: action.carrier }
+            : proxy,
+        );
+        return;
       case 'set-sysctl':
         this.#sysctls.set(action.sysctl.name, action.sysctl.value);
         return;

@@ -154,6 +154,11 @@ export class RouteState implements RouteView {
     this.#proxies.set(proxy);
   }
 
+  /** Notes that vifd has announced a proxy entry's address. */
+  proxyAnnounced(device: number, address: Network, carrier: number): void {
+    this.#proxies.announce(device, address, carrier);
+  }
+
   /** Notes that vifd has deleted a proxy entry. */
   deleteProxy(device: number, address: Network): void {
     this.#proxies.delete(device, address);
