@@ -50,12 +50,12 @@ export class Host implements HostPort {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const firewall = serves ? new Firewall(() => listener([{ kind: 'anything' }], []), log) : undefined;
-    await firewall?.read();
+    const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
+    await firewall.read();
     const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
       serves,
       log,
-      foreignChanged: () => firewall?.change(),
+      foreignChanged: () => serves && firewall.change(),
     });
     const links = await Links.open(
       (news) => listener(news, []),
@@ -78,6 +78,7 @@ export class Host implements HostPort {
       offloads: new Offloads(),
       nft,
       firewall,
+      serves,
       dnsmasq,
       resolvers,
       openvswitch: database,
@@ -86,7 +87,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -98,7 +99,8 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
-      ...(firewall?.view && { firewall: firewall.view }),
+      othersFilter: !firewall.isAlone,
+      ...(serves && firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };
@@ -118,7 +120,7 @@ export class Host implements HostPort {
 
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
-    this.#parts.firewall?.refresh();
+    this.#parts.firewall.refresh();
     return this.#parts.links.refresh();
   }
 
@@ -187,7 +189,7 @@ export class Host implements HostPort {
     const { links, announcer, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     announcer.close();
     resolvers.close();
-    firewall?.close();
+    firewall.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

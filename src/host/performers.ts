@@ -18,8 +18,9 @@ export interface Parts {
   readonly announcer: Announcer;
   readonly offloads: Offloads;
   readonly nft: NftTables;
-  /** Only where vifs are served. */
-  readonly firewall: Firewall | undefined;
+  readonly firewall: Firewall;
+  /** Whether vifs are served, and not only looked at. */
+  readonly serves: boolean;
   readonly dnsmasq: Dnsmasq;
   readonly resolvers: Resolvers;
   readonly openvswitch: OpenVswitch | undefined;

@@ -68,6 +68,8 @@ export interface ObservedState {
   readonly ip?: IpState;
   /** Open vSwitch's database; absent where it is not followed. */
   readonly openvswitch?: OvsView;
+  /** Whether other programs have chains at the hooks of netfilter, of whatever kind, or it is not known. */
+  readonly othersFilter?: boolean;
   /** The filters of other programs; absent where there are none. */
   readonly firewall?: FirewallView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */

@@ -10,7 +10,7 @@ import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
 import { planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
-import { planNoRouter, planSysctls } from './sysctl.js';
+import { closedFamilies, closeForwarding, opensForwarding, planNoRouter, planSysctls } from './sysctl.js';
 
 /**
  * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
@@ -26,28 +26,41 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ...(link === undefined ? [] : detachLink(link, observed)),
       ...removals,
       ...takeOff(id, link, observed),
-      ...optional(planNft(id, undefined, noNft, observed.nft).release),
+      ...optional(
+        planNft(id, undefined, { ...noNft, closes: closeForwarding(observed) }, observed.nft).release,
+      ),
     ];
   }
   const { name, ip } = desired;
+  const opens = opensForwarding(ip, observed);
   const { wake, hold, release } = planNft(
     id,
     { index: link.index, name },
-    { filter: desired.filter, masquerades: ip?.masquerades ?? [], leavesBy: ip?.leavesBy },
+    {
+      filter: desired.filter,
+      masquerades: ip?.masquerades ?? [],
+      forwards: ip?.forwards,
+      opens,
+      closed: closedFamilies(observed, opens),
+      closes: closeForwarding(observed),
+    },
     observed.nft,
   );
+  const renamed = link.name !== name;
+  // What a router's vif has in nf_tables is there before anything is made to forward.
+  const holdsFirst = ip !== undefined && !renamed;
   const attach =
-    hold === undefined
+    hold === undefined || holdsFirst
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
-  const renamed = link.name !== name;
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
     ...optional(wake),
     ...removals,
     // What has a route must not be without an address in between, what is a bridge's port never have one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
+    ...(holdsFirst ? optional(hold) : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.
@@ -83,7 +96,8 @@ export function planScript(
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
-  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [] }, observed.nft);
+  const closes = closeForwarding(observed);
+  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [], closes }, observed.nft);
   const held = [...optional(wake), ...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // Known first, so that it is undone when there can be no filter.

@@ -138,6 +138,7 @@ export class Machine {
         return;
       case 'nft':
         this.nft.perform(action);
+        for (const sysctl of action.closes ?? []) this.ip.perform({ kind: 'set-sysctl', sysctl });
         return;
       case 'run-script':
       case 'adopt-script':

@@ -109,7 +109,12 @@ export const nat: Topology = {
           masquerades: kept.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),
-          leavesBy: named,
+          forwards: {
+            out: named ?? [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))],
+            in: [],
+            bound: named !== undefined,
+            tracked: true,
+          },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter
               ? dhcpEntry({

@@ -89,6 +89,11 @@ export const route: Topology = {
     const kept = networks.filter(
       (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
     );
+    const ways = (family: 4 | 6): Link[] =>
+      waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index);
+    const around = [
+      ...new Set([...(gateway ? [gateway] : []), ...ways(4), ...ways(6)].map(({ name }) => name)),
+    ];
     return {
       desired: {
         link: {
@@ -110,7 +115,7 @@ export const route: Topology = {
           sysctls: [
             ...routerSysctls(
               deviceName(snapshot),
-              [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== own?.index)],
+              [gateway, ...ways(4)],
               has6 ? gateway : undefined,
               { links: observed.links, ip },
               has6,
@@ -118,6 +123,7 @@ export const route: Topology = {
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
+          forwards: { out: around, in: around, bound: false, tracked: isFollowed(own, observed) },
           dhcp: undefined,
           twins: twins.links.map(({ index }) => index),
         },
@@ -148,6 +154,20 @@ function takenByDomain(
     holder,
     problem: problem('address-taken', `give ${vifName(id)} the address`, formatNetwork(network), reason),
   };
+}
+
+/**
+ * Whether connections by a vif are followed: other programs' rules may ask for that, and so does masquerading where the guest is
+ * a router by which others' packets leave.
+ */
+function isFollowed(own: Link | undefined, { othersFilter = false, ip = noIp }: ObservedState): boolean {
+  if (othersFilter || own === undefined) return othersFilter;
+  const { routes, masquerades } = ip;
+  return (
+    [...routes.waysOut(4), ...routes.waysOut(6), ...routes.nextHops().map(({ device }) => device)].includes(
+      own.index,
+    ) || [...masquerades.values()].some(({ uplinks }) => uplinks.includes(own.name))
+  );
 }
 
 /**

@@ -59,7 +59,8 @@ test('every chain of the netdev table ends with a refusal', () => {
     'from_anywhere',
     'to_this_machine',
     'to_other_machines',
-    'from_outside',
+    'from_guest',
+    'between_networks',
     'leaving',
   ]);
 });
