@@ -88,6 +88,27 @@ export const nat: NetworkSetup = {
 
 export const networkSetups: readonly NetworkSetup[] = [bridge, openvswitch, routed, nat];
 
+/**
+ * All four in one domnet, made by a unit when it boots. Guests on Open vSwitch have another network beside their own, as
+ * xenbr0 keeps its addresses; the outside has a route to each routed guest, and none to those behind NAT.
+ */
+export const fourNetworks = {
+  /** Those beside the bridge. */
+  elsewhere: [
+    {
+      ...openvswitch,
+      peer: '10.10.0.1',
+      join: (guest: Guest) => `ip addr add ${guest.address(0).replace('10.9.', '10.10.')}/24 dev eth0`,
+    },
+    routed,
+    nat,
+  ] satisfies readonly NetworkSetup[],
+  make: `systemctl start ovsdb-server ovs-vswitchd; ovs-vsctl --may-exist add-br ovsbr0
+    ip link set ovsbr0 up; ip addr add 10.10.0.1/24 dev ovsbr0; ${outside(':')}; sysctl -qw net.ipv4.ip_forward=1`,
+  route: (guest: Guest) => `ip -n out route add ${guest.address(0)} via 192.0.2.1`,
+  unmake: `ovs-vsctl del-br ovsbr0; sysctl -qw net.ipv4.ip_forward=0; ${noOutside}`,
+};
+
 /** Runs `what` with a network setup in domnet; ends the guests and removes the setup afterwards. */
 export async function withSetup<T>(
   host: XenHost,

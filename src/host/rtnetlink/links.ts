@@ -16,7 +16,8 @@ import {
 } from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
-import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
+import { family, iffUp, ifla, rtm } from './link-message.js';
+import { LinkState } from './link-state.js';
 import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';

@@ -2,7 +2,7 @@ import { hostOf, type Network } from '../../model/address.js';
 import { isDefault, ourProtocol, type Route } from '../../model/route.js';
 import { formatBytes } from '../netlink/address-bytes.js';
 import { parseAttributes } from '../netlink/format.js';
-import { family } from './link-state.js';
+import { family } from './link-message.js';
 
 // Numbers of linux/rtnetlink.h.
 export const rtmRoute = { add: 24, delete: 25, get: 26 };

@@ -12,7 +12,7 @@ import {
   type RouteView,
 } from '../../model/route.js';
 import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
-import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
+import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
 import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, tableMain } from './route-message.js';
