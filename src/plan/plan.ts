@@ -8,7 +8,7 @@ import { strayAddresses } from './address.js';
 import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
-import { planOvsPort, planOvsRemovals } from './ovs-port.js';
+import { pinOvsMtu, planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
 import { planNoRouter, planSysctls } from './sysctl.js';
 
@@ -49,6 +49,8 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     // What has a route must not be without an address in between, what is a bridge's port never have one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
+    // A port that is there already is small as soon as its link is.
+    ...pinOvsMtu(desired, link, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),

@@ -111,6 +111,7 @@ export class Machine {
         return;
       case 'ovs-add-port':
       case 'ovs-set-port':
+      case 'ovs-pin-mtu':
       case 'ovs-delete-port':
         this.openvswitch?.perform(action);
         return;

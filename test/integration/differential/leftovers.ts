@@ -42,6 +42,18 @@ export const leftovers: readonly Leftover[] = [
       ],
     ],
   ),
+  ...left(
+    'vif-openvswitch',
+    ['mtu'],
+    [
+      [
+        'OVS Interface ovsbr0 mtu_request',
+        null,
+        '1500',
+        'the bridge keeps the MTU it has; clear it yourself',
+      ],
+    ],
+  ),
   ...left('vif-route', ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'mtu'], forwarding()),
   ...left('vif-route', ['gateway device is not eth0'], forwarding('enp0s0')),
   ...left(
