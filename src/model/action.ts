@@ -59,6 +59,8 @@ export type OvsAction =
       readonly port: DesiredOvsPort;
       readonly before: OvsPort;
     }
+  /** Has an internal port keep the MTU that it has, whatever the bridge's other ports have. */
+  | { readonly kind: 'ovs-pin-mtu'; readonly name: string; readonly uuid: string; readonly mtu: number }
   /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
   | { readonly kind: 'ovs-delete-port'; readonly port: OvsPort; readonly release: boolean };
 

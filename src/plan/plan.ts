@@ -8,7 +8,7 @@ import { strayAddresses } from './address.js';
 import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
-import { planOvsPort, planOvsRemovals } from './ovs-port.js';
+import { pinOvsMtu, planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
 import { closedFamilies, closeForwarding, opensForwarding, planNoRouter, planSysctls } from './sysctl.js';
 
@@ -62,6 +62,8 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
     ...(holdsFirst ? optional(hold) : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
+    // A port that is there already is small as soon as its link is.
+    ...pinOvsMtu(desired, link, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),

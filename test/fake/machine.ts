@@ -108,6 +108,7 @@ export class Machine {
         return;
       case 'ovs-add-port':
       case 'ovs-set-port':
+      case 'ovs-pin-mtu':
       case 'ovs-delete-port':
         this.openvswitch?.perform(action);
         return;

@@ -220,6 +220,7 @@ export async function checkQuiet(domain: WalkDomain): Promise<void> {
  */
 const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[] = [
   [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'somebody else may want it by now'],
+  [/^OVS Interface ovsbr\d+: mtu_request$/, /^1500$/, 'the bridge keeps its MTU beside a smaller vif'],
   [/^OVS Interface povs: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
 ];
 

@@ -89,7 +89,6 @@ export const openvswitch: Topology = {
       return refuse('openvswitch-port-foreign', reason);
     }
     return {
-      // The stock script leaves the MTU alone: ovs-vswitchd sets the bridge's own to the smallest of its ports'.
       desired: {
         link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
         ovsPort: port,

@@ -53,6 +53,7 @@ export function printCommands(action: Action, { ovsDatabase, dhcpDirectory }: Pl
       'delete-dhcp': (of) => deleteDhcpCommands(of, dhcpDirectory),
       'ovs-add-port': ovs,
       'ovs-set-port': ovs,
+      'ovs-pin-mtu': ovs,
       'ovs-delete-port': ovs,
     },
     action,

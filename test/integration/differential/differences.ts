@@ -190,7 +190,12 @@ const openvswitch: Difference[] = [
     ['mtu'],
     [
       ['link VIF mtu', '1500', '1400', reasons.followed],
-      ['link ovsbr0 mtu', '1500', '1400', 'Open vSwitch gives its bridge the smallest MTU of the ports'],
+      [
+        'OVS Interface ovsbr0 mtu_request',
+        null,
+        '1500',
+        'Open vSwitch gives its bridge the smallest MTU of the ports where it has none',
+      ],
       ['xenstore frontend mtu', null, '1400', reasons.mtu],
     ],
   ),

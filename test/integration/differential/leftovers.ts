@@ -32,6 +32,18 @@ export const leftovers: readonly Leftover[] = [
     ],
   ),
   ...left(
+    'vif-openvswitch',
+    ['mtu'],
+    [
+      [
+        'OVS Interface ovsbr0 mtu_request',
+        null,
+        '1500',
+        'the bridge keeps the MTU it has; clear it yourself',
+      ],
+    ],
+  ),
+  ...left(
     'vif-route',
     ['IPv6'],
     [
