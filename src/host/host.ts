@@ -99,7 +99,10 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
-      othersFilter: !firewall.isAlone,
+      // Asked of routed vifs only: it reads /proc.
+      get othersFilter() {
+        return !firewall.isAlone;
+      },
       ...(serves && firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),

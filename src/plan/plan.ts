@@ -41,7 +41,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       masquerades: ip?.masquerades ?? [],
       forwards: ip?.forwards,
       opens,
-      closed: closedFamilies(observed, opens),
+      closed: ip === undefined ? [] : closedFamilies(observed, opens),
       closes: closeForwarding(observed),
     },
     observed.nft,

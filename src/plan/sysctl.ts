@@ -43,6 +43,7 @@ export function opensForwarding(
 ): Element[] {
   const isOff = (name: string): boolean => ip.sysctl(name) === '0';
   const sysctls = want?.sysctls.filter(({ value }) => value === '1') ?? [];
+  if (sysctls.length === 0) return [];
   const forwards6 = sysctls.some(({ name }) => name === all6);
   const begins6 = forwards6 && isOff(all6);
   const goesOn6 = forwards6 && nft?.opened().some(({ set }) => set === 'opened6') === true;
@@ -76,6 +77,7 @@ export function closedFamilies({ ip = noIp, nft }: ObservedState, opens: readonl
 /** What switches off what vifd made forward, but for what another program has made forward as well since. */
 export const closeForwarding = ({ ip = noIp, nft }: ObservedState): Sysctl[] => {
   const opened = nft?.opened() ?? [];
+  if (opened.length === 0) return [];
   const names = opened.some(({ set }) => set === 'opened6') && ip.sysctl(default6) !== '1' ? [all6] : [];
   if (ip.sysctl('net/ipv4/conf/all/forwarding') !== '1') {
     for (const { set, key } of opened)
