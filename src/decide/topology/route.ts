@@ -49,7 +49,11 @@ export const route: Topology = {
   ): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
-    const dependsOn: Dependency[] = [wanted === undefined ? { kind: 'default-route' } : netdev(wanted)];
+    // By a named gateway device too a guest's packets may leave where default routes lead.
+    const dependsOn: Dependency[] = [
+      { kind: 'default-route' },
+      ...(wanted === undefined ? [] : [netdev(wanted)]),
+    ];
     const gateway = gatewayOf(wanted, observed.links, ip);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(grantedBy);
