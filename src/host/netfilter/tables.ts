@@ -19,6 +19,7 @@ import {
 import { ChangedMeanwhile } from '../../model/operation-error.js';
 import { nftCommands } from '../../nft/commands.js';
 import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
+import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from '../netlink/format.js';
 import { writeSysctl } from '../sysctl.js';
 import {
@@ -59,7 +60,8 @@ interface NftOptions {
  * notifications. A change of another program is in {@link view} at once, one of {@link perform} when that resolves.
  */
 export class NftTables {
-  readonly #netlink: NetlinkConnection;
+  /** Undefined where the kernel has no nf_tables: what needs no filter works without. */
+  #netlink: NetlinkConnection | undefined;
   readonly #listener: NftListener;
   readonly #serves: boolean;
   readonly #log: Logger | undefined;
@@ -92,7 +94,11 @@ export class NftTables {
     this.#foreignChanged = foreignChanged;
     this.#serves = serves;
     this.#log = log;
-    this.#netlink = new NetlinkConnection(
+  }
+
+  /** Opens the socket, unless it is open. @throws Error where the kernel has no nf_tables */
+  #connect(): NetlinkConnection {
+    this.#netlink ??= new NetlinkConnection(
       [group],
       {
         message: (message) => this.#receive(message),
@@ -103,6 +109,7 @@ export class NftTables {
       },
       Protocol.NETFILTER,
     );
+    return this.#netlink;
   }
 
   /**
@@ -111,8 +118,19 @@ export class NftTables {
   static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
     const { serves } = options;
     const opened = new NftTables(listener, options);
-    await opened.#sync();
-    if (serves) await opened.#claim();
+    try {
+      opened.#connect();
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+      options.log?.warn({ err: error }, 'no nf_tables: vifs that need a filter are not attached');
+    }
+    try {
+      await opened.#sync();
+      if (serves) await opened.#claim();
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     // The initial listing is no change.
     opened.#touched.clear();
     return opened;
@@ -209,7 +227,7 @@ export class NftTables {
   }
 
   close(): void {
-    this.#netlink.close();
+    this.#netlink?.close();
     this.#library?.close();
   }
 
@@ -301,6 +319,11 @@ export class NftTables {
 
   async #run(changes: readonly NftChange[]): Promise<void> {
     if (changes.length === 0) return;
+    // It may have come meanwhile, as a module.
+    if (this.#netlink === undefined) {
+      this.#connect();
+      await this.#sync();
+    }
     this.#library ??= new Nftables();
     await this.#library.runAside(nftCommands(changes, declareElements).join('\n'));
   }
@@ -415,9 +438,9 @@ export class NftTables {
         this.#current = next;
       } catch (error) {
         // vifd's tables changed during the listing, or notifications overflowed the socket: begin again.
-        const { code } = error as NodeJS.ErrnoException;
-        if (code !== 'EINTR' && code !== 'ENOBUFS') throw error;
+        if (!isDisturbed(error)) throw error;
         this.#stale = true;
+        await afterPause(error);
       } finally {
         this.#next = undefined;
       }
@@ -448,7 +471,7 @@ export class NftTables {
   async #readTable(table: Table): Promise<void> {
     const { header, attributes } = requestFor(table);
     try {
-      await this.#netlink.request(nft.getTable, 0, header, attributes);
+      await this.#netlink?.request(nft.getTable, 0, header, attributes);
     } catch (error) {
       if (!isAbsence(error)) throw error;
     }
@@ -463,7 +486,7 @@ export class NftTables {
     if (set !== undefined) attributes.push(attribute.elementsSet, putString(set));
     this.#disturbed = false;
     try {
-      await this.#netlink.dump(type, header, attributes);
+      await this.#netlink?.dump(type, header, attributes);
     } catch (error) {
       // The kernel reports NLM_F_DUMP_INTR also when only tables of other programs changed.
       if (error instanceof NetlinkError && error.code === 'EINTR' && !this.#disturbed) return;
@@ -521,7 +544,7 @@ function ignoreChange(error: unknown): void {
   if (!(error instanceof NetlinkError) || error.code !== 'EINTR') throw error;
 }
 
-const isAbsence = (error: unknown): boolean => error instanceof NetlinkError && absences.has(error.code);
-const absences = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT']);
+const isAbsence = (error: unknown): boolean => absences.has((error as NodeJS.ErrnoException).code ?? '');
+const absences = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
 
 export { everyVif };

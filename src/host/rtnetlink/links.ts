@@ -6,6 +6,7 @@ import { ChangedMeanwhile } from '../../model/operation-error.js';
 import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { NetlinkConnection } from '../netlink/connection.js';
+import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import {
   AttrStream,
   Flags,
@@ -84,7 +85,12 @@ export class Links {
   /** Opens the socket and reads everything once. */
   static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
     const links = new Links(listener, gone);
-    await links.#sync();
+    try {
+      await links.#sync();
+    } catch (error) {
+      links.close();
+      throw error;
+    }
     return links;
   }
 
@@ -259,6 +265,7 @@ export class Links {
       } catch (error) {
         if (!isDisturbed(error)) throw error;
         this.#stale = true;
+        await afterPause(error);
       } finally {
         this.#next = undefined;
       }
@@ -286,10 +293,4 @@ export class Links {
     proxies.writeUInt8(ntfProxy, 10);
     await this.#netlink.dump(rtmNeigh.get, proxies);
   }
-}
-
-/** Whether a table changed during its dump, or notifications overflowed the socket. */
-function isDisturbed(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EINTR' || code === 'ENOBUFS';
 }
