@@ -6,7 +6,9 @@ export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
 export type Table = (typeof tables)[number];
 
 /** Those with rules in `src/nft/vifd.nft`. */
-export type RuledTable = 'netdev vifd' | 'inet vifd';
+export const ruledTables = ['netdev vifd', 'inet vifd'] as const;
+
+export type RuledTable = (typeof ruledTables)[number];
 
 /** What a part of a set's key is, in nft's words; `number` is a field of 32, 48 or 128 bits that nft has no type for. */
 export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';

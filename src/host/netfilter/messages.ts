@@ -1,4 +1,4 @@
-import type { KeyPart } from '../../model/nft.js';
+import { type KeyPart, tables } from '../../model/nft.js';
 import { formatNumbers, formatRange } from '../../nft/elements.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 
@@ -59,6 +59,9 @@ export interface NftMessage {
   readonly table: string;
   readonly of: ReadonlyMap<number, Buffer>;
 }
+
+/** Whether a message is about one of vifd's tables. */
+export const isOurs = ({ table }: NftMessage): boolean => (tables as readonly string[]).includes(table);
 
 /** Decodes a message about a table, or an object in one; undefined for any other. */
 export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undefined {
