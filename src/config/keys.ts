@@ -200,7 +200,7 @@ export const sections = {
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
       }),
-      txqueuelen: key(numberFrom(0, 1_000_000), {
+      txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,
         example: 1000,
         sentence: "The length of the vif's transmit queue in packets.",
