@@ -1,7 +1,17 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import {
+  absolutePath,
+  flag,
+  integerFrom,
+  listOf,
+  numberFrom,
+  oneOf,
+  oneOrMore,
+  onlyFalse,
+  tableOf,
+} from './kinds.js';
 import {
   anyNetwork,
   bridgeName,
@@ -10,6 +20,7 @@ import {
   ipv4Network,
   listenAddress,
   macAddress,
+  service,
   unixSocket,
 } from './network-kinds.js';
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
@@ -52,11 +63,30 @@ export const sections = {
         'Where the MTU of a vif without the mtu key comes from: with "bridge" it is the bridge\'s when the vif joins, ' +
         'with "uplink" that of the bridge\'s uplink, now and later.',
     }),
+    protect_host: key(flag, {
+      default: false,
+      sentence:
+        "Whether this machine's own services are closed to the vifs of all Linux bridges, at each of its addresses; ARP, " +
+        'neighbour discovery, echo, answers and what is not for this machine pass.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence:
+        'What stays open with protect_host: "dhcp" is UDP port 67 by IPv4, "dns" port 53 by UDP and TCP, the others are ' +
+        'ports by both families.',
+    }),
   }),
   openvswitch: section({
     database: key(unixSocket, {
       default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
+    }),
+    protect_host: key(onlyFalse('a frame at an internal port does not tell which vif it is from'), {
+      default: false,
+      sentence:
+        "Guests on Open vSwitch reach this machine's services at internal ports with an address, and vifd cannot close these: " +
+        'vifd check has a rule of your own for that.',
     }),
   }),
   route: section({
@@ -64,6 +94,12 @@ export const sections = {
       otherwise: 'the device of the default route',
       example: 'eth0',
       sentence: 'The device whose address a routed vif has when its gatewaydev key names none.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dns'],
+      sentence:
+        "This machine's services that are open to routed guests, in the words of those of [bridge], which are none by default.",
     }),
   }),
   nat: section({
@@ -92,6 +128,12 @@ export const sections = {
       sentence:
         'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
         'machine uses.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['tcp/3142'],
+      sentence:
+        "This machine's services that are open to guests, in the words of those of [bridge], besides what dhcp needs.",
     }),
   }),
   scripts: section({

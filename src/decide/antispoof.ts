@@ -32,7 +32,6 @@ export function filterFor(
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const own = ownOptions(snapshot, vifs, options);
   const mode = own.antispoof ?? antispoof.mode;
-  if (mode === 'off') return { filter: undefined };
   const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
   const common = {
@@ -40,8 +39,10 @@ export function filterFor(
     reverse: routed,
     protectHost: options.protectHost,
   };
-  if (mode === 'auto' && networks.length === 0 && !routed) {
-    return { filter: undefined };
+  if (mode === 'off' || (mode === 'auto' && networks.length === 0 && !routed)) {
+    // On a bridge the domain's services are closed by a key of their own.
+    if (options.protectHost?.by !== 'bridge') return { filter: undefined };
+    return { filter: { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } };
   }
   const operation = `hold ${vifName(snapshot.id)} to`;
   if ((mode === 'strict' || mode === 'addresses') && networks.length === 0) {

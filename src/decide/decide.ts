@@ -1,5 +1,6 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
+import { hostServices } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -55,6 +56,9 @@ export function decide(
       bridge,
       ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+      ...('name' in topology && topology.name === 'bridge' && config.bridge.protectHost
+        ? { protectHost: hostServices('bridge', config.bridge.services) }
+        : {}),
     });
   if ('file' in topology) {
     const dependsOn = names;

@@ -123,7 +123,7 @@ export function planNft(
   };
 }
 
-const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
+const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd', 'bridge vifd'];
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
   const dormant = observed.dormant(table);

@@ -31,7 +31,7 @@ const destroyed: ReadonlyMap<number, number> = new Map([
   [subsystem | 29, nft.delSet],
   [subsystem | 30, nft.delElements],
 ]);
-export const family = { inet: 1, netdev: 5 };
+export const family = { inet: 1, netdev: 5, bridge: 7 };
 export const tableFlags = { dormant: 1, owner: 2, persist: 4 };
 export const policyDrop = 0;
 /** The table's name is attribute 1 of every kind of message. */
@@ -65,7 +65,7 @@ export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undef
   const type = destroyed.get(sent) ?? sent;
   if (type >> 8 !== subsystem >> 8 || type >= nft.newGeneration) return undefined;
   const of = collect(data.subarray(header));
-  const names = { [family.inet]: 'inet', [family.netdev]: 'netdev' };
+  const names = { [family.inet]: 'inet', [family.netdev]: 'netdev', [family.bridge]: 'bridge' };
   return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
 }
 
@@ -130,7 +130,21 @@ export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'm
   return elements;
 }
 
-const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_index: 4, mark: 4 } as const;
+const sizes = {
+  ifname: 16,
+  ether_addr: 6,
+  ipv4_addr: 4,
+  ipv6_addr: 16,
+  iface_index: 4,
+  mark: 4,
+  inet_proto: 1,
+  inet_service: 2,
+} as const;
+
+const protocols: ReadonlyMap<number, string> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+]);
 
 /** The parts of a key as nft writes them. Each begins at a multiple of 4 bytes; a number takes all bytes that are left. */
 function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
@@ -149,6 +163,10 @@ function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark
         return formatRange(range(), 4);
       case 'ipv6_addr':
         return formatRange(range(), 6);
+      case 'inet_proto':
+        return protocols.get(from[0] ?? 0) ?? `${from[0]}`;
+      case 'inet_service':
+        return `${from.length < 2 ? '' : from.readUInt16BE(0)}`;
       case 'number':
         return formatNumbers(range(), 8 * size);
       default:

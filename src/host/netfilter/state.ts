@@ -238,7 +238,7 @@ export class NftState implements NftView {
   /** The vifs whose state differs between this and another; {@link everyVif} where the rules differ. */
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
-      (['netdev vifd', 'inet vifd'] as const)
+      (['netdev vifd', 'bridge vifd', 'inet vifd'] as const)
         .map((table) => [
           of.has(table),
           of.missingRules(table) === undefined,

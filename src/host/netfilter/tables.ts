@@ -299,7 +299,7 @@ export class NftTables {
 
   /** Becomes the owner of tables that an earlier daemon has left. */
   async #claim(): Promise<void> {
-    for (const table of ['netdev vifd', 'inet vifd'] as const) {
+    for (const table of ['netdev vifd', 'bridge vifd', 'inet vifd'] as const) {
       if (!this.#current.has(table)) continue;
       if (this.#current.outlives(table)) {
         try {
@@ -485,7 +485,7 @@ function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
   const [kind, name = ''] = table.split(' ');
   const attributes = new AttrStream();
   attributes.push(attribute.table, putString(name));
-  return { header: Buffer.from([kind === 'inet' ? family.inet : family.netdev, 0, 0, 0]), attributes };
+  return { header: Buffer.from([family[kind as keyof typeof family], 0, 0, 0]), attributes };
 }
 
 /**

@@ -229,7 +229,7 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `${sets}, chain from_anywhere, chain to_this_machine, chain to_other_machines, chain from_outside, chain leaving`;
+  `${sets}, chain from_anywhere, chain from_bridges, chain to_this_machine, chain to_other_machines, chain from_outside, chain leaving`;
 const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, and it reaches nothing of the domain but what it needs`;
 const routed = (device = 'eth0') =>
   [

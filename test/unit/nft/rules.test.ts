@@ -56,7 +56,10 @@ test('every chain of the netdev table ends with a refusal', () => {
     return !/^(meta mark set \d+ goto refuse|drop) comment/.test(last);
   });
   expect(open.map(([, name]) => name)).toEqual([
+    'to_the_bridge',
     'from_anywhere',
+    'from_bridges',
+    'from_a_closed_vif',
     'to_this_machine',
     'to_other_machines',
     'from_outside',
