@@ -1,11 +1,12 @@
 // Checks the imports in src: a folder may import what its tsconfig.json references, and nothing else, types included. The
 // compiler refuses files of a project that is not referenced, but accepts those of projects that a referenced one
-// references. This check refuses those too, and files that import each other in a circle. `npm run build` runs it.
+// references, and any package that is installed. This check refuses those too, packages where there are no types of Node, and files
+// that import each other in a circle. `npm run build` runs it; an argument names another tree than this one.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+process.chdir(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)));
 
 const files = readdirSync('src', { recursive: true })
   .map((name) => join('src', name))
@@ -18,31 +19,39 @@ function projectOf(file) {
   return folder;
 }
 
-/** The folders whose files a project may import, itself among them. */
+/** The folders whose files a project may import, itself among them, and whether it may import packages. */
 function allowed(project) {
   const text = readFileSync(join(project, 'tsconfig.json'), 'utf8');
-  const { references = [] } = JSON.parse(text.replaceAll(/^\s*\/\/.*$/gm, ''));
-  return new Set([project, ...references.map(({ path }) => normalize(join(project, path)))]);
+  const { references = [], compilerOptions = {} } = JSON.parse(text.replaceAll(/^\s*\/\/.*$/gm, ''));
+  const folders = new Set([project, ...references.map(({ path }) => normalize(join(project, path)))]);
+  return { folders, packages: compilerOptions.types?.length !== 0 };
 }
 
-/** The files of src that a file imports, for their types or at run time. */
+/** What a file imports, for its types or at run time: files, and names of packages. */
 function importsOf(file) {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/(?:\bfrom|\bimport\(|^import) ?'(\.[^']*)\.js'/gm)].map(([, path]) =>
-    join(dirname(file), `${path}.ts`),
-  );
+  const names = [...text.matchAll(/(?:\bfrom|\bimport\(|^import) ?'([^']*)'/gm)].map(([, name]) => name);
+  return {
+    files: names
+      .filter((name) => name.startsWith('.'))
+      .map((name) => join(dirname(file), name.replace(/\.js$/, '.ts'))),
+    packages: names.filter((name) => !name.startsWith('.')),
+  };
 }
 
 const imports = new Map(files.map((file) => [file, importsOf(file)]));
 const faults = [];
 
-for (const [file, targets] of imports) {
+for (const [file, { files: targets, packages }] of imports) {
   const project = projectOf(file);
-  for (const target of targets.filter((one) => imports.has(one))) {
-    if (allowed(project).has(projectOf(target))) continue;
-    faults.push(
-      `${file} imports ${target}: ${project}/tsconfig.json has no reference to ${projectOf(target)}`,
-    );
+  const may = allowed(project);
+  const refuse = (what, reason) => faults.push(`${file} imports ${what}: ${project}/tsconfig.json ${reason}`);
+  for (const target of targets.filter((one) => imports.has(one)))
+    if (!may.folders.has(projectOf(target))) refuse(target, `has no reference to ${projectOf(target)}`);
+  for (const name of packages) {
+    const folder = join('native', name);
+    if (!may.packages) refuse(name, 'is for code that imports no package');
+    else if (existsSync(folder) && !may.folders.has(folder)) refuse(name, `has no reference to ${folder}`);
   }
 }
 
@@ -54,7 +63,7 @@ function follow(file, path) {
     return;
   }
   if (done.has(file)) return;
-  for (const target of imports.get(file) ?? []) follow(target, [...path, file]);
+  for (const target of imports.get(file)?.files ?? []) follow(target, [...path, file]);
   done.add(file);
 }
 for (const file of files) follow(file, []);

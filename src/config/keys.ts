@@ -1,17 +1,7 @@
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
-import {
-  absolutePath,
-  flag,
-  integerFrom,
-  listOf,
-  numberFrom,
-  oneOf,
-  oneOrMore,
-  onlyFalse,
-  tableOf,
-} from './kinds.js';
+import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
   anyNetwork,
   bridgeName,
@@ -82,11 +72,16 @@ export const sections = {
       default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
     }),
-    protect_host: key(onlyFalse('a frame at an internal port does not tell which vif it is from'), {
+    protect_host: key(flag, {
       default: false,
       sentence:
-        "Guests on Open vSwitch reach this machine's services at internal ports with an address, and vifd cannot close these: " +
-        'vifd check has a rule of your own for that.',
+        "Whether this machine's own services are closed to the vifs of all bridges of Open vSwitch, as [bridge] closes them to " +
+        'those on Linux bridges.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence: 'What stays open with protect_host, in the words that services of [bridge] takes.',
     }),
   }),
   route: section({

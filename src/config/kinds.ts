@@ -29,12 +29,6 @@ export const flag = plain<boolean>('true or false', (value) =>
   typeof value === 'boolean' ? value : undefined,
 );
 
-/** A flag that cannot be true; `reason` completes "false alone, since …". */
-export const onlyFalse = (reason: string) =>
-  plain<boolean>(`false, which is all it takes, since ${reason}`, (value) =>
-    value === false ? value : undefined,
-  );
-
 export const numberFrom = (least: number, most: number) =>
   plain<number>(`a number from ${least} to ${most}`, (value) =>
     typeof value === 'number' && value >= least && value <= most ? value : undefined,

@@ -1,5 +1,5 @@
 import { grantedBy, type Network } from '../model/address.js';
-import type { FilterSpec, HostServices } from '../model/filter.js';
+import { type FilterSpec, type HostServices, hostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -19,11 +19,15 @@ export interface FilterOptions {
   readonly protectHost?: HostServices;
 }
 
+/** What a section of the configuration opens and closes of this machine to vifs on bridges. */
+export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'openvswitch']) =>
+  protectHost ? { protectHost: hostServices('bridge', services) } : {};
+
 /**
  * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
  * never, unless a `[[vif]]` table says otherwise. A guest that is routed needs an address to speak from, so without one
  * no packet of its passes.
- * @returns the filter, undefined for none, or why it cannot be had
+ * @returns the filter, undefined for none, or why there can be none
  */
 export function filterFor(
   snapshot: VifSnapshot,

@@ -1,13 +1,12 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
-import { hostServices } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
-import { filterFor } from './antispoof.js';
+import { filterFor, protectedBy } from './antispoof.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -56,9 +55,7 @@ export function decide(
       bridge,
       ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
-      ...('name' in topology && topology.name === 'bridge' && config.bridge.protectHost
-        ? { protectHost: hostServices('bridge', config.bridge.services) }
-        : {}),
+      ...('name' in topology && topology.name === 'bridge' ? protectedBy(config.bridge) : {}),
     });
   if ('file' in topology) {
     const dependsOn = names;

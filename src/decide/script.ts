@@ -5,12 +5,11 @@ import type { VifSnapshot } from '../model/snapshot.js';
 /** The script a vif asks for. */
 export function desiredScript(snapshot: VifSnapshot, file: string, ifindex: number): DesiredScript {
   const { bridge, mac, ip, vifname, mtu, vlans } = snapshot;
-  const gatewaydev = snapshot.gatewaydev ?? '';
   return {
     file,
     ifindex,
-    gatewaydev,
-    keys: JSON.stringify([bridge, mac, ip, vifname, mtu, vlans, gatewaydev]),
+    gatewaydev: snapshot.gatewaydev ?? '',
+    keys: { bridge, mac, ip, vifname, mtu, vlans },
   };
 }
 

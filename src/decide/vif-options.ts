@@ -27,7 +27,7 @@ type WithOptions =
 
 /**
  * A vif with the settings of every `[[vif]]` table that matches it; of two tables the later one wins, key by key. A setting
- * means the same on every topology. Where it keeps guests apart and cannot be had, the vif is refused.
+ * means the same on every topology. Where it keeps guests apart and the topology has no such setting, the vif is refused.
  */
 export function withOptions(
   desired: Omit<DesiredState, 'name'>,

@@ -9,6 +9,7 @@ import { parseVifName, type VifId } from '../model/vif-id.js';
 import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
+import { Announcer } from './announcer.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
 import { Resolvers } from './dhcp/resolvers.js';
 import { Firewall } from './netfilter/firewall.js';
@@ -49,12 +50,12 @@ export class Host implements HostPort {
     { openvswitch, scripts, log, serves = false }: HostOptions = {},
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const firewall = serves ? new Firewall(() => listener([{ kind: 'anything' }], []), log) : undefined;
-    await firewall?.read();
+    const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
+    await firewall.read();
     const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
       serves,
       log,
-      foreignChanged: () => firewall?.change(),
+      foreignChanged: () => serves && firewall.change(),
     });
     const links = await Links.open(
       (news) => listener(news, []),
@@ -73,9 +74,11 @@ export class Host implements HostPort {
     await database?.begin();
     return new Host({
       links,
+      announcer: new Announcer(links, log),
       offloads: new Offloads(),
       nft,
       firewall,
+      serves,
       dnsmasq,
       resolvers,
       openvswitch: database,
@@ -84,7 +87,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -96,7 +99,11 @@ export class Host implements HostPort {
         dhcp: dnsmasq.entries,
       },
       offloads: offloads.made,
-      ...(firewall?.view && { firewall: firewall.view }),
+      // Asked of routed vifs only: it reads /proc.
+      get othersFilter() {
+        return !firewall.isAlone;
+      },
+      ...(serves && firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };
@@ -116,7 +123,7 @@ export class Host implements HostPort {
 
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
-    this.#parts.firewall?.refresh();
+    this.#parts.firewall.refresh();
     return this.#parts.links.refresh();
   }
 
@@ -182,9 +189,10 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, announcer, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    announcer.close();
     resolvers.close();
-    firewall?.close();
+    firewall.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

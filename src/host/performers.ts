@@ -1,5 +1,6 @@
 import type { ActionKind, ActionTable, OvsAction } from '../model/action.js';
 import type { ErrorCode } from '../model/error-codes.js';
+import type { Announcer } from './announcer.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import type { Resolvers } from './dhcp/resolvers.js';
 import { forgetConnections } from './netfilter/conntrack.js';
@@ -14,10 +15,12 @@ import { writeSysctl } from './sysctl.js';
 /** The parts of the machine that actions change. */
 export interface Parts {
   readonly links: Links;
+  readonly announcer: Announcer;
   readonly offloads: Offloads;
   readonly nft: NftTables;
-  /** Only where vifs are served. */
-  readonly firewall: Firewall | undefined;
+  readonly firewall: Firewall;
+  /** Whether vifs are served, and not only looked at. */
+  readonly serves: boolean;
   readonly dnsmasq: Dnsmasq;
   readonly resolvers: Resolvers;
   readonly openvswitch: OpenVswitch | undefined;
@@ -26,7 +29,7 @@ export interface Parts {
 
 /** What performs each kind of action. */
 export function performers(parts: Parts): ActionTable<Promise<void> | void> {
-  const { links, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
+  const { links, announcer, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, name, changes }) => links.changeLink(index, name, changes),
@@ -43,6 +46,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'delete-neighbour': ({ index, address }) => links.neighbour.delete(index, address),
     'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
+    announce: (action) => announcer.announce(action),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
     'forget-connections': ({ network, untranslated }) => forgetConnections(network, untranslated),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
@@ -50,6 +54,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     nft: (action) => nft.perform(action),
     'ovs-add-port': ovs,
     'ovs-set-port': ovs,
+    'ovs-pin-mtu': ovs,
     'ovs-delete-port': ovs,
     'run-script': ({ id, script }) => scripts?.start(id, script),
     'adopt-script': ({ id, script }) => scripts?.adopt(id, script),
@@ -73,6 +78,7 @@ export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'delete-neighbour': 'change-refused',
   'set-proxy': 'change-refused',
   'delete-proxy': 'change-refused',
+  announce: 'change-refused',
   'set-sysctl': 'change-refused',
   'forget-connections': 'change-refused',
   'set-dhcp': 'dhcp-refused',
@@ -80,6 +86,7 @@ export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   nft: 'filter-refused',
   'ovs-add-port': 'openvswitch-refused',
   'ovs-set-port': 'openvswitch-refused',
+  'ovs-pin-mtu': 'openvswitch-refused',
   'ovs-delete-port': 'openvswitch-refused',
   'run-script': 'script-failed',
   'adopt-script': 'script-failed',

@@ -59,6 +59,8 @@ export type OvsAction =
       readonly port: DesiredOvsPort;
       readonly before: OvsPort;
     }
+  /** Has an internal port keep the MTU that it has, whatever the bridge's other ports have. */
+  | { readonly kind: 'ovs-pin-mtu'; readonly name: string; readonly uuid: string; readonly mtu: number }
   /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
   | { readonly kind: 'ovs-delete-port'; readonly port: OvsPort; readonly release: boolean };
 
@@ -71,6 +73,11 @@ export type IpAction =
   | On<'delete-neighbour' | 'delete-proxy', { readonly address: Network }>
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
+  /**
+   * Tells a device's network that an address is to be found here: by gratuitous ARP or an unsolicited neighbour advertisement,
+   * with the device's MAC address. `carrier` is the device's by `Link.carrierSince`.
+   */
+  | On<'announce', { readonly address: Network; readonly mac: string; readonly carrier: number }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
   /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
   | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }

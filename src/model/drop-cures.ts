@@ -1,4 +1,4 @@
-/** What lets frames pass that are dropped for a reason of `src/model/nft.ts`, where the guest may well be honest. */
+/** What lets frames pass that are dropped for a reason of `src/model/nft.ts`, where the guest may be honest. */
 const cures: Readonly<Record<string, string>> = {
   'source MAC':
     'the guest sends from another MAC address than its mac key: for VRRP or a bridge in it, add that to [[vif]] allow_macs',

@@ -22,7 +22,7 @@ export interface IpState {
 /** What a routed or NAT vif should have on the host, besides its link. */
 export interface DesiredIp {
   readonly routes: readonly DesiredRoute[];
-  /** Hosts behind the vif, whose MAC address needs no asking. */
+  /** Hosts behind the vif, whose MAC address the kernel need not ask for. */
   readonly neighbours: readonly Network[];
   /** The guest's MAC address; without one there are no neighbour entries. */
   readonly mac: string | undefined;
@@ -34,12 +34,22 @@ export interface DesiredIp {
   readonly onLink?: readonly Network[];
   readonly sysctls: readonly Sysctl[];
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
-  /** The devices by which alone its packets may leave the machine; undefined for any. */
-  readonly leavesBy?: readonly string[] | undefined;
+  /** Where its packets are forwarded to and from, besides other guests; undefined for nowhere. */
+  readonly forwards?: DesiredForwards;
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
   /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */
   readonly twins?: readonly number[];
+}
+
+/** The devices by which a guest's packets leave the machine, and those by which what others begin comes to it. */
+export interface DesiredForwards {
+  readonly out: readonly string[];
+  readonly in: readonly string[];
+  /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
+  readonly bound: boolean;
+  /** Whether connections are followed (conntrack), as masquerading and other programs' rules need it. */
+  readonly tracked: boolean;
 }
 
 /** What is on a machine that has none of it. */

@@ -1,10 +1,12 @@
+import type { Sysctl } from './sysctl.js';
+
 /** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
-export const tables = ['netdev vifd', 'bridge vifd', 'inet vifd', 'inet vifd-nat'] as const;
+export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
 
 export type Table = (typeof tables)[number];
 
-/** Those with rules in `src/nft/vifd.nft`, in the order in which they are set. */
-export type RuledTable = 'netdev vifd' | 'bridge vifd' | 'inet vifd';
+/** Those with rules in `src/nft/vifd.nft`. */
+export type RuledTable = 'netdev vifd' | 'inet vifd';
 
 /** What a part of a set's key is, in nft's words; `number` is a field of 32, 48 or 128 bits that nft has no type for. */
 export type KeyPart =
@@ -35,9 +37,9 @@ export const sets = {
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
-  closed: { table: 'bridge vifd', key: ['ifname'] },
-  closed_dhcp: { table: 'bridge vifd', key: ['ifname'] },
-  closed_services: { table: 'bridge vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
+  closed: { table: 'netdev vifd', key: ['ifname'] },
+  closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
+  closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
   routed: { table: 'inet vifd', key: ['ifname'] },
   confined: { table: 'inet vifd', key: ['ifname'] },
   dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
@@ -45,7 +47,13 @@ export const sets = {
   masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
   masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
   bound: { table: 'inet vifd', key: ['ifname'] },
+  guests: { table: 'inet vifd', key: ['ifname'] },
   ways_out: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  ways_in: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  untracked: { table: 'inet vifd', key: ['ifname'] },
+  opened4: { table: 'inet vifd', key: ['ifname'] },
+  opened6: { table: 'inet vifd', key: ['ifname'] },
+  itself: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   // An earlier release's.
   reverse: { table: 'inet vifd', key: ['iface_index'] },
   protected: { table: 'inet vifd', key: ['iface_index'] },
@@ -98,6 +106,8 @@ export const countingSets = {
   routed: 'address of a guest',
   confined: 'the driver domain itself',
   bound: 'no other way out',
+  opened4: 'no other way out',
+  opened6: 'no other way out',
 } as const satisfies Partial<Record<SetName, string>>;
 
 /** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */
@@ -111,6 +121,10 @@ export const elementId = ({ set, key }: Element): string => `${set} ${key.join('
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 
+/** The sets of what vifd made forward. Their elements that are no vif's are all vifs', and stay as long as their table. */
+export const isOpenedSet = (set: string): set is 'opened4' | 'opened6' | 'itself' =>
+  set === 'opened4' || set === 'opened6' || set === 'itself';
+
 /** One change of nf_tables. */
 export type NftChange =
   /** Makes a table's rules what they are to be; the elements of its sets stay. `rules` is what `nft -f` takes for that. */
@@ -122,6 +136,8 @@ export type NftChange =
   | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
   | { readonly change: 'delete-chain'; readonly chain: string }
   | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
+  /** Notes what vifd makes forward, and did not before; no vif owns that, since the next one finds it switched on. */
+  | { readonly change: 'add-opened'; readonly element: Element }
   | { readonly change: 'delete-element'; readonly element: Element }
   /** Deletes what was counted for a netdev, so that the next one of the name begins with nothing. */
   | { readonly change: 'forget-drops'; readonly device: string }
@@ -139,6 +155,8 @@ export interface NftAction {
   readonly kind: 'nft';
   /** The vif that it is for. */
   readonly vif: string;
+  /** What is switched off before, once it is certain that no other vif needs the table that the changes delete. */
+  readonly closes?: readonly Sysctl[];
   readonly changes: readonly NftChange[];
 }
 
@@ -166,6 +184,10 @@ export interface NftView {
   strangers(device: string, vif: string): readonly Element[];
   /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
   owner(element: Element): string | undefined;
+  /** What vifd made forward while its table was there, also where another program has deleted the elements since. */
+  opened(): readonly Element[];
+  /** Whether an element of {@link opened} is there. */
+  isNoted(element: Element): boolean;
   /** Whether a table is there and has nothing but its rules and what is this vif's. */
   isAll(table: Table, vif: string): boolean;
   /** What an earlier release has left in `inet vifd`, when there is no element in that but this vif's. */

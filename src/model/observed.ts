@@ -62,12 +62,14 @@ export const mtuToBe = (
 /** What is on the host now, as far as a vif's fate depends on it. */
 export interface ObservedState {
   readonly links: LinkView;
-  /** Our tables of nf_tables; undefined is as good as none. */
+  /** Our tables of nf_tables; undefined counts as none. */
   readonly nft?: NftView;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;
   /** Open vSwitch's database; absent where it is not followed. */
   readonly openvswitch?: OvsView;
+  /** Whether other programs have chains at the hooks of netfilter, of whatever kind, or it is not known. */
+  readonly othersFilter?: boolean;
   /** The filters of other programs; absent where there are none. */
   readonly firewall?: FirewallView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */

@@ -48,6 +48,10 @@ export interface OvsInterface {
   /** The OpenFlow port number; undefined until ovs-vswitchd has looked, -1 when it could not take the device. */
   readonly ofport: number | undefined;
   readonly error: string | undefined;
+  /** Whether ovs-vswitchd makes the device, which then follows the smallest MTU of the bridge's ports; absent for no. */
+  readonly isInternal?: boolean;
+  /** The MTU it is given by `mtu_request`, and follows no port then. */
+  readonly mtuRequest?: number;
 }
 
 /** How a vif's port should be. */

@@ -19,6 +19,11 @@ export interface VifPolicy {
     readonly protectHost: boolean;
     readonly services: readonly Service[];
   };
+  readonly openvswitch: {
+    /** The same of guests on Open vSwitch. */
+    readonly protectHost: boolean;
+    readonly services: readonly Service[];
+  };
   readonly route: {
     /** Whose address a routed vif has when its `gatewaydev` does not say; undefined: the default route's device. */
     readonly gatewayDevice: string | undefined;

@@ -1,3 +1,8 @@
+import type { VifSnapshot } from './snapshot.js';
+
+/** The keys that a script reads in xenstore. */
+export type ScriptKeys = Pick<VifSnapshot, 'bridge' | 'mac' | 'ip' | 'vifname' | 'mtu' | 'vlans'>;
+
 /** An operator's own script that should be in force for a vif. */
 export interface DesiredScript {
   /** As dom0 wrote it, absolute. */
@@ -6,8 +11,8 @@ export interface DesiredScript {
   readonly ifindex: number;
   /** The script's `netdev`, empty for none. */
   readonly gatewaydev: string;
-  /** What the script can read in xenstore; a run that failed is tried again when this changes. */
-  readonly keys: string;
+  /** A run that failed is tried again when one of these changes. */
+  readonly keys: ScriptKeys;
 }
 
 /** A script that was run for a vif and has not been undone. */

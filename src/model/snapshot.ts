@@ -50,7 +50,7 @@ export interface VifSnapshot {
   /** The other vifs of the same card of the same guest; absent for none. */
   readonly twins?: readonly VifId[];
   readonly problems: readonly OperationError[];
-  /** What is asked for and cannot be had on any topology, and the vif works without. */
+  /** What the keys ask for and no topology has; the vif works without. */
   readonly unused?: readonly OperationError[];
 }
 

@@ -20,12 +20,16 @@ export function nftCommands(changes: readonly NftChange[], add: AddElements = ad
     run = undefined;
   };
   for (const change of changes) {
-    if (change.change !== 'add-element' && change.change !== 'delete-element') {
+    if (
+      change.change !== 'add-element' &&
+      change.change !== 'delete-element' &&
+      change.change !== 'add-opened'
+    ) {
       flush();
       commands.push(...commandsOf(change));
       continue;
     }
-    const verb = change.change === 'add-element' ? 'add' : 'delete';
+    const verb = change.change === 'delete-element' ? 'delete' : 'add';
     const text = printElement(change.element, 'owner' in change ? change.owner : undefined);
     if (run?.verb === verb && run.set === change.element.set) run.elements.push(text);
     else {
@@ -37,7 +41,9 @@ export function nftCommands(changes: readonly NftChange[], add: AddElements = ad
   return commands;
 }
 
-function commandsOf(change: Exclude<NftChange, { change: 'add-element' | 'delete-element' }>): string[] {
+function commandsOf(
+  change: Exclude<NftChange, { change: 'add-element' | 'delete-element' | 'add-opened' }>,
+): string[] {
   switch (change.change) {
     case 'set-rules':
       return [change.rules];

@@ -1,5 +1,6 @@
 import { addressValue, formatAddress, linkLocalOf, type Network } from '../model/address.js';
 import type { FilterSpec, HostServices } from '../model/filter.js';
+import type { DesiredForwards } from '../model/ip.js';
 import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
 
@@ -55,10 +56,21 @@ export const masqueradeElement = ({ family, address }: Network, uplink: string):
   key: [formatAddress(family, addressValue({ family, address })), uplink],
 });
 
-/** The elements that let what a netdev's guest sends leave by these devices only. */
-export const boundElements = (device: string, uplinks: readonly string[]): Element[] => [
-  { set: 'bound', key: [device] },
-  ...uplinks.map((uplink): Element => ({ set: 'ways_out', key: [device, uplink] })),
+/**
+ * The elements that have a netdev's packets forwarded.
+ * @param closed the families in which they go nowhere else, since the machine would not forward them without vifd
+ */
+export const forwardElements = (
+  device: string,
+  forwards: DesiredForwards,
+  closed: readonly (4 | 6)[],
+): Element[] => [
+  { set: 'guests', key: [device] },
+  ...forwards.out.map((way): Element => ({ set: 'ways_out', key: [device, way] })),
+  ...forwards.in.map((way): Element => ({ set: 'ways_in', key: [device, way] })),
+  ...(forwards.tracked ? [] : [{ set: 'untracked', key: [device] } as const]),
+  ...(forwards.bound ? [{ set: 'bound', key: [device] } as const] : []),
+  ...closed.map((family): Element => ({ set: `opened${family}`, key: [device] })),
 ];
 
 /** The address and device of an element that masquerades, of this release or an earlier one; undefined for any other. */

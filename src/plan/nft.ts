@@ -1,5 +1,6 @@
 import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
+import type { DesiredForwards } from '../model/ip.js';
 import {
   type Element,
   elementId,
@@ -11,16 +12,21 @@ import {
   tableOf,
   tables,
 } from '../model/nft.js';
+import type { Sysctl } from '../model/sysctl.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { boundElements, filterElements, masqueradeElement } from '../nft/elements.js';
+import { filterElements, forwardElements, masqueradeElement } from '../nft/elements.js';
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
   /** What it may send; undefined means anything. */
   readonly filter: FilterSpec | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
-  /** The devices by which alone its packets may leave; undefined for any. */
-  readonly leavesBy?: readonly string[] | undefined;
+  readonly forwards?: DesiredForwards | undefined;
+  /** What this plan makes forward, and the families in which the vif's packets go nowhere but by its ways. */
+  readonly opens?: readonly Element[];
+  readonly closed?: readonly (4 | 6)[];
+  /** What is switched off with the last vif. */
+  readonly closes?: readonly Sysctl[];
 }
 
 /** The transactions that make it so; each undefined when there is nothing for it to do. */
@@ -43,6 +49,8 @@ const nothing: NftView = {
   elements: () => [],
   strangers: () => [],
   owner: () => undefined,
+  opened: () => [],
+  isNoted: () => false,
   isAll: () => false,
   earlier: () => undefined,
 };
@@ -55,14 +63,14 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, masquerades, leavesBy }: DesiredNft,
+  { filter, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
   const device = filter && link?.name;
   const wanted = [
     ...(filter && link ? filterElements(link.name, filter) : []),
-    ...(leavesBy && link ? boundElements(link.name, leavesBy) : []),
+    ...(forwards && link ? forwardElements(link.name, forwards, closed) : []),
     ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
   ];
   const wantedIds = new Set(wanted.map(elementId));
@@ -83,8 +91,10 @@ export function planNft(
     (element) => filter !== undefined && tableOf(element) === 'netdev vifd',
   );
   const unbound = chains.filter((found) => !isBound(found));
+  const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
     ...ruled.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
+    ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(filter ? unbound.map(deleteChain) : []),
     ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
     ...forgetDrops(revoked, device),
@@ -113,17 +123,27 @@ export function planNft(
     ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
     ...gone.map((table): NftChange => ({ change: 'delete-table', table })),
   ];
+  const release = transaction(vif, after);
   return {
     wake: transaction(
       vif,
       ruled.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
     ),
     hold: transaction(vif, before),
-    release: transaction(vif, after),
+    release: release && {
+      ...release,
+      ...(closes.length > 0 && gone.includes('inet vifd') ? { closes } : {}),
+    },
   };
 }
 
-const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd', 'bridge vifd'];
+/** What is to be noted as made to forward, or was and is not there any more. */
+function unnoted(opens: readonly Element[], observed: NftView): Element[] {
+  const all = new Map([...opens, ...observed.opened()].map((element) => [elementId(element), element]));
+  return [...all.values()].filter((element) => !observed.isNoted(element));
+}
+
+const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
   const dormant = observed.dormant(table);

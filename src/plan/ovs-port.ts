@@ -1,6 +1,6 @@
 import type { Marks, OvsAction } from '../model/action.js';
 import type { DesiredState } from '../model/desired.js';
-import type { Link, ObservedState } from '../model/observed.js';
+import { type Link, mtuToBe, type ObservedState } from '../model/observed.js';
 import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from '../model/ovs-port.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
@@ -14,6 +14,26 @@ export function planOvsRemovals(
   return [...(openvswitch?.ports() ?? [])]
     .filter((port) => port.owner === vifName(id) && !(desired && link && canStay(port, desired, link)))
     .map((port) => ({ kind: 'ovs-delete-port', port, release: link !== undefined }));
+}
+
+/**
+ * Keeps the MTU of a bridge's own device, and of its other internal ports, where a vif's is smaller: ovs-vswitchd gives those without
+ * `mtu_request` the smallest of the ports (update_mtu_ofproto in ofproto.c), and with it the domain's own network and guests to come.
+ */
+export function pinOvsMtu(
+  { link: want, ovsPort }: DesiredState,
+  link: Link,
+  observed: ObservedState,
+): OvsAction[] {
+  const { links, openvswitch } = observed;
+  if (ovsPort === undefined || openvswitch?.state !== 'known') return [];
+  const mtu = mtuToBe(link, want.mtu) ?? link.mtu;
+  return [...openvswitch.ports()].flatMap(({ name, bridge, interface: own }): OvsAction[] => {
+    const has = links.byName(name)?.mtu;
+    const follows = own?.isInternal === true && own.mtuRequest === undefined;
+    if (bridge !== ovsPort.bridge || !follows || has === undefined || has <= mtu) return [];
+    return [{ kind: 'ovs-pin-mtu', name, uuid: own.uuid, mtu: has }];
+  });
 }
 
 /** Makes a vif's port, or changes it to what is wanted; nothing while the database cannot be seen. */

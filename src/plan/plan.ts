@@ -8,9 +8,9 @@ import { strayAddresses } from './address.js';
 import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
-import { planOvsPort, planOvsRemovals } from './ovs-port.js';
+import { pinOvsMtu, planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
-import { planNoRouter, planSysctls } from './sysctl.js';
+import { closedFamilies, closeForwarding, opensForwarding, planNoRouter, planSysctls } from './sysctl.js';
 
 /**
  * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
@@ -26,29 +26,44 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ...(link === undefined ? [] : detachLink(link, observed)),
       ...removals,
       ...takeOff(id, link, observed),
-      ...optional(planNft(id, undefined, noNft, observed.nft).release),
+      ...optional(
+        planNft(id, undefined, { ...noNft, closes: closeForwarding(observed) }, observed.nft).release,
+      ),
     ];
   }
   const { name, ip } = desired;
+  const opens = opensForwarding(ip, observed);
   const { wake, hold, release } = planNft(
     id,
     { index: link.index, name },
-    { filter: desired.filter, masquerades: ip?.masquerades ?? [], leavesBy: ip?.leavesBy },
+    {
+      filter: desired.filter,
+      masquerades: ip?.masquerades ?? [],
+      forwards: ip?.forwards,
+      opens,
+      closed: ip === undefined ? [] : closedFamilies(observed, opens),
+      closes: closeForwarding(observed),
+    },
     observed.nft,
   );
+  const renamed = link.name !== name;
+  // What a router's vif has in nf_tables is there before anything is made to forward.
+  const holdsFirst = ip !== undefined && !renamed;
   const attach =
-    hold === undefined
+    hold === undefined || holdsFirst
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
-  const renamed = link.name !== name;
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
     ...optional(wake),
     ...removals,
     // What has a route must not be without an address in between, what is a bridge's port never have one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
+    ...(holdsFirst ? optional(hold) : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
+    // A port that is there already is small as soon as its link is.
+    ...pinOvsMtu(desired, link, observed),
     ...attach,
     // The sysctls of a device that is about to get its name can be set only afterwards.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
@@ -71,7 +86,7 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
 
 /**
  * The changes that put a vif into the hands of an operator's script: nothing when it has been run, or is running. The
- * filter is there before the script, which may well bring the link up, and follows the vif's keys while it is in force.
+ * filter is there before the script, which may bring the link up, and follows the vif's keys while it is in force.
  * @param adopt whether the vif was found connected, so that another agent must have run the script
  */
 export function planScript(
@@ -83,7 +98,8 @@ export function planScript(
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
-  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [] }, observed.nft);
+  const closes = closeForwarding(observed);
+  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [], closes }, observed.nft);
   const held = [...optional(wake), ...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // Known first, so that it is undone when there can be no filter.

@@ -1,7 +1,9 @@
 import type { Action } from '../model/action.js';
+import { formatNetwork } from '../model/address.js';
 import type { ObservedState } from '../model/observed.js';
 import type { DesiredScript, ScriptRun } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
+import type { PortVlan } from '../model/vlan.js';
 
 /**
  * Whether nothing is to be done. A script is run once in a netdev's life, as `xl devd` does it: other keys may change
@@ -13,9 +15,26 @@ export function runsAsWanted(run: ScriptRun | undefined, want: DesiredScript): b
     run.state !== 'interrupted' &&
     run.file === want.file &&
     run.ifindex === want.ifindex &&
-    (run.state !== 'failed' || run.keys === want.keys)
+    (run.state !== 'failed' || readsTheSame(run, want))
   );
 }
+
+/** Whether a script that is run again would read the same keys. */
+const readsTheSame = (run: ScriptRun, want: DesiredScript): boolean =>
+  run.gatewaydev === want.gatewaydev &&
+  run.keys.bridge === want.keys.bridge &&
+  run.keys.mac === want.keys.mac &&
+  run.keys.vifname === want.keys.vifname &&
+  run.keys.mtu === want.keys.mtu &&
+  sameList(run.keys.ip, want.keys.ip, (a, b) => formatNetwork(a) === formatNetwork(b)) &&
+  (run.keys.vlans === undefined) === (want.keys.vlans === undefined) &&
+  sameList(run.keys.vlans ?? [], want.keys.vlans ?? [], isSameVlan);
+
+const isSameVlan = (a: PortVlan, b: PortVlan): boolean =>
+  a.vid === b.vid && a.pvid === b.pvid && a.untagged === b.untagged;
+
+const sameList = <T>(a: readonly T[], b: readonly T[], isSame: (a: T, b: T) => boolean): boolean =>
+  a.length === b.length && a.every((one, at) => b[at] !== undefined && isSame(one, b[at]));
 
 /** Undoes what a script has done for a vif; nothing when none has. */
 export function undoScript(id: VifId, { scripts }: ObservedState): Action[] {

@@ -1,6 +1,8 @@
 import type { ActionOf } from '../model/action.js';
-import { type DesiredIp, noIp } from '../model/ip.js';
-import type { Link, ObservedState } from '../model/observed.js';
+import { type DesiredIp, type IpState, noIp } from '../model/ip.js';
+import type { Element } from '../model/nft.js';
+import { type Link, type ObservedState, vifOfLink } from '../model/observed.js';
+import type { Sysctl } from '../model/sysctl.js';
 
 /**
  * Sets the sysctls that have another value. One that is not there would have no effect either: below an MTU of 1280 a
@@ -17,8 +19,72 @@ export function planSysctls(
   const sysctls = want?.sysctls ?? [];
   return sysctls
     .filter(({ name, value }) => ![value, undefined].includes(ip.sysctl(found(name))))
+    .flatMap((sysctl) => [sysctl, ...(sysctl.name === all6 ? keepDefault(ip) : [])])
     .map((sysctl) => ({ kind: 'set-sysctl', sysctl }));
 }
+
+const all6 = 'net/ipv6/conf/all/forwarding';
+const default6 = 'net/ipv6/conf/default/forwarding';
+
+/**
+ * The kernel changes `default` with `all`. It goes back, so that devices to come are no router's by vifd, and that one which
+ * is 1 tells of another program that made the machine a router.
+ */
+const keepDefault = (ip: IpState): Sysctl[] =>
+  ip.sysctl(default6) === '0' ? [{ name: default6, value: '0' }] : [];
+
+/**
+ * What does not forward and is to, for the sets of {@link isOpenedSet}: for IPv4 each device is asked whether what comes in by
+ * it is forwarded, for IPv6 the machine. The vifs themselves are not among them.
+ */
+export function opensForwarding(
+  want: DesiredIp | undefined,
+  { ip = noIp, links, nft }: ObservedState,
+): Element[] {
+  const isOff = (name: string): boolean => ip.sysctl(name) === '0';
+  const sysctls = want?.sysctls.filter(({ value }) => value === '1') ?? [];
+  if (sysctls.length === 0) return [];
+  const forwards6 = sysctls.some(({ name }) => name === all6);
+  const begins6 = forwards6 && isOff(all6);
+  const goesOn6 = forwards6 && nft?.opened().some(({ set }) => set === 'opened6') === true;
+  const opened: Element[] = [];
+  for (const link of links.all()) {
+    const { name } = link;
+    if (name === 'lo' || name.startsWith('vif') || vifOfLink(link) !== undefined) continue;
+    const of = (family: 4 | 6): string => `net/ipv${family}/conf/${name}/forwarding`;
+    const is4 = isOff(of(4)) && sysctls.some((sysctl) => sysctl.name === of(4));
+    // A device that comes later is noted too, but for ports, since guests and containers bring many.
+    const is6 = (begins6 || (goesOn6 && link.master === undefined)) && isOff(of(6));
+    if (is4) opened.push({ set: 'opened4', key: [name] });
+    if (is6) opened.push({ set: 'opened6', key: [name] });
+    if (is4 || is6) opened.push({ set: 'itself', key: [name, name] });
+  }
+  return opened;
+}
+
+/**
+ * The families in which a vif's packets are forwarded to its ways out only, because without vifd they would not be forwarded.
+ * @param opens what this plan makes forward
+ */
+export function closedFamilies({ ip = noIp, nft }: ObservedState, opens: readonly Element[]): (4 | 6)[] {
+  const opened = [...opens, ...(nft?.opened() ?? [])];
+  const isOpened = (family: 4 | 6): boolean => opened.some(({ set }) => set === `opened${family}`);
+  // A new device is as `default` is, which vifd leaves alone.
+  const closed4 = isOpened(4) || ip.sysctl('net/ipv4/conf/default/forwarding') === '0';
+  return [...(closed4 ? [4 as const] : []), ...(isOpened(6) ? [6 as const] : [])];
+}
+
+/** What switches off what vifd made forward, but for what another program has made forward as well since. */
+export const closeForwarding = ({ ip = noIp, nft }: ObservedState): Sysctl[] => {
+  const opened = nft?.opened() ?? [];
+  if (opened.length === 0) return [];
+  const names = opened.some(({ set }) => set === 'opened6') && ip.sysctl(default6) !== '1' ? [all6] : [];
+  if (ip.sysctl('net/ipv4/conf/all/forwarding') !== '1') {
+    for (const { set, key } of opened)
+      if (set === 'opened4') names.push(`net/ipv4/conf/${key[0]}/forwarding`);
+  }
+  return names.filter((name) => ip.sysctl(name) === '1').map((name) => ({ name, value: '0' }));
+};
 
 /**
  * Sets back what makes a netdev an interface of a router, for a vif that is to become a bridge's port. Open vSwitch's

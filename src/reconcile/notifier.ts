@@ -5,7 +5,7 @@ import type { Link } from '../model/observed.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { printAction } from '../plan/print/print.js';
 import type { EventsPort, HookEvent, HooksPort } from './ports/ports.js';
-import type { VifRecord } from './vif-record.js';
+import type { LastDesired, VifRecord } from './vif-record.js';
 
 /** Announces changes of a vif's state as events and to the hooks; a state that was announced is not announced again. */
 export class Notifier {
@@ -21,12 +21,11 @@ export class Notifier {
    * Announces that a vif is attached or adopted, or that an attached one was changed: `updated` where its desired state
    * differs from the last one (by a key, the configuration, or what it follows, such as the uplink's MTU), else
    * `repaired`.
-   * @param desired its whole desired state; compared as JSON
    */
   attached(
     record: VifRecord,
     how: 'new' | 'adopt' | 'attached',
-    desired: object,
+    desired: LastDesired,
     detail: EventDetail,
     actions: readonly Action[],
   ): void {

@@ -51,18 +51,19 @@ export class StatusReporter {
     record.enter('failed');
     record.problem = error;
     this.#notifier.detached(record);
-    if (!error.waits) this.#retry(record);
+    if (!error.waits) this.retry(record);
     try {
       await this.write(record, { kind: 'failed', problem: error });
       if (error.waits) record.failures = 0;
     } catch (reportError) {
       if (this.#backend.isLoss(reportError)) throw reportError;
       this.#log.error({ ...fields(record), err: reportError }, 'vif status not written');
-      if (error.waits) this.#retry(record);
+      if (error.waits) this.retry(record);
     }
   }
 
-  #retry(record: VifRecord): void {
+  /** Has the vif reconciled again after a pause, which is twice the one before until it is attached. */
+  retry(record: VifRecord): void {
     const now = this.#clock.now();
     const pause = Math.min(retryMs.first * 2 ** record.failures, retryMs.longest);
     record.failures++;

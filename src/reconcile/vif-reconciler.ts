@@ -108,6 +108,7 @@ export class VifReconciler {
 
   async #takeSteps(record: VifRecord, since: number): Promise<void> {
     const done: Action[] = [];
+    let last: readonly Action[] = [];
     let failure: OperationError | undefined;
     for (let round = 1; ; round++) {
       const step = this.#next(record, done.length === 0);
@@ -117,13 +118,18 @@ export class VifReconciler {
         done.push(step.action);
       } else if (step.kind === 'change') {
         if (round > maxChanges) {
-          await this.#executor.isolate(record, step);
+          const isolated = await this.#executor.isolate(record, step);
+          // A default route that comes and goes: an attached vif is no worse for it, and follows a little later.
+          const isMoving = !step.actions.some((action) => last.some((one) => isDeepStrictEqual(one, action)));
+          if (isMoving && isolated.length === 0 && record.attached && record.failures < maxChanges)
+            return this.#reporter.retry(record);
           throw failure ?? stillToDo(record, step.actions);
         }
         if (step.verdict.kind === 'attach' || step.verdict.kind === 'script') {
           const performed = await this.#attach(record, step);
           if (performed === undefined) return;
           done.push(...performed);
+          last = performed;
         } else {
           record.attached = undefined;
           failure = await this.#executor.performAll(record, step.actions);

@@ -1,13 +1,20 @@
 import { formatNetwork, type Network } from '../model/address.js';
 import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
+import type { FilterSpec } from '../model/filter.js';
 import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
+import type { DesiredScript } from '../model/script.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
 import type { Clock, HookEvent } from './ports/ports.js';
+
+/** What is desired of an attached vif: by a topology, or by an operator's script. */
+export type LastDesired =
+  | DesiredState
+  | { readonly script: DesiredScript; readonly filter: FilterSpec | undefined };
 
 /** What the daemon remembers of one vif between two reconciliations. Nothing here outlives the process. */
 export class VifRecord {
@@ -23,8 +30,8 @@ export class VifRecord {
   missing: readonly string[] = [];
   /** The last event that hooks were called with; undefined while the vif is not attached. */
   lastHookEvent: HookEvent | undefined;
-  /** The desired state when it was last attached, as JSON: a change while this stays the same is a repair. */
-  lastDesired: object | undefined;
+  /** What was desired when it was last attached: a change while this stays the same is a repair. */
+  lastDesired: LastDesired | undefined;
   attachMs: number | undefined;
   /** When the oldest event came that no reconciliation has acknowledged (ms of the clock). */
   enqueuedAt: number | undefined;

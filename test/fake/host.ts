@@ -230,6 +230,7 @@ export class FakeHost implements HostPort {
       case 'delete-neighbour':
       case 'set-proxy':
       case 'delete-proxy':
+      case 'announce':
       case 'set-offload':
         return [];
       default:

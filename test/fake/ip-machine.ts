@@ -1,4 +1,4 @@
-import type { IpAction } from '../../src/model/action.js';
+import type { ActionOf, IpAction } from '../../src/model/action.js';
 import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
 import type { IpState } from '../../src/model/ip.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
@@ -109,7 +109,7 @@ export class IpMachine implements IpState {
   }
 
   /** @throws when the kernel would refuse it */
-  perform(action: IpAction): void {
+  perform(action: Exclude<IpAction, ActionOf<'add-address' | 'delete-address'>>): void {
     switch (action.kind) {
       case 'set-route': {
         const { to, source } = action.route;
@@ -140,6 +140,13 @@ export class IpMachine implements IpState {
         if (action.kind === 'set-proxy')
           this.#proxies.push({ address: action.address, device: action.index, owner: action.owner });
         return;
+      case 'announce':
+        this.#proxies = this.#proxies.map((proxy) =>
+          proxy.device === action.index && same(proxy.address, action.address)
+            ? { ...proxy, announced: action.carrier }
+            : proxy,
+        );
+        return;
       case 'set-sysctl':
         this.#sysctls.set(action.sysctl.name, action.sysctl.value);
         return;
@@ -149,6 +156,11 @@ export class IpMachine implements IpState {
       case 'delete-dhcp':
         this.dhcp.delete(action.vif);
         return;
+      // Nothing that is observed changes.
+      case 'forget-connections':
+        return;
+      default:
+        action satisfies never;
     }
   }
 

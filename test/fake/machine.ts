@@ -7,6 +7,7 @@ import type { ScriptRun } from '../../src/model/script.js';
 import { vifName } from '../../src/model/vif-id.js';
 import { newPort } from '../../src/plan/bridge-port.js';
 import { IpMachine, type PlainIp } from './ip-machine.js';
+import { link } from './link.js';
 import { NftMachine } from './nft-machine.js';
 import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
 
@@ -33,22 +34,18 @@ export function plainLinks(links: readonly PlainLink[]): Link[] {
     if (at < 0) throw new Error(`there is no master ${name}`);
     return links[at]?.index ?? at + 1;
   };
-  return links.map(({ master, addresses = [], ...link }, at) => ({
-    index: at + 1,
-    alias: undefined,
-    parent: undefined,
-    kind: undefined,
-    mac: 'fe:ff:ff:ff:ff:ff',
-    mtu: 1500,
-    up: false,
-    ...link,
-    master: master === undefined ? undefined : indexOf(master),
-    addresses: addresses.map((text): Network => {
-      const network = parseNetwork(text);
-      if (network === undefined) throw new Error(`${text} is no address`);
-      return network;
+  return links.map(({ master, addresses = [], name, ...more }, at) =>
+    link(more.index ?? at + 1, name, {
+      up: false,
+      ...more,
+      master: master === undefined ? undefined : indexOf(master),
+      addresses: addresses.map((text): Network => {
+        const network = parseNetwork(text);
+        if (network === undefined) throw new Error(`${text} is no address`);
+        return network;
+      }),
     }),
-  }));
+  );
 }
 
 /** A machine in memory that performs plans, as far as plans depend on it: the kernel in the tests of pure code. */
@@ -111,6 +108,7 @@ export class Machine {
         return;
       case 'ovs-add-port':
       case 'ovs-set-port':
+      case 'ovs-pin-mtu':
       case 'ovs-delete-port':
         this.openvswitch?.perform(action);
         return;
@@ -141,6 +139,7 @@ export class Machine {
         return;
       case 'nft':
         this.nft.perform(action);
+        for (const sysctl of action.closes ?? []) this.ip.perform({ kind: 'set-sysctl', sysctl });
         return;
       case 'run-script':
       case 'adopt-script':

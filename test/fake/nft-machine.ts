@@ -28,6 +28,7 @@ export class NftMachine implements NftView {
   readonly asleep = new Set<RuledTable>();
   readonly #chains = new Map<string, { device: string; fits: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
+  readonly #opened = new Map<string, Element>();
   readonly masquerades = new Map<string, Masquerade>();
 
   /** @param masquerades masqueraded addresses, by the guest's address */
@@ -55,6 +56,7 @@ export class NftMachine implements NftView {
           this.#there(change.table);
           this.tables.delete(change.table);
           if (change.table === 'netdev vifd') this.#chains.clear();
+          if (change.table === 'inet vifd') this.#opened.clear();
           for (const { element } of [...this.#elements.values()])
             if (tableOf(element) === change.table) this.#drop(element);
           break;
@@ -75,9 +77,16 @@ export class NftMachine implements NftView {
             throw new Error(`no element ${elementId(change.element)}`);
           this.#drop(change.element);
           break;
+        case 'add-opened':
+          this.#there('inet vifd');
+          this.#opened.set(elementId(change.element), change.element);
+          break;
+        // Nothing that is observed changes.
         case 'forget-drops':
         case 'delete-earlier':
           break;
+        default:
+          change satisfies never;
       }
     }
   }
@@ -86,7 +95,7 @@ export class NftMachine implements NftView {
   add(element: Element, owner: string): void {
     this.#elements.set(elementId(element), { element, owner });
     const [address = '', uplink = ''] = element.key;
-    if (!/^(masqueraded|guests)/.test(element.set)) return;
+    if (!/^(masqueraded|guests)[46]/.test(element.set)) return;
     const known = this.masquerades.get(address);
     const uplinks = known?.owner === owner ? known.uplinks : [];
     this.masquerades.set(address, { owner, uplinks: [...new Set([...uplinks, uplink])].sort() });
@@ -125,6 +134,14 @@ export class NftMachine implements NftView {
     return this.#elements.get(elementId(element))?.owner;
   }
 
+  opened(): Element[] {
+    return [...this.#opened.values()];
+  }
+
+  isNoted(element: Element): boolean {
+    return this.#opened.has(elementId(element));
+  }
+
   isAll(table: Table, vif: string): boolean {
     return (
       this.tables.has(table) &&
@@ -143,6 +160,7 @@ export class NftMachine implements NftView {
   /** Takes over a vif's state from another machine, except where this one has its own. */
   inherit(former: NftMachine, vif: string): void {
     for (const [table, ruled] of former.tables) this.tables.set(table, ruled);
+    for (const element of former.opened()) this.#opened.set(elementId(element), element);
     for (const { chain, ...found } of former.chains(vif)) this.#chains.set(chain, found);
     for (const element of former.elements(vif)) if (this.owner(element) === undefined) this.add(element, vif);
     if (this.#chains.size === 0 && former.chains(vif).length === 0) this.tables.delete('netdev vifd');
@@ -153,7 +171,8 @@ export class NftMachine implements NftView {
     this.#elements.delete(elementId(element));
     const [address = '', uplink = ''] = element.key;
     const known = this.masquerades.get(address);
-    if (known === undefined || known.owner !== owner || !/^(masqueraded|guests)/.test(element.set)) return;
+    if (known === undefined || known.owner !== owner || !/^(masqueraded|guests)[46]/.test(element.set))
+      return;
     const uplinks = known.uplinks.filter((one) => one !== uplink);
     if (uplinks.length > 0) this.masquerades.set(address, { owner: known.owner, uplinks });
     else this.masquerades.delete(address);

@@ -102,6 +102,14 @@ export class OvsMachine implements OvsView {
       this.#ports = this.#ports.filter(({ uuid }) => uuid !== action.port.uuid);
       return;
     }
+    if (action.kind === 'ovs-pin-mtu') {
+      this.#ports = this.#ports.map((port) =>
+        port.interface?.uuid === action.uuid
+          ? { ...port, interface: { ...port.interface, mtuRequest: action.mtu } }
+          : port,
+      );
+      return;
+    }
     const { name, marks, port } = action;
     // What these two say is about the plan; the database has no such columns.
     const { externalIds, vlansStay: _, onStandby: __, ...columns } = port;

@@ -1,7 +1,7 @@
 import { Random } from '../walk/random.js';
+import type { Attacker } from './attackers.js';
 import { compareRandom, type Tally } from './compare.js';
 import type { Difference } from './difference.js';
-import type { Attacker } from './world.js';
 
 /** A guest, and the frames of which the kernel and the promise say different things. */
 export interface Attacked {

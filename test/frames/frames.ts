@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util';
 import { Domnet } from '../support/net/domnet.js';
 import { type Attacked, attack } from './attack.js';
+import { type Attacker, attackers } from './attackers.js';
 import { compare, type Kernel, type Tally } from './compare.js';
 import { type Difference, told } from './difference.js';
 import { countInputs } from './inputs.js';
 import { shrink } from './shrink.js';
-import { type Attacker, attackers } from './world.js';
 
 const kinds = ['bridge', 'openvswitch', 'route', 'nat'] as const;
 const usage = `npm run frames -- [options]

@@ -5,7 +5,7 @@ import type { Domnet, Vif } from '../support/net/domnet.js';
 import { exec } from '../support/process/exec.js';
 import { u32 } from './grammar/bytes.js';
 
-const script = fileURLToPath(new URL('probe.py', import.meta.url));
+const script = fileURLToPath(new URL('../support/packets/packets.py', import.meta.url));
 
 /**
  * Asks the kernel which frames a vif's filter lets in. A chain behind the filter, at the same hook, sends a copy of what
@@ -42,7 +42,7 @@ export class Probe {
     // What the guest's own kernel says would be counted with the rest.
     await vif.guestExec('sysctl', ['-qw', 'net.ipv6.conf.eth0.disable_ipv6=1']);
     await copyIngress(domnet, name, spy);
-    const child = spawn('ip', ['netns', 'exec', guest, 'python3', script, `eth${vif.devid}`, 'spy']);
+    const child = spawn('ip', ['netns', 'exec', guest, 'python3', script, 'probe', `eth${vif.devid}`, 'spy']);
     const probe = new Probe(child, last);
     domnet.atEnd(() => probe.stop());
     return probe;

@@ -1,5 +1,6 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Broken } from './broken.js';
 import type { LinkEvent } from './eyes.js';
 import {
   guestOf,
@@ -15,8 +16,9 @@ import {
 } from './model.js';
 import { differences, linkOf, partOf, type Snapshot, settings } from './snapshot.js';
 import { unmet } from './spec.js';
+import type { StoreStatus, ToldStatus } from './statuses.js';
 import { type About, about } from './steps.js';
-import { Broken, type StoreStatus, type ToldStatus, type WalkDomain } from './world.js';
+import type { WalkDomain } from './walk-domain.js';
 
 /**
  * How long the daemon has after a step, in ms, and how long is waited to tell what is late from what never comes. Both
@@ -41,12 +43,12 @@ export interface Rest {
 }
 
 /**
- * Waits for the world to be as it should be after a step, and looks that the step touched nothing it is not about.
- * @returns the world at rest, and how long it took
+ * Waits for everything to be as it should be after a step, and looks that the step touched nothing it is not about.
+ * @returns the state at rest, and how long it took
  * @throws Broken
  */
 export async function check(
-  world: WalkDomain,
+  domain: WalkDomain,
   step: Step,
   before: Rest,
   after: Model,
@@ -58,28 +60,28 @@ export async function check(
   const events: LinkEvent[] = [];
   const scope = about(step, before.model, after);
   for (;;) {
-    const crash = world.crash;
+    const crash = domain.daemon.crash;
     if (crash !== undefined) throw new Broken('crash', [crash]);
     let snapshot: Snapshot | undefined;
     const found = await (async (): Promise<Found> => {
       const left = Math.max(60, Math.min(within - (performance.now() - began), 250 * factor));
-      const told = await statuses(world, after);
+      const told = await statuses(domain, after);
       if (told !== undefined) return told;
-      snapshot = await world.snapshot();
+      snapshot = await domain.snapshot();
       // Snapshots are taken before probes: those count as packets in counters, which may grow.
-      const host = serving(after) ? unmet(after, snapshot, world.rules) : [];
+      const host = serving(after) ? unmet(after, snapshot, domain.rules) : [];
       if (host.length > 0) return { rule: 'host', lines: host };
-      const reach = await world.probe(probes(after), after, left);
+      const reach = await domain.probe(probes(after), after, left);
       if (reach.length > 0) return { rule: 'reach', lines: reach };
-      return await lies(world, after, snapshot);
+      return await lies(domain, after, snapshot);
     })();
-    events.push(...(await world.events()));
+    events.push(...(await domain.events()));
     const ms = performance.now() - began;
     if (found === undefined && snapshot !== undefined) {
       // Where the step leaves it open what becomes of a thing, the next one begins when that has been decided.
       if (widely.has(step.do)) {
         await sleep(Math.min(40 * factor, 200));
-        if (!isSame(after, snapshot, await world.snapshot())) continue;
+        if (!isSame(after, snapshot, await domain.snapshot())) continue;
       }
       const touched = untouched(before, { model: after, snapshot }, scope, events);
       if (touched !== undefined) throw new Broken(touched.rule, touched.lines);
@@ -103,9 +105,9 @@ const isSame = (model: Model, one: Snapshot, other: Snapshot): boolean =>
     return !vif.present || a === undefined || b === undefined || differences(a, b).length === 0;
   });
 
-async function statuses(world: WalkDomain, model: Model): Promise<Found> {
+async function statuses(domain: WalkDomain, model: Model): Promise<Found> {
   if (!model.xenstored) return undefined;
-  const all = await Promise.all(model.vifs.map(({ domid }) => world.stored(domid)));
+  const all = await Promise.all(model.vifs.map(({ domid }) => domain.stored(domid)));
   const lines = model.vifs.flatMap((vif, at): string[] => {
     const stored = all[at];
     const own = `${nameOf(vif.domid)} (${vif.topology})`;
@@ -124,9 +126,9 @@ function isAs(expected: Status, { status, error }: StoreStatus): boolean {
 }
 
 /** What `vifd status --json` says that the kernel and xenstore do not. */
-async function lies(world: WalkDomain, model: Model, snapshot: Snapshot): Promise<Found> {
+async function lies(domain: WalkDomain, model: Model, snapshot: Snapshot): Promise<Found> {
   if (!serving(model)) return undefined;
-  const told = await world.told();
+  const told = await domain.daemon.told();
   const lines = model.vifs.flatMap((vif) => {
     const own = nameOf(vif.domid);
     const one = told.find((status) => status.vif === own);
@@ -196,14 +198,14 @@ const restMs = 300;
 const restTries = 3;
 
 /** A daemon at rest is at rest: no notification of the kernel, and no CPU time to speak of. @throws Broken */
-export async function checkQuiet(world: WalkDomain): Promise<void> {
+export async function checkQuiet(domain: WalkDomain): Promise<void> {
   const seen: string[] = [];
   for (let tries = 0; tries < restTries; tries++) {
-    await world.traffic();
-    const before = world.usage();
+    await domain.traffic();
+    const before = domain.daemon.usage();
     await sleep(restMs);
-    const [route, nftables] = await world.traffic();
-    const cpu = (world.usage()?.cpu ?? 0) - (before?.cpu ?? 0);
+    const [route, nftables] = await domain.traffic();
+    const cpu = (domain.daemon.usage()?.cpu ?? 0) - (before?.cpu ?? 0);
     if (route === 0 && nftables === 0 && cpu <= restMs / 3) return;
     seen.push(
       `in ${restMs} ms: ${route} notifications of rtnetlink, ${nftables} of nftables, ${cpu} ms of CPU time`,
@@ -218,6 +220,7 @@ export async function checkQuiet(world: WalkDomain): Promise<void> {
  */
 const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[] = [
   [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'somebody else may want it by now'],
+  [/^OVS Interface ovsbr\d+: mtu_request$/, /^1500$/, 'the bridge keeps its MTU beside a smaller vif'],
   [/^OVS Interface povs: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
 ];
 

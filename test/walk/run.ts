@@ -1,7 +1,8 @@
+import { Broken } from './broken.js';
 import { check, checkEnd, checkQuiet, type Patience, type Rest } from './check.js';
 import { begin, type Model, type Step, type StepKind, serving, vifOf } from './model.js';
 import { after, possible, usesOpenVswitch } from './steps.js';
-import { Broken, WalkDomain } from './world.js';
+import { WalkDomain } from './walk-domain.js';
 
 /** How a walk ended, and what it was like. */
 export interface Walked {
@@ -36,36 +37,36 @@ export async function walk(options: WalkOptions): Promise<Walked> {
   const counts = new Map<StepKind, number>();
   const settling: number[] = [];
   let model = begin(vifs);
-  const world = await WalkDomain.start({ vifs: model.vifs, openvswitch: options.openvswitch });
+  const domain = await WalkDomain.start({ vifs: model.vifs, openvswitch: options.openvswitch });
   let failure: Broken | undefined;
   let log: string[] = [];
-  const rss: [number, number] = [world.usage()?.rss ?? 0, 0];
+  const rss: [number, number] = [domain.daemon.usage()?.rss ?? 0, 0];
   try {
-    let rest: Rest = { model, snapshot: await world.snapshot() };
+    let rest: Rest = { model, snapshot: await domain.snapshot() };
     for (let step = options.next(model); step !== undefined; step = options.next(model)) {
       signal.throwIfAborted();
       steps.push(step);
       options.progress?.(steps.length, step, model);
       const then = after(model, step);
-      world.expect('vif' in step ? vifOf(then, step.vif) : undefined);
-      await world.perform(step, model, then);
-      const checked = await check(world, step, rest, then, patience);
-      if (step.do === 'quiet') await checkQuiet(world);
+      domain.expect('vif' in step ? vifOf(then, step.vif) : undefined);
+      await domain.perform(step, model, then);
+      const checked = await check(domain, step, rest, then, patience);
+      if (step.do === 'quiet') await checkQuiet(domain);
       settling.push(checked.ms);
       counts.set(step.do, (counts.get(step.do) ?? 0) + 1);
       rest = checked.rest;
       model = then;
     }
-    rss[1] = world.usage()?.rss ?? 0;
-    checkEnd(await world.finish(model));
+    rss[1] = domain.daemon.usage()?.rss ?? 0;
+    checkEnd(await domain.finish(model));
   } catch (error) {
     signal.throwIfAborted();
     failure =
       error instanceof Broken ? error : new Broken('error', [String((error as Error).stack ?? error)]);
-    log = world.log(60);
-    if (options.autopsy !== undefined) log.push(...(await world.shell(options.autopsy)).split('\n'));
+    log = domain.daemon.log(60);
+    if (options.autopsy !== undefined) log.push(...(await domain.shell(options.autopsy)).split('\n'));
   } finally {
-    await world.stop();
+    await domain.stop();
   }
   return { steps, failure, log, counts, settling, rss };
 }

@@ -80,7 +80,7 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
   );
   const wanted = wantedElements(vif, model);
   // Whether an address is still masqueraded that has no way out is nobody's concern.
-  const open = model.defaultRoute === undefined ? / masqueraded4 / : /^$/;
+  const open = model.defaultRoute === undefined ? / (masqueraded4|ways_out|ways_in) / : /^$/;
   const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
   const lines = closed(elements).join() === closed(wanted).join() ? [] : [elementsLine(elements, wanted)];
   if (!isFiltered(vif)) {
@@ -135,12 +135,28 @@ function wantedElements(vif: VifModel, model: Model): string[] {
     // The same as numbers, for DHCP and for neighbour discovery.
     element('netdev vifd dhcp_hosts', name, address),
     element('netdev vifd nd_macs', name, mac),
-    ...(isRouted(vif) ? [element('inet vifd routed', name), element('inet vifd confined', name)] : []),
+    ...(isRouted(vif)
+      ? ['routed', 'confined', 'guests', 'opened4'].map((set) => element(`inet vifd ${set}`, name))
+      : []),
+    ...(vif.topology === 'route' ? [element('inet vifd untracked', name)] : []),
+    ...waysOf(vif, model).flatMap((way) =>
+      (vif.topology === 'route' ? ['ways_out', 'ways_in'] : ['ways_out']).map((set) =>
+        element(`inet vifd ${set}`, name, text16(way)),
+      ),
+    ),
     ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
     ...(vif.topology === 'nat' && model.defaultRoute !== undefined
       ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
       : []),
   ];
+}
+
+/** The devices by which a routed vif's packets leave: its gateway device, and where the default route leads. */
+function waysOf(vif: VifModel, model: Model): string[] {
+  if (!isRouted(vif)) return [];
+  const gateway = vif.topology === 'route' ? vif.keys.gatewaydev : undefined;
+  const named = gateway !== undefined && model.uplinks[gateway].there ? [gateway] : [];
+  return [...new Set([...named, ...(model.defaultRoute === undefined ? [] : [model.defaultRoute])])];
 }
 
 const text16 = (text: string): Buffer => Buffer.from(text.padEnd(16, '\0'));

@@ -22,7 +22,7 @@ import {
   wantedName,
 } from './model.js';
 
-/** The world after a step, when everything has come to rest. */
+/** The model after a step, when everything has come to rest. */
 export function after(model: Model, step: Step): Model {
   const changed = apply(model, step);
   if (serving(changed)) return settle(changed);
@@ -171,7 +171,7 @@ export interface About {
   readonly links: ReadonlySet<number>;
 }
 
-/** @param afterwards the world after the step */
+/** @param afterwards the model after the step */
 export function about(step: Step, before: Model, afterwards: Model): About {
   const [vifs, links] = direct(step, before);
   const all = new Set(vifs);

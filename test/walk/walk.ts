@@ -7,7 +7,7 @@ import { Random } from './random.js';
 import { replay, type Walked, walk } from './run.js';
 import { draw, stepKinds } from './schedule.js';
 import { shorten } from './shorten.js';
-import { vifdMain } from './world.js';
+import { vifdMain } from './walked-daemon.js';
 
 const usage = `npm run walk -- [options]
   --seed N           the first seed (default: from the clock); the next is one more

@@ -120,9 +120,9 @@ async function packNode(dir: string): Promise<void> {
   );
 }
 
-/** Writes a file in domnet. */
-async function write(path: string, content: Buffer): Promise<void> {
-  const writing = run(rigFile, ['domnet', `cat >${path}`]);
+/** Writes a file in a domain. */
+export async function write(path: string, content: Buffer, domain = 'domnet'): Promise<void> {
+  const writing = run(rigFile, [domain, `cat >${path}`]);
   writing.child.stdin?.end(content);
   await writing;
 }

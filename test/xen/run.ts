@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { type Agent, vifd, vifdPackage, xlDevd } from './agents.js';
 import { compare } from './compare.js';
 import { networkSetups } from './network-setups.js';
+import { restarts } from './restarts.js';
 import { boot, rig } from './rig.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
@@ -61,7 +62,7 @@ async function main(): Promise<number> {
     [undefined, name.replace(' ', '-')].includes(options.agent),
   );
   const agents = options.agent || options.stock || options.compare ? both : [vifd];
-  const chosen = [...scenarios, ...topologies].filter(
+  const chosen = [...scenarios, ...topologies, ...restarts].filter(
     ({ name, short }) => (!options.short || short) && matches(name),
   );
   if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');

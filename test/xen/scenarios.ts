@@ -316,10 +316,7 @@ export const scenarios: readonly Scenario[] = [
       const guest = await workingGuest(host);
       const old = host.domnetId;
       await host.domnet('systemctl --no-block reboot').catch(() => undefined);
-      await host.dom0(
-        `for i in {1..90}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 1; done; exit 1`,
-      );
-      await host.domnetIsBack();
+      await host.domnetIsBack(old);
       mustBe('the unit', (await host.domnet(`systemctl is-active ${host.agent.unit} || :`)).trim(), 'active');
       // The guest's vif belonged to a domain that is no more: it has to be made again.
       await host

@@ -1,6 +1,7 @@
 import { expectedFrames } from '../support/packets/expected-frames.js';
-import { attempts, ipKey, lastOne, type Parties } from '../support/packets/forgeries.js';
+import { attempts, lastOne } from '../support/packets/forgeries.js';
 import { ethernet, etherTypes, ipv4, udp } from '../support/packets/frames.js';
+import { ipKey, type Parties } from '../support/packets/parties.js';
 import { Capture } from './capture.js';
 import type { Guest } from './guest.js';
 import { bridge, type NetworkSetup, nat, openvswitch, routed, withSetup } from './network-setups.js';

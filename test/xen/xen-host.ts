@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Agent } from './agents.js';
+import { type Agent, write } from './agents.js';
 import { Guest, type GuestOptions } from './guest.js';
 import { Journal } from './journal.js';
 import { rig } from './rig.js';
@@ -71,11 +72,14 @@ export class XenHost {
     this.domnetId = Number(await this.dom0('xl domid domnet'));
   }
 
-  /** After domnet was rebooted: its id is another, and what watched it ended with it. */
-  async domnetIsBack(): Promise<void> {
+  /** Waits for the domnet that comes after the one with the id `old`. What watched that one ended with it. */
+  async domnetIsBack(old: number): Promise<void> {
+    await this.dom0(
+      `for i in {1..300}; do id=$(xl domid domnet 2>/dev/null); [ "\${id:-${old}}" != ${old} ] && exit; sleep 0.5; done; exit 1`,
+    ).catch(() => Promise.reject(new Error('domnet was not started again')));
     await this.findDomnet();
     this.#journal.close();
-    for (const end = Date.now() + 180_000; ; ) {
+    for (const end = Date.now() + 600_000; ; ) {
       const up = await rig(['domnet', 'systemctl is-system-running --wait; true']).catch(() => undefined);
       if (up !== undefined) break;
       if (Date.now() > end) throw new Error('domnet did not come back');
@@ -84,6 +88,29 @@ export class XenHost {
     this.#journal = new Journal();
     this.#heard = 0;
     this.#kernelHeard = 0;
+  }
+
+  /** Installs in dom0 what plugs vifs in again, as its documentation says, and starts it. */
+  async startReconnect(): Promise<void> {
+    const from = (name: string) => readFileSync(new URL(`../../systemd/dom0/${name}`, import.meta.url));
+    const [program, unit] = ['vifd-dom0-reconnect', 'vifd-dom0-reconnect.service'];
+    await write(`/usr/local/bin/${program}`, from(program), 'dom0');
+    await write(`/etc/systemd/system/${unit}`, from(unit), 'dom0');
+    await this.dom0(
+      `chmod 755 /usr/local/bin/${program}; systemctl daemon-reload; systemctl restart ${unit}; date +%s >/run/reconnect.since`,
+    );
+  }
+
+  async stopReconnect(): Promise<void> {
+    await this.dom0('systemctl stop vifd-dom0-reconnect');
+  }
+
+  /** What it has written to the journal since it was started, each line with its time in front. */
+  async reconnectJournal(): Promise<string[]> {
+    const said = await this.dom0(
+      'journalctl --sync; journalctl -u vifd-dom0-reconnect -o short-unix --no-pager --since @$(cat /run/reconnect.since)',
+    );
+    return said.split('\n');
   }
 
   /** vifd's configuration, until the end of the scenario, applied by a reload. */
@@ -238,7 +265,7 @@ export class XenHost {
           xl network-detach ${stays} $n >/dev/null 2>&1 || { xl destroy ${stays}; gone=gone; break; }
         done
         for i in {1..5}; do left=$(xenstore-ls -f ${backends} 2>/dev/null | grep -oE '/vif/[0-9]+/[0-9]+ ') || break; sleep 0.2; done
-        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null`);
+        echo "$left $gone"; xenstore-rm ${backends} 2>/dev/null || :`);
     const left = words(said);
     if (left.at(-1) === 'gone') {
       left.pop();

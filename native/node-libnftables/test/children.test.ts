@@ -3,7 +3,7 @@ import { Nftables } from 'node-libnftables';
 import { expect, test } from 'vitest';
 
 test('its socket is not inherited by children', () => {
-  // A shell without a file of its own open prints what it was given: nobody needs more than the first three.
+  // A shell without a file of its own open prints what it was given: a program needs the first three alone.
   const inherited = (): string =>
     execFileSync('sh', ['-c', 'for fd in /proc/$$/fd/*; do readlink "$fd"; done; true'], {
       encoding: 'utf8',

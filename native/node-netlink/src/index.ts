@@ -3,6 +3,8 @@ import { Socket } from 'node:net';
 import { getSystemErrorMap } from 'node:util';
 import { startThread } from './native.js';
 
+export { type Packet, sendPacket } from './packet.js';
+
 /**
  * Default size of the receive buffer, in bytes. Memory is used only while messages wait; a notification of a link takes
  * about 4 KB of it, and a vif that joins a bridge causes some ten.

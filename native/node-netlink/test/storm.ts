@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { formatMessage, MessageType, parseMessages } from 'netlink';
 import { NetlinkSocket } from 'node-netlink';
 
-// Run in a network namespace of its own: causes storms of news while nobody reads them, and prints what became of them.
+// Run in a network namespace of its own: causes storms of notifications while the event loop is blocked, and prints how many messages and overflows there were.
 // The argument is the size of the receive buffer; storms are repeated until one overflows it, or as often as told.
 
 /** RTNLGRP_LINK, RTM_GETLINK, NLM_F_REQUEST with NLM_F_ACK. */

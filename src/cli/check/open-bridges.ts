@@ -9,8 +9,11 @@ import type { IpLink } from './way/facts.js';
  * passes no rule of vifd's at input, so every guest on it reaches what listens there, held or not.
  */
 export function aboutOpenBridges(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
-  const isClosed = !('reason' in config) && config.bridge.protectHost;
-  return [...(isClosed ? [] : linuxBridges(facts)), ...switches(facts)];
+  const known = 'reason' in config ? undefined : config;
+  return [
+    ...(known?.bridge.protectHost ? [] : linuxBridges(facts)),
+    ...(known?.openvswitch.protectHost ? [] : switches(facts)),
+  ];
 }
 
 const addressesOf = (device: IpLink): string[] =>
@@ -78,7 +81,7 @@ function switches({ links, xenstore, devices = [], switches: all = [] }: Facts):
           open(
             device,
             bridge,
-            `drop at input what guests send to it: nft 'add table inet host; add chain inet host input { type filter hook input priority 0; }; add rule inet host input iifname "${device.ifname}" ct state new drop', after rules that accept what is meant to be reached by it`,
+            `set protect_host = true in [openvswitch] of vifd.toml, or drop at input what guests send to it: nft 'add table inet host; add chain inet host input { type filter hook input priority 0; }; add rule inet host input iifname "${device.ifname}" ct state new drop', after rules that accept what is meant to be reached by it`,
           ),
         ),
     );

@@ -3,32 +3,24 @@ import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
 import { hostServices } from '../../model/filter.js';
-import { type IpState, noIp } from '../../model/ip.js';
-import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
+import { noIp } from '../../model/ip.js';
+import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
-import { type Twins, twinsOf } from '../twins.js';
+import { twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
-import { claimant, guestAddresses, routerOf } from './nat-addresses.js';
-import {
-  atTwin,
-  deviceName,
-  hasOnLink,
-  holderOf,
-  linkLocalRouter,
-  onLinkOf,
-  onLinkSysctls,
-  overruled,
-  routedElsewhere,
-  routerSysctls,
-  waysOut,
-  whyNeeded,
-  whyNoIpv6,
-} from './routed-link.js';
+import { whyNeeded } from './domain-needs.js';
+import { guestAddresses } from './nat-addresses.js';
+import { conflictOf } from './nat-conflict.js';
+import { routerOf } from './nat-router.js';
+import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
+import { atTwin, deviceName, isRoutedTo, linkLocalRouter, waysOut } from './routed-link.js';
+import { overruled, whyNoIpv6 } from './routed-losses.js';
+import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
 
 /** `vif-nat`: the guest has an address that is not seen outside; the domain routes, and masquerades what leaves it. */
@@ -64,7 +56,7 @@ export const nat: Topology = {
     }
     if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
     const needed = whyNeeded(guests.map(hostOf), snapshot, observed);
-    if (needed !== undefined && (attached === undefined || !holds(guests, own, ip)))
+    if (needed !== undefined && (attached === undefined || !isRoutedTo(own, guests.map(hostOf), ip)))
       return { problem: needed, dependsOn };
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
 
@@ -122,7 +114,12 @@ export const nat: Topology = {
           masquerades: kept.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),
-          leavesBy: named,
+          forwards: {
+            out: named ?? [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))],
+            in: [],
+            bound: named !== undefined,
+            tracked: true,
+          },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter
               ? dhcpEntry({
@@ -150,10 +147,6 @@ export const nat: Topology = {
   },
 };
 
-/** Whether the vif has our routes to all of these addresses. */
-const holds = (guests: readonly Network[], own: Link | undefined, { routes }: IpState): boolean =>
-  own !== undefined && guests.every((guest) => routes.to(hostOf(guest))?.device === own.index);
-
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(
   { id }: VifSnapshot,
@@ -168,49 +161,4 @@ function missingWayOut(
       ? `there is no IPv${first.family} default route`
       : `there is no device ${named.join(' or ')}`;
   return [problem('way-out-missing', `masquerade ${vifName(id)} as`, first.address, reason)];
-}
-
-/**
- * Why one of these addresses cannot be had, and news of what would change that. The first vif keeps an address. `isPassed`: the
- * vif had its address before this domain took it as one of its own, and goes on.
- */
-function conflictOf(
-  guests: readonly Network[],
-  routers: readonly Network[],
-  { id, ...snapshot }: VifSnapshot,
-  twins: Twins,
-  observed: ObservedState,
-  ip: IpState,
-): { problem: OperationError; dependsOn: readonly Dependency[]; isPassed: boolean } | undefined {
-  const own = observed.links.ofVif(id);
-  const device = own?.name ?? deviceName({ id, ...snapshot });
-  const conflict = (address: string, holder: Link, what: string, isPassed = false) => ({
-    problem: problem('address-taken', `give ${vifName(id)} the address`, address, `${holder.name} ${what}`),
-    dependsOn: newsOf(holder),
-    isPassed,
-  });
-  for (const guest of guests) {
-    const other = [
-      routedElsewhere(hostOf(guest), own, observed, ip),
-      claimant(guest, id, twins, observed, ip),
-    ]
-      .filter((link) => link !== undefined)
-      .find(({ index }) => !twins.links.some((twin) => twin.index === index));
-    if (other !== undefined) return conflict(guest.address, other, 'has it');
-    const holder = holderOf(guest.address, device, observed);
-    if (holder === undefined) continue;
-    const isHeld = own !== undefined && ip.routes.to(hostOf(guest))?.device === own.index;
-    return conflict(guest.address, holder, 'has it as an address of this domain', isHeld);
-  }
-  for (const router of routers) {
-    const other = routedElsewhere(hostOf(router), own, observed, ip);
-    if (other !== undefined) return conflict(router.address, other, 'has it, but its router needs it');
-  }
-  return undefined;
-}
-
-/** What to depend on for news of a netdev; under its vif's own name there is that of what the vif has besides. */
-function newsOf(link: Link): Dependency[] {
-  const vif = vifOfLink(link);
-  return [netdev(link.name), ...(vif === undefined ? [] : [netdev(vifName(vif))])];
 }

@@ -1,7 +1,6 @@
-import { contains, formatNetwork, grantedBy, hostOf, isHost, type Network } from '../../model/address.js';
+import { formatNetwork, grantedBy, hostOf, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
-import type { ErrorCode } from '../../model/error-codes.js';
 import { hostServices } from '../../model/filter.js';
 import { type IpState, noIp } from '../../model/ip.js';
 import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
@@ -13,22 +12,21 @@ import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
+import { whyNeeded } from './domain-needs.js';
+import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
+import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
 import {
   atTwin,
-  defaultLink,
   deviceName,
-  hasOnLink,
+  holderOf,
   hosts,
+  isRoutedTo,
   linkLocalRouter,
-  onLinkOf,
-  onLinkSysctls,
-  overruled,
   routedElsewhere,
-  routerSysctls,
   waysOut,
-  whyNeeded,
-  whyNoIpv6,
 } from './routed-link.js';
+import { overruled, whyNoIpv6 } from './routed-losses.js';
+import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
 
 /**
@@ -49,11 +47,12 @@ export const route: Topology = {
   ): Attachment {
     const ip = observed.ip ?? noIp;
     const wanted = snapshot.gatewaydev ?? config.route.gatewayDevice;
-    const dependsOn: Dependency[] = [wanted === undefined ? { kind: 'default-route' } : netdev(wanted)];
-    const gateway =
-      wanted === undefined
-        ? (defaultLink(4, observed.links, ip) ?? defaultLink(6, observed.links, ip))
-        : observed.links.byName(wanted);
+    // By a named gateway device too a guest's packets may leave where default routes lead.
+    const dependsOn: Dependency[] = [
+      { kind: 'default-route' },
+      ...(wanted === undefined ? [] : [netdev(wanted)]),
+    ];
+    const gateway = gatewayOf(wanted, observed.links, ip);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
     const networks = snapshot.ip.map(grantedBy);
     const everything = networks.find(isDefault);
@@ -62,22 +61,20 @@ export const route: Topology = {
       const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    const taken = ofDomain(snapshot, networks, observed);
+    const taken = takenByDomain(snapshot, networks, observed);
     if (taken !== undefined && attached === undefined) {
       return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
     }
     dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
     const needed = whyNeeded(networks, snapshot, observed);
     const own = observed.links.ofVif(snapshot.id);
-    const isHeld =
-      own !== undefined && networks.every((network) => ip.routes.to(network)?.device === own.index);
-    if (needed !== undefined && (attached === undefined || !isHeld)) return { problem: needed, dependsOn };
+    if (needed !== undefined && (attached === undefined || !isRoutedTo(own, networks, ip)))
+      return { problem: needed, dependsOn };
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
     if (gatewayLoss !== undefined && attached === undefined) return { problem: gatewayLoss, dependsOn };
-    const link = observed.links.ofVif(snapshot.id);
     const [v4, v6] = ([4, 6] as const).map(
       (family) =>
-        addressOf(gateway, family) ?? (attached && (addressOf(attached, family) ?? addressOf(link, family))),
+        addressOf(gateway, family) ?? (attached && (addressOf(attached, family) ?? addressOf(own, family))),
     );
     const wants6 = networks.some(({ family }) => family === 6);
     const no6 = wants6 ? whyNoIpv6(snapshot, observed) : undefined;
@@ -95,10 +92,15 @@ export const route: Topology = {
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
     const held = takenOver(networks, snapshot, twins, observed, ip);
-    const isTwins = atTwin(link, twins, networks, ip);
+    const isTwins = atTwin(own, twins, networks, ip);
     const kept = networks.filter(
       (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
     );
+    const ways = (family: 4 | 6): Link[] =>
+      waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index);
+    const around = [
+      ...new Set([...(gateway ? [gateway] : []), ...ways(4), ...ways(6)].map(({ name }) => name)),
+    ];
     return {
       desired: {
         link: {
@@ -120,7 +122,7 @@ export const route: Topology = {
           sysctls: [
             ...routerSysctls(
               deviceName(snapshot),
-              [gateway, ...waysOut(4, observed.links, ip).filter(({ index }) => index !== link?.index)],
+              [gateway, ...ways(4)],
               has6 ? gateway : undefined,
               { links: observed.links, ip },
               has6,
@@ -128,6 +130,7 @@ export const route: Topology = {
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
+          forwards: { out: around, in: around, bound: false, tracked: isFollowed(own, observed) },
           dhcp: undefined,
           twins: twins.links.map(({ index }) => index),
         },
@@ -144,39 +147,34 @@ export const route: Topology = {
   },
 };
 
-/** Why a guest can't have addresses that are this domain's own: it would speak as the domain. The vifs have the gateway's. */
-function ofDomain(
-  snapshot: VifSnapshot,
+/** Why a guest gets no address that is this domain's own: it would speak as the domain. The vifs have the gateway's. */
+function takenByDomain(
+  { id }: VifSnapshot,
   networks: readonly Network[],
-  { links }: ObservedState,
+  observed: ObservedState,
 ): { problem: OperationError; holder: Link } | undefined {
-  for (const holder of links.all()) {
-    if (vifOfLink(holder) !== undefined) continue;
-    for (const network of networks) {
-      if (!holder.addresses.some((own) => contains(network, hostOf(own)))) continue;
-      const reason = `${holder.name} has it as an address of this domain`;
-      const { address } = isHost(network) ? network : { address: formatNetwork(network) };
-      return {
-        holder,
-        problem: problem('address-taken', `give ${vifName(snapshot.id)} the address`, address, reason),
-      };
-    }
-  }
-  return undefined;
+  const held = holderOf(networks, observed, (link) => vifOfLink(link) !== undefined);
+  if (held === undefined) return undefined;
+  const { holder, network } = held;
+  const reason = `${holder.name} has it as an address of this domain`;
+  return {
+    holder,
+    problem: problem('address-taken', `give ${vifName(id)} the address`, formatNetwork(network), reason),
+  };
 }
 
-/** Why there is no gateway device, or none with the address that is needed; undefined when there is. */
-function whyNoGateway(
-  snapshot: VifSnapshot,
-  wanted: string | undefined,
-  gateway: Link | undefined,
-  networks: readonly Network[],
-): OperationError | undefined {
-  if (gateway === undefined) return noGateway(snapshot, wanted);
-  const needsV4 = networks.length === 0 || networks.some(({ family }) => family === 4);
-  if (!needsV4 || addressOf(gateway, 4) !== undefined) return undefined;
-  const reason = 'it has no IPv4 address; give it one, or name another gatewaydev';
-  return routing('gateway-address-missing', snapshot, `by ${gateway.name}`, reason);
+/**
+ * Whether connections by a vif are followed: other programs' rules may ask for that, and so does masquerading where the guest is
+ * a router by which others' packets leave.
+ */
+function isFollowed(own: Link | undefined, { othersFilter = false, ip = noIp }: ObservedState): boolean {
+  if (othersFilter || own === undefined) return othersFilter;
+  const { routes, masquerades } = ip;
+  return (
+    [...routes.waysOut(4), ...routes.waysOut(6), ...routes.nextHops().map(({ device }) => device)].includes(
+      own.index,
+    ) || [...masquerades.values()].some(({ uplinks }) => uplinks.includes(own.name))
+  );
 }
 
 /**
@@ -199,19 +197,3 @@ function takenOver(
   }
   return taken;
 }
-
-const addressOf = (link: Pick<Link, 'addresses'> | undefined, family: 4 | 6): Network | undefined =>
-  link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
-
-const routing = (code: ErrorCode, { id }: VifSnapshot, target: string, reason: string): OperationError =>
-  problem(code, `route ${vifName(id)}`, target, reason);
-
-const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): OperationError =>
-  wanted === undefined
-    ? routing(
-        'gateway-missing',
-        snapshot,
-        'by the default route',
-        'there is none; set gatewaydev, or gateway_device in [route]',
-      )
-    : routing('gateway-missing', snapshot, `by ${wanted}`, 'no such device');

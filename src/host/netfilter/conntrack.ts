@@ -9,7 +9,7 @@ import {
   parseAttributes,
   putU32,
 } from '../netlink/format.js';
-import { familyOf } from '../rtnetlink/link-state.js';
+import { familyOf } from '../rtnetlink/link-message.js';
 import { readSysctl } from '../sysctl.js';
 
 // Numbers of linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { FirewallView } from '../../model/firewall.js';
 import { firewallView } from '../../nft/walk/firewall.js';
-import { legacyFamilies, readForeignRuleset } from './ruleset.js';
+import { hasLegacy, legacyFamilies, readForeignRuleset } from './ruleset.js';
 
 /** In ms: from a change to its reading, and between two readings: a program that changes its sets all the time is not run after. */
 const pauseMs = { first: 200, between: 2000 };
@@ -11,6 +11,7 @@ export class Firewall {
   readonly #changed: () => void;
   readonly #log: Logger | undefined;
   #view: FirewallView | undefined;
+  #isAlone = false;
   /** What was read last, to compare. */
   #text = '';
   #timer: NodeJS.Timeout | undefined;
@@ -29,13 +30,21 @@ export class Firewall {
     return this.#view;
   }
 
+  /** Whether nothing but vifd is certain to have a chain at netfilter's hooks, of whatever kind. */
+  get isAlone(): boolean {
+    return this.#isAlone && !hasLegacy();
+  }
+
   /** Reads everything now. */
   async read(): Promise<void> {
     this.#readAt = performance.now();
     const rules = await readForeignRuleset();
-    if (this.#closed || 'reason' in rules) return;
+    if (this.#closed) return;
+    const wasAlone = this.#isAlone;
+    this.#isAlone = 'text' in rules && rules.text === '';
+    if ('reason' in rules) return;
     this.#warnOfUnread(rules.unreadLegacy);
-    if (rules.text === this.#text) return;
+    if (rules.text === this.#text && wasAlone === this.#isAlone) return;
     this.#text = rules.text;
     this.#view = rules.ruleset && firewallView(rules.ruleset);
     this.#changed();

@@ -54,6 +54,10 @@ async function readLegacy(): Promise<Legacy[]> {
 export const legacyFamilies = (): ('ip' | 'ip6')[] =>
   (['ip', 'ip6'] as const).filter((family) => names(family).includes('filter'));
 
+/** Whether iptables-legacy has a table of whatever kind in this network namespace. */
+export const hasLegacy = (): boolean =>
+  (['ip', 'ip6'] as const).some((family) => names(family).some((name) => name !== ''));
+
 function names(family: 'ip' | 'ip6'): string[] {
   try {
     return readFileSync(`/proc/net/${family}_tables_names`, 'utf8').split('\n');

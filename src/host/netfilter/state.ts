@@ -8,6 +8,7 @@ import {
   earlierSets,
   elementId,
   type InstalledChain,
+  isOpenedSet,
   type NftView,
   type RuledTable,
   type SetName,
@@ -69,6 +70,8 @@ export interface Expected {
   readonly rules: ReadonlyMap<string, TableRules>;
   /** Whether nft and the kernel support tables that have an owner and outlive it (`flags owner, persist`). */
   readonly ownable: () => boolean;
+  /** What vifd made forward, by {@link elementId}: added to by each state, and outlives a table that another program deletes. */
+  readonly opened: Map<string, Element>;
 }
 
 /** The state of vifd's tables in nf_tables, built from a sequence of its messages. */
@@ -81,6 +84,8 @@ export class NftState implements NftView {
   readonly #owned = new Map<string, Map<string, Element>>();
   /** The same by the netdev's name, where that is the first part of the key. */
   readonly #ofDevice = new Map<string, Map<string, OwnedElement>>();
+  /** The elements of `opened` that are in the kernel. */
+  readonly #noted = new Set<string>();
   /** Chains by vif. */
   readonly #chains = new Map<string, Map<string, Chain>>();
 
@@ -142,6 +147,14 @@ export class NftState implements NftView {
 
   owner(element: Element): string | undefined {
     return this.#elements.get(elementId(element))?.owner;
+  }
+
+  opened(): Element[] {
+    return [...this.#expected.opened.values()];
+  }
+
+  isNoted(element: Element): boolean {
+    return this.#noted.has(elementId(element));
   }
 
   isAll(table: Table, vif: string): boolean {
@@ -238,7 +251,7 @@ export class NftState implements NftView {
   /** The vifs whose state differs between this and another; {@link everyVif} where the rules differ. */
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
-      (['netdev vifd', 'bridge vifd', 'inet vifd'] as const)
+      (['netdev vifd', 'inet vifd'] as const)
         .map((table) => [
           of.has(table),
           of.missingRules(table) === undefined,
@@ -349,6 +362,7 @@ export class NftState implements NftView {
     if (message.type === nft.newSet) table.sets.add(name);
     else table.sets.delete(name);
     if (message.type === nft.newSet) return [];
+    for (const id of this.#noted) if (id.startsWith(`${name} `)) this.#noted.delete(id);
     return this.#remove(({ set }) => set === name && sets[set].table === message.table);
   }
 
@@ -361,6 +375,12 @@ export class NftState implements NftView {
       const id = elementId(element);
       const before = this.#elements.get(id)?.owner;
       const owner = /^vif\d+\.\d+$/.test(comment) ? comment : '';
+      if (owner === '' && isOpenedSet(set) && before === undefined) {
+        if (message.type === nft.newElements) this.#noted.add(id);
+        else this.#noted.delete(id);
+        this.#expected.opened.set(id, element);
+        continue;
+      }
       if (before !== undefined) owners.add(before);
       this.#drop(id);
       if (message.type === nft.newElements) {
@@ -434,6 +454,7 @@ export class NftState implements NftView {
 
   #clear(table: string): void {
     this.#tables.delete(table);
+    if (table === 'inet vifd') this.#noted.clear();
     if (table === 'netdev vifd') this.#chains.clear();
     this.#remove((element) => tableOf(element) === table);
   }

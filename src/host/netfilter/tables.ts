@@ -5,6 +5,7 @@ import {
   countingSets,
   dropReasons,
   dropsSet,
+  type Element,
   elementId,
   type NftAction,
   type NftChange,
@@ -19,6 +20,7 @@ import { ChangedMeanwhile } from '../../model/operation-error.js';
 import { nftCommands } from '../../nft/commands.js';
 import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
 import { AttrStream, Flags, type NetlinkMessage, Protocol, putString } from '../netlink/format.js';
+import { writeSysctl } from '../sysctl.js';
 import {
   attribute,
   decode,
@@ -64,6 +66,8 @@ export class NftTables {
   #library: Nftables | undefined;
   /** Why tables cannot be owned by this process; empty when they can, undefined when it was not tried. */
   #whyOpen: string | undefined;
+  /** What vifd made forward since the table for it was made. */
+  readonly #opened = new Map<string, Element>();
   #current = this.#newState();
   #next: NftState | undefined;
   /** Receives the rows of a listing that is not for the state. */
@@ -140,8 +144,9 @@ export class NftTables {
     return mine;
   }
 
-  async #perform({ vif, changes }: NftAction): Promise<void> {
+  async #perform({ vif, closes = [], changes }: NftAction): Promise<void> {
     this.#refuseConflicts(vif, changes);
+    closes.forEach(writeSysctl);
     const left = changes.filter((change) => !this.#isDone(change));
     try {
       await this.#run(left);
@@ -154,6 +159,8 @@ export class NftTables {
       if (still.length === left.length) throw error;
       await this.#run(still);
     }
+    if (changes.some((change) => change.change === 'delete-table' && change.table === 'inet vifd'))
+      this.#opened.clear();
     // The kernel queues the notifications of the transaction before the answer to this request.
     await this.#readTable('netdev vifd');
     // The kernel announces nothing for an element that was there already.
@@ -181,7 +188,7 @@ export class NftTables {
         if (set === dropsSet) {
           for (const { key, packets } of decodeElements(message, ['ifname', 'mark']))
             add(devices.get(key[0] ?? ''), dropReasons[Number(key[1])], packets);
-        } else if (set === 'routed' || set === 'confined' || set === 'bound') {
+        } else if (set !== undefined && isCounting(set)) {
           for (const { comment, packets } of decodeElements(message, sets[set].key))
             add(comment, countingSets[set], packets);
         }
@@ -189,9 +196,7 @@ export class NftTables {
       try {
         const counting: [Table, string][] = [
           ['netdev vifd', dropsSet],
-          ['inet vifd', 'routed'],
-          ['inet vifd', 'confined'],
-          ['inet vifd', 'bound'],
+          ...Object.keys(countingSets).map((set): [Table, string] => ['inet vifd', set]),
         ];
         // Rows that are missed, because elements were added meanwhile, come with the next call.
         for (const [table, set] of counting)
@@ -209,7 +214,7 @@ export class NftTables {
   }
 
   #newState(): NftState {
-    return new NftState({ rules: rulesFile, ownable: () => this.#isOwnable() });
+    return new NftState({ rules: rulesFile, ownable: () => this.#isOwnable(), opened: this.#opened });
   }
 
   /** @throws ChangedMeanwhile when a table is in another state than the changes were planned for */
@@ -229,6 +234,7 @@ export class NftTables {
           if (!view.has(change.table)) throw new ChangedMeanwhile(change.table);
           break;
         case 'add-element':
+        case 'add-opened':
         case 'set-chain': {
           const table = change.change === 'set-chain' ? 'netdev vifd' : tableOf(change.element);
           if (!made.has(table) && !view.has(table)) throw new ChangedMeanwhile(table);
@@ -263,6 +269,8 @@ export class NftTables {
         return !view.has('netdev vifd');
       case 'delete-earlier':
         return !view.has('inet vifd');
+      case 'add-opened':
+        return view.isNoted(change.element);
       case 'set-chain':
       case 'add-element':
         return false;
@@ -299,7 +307,7 @@ export class NftTables {
 
   /** Becomes the owner of tables that an earlier daemon has left. */
   async #claim(): Promise<void> {
-    for (const table of ['netdev vifd', 'bridge vifd', 'inet vifd'] as const) {
+    for (const table of ['netdev vifd', 'inet vifd'] as const) {
       if (!this.#current.has(table)) continue;
       if (this.#current.outlives(table)) {
         try {
@@ -470,6 +478,8 @@ export class NftTables {
   }
 }
 
+const isCounting = (set: string): set is keyof typeof countingSets => Object.hasOwn(countingSets, set);
+
 const setNames = Object.keys(sets) as SetName[];
 
 /**
@@ -485,7 +495,7 @@ function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
   const [kind, name = ''] = table.split(' ');
   const attributes = new AttrStream();
   attributes.push(attribute.table, putString(name));
-  return { header: Buffer.from([family[kind as keyof typeof family], 0, 0, 0]), attributes };
+  return { header: Buffer.from([kind === 'inet' ? family.inet : family.netdev, 0, 0, 0]), attributes };
 }
 
 /**

@@ -18,6 +18,8 @@ export class OpenVswitchSwitch {
   readonly #connection: Ovsdb;
   readonly #changed: (runs: boolean) => void;
   #runs = true;
+  /** Whether it has the lock now, so that it puts a configuration into effect soon. It may run and not have it. */
+  holdsLock = true;
   #granted: (() => void) | undefined;
 
   /** @param changed called when ovs-vswitchd has gone, or runs again */
@@ -35,12 +37,14 @@ export class OpenVswitchSwitch {
           this.#granted = resolve;
         });
         const isFree = await this.#lock();
+        this.holdsLock = !isFree;
         if (!isFree) {
           // The request stays in the server's queue until ovs-vswitchd ends; a second one would be an error.
           free = 0;
           wasHeld = true;
           this.#tell(true);
           await granted;
+          this.holdsLock = false;
         }
         await this.#connection.request('unlock', lock);
         free++;

@@ -31,6 +31,7 @@ export class OpenVswitch implements OvsView {
   readonly #stopping = new AbortController();
   #tables: OvsdbTables | undefined;
   #connection: Ovsdb | undefined;
+  #switch: OpenVswitchSwitch | undefined;
   #running: Promise<void> | undefined;
   #wasTried = false;
   #configurationInEffect: (() => void)[] = [];
@@ -81,8 +82,8 @@ export class OpenVswitch implements OvsView {
   /** Performs one action in one transaction; its effect is in the view when this resolves. */
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
-    // A switch that does not run lets nothing go.
-    const release = action.kind === 'ovs-delete-port' && action.release && this.switchRuns;
+    // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again.
+    const release = action.kind === 'ovs-delete-port' && action.release && this.#switch?.holdsLock === true;
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
       ...(release ? countConfiguration : []),
@@ -136,6 +137,9 @@ export class OpenVswitch implements OvsView {
       this.switchRuns = runs;
       this.#listener([{ kind: 'openvswitch' }], []);
     });
+    this.switchRuns = true;
+    // Its first answer comes before that of the monitor, so that what follows knows whether the switch has its lock.
+    void vswitchd.follow();
     try {
       const requests = Object.entries(monitoredColumns).map(([table, columns]) => [table, { columns }]);
       const everything = await connection.request('monitor', [
@@ -147,16 +151,16 @@ export class OpenVswitch implements OvsView {
       const { owners } = tables.apply(everything);
       for (const updates of early) tables.apply(updates);
       this.#connection = connection;
+      this.#switch = vswitchd;
       this.#tables = tables;
       this.#wasTried = true;
-      this.switchRuns = true;
       connected();
       this.#listener([{ kind: 'openvswitch' }], owners);
-      void vswitchd.follow();
       return await connection.ended;
     } finally {
       connection.close();
       this.#connection = undefined;
+      this.#switch = undefined;
       this.#tables = undefined;
     }
   }

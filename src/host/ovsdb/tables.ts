@@ -5,7 +5,7 @@ export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg', 'other_config'],
   Bridge: ['name', 'ports', 'datapath_type'],
   Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'protected', 'fake_bridge', 'external_ids'],
-  Interface: ['name', 'ofport', 'error', 'external_ids'],
+  Interface: ['name', 'type', 'ofport', 'error', 'mtu_request', 'external_ids'],
 };
 
 type Table = keyof typeof monitoredColumns;
@@ -116,10 +116,15 @@ export class OvsdbTables {
         externalIds: map(only.external_ids),
         ofport: number(only.ofport),
         error: text(only.error),
+        ...(only.type === 'internal' ? { isInternal: true } : {}),
+        ...withMtuRequest(number(only.mtu_request)),
       },
     };
   }
 }
+
+const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number } =>
+  mtuRequest === undefined ? {} : { mtuRequest };
 
 // Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]].
 

@@ -15,6 +15,8 @@ export function transaction(action: OvsAction): object[] {
       return [...addPort(action), comment];
     case 'ovs-set-port':
       return [...setPort(action), comment];
+    case 'ovs-pin-mtu':
+      return [...pinMtu(action), comment];
     case 'ovs-delete-port':
       // By uuid: a port that was created anew under the name is another row, and stays.
       return [removeFromBridge(action.port), comment];
@@ -65,6 +67,23 @@ function setPort({ marks, port, before }: OvsAction & { kind: 'ovs-set-port' }):
     ...(before.interface === undefined
       ? []
       : [setIds('Interface', before.interface.uuid, port.externalIds, ['iface-id'])]),
+  ];
+}
+
+function pinMtu({ uuid, mtu }: OvsAction & { kind: 'ovs-pin-mtu' }): object[] {
+  const none = ['set', []];
+  return [
+    // It may have been asked to have another meanwhile.
+    {
+      op: 'wait',
+      timeout: 0,
+      table: 'Interface',
+      where: isRow(uuid),
+      columns: ['mtu_request'],
+      until: '==',
+      rows: [{ mtu_request: none }],
+    },
+    { op: 'update', table: 'Interface', where: isRow(uuid), row: { mtu_request: mtu } },
   ];
 }
 

@@ -2,7 +2,8 @@ import type { Network } from '../../model/address.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';
-import { familyOf, ifa, type LinkState, rtm } from './link-state.js';
+import { familyOf, ifa, rtm } from './link-message.js';
+import type { LinkState } from './link-state.js';
 
 /** IFA_F_NODAD: no other machine may have the address, and it is usable at once. */
 const noDad = 0x02;

@@ -1,43 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import { formatIpv4, formatIpv6, formatNetwork, type Network } from '../../model/address.js';
+import { formatNetwork, type Network } from '../../model/address.js';
 import type { BridgePort } from '../../model/bridge-port.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { routerLinkLocal } from '../../model/ip.js';
 import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
-import { Flags, type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port.js';
+import { decodeAddress, decodeLink, family, rtm } from './link-message.js';
 
-// Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h for links and addresses. Integers are in the host's
-// byte order, which is little-endian on all machines that Xen supports.
-export const rtm = {
-  newLink: 16,
-  delLink: 17,
-  getLink: 18,
-  setLink: 19,
-  newAddr: 20,
-  delAddr: 21,
-  getAddr: 22,
-};
-export const ifla = {
-  address: 1,
-  ifname: 3,
-  mtu: 4,
-  master: 10,
-  txqueuelen: 13,
-  linkinfo: 18,
-  ifalias: 20,
-  carrier: 33,
-  parentDevName: 56,
-};
-export const ifa = { address: 1, local: 2 };
-export const family = { unspec: 0, inet: 2, inet6: 10 };
-export const familyOf = (network: Pick<Network, 'family'>): number =>
-  network.family === 4 ? family.inet : family.inet6;
-export const iffUp = 1;
-const info = { kind: 1, data: 2 };
-/** Attributes in a bridge's IFLA_INFO_DATA. */
-const br = { forwardDelay: 1, stpState: 5, vlanFiltering: 7, callIptables: 36, vlanDefaultPvid: 39 };
 const scopeLink = 253;
 /** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
 const passingFlags = 0x41;
@@ -91,54 +62,10 @@ export class LinkState implements LinkView {
 
   /** @param isDumped whether the message is of a dump, which says nothing of when a carrier came */
   #decodeLink(data: Buffer, isDumped: boolean): Link {
-    const index = data.readInt32LE(4);
-    const link = {
-      index,
-      name: '',
-      alias: undefined as string | undefined,
-      parent: undefined as string | undefined,
-      kind: undefined as string | undefined,
-      mac: '',
-      mtu: 0,
-      mtuRefused: undefined as RefusedMtu | undefined,
-      up: (data.readUInt32LE(8) & iffUp) !== 0,
-      master: undefined as number | undefined,
-      addresses: [...(this.#addresses.get(index)?.values() ?? [])],
-      port: this.#ports.get(index),
-      txqueuelen: undefined as number | undefined,
-      vlanFiltering: undefined as boolean | undefined,
-      vlanDefaultPvid: undefined as number | undefined,
-      forwardDelay: undefined as number | undefined,
-      callsFirewall: undefined as boolean | undefined,
-    };
-    let carrier = false;
-    let delay = 0;
-    parseAttributes(data.subarray(16), ({ type, data: value }) => {
-      if (type === ifla.ifname) link.name = text(value);
-      else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
-      else if (type === ifla.mtu) link.mtu = value.readUInt32LE(0);
-      else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
-      else if (type === ifla.ifalias) link.alias = text(value);
-      else if (type === ifla.parentDevName) link.parent = text(value);
-      else if (type === ifla.carrier) carrier = value.readUInt8(0) !== 0;
-      else if (type === ifla.txqueuelen) link.txqueuelen = value.readUInt32LE(0);
-      else if (type === ifla.linkinfo) {
-        parseAttributes(value, ({ type, data }) => {
-          if (type === info.kind) link.kind = text(data);
-          // The kind comes first (rtnl_link_info_fill); the numbers depend on it.
-          else if (type === info.data && link.kind === 'bridge') {
-            parseAttributes(data, ({ type, data }) => {
-              if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
-              else if (type === br.forwardDelay) delay = data.readUInt32LE(0) / 100;
-              // The delay comes first (br_fill_info).
-              else if (type === br.stpState && data.readUInt32LE(0) !== 0) link.forwardDelay = delay;
-              else if (type === br.callIptables && data.readUInt8(0) !== 0) link.callsFirewall = true;
-              else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
-            });
-          }
-        });
-      }
-    });
+    const { link, carrier } = decodeLink(data);
+    const { index } = link;
+    link.addresses = [...(this.#addresses.get(index)?.values() ?? [])];
+    link.port = this.#ports.get(index);
     const before = this.#byIndex.get(index);
     link.mtuRefused = refusalLeft(before, { mtu: link.mtu, carrier });
     if (!carrier) return link;
@@ -277,23 +204,3 @@ function refusalLeft(
   const hadCarrier = before?.carrierSince !== undefined;
   return { mtu: refused.mtu, stands: refused.stands && hadCarrier === now.carrier };
 }
-
-/** The device and the address in a RTM_NEWADDR or RTM_DELADDR; undefined where it has none. */
-export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
-  const isV4 = data.readUInt8(0) === family.inet;
-  let bytes: Buffer | undefined;
-  parseAttributes(data.subarray(8), ({ type, data: value }) => {
-    // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
-    if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
-  });
-  if (bytes === undefined) return undefined;
-  const value = BigInt(`0x${bytes.toString('hex')}`);
-  const network: Network = {
-    family: isV4 ? 4 : 6,
-    address: isV4 ? formatIpv4(value) : formatIpv6(value),
-    prefix: data.readUInt8(1),
-  };
-  return { index: data.readUInt32LE(4), network };
-}
-
-const text = (value: Buffer): string => value.toString('utf8').replace(/\0.*$/s, '');

@@ -16,12 +16,14 @@ import {
 } from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
-import { family, iffUp, ifla, LinkState, rtm } from './link-state.js';
+import { family, iffUp, ifla, rtm } from './link-message.js';
+import { LinkState } from './link-state.js';
 import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';
 import { Routes } from './route.js';
-import { RouteState, rtmRoute } from './route-state.js';
+import { rtmRoute } from './route-message.js';
+import { RouteState } from './route-state.js';
 
 /** Called with the names of the devices that came, changed or went; `*` means that any may have. */
 export type LinkListener = (news: readonly News[]) => void;

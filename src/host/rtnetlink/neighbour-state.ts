@@ -2,7 +2,7 @@ import type { Network } from '../../model/address.js';
 import { ourProtocol } from '../../model/route.js';
 import { formatBytes } from '../netlink/address-bytes.js';
 import { parseAttributes } from '../netlink/format.js';
-import { family } from './link-state.js';
+import { family } from './link-message.js';
 
 // Numbers of linux/rtnetlink.h and linux/neighbour.h.
 export const rtmNeigh = { add: 28, delete: 29, get: 30 };

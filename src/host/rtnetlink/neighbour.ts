@@ -3,7 +3,7 @@ import { ourProtocol } from '../../model/route.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';
-import { familyOf } from './link-state.js';
+import { familyOf } from './link-message.js';
 import { nda, nudPermanent, rtmNeigh } from './neighbour-state.js';
 import type { RouteState } from './route-state.js';
 

@@ -15,6 +15,12 @@ export class ProxyState {
     this.#entries.set(keyOf(proxy.device, proxy.address), proxy);
   }
 
+  /** Takes in that an entry's address was announced. */
+  announce(device: number, address: Network, carrier: number): void {
+    const entry = this.#entries.get(keyOf(device, address));
+    if (entry !== undefined) this.set({ ...entry, announced: carrier });
+  }
+
   /** Takes in that an entry was deleted. */
   delete(device: number, address: Network): void {
     this.#entries.delete(keyOf(device, address));
@@ -28,15 +34,17 @@ export class ProxyState {
   }
 
   /**
-   * Gives each entry its owner, which the kernel does not keep.
+   * Gives each entry its owner and its announcement, which the kernel does not keep.
    * @param older where it may be noted
    * @param routedTo the vif that an entry is for by where it is and what is routed, which is the owner otherwise
    */
   takeOwners(older: ProxyState, routedTo: (proxy: ProxyEntry) => VifId | undefined): void {
     for (const [key, proxy] of this.#entries) {
       const vif = routedTo(proxy);
-      const owner = older.#entries.get(key)?.owner ?? (vif && vifName(vif));
-      this.#entries.set(key, { ...proxy, owner });
+      const before = older.#entries.get(key);
+      const owner = before?.owner ?? (vif && vifName(vif));
+      const announced = before?.announced;
+      this.#entries.set(key, { ...proxy, owner, ...(announced === undefined ? {} : { announced }) });
     }
   }
 }

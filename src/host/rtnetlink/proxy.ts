@@ -23,6 +23,11 @@ export class Proxies {
     for (const state of this.#states()) state.setProxy({ address, device: index, owner });
   }
 
+  /** Notes that an address was announced with a carrier of the device. */
+  announced(index: number, address: Network, carrier: number): void {
+    for (const state of this.#states()) state.proxyAnnounced(index, address, carrier);
+  }
+
   /** @throws NetlinkError */
   async delete(index: number, address: Network): Promise<void> {
     const header = neighbourHeader(index, address, ntfProxy);

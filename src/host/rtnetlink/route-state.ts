@@ -1,4 +1,4 @@
-import { formatNetwork, hostOf, type Network } from '../../model/address.js';
+import { formatNetwork, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
 import type { ProxyEntry } from '../../model/proxy.js';
@@ -11,38 +11,16 @@ import {
   type Route,
   type RouteView,
 } from '../../model/route.js';
-import { formatBytes } from '../netlink/address-bytes.js';
 import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
-import { decodeAddress, family, iffUp, ifla, rtm } from './link-state.js';
+import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
+import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, tableMain } from './route-message.js';
 
-// Numbers of linux/rtnetlink.h and linux/netconf.h.
-export const rtmRoute = { add: 24, delete: 25, get: 26 };
+// RTM_NEWNETCONF of linux/rtnetlink.h.
 const rtmNewNetconf = 80;
-export const rta = {
-  dst: 1,
-  oif: 4,
-  gateway: 5,
-  priority: 6,
-  prefsrc: 7,
-  multipath: 9,
-  table: 15,
-  via: 18,
-};
-export const tableMain = 254;
-const tableLocal = 255;
 /** RTPROT_BOOT, _STATIC, _RA and _DHCP: of an administrator or a DHCP client, and not a routing daemon's thousands. */
 const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
-export const unicast = 1;
-
-interface KnownRoute extends Route {
-  /** Distinguishes routes to one network. */
-  readonly key: string;
-  readonly table: number;
-  readonly gateway: Network | undefined;
-  readonly protocol: number;
-}
 
 /**
  * The routes, neighbour and proxy entries that vifs depend on, built from a sequence of rtnetlink messages.
@@ -174,6 +152,11 @@ export class RouteState implements RouteView {
   /** Notes a proxy entry that vifd has set; the kernel announces proxy entries to no socket. */
   setProxy(proxy: ProxyEntry): void {
     this.#proxies.set(proxy);
+  }
+
+  /** Notes that vifd has announced a proxy entry's address. */
+  proxyAnnounced(device: number, address: Network, carrier: number): void {
+    this.#proxies.announce(device, address, carrier);
   }
 
   /** Notes that vifd has deleted a proxy entry. */
@@ -330,9 +313,6 @@ export class RouteState implements RouteView {
   }
 }
 
-const routeKey = (metric: number, device: number, gateway: Network | undefined): string =>
-  `${metric} ${device} ${gateway?.address ?? ''}`;
-
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
 
@@ -341,74 +321,3 @@ const isWorthKeeping = ({ ours, to, table, gateway, protocol }: KnownRoute): boo
   isDefault(to) ||
   (table === tableMain && to.prefix > longestOfInternet[to.family]) ||
   (gateway !== undefined && fewProtocols.has(protocol));
-
-/**
- * The route in a message, one for each of its next hops, with device 0 for one that refuses (unreachable and so on) and is
- * in the main table; nothing for any other.
- */
-function decodeRoutes(data: Buffer): KnownRoute[] {
-  const version = versionOf(data.readUInt8(0));
-  const prefix = data.readUInt8(1);
-  const protocol = data.readUInt8(5);
-  const leads = data.readUInt8(7) === unicast;
-  if (version === undefined) return [];
-  let table = data.readUInt8(4);
-  let metric = 0;
-  let source: string | undefined;
-  let address = version === 4 ? '0.0.0.0' : '::';
-  let hops: Hop[] = [];
-  const single: Hop = { device: 0, gateway: undefined };
-  parseAttributes(data.subarray(12), ({ type, data: value }) => {
-    if (type === rta.table) table = value.readUInt32LE(0);
-    else if (type === rta.dst) address = formatBytes(value);
-    else if (type === rta.oif) single.device = value.readInt32LE(0);
-    else if (type === rta.multipath) hops = decodeHops(value);
-    else if (type === rta.priority) metric = value.readUInt32LE(0);
-    else if (type === rta.prefsrc) source = formatBytes(value);
-    else takeGateway(single, type, value);
-  });
-  const to: Network = { family: version, address, prefix };
-  if (table === tableLocal || (table !== tableMain && !leads) || (isDefault(to) && !leads)) return [];
-  const ours = protocol === ourProtocol && leads && table === tableMain;
-  return (hops.length > 0 ? hops : [single]).map(({ device, gateway }) => ({
-    key: routeKey(metric, device, gateway),
-    table,
-    to,
-    device,
-    metric,
-    source,
-    ours,
-    gateway,
-    protocol,
-  }));
-}
-
-/** Where a route leads next. */
-interface Hop {
-  device: number;
-  gateway: Network | undefined;
-}
-
-/** An array of struct rtnexthop, each with its attributes. */
-function decodeHops(data: Buffer): Hop[] {
-  const hops: Hop[] = [];
-  for (let rest = data; rest.length >= 8; ) {
-    const length = rest.readUInt16LE(0);
-    if (length < 8) break;
-    const hop: Hop = { device: rest.readInt32LE(4), gateway: undefined };
-    parseAttributes(rest.subarray(8, length), ({ type, data: value }) => takeGateway(hop, type, value));
-    hops.push(hop);
-    rest = rest.subarray((length + 3) & ~3);
-  }
-  return hops;
-}
-
-/** Takes a gateway of either family: that of IPv6 for an IPv4 route has its family in front (struct rtvia). */
-function takeGateway(hop: Hop, type: number, value: Buffer): void {
-  const bytes = type === rta.gateway ? value : type === rta.via ? value.subarray(2) : undefined;
-  if (bytes === undefined) return;
-  hop.gateway = hostOf({ family: bytes.length === 4 ? 4 : 6, address: formatBytes(bytes) });
-}
-
-const versionOf = (number: number): 4 | 6 | undefined =>
-  number === family.inet ? 4 : number === family.inet6 ? 6 : undefined;

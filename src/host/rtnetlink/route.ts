@@ -3,8 +3,9 @@ import { type DesiredRoute, ourMetric, ourProtocol } from '../../model/route.js'
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, putU32, replace } from '../netlink/format.js';
-import { familyOf } from './link-state.js';
-import { type RouteState, rta, rtmRoute, tableMain, unicast } from './route-state.js';
+import { familyOf } from './link-message.js';
+import { rta, rtmRoute, tableMain, unicast } from './route-message.js';
+import type { RouteState } from './route-state.js';
 
 const scope = { universe: 0, link: 253 };
 

@@ -1,7 +1,7 @@
 import { formatBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
-import { family } from './link-state.js';
+import { family } from './link-message.js';
 import { nda, nudPermanent, rtmNeigh } from './neighbour-state.js';
 
 /** NUD_REACHABLE, NUD_STALE, NUD_DELAY and NUD_PROBE of linux/neighbour.h: an entry that was learned and has a MAC address. */

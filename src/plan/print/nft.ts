@@ -1,19 +1,23 @@
 import type { ActionTable } from '../../model/action.js';
 import type { NftAction, NftChange } from '../../model/nft.js';
 import { nftCommands } from '../../nft/commands.js';
+import { printSysctl } from './sysctl.js';
 import { singleQuoted } from './word.js';
 
 export const nftLines: ActionTable<string, 'nft'> = {
-  nft: ({ changes }) => printLine(linesOf(changes)),
+  nft: ({ closes, changes }) => [...closing(closes), printLine(linesOf(changes))].join('; '),
 };
 
 /** The whole transaction as a command: its words, or, where they are lines, its standard input. */
-export function nftTransaction({ changes }: NftAction): string {
+export function nftTransaction({ closes, changes }: NftAction): string {
   const commands = nftCommands(changes);
-  return commands.some((command) => command.includes('\n'))
+  const command = commands.some((each) => each.includes('\n'))
     ? `nft -f - <<'END'\n${commands.join('\n')}\nEND`
     : printLine(commands);
+  return [...closing(closes), command].join('\n');
 }
+
+const closing = (closes: NftAction['closes'] = []): string[] => closes.map(printSysctl);
 
 /** What a transaction is about, in one line, by its most telling command. */
 export function nameNftAction({ changes }: NftAction): string {

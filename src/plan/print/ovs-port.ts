@@ -5,6 +5,7 @@ import { singleQuoted, word } from './word.js';
 export const ovsPortLines: ActionTable<string, OvsAction['kind']> = {
   'ovs-add-port': (action) => `ovs-vsctl ${addPort(action)}`,
   'ovs-set-port': (action) => `ovs-vsctl${clearColumns(action)}${removeMarks(action)} ${setPort(action)}`,
+  'ovs-pin-mtu': ({ name, mtu }) => `ovs-vsctl set interface ${word(name)} mtu_request=${mtu}`,
   'ovs-delete-port': ({ port }) => `ovs-vsctl del-port ${word(port.bridge)} ${word(port.name)}`,
 };
 

@@ -8,7 +8,7 @@ import { neighbourLines } from './neighbour.js';
 import { nameNftAction, nftLines, nftTransaction } from './nft.js';
 import { offloadLines } from './offload.js';
 import { forDatabase, ovsPortLines } from './ovs-port.js';
-import { proxyLines } from './proxy.js';
+import { announceCommands, proxyLines } from './proxy.js';
 import { routeLines } from './route.js';
 import { scriptLines } from './script.js';
 import { sysctlLines } from './sysctl.js';
@@ -48,10 +48,12 @@ export function printCommands(action: Action, { ovsDatabase, dhcpDirectory }: Pl
       ...lines,
       nft: nftTransaction,
       'forget-connections': conntrackCommands,
+      announce: announceCommands,
       'set-dhcp': (of) => setDhcpCommands(of, dhcpDirectory),
       'delete-dhcp': (of) => deleteDhcpCommands(of, dhcpDirectory),
       'ovs-add-port': ovs,
       'ovs-set-port': ovs,
+      'ovs-pin-mtu': ovs,
       'ovs-delete-port': ovs,
     },
     action,

@@ -253,8 +253,8 @@ const faults: Fault[] = [
     ...wall('nat', 'output', (vif) => `oifname "${vif}" udp sport 67 drop`),
   },
   {
-    name: 'a rule sends a guest out by a device that is not masqueraded',
-    stage: 'masquerade',
+    name: 'a rule sends a guest out by a device that is no way out of it',
+    stage: 'firewall',
     broken: first('nat'),
     well: second('nat'),
     inject: async () => {

@@ -190,7 +190,12 @@ const openvswitch: Difference[] = [
     ['mtu'],
     [
       ['link VIF mtu', '1500', '1400', reasons.followed],
-      ['link ovsbr0 mtu', '1500', '1400', 'Open vSwitch gives its bridge the smallest MTU of the ports'],
+      [
+        'OVS Interface ovsbr0 mtu_request',
+        null,
+        '1500',
+        'Open vSwitch gives its bridge the smallest MTU of the ports where it has none',
+      ],
       ['xenstore frontend mtu', null, '1400', reasons.mtu],
     ],
   ),
@@ -229,8 +234,9 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `${sets}, chain from_anywhere, chain from_bridges, chain to_this_machine, chain to_other_machines, chain from_outside, chain leaving`;
-const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, and it reaches nothing of the domain but what it needs`;
+  `set routed, set confined, ${sets}, set itself, chain from_anywhere, chain from_bridges, chain to_this_machine, chain to_other_machines, chain leaving`;
+const guestSets = 'set guests, set ways_out';
+const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, it reaches nothing of the domain but what it needs, and the domain forwards for it and by its way out only`;
 const routed = (device = 'eth0') =>
   [
     [`sysctl net/ipv4/conf/${device}/forwarding`, '0', '1', reasons.forwarding],
@@ -279,8 +285,26 @@ const route: Difference[] = [
     ],
   ),
   ...each(
-    ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
-    [['nft table inet vifd', null, routerTable('set routed, set confined'), heldAtRouter]],
+    ['plain', 'gatewaydev', 'no ip', 'network', 'vifname', 'mtu', 'gateway device is not eth0'],
+    [
+      [
+        'nft table inet vifd',
+        null,
+        routerTable(`${guestSets}, set ways_in, set untracked, set opened4`),
+        heldAtRouter,
+      ],
+    ],
+  ),
+  ...each(
+    ['IPv6'],
+    [
+      [
+        'nft table inet vifd',
+        null,
+        routerTable(`${guestSets}, set ways_in, set untracked, set opened4, set opened6`),
+        heldAtRouter,
+      ],
+    ],
   ),
   ...each(
     ['plain', 'gatewaydev', 'IPv6', 'vifname', 'mtu'],
@@ -397,17 +421,17 @@ const natRoute = (guest: string, router: string): readonly [string, string, stri
   reasons.route,
 ];
 const masqueraded = 'the script leaves masquerading, and forwarding, to the administrator';
-const natTable = (sets: string, more = ''): readonly [string, null, string, string] => [
+const natTable = (masquerades: string, sets: string, more = ''): readonly [string, null, string, string] => [
   'nft table inet vifd',
   null,
-  routerTable(`set routed, set confined, ${sets}`),
+  routerTable(`${masquerades}, ${guestSets}, ${sets}`),
   `${heldAtRouter}; ${masqueraded}${more}`,
 ];
 const nat: Difference[] = [
   ...each(natAll, routed()),
   ...each(
     natAll.filter((name) => name !== 'IPv6'),
-    [filter4, natTable('set masqueraded4')],
+    [filter4, natTable('set masqueraded4', 'set opened4')],
   ),
   ...each(
     natAll.filter((name) => name !== 'mtu'),
@@ -468,7 +492,7 @@ const nat: Difference[] = [
       ...routed6,
       ['neighbour fd00::5 dev VIF', null, '00:16:3e:00:05:00', reasons.neighbour],
       filter46,
-      natTable('set masqueraded4, set masqueraded6', '; here for IPv6, too'),
+      natTable('set masqueraded4, set masqueraded6', 'set opened4, set opened6', '; here for IPv6, too'),
       ['route 10.0.9.5 dev VIF', null, protocolOf('120', '10.0.9.132'), reasons.status],
       ['route fd00::5 dev VIF', null, 'table main protocol 120 scope global metric 2', reasons.v6],
       ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, where it gets there'],

@@ -13,19 +13,8 @@ const left = (
 ): Leftover[] =>
   list.map(([what, stock, vifd, reason]) => ({ script, inputs: of, what, stock, vifd, reason }));
 
-const forwarding = (device = 'eth0') =>
-  [
-    [
-      `sysctl net/ipv4/conf/${device}/forwarding`,
-      null,
-      '1',
-      'somebody else may want it by now; turn it off yourself',
-    ],
-  ] as const;
-const forwarding6 = [
-  ['sysctl net/ipv6/conf/all/forwarding', null, '1', 'the same'],
-  ['sysctl net/ipv6/conf/eth0/forwarding', null, '1', 'the same'],
-  ['sysctl net/ipv6/conf/eth0/accept_ra', null, '2', 'goes with forwarding'],
+const accepting6 = [
+  ['sysctl net/ipv6/conf/eth0/accept_ra', null, '2', 'without forwarding it means the same as 1'],
 ] as const;
 
 /** Everything that stays. What is not here is as before, whether by the stock script or by vifd. */
@@ -42,13 +31,23 @@ export const leftovers: readonly Leftover[] = [
       ],
     ],
   ),
-  ...left('vif-route', ['plain', 'gatewaydev', 'IPv6', 'no ip', 'network', 'vifname', 'mtu'], forwarding()),
-  ...left('vif-route', ['gateway device is not eth0'], forwarding('enp0s0')),
+  ...left(
+    'vif-openvswitch',
+    ['mtu'],
+    [
+      [
+        'OVS Interface ovsbr0 mtu_request',
+        null,
+        '1500',
+        'the bridge keeps the MTU it has; clear it yourself',
+      ],
+    ],
+  ),
   ...left(
     'vif-route',
     ['IPv6'],
     [
-      ...forwarding6,
+      ...accepting6,
       [
         'sysctl net/ipv6/conf/eth0/proxy_ndp',
         null,
@@ -57,8 +56,7 @@ export const leftovers: readonly Leftover[] = [
       ],
     ],
   ),
-  ...left('vif-nat', Object.keys(inputs['vif-nat']), forwarding()),
-  ...left('vif-nat', ['IPv6'], forwarding6),
+  ...left('vif-nat', ['IPv6'], accepting6),
 ];
 
 /** The rows of the table in docs/operate/migrating.md. */

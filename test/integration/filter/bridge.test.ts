@@ -4,8 +4,9 @@ import { Foreign } from '../../support/net/foreign-table.js';
 import { Neighbours } from '../../support/net/neighbours.js';
 import { openTables } from '../../support/net/open-tables.js';
 import { expectedFrames } from '../../support/packets/expected-frames.js';
-import { attempts, ipKey, lastOne, type Parties } from '../../support/packets/forgeries.js';
+import { attempts, lastOne } from '../../support/packets/forgeries.js';
 import { Capture, send } from '../../support/packets/packets.js';
+import { ipKey, type Parties } from '../../support/packets/parties.js';
 import { until } from '../../support/process/exec.js';
 
 let domnet: Domnet;

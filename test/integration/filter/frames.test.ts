@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { attack } from '../../frames/attack.js';
+import { attackers } from '../../frames/attackers.js';
 import type { Tally } from '../../frames/compare.js';
 import { told } from '../../frames/difference.js';
 import { countInputs } from '../../frames/inputs.js';
-import { attackers } from '../../frames/world.js';
 import { Domnet } from '../../support/net/domnet.js';
 
 let domnet: Domnet;

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
-import { ipKey } from '../../support/packets/forgeries.js';
+import { ipKey } from '../../support/packets/parties.js';
 import { Ping } from '../../support/process/background.js';
 import { until } from '../../support/process/exec.js';
 
@@ -48,6 +48,12 @@ it.each(['vif-bridge', 'vif-route', 'vif-nat'])(
     // And it is what the daemon does.
     const pasted = sorted(await ruleset());
     for (const table of await tables()) await domnet.exec('nft', [`delete ${table}`]);
+    // What forwards already would not be noted as made to.
+    await domnet.exec('sysctl', [
+      '-eqw',
+      'net.ipv4.conf.eth0.forwarding=0',
+      'net.ipv6.conf.all.forwarding=0',
+    ]);
     const daemon = await domnet.vifd();
     for (const vif of names) await daemon.logged('vif attached', vif);
     expect(sorted(await ruleset())).toBe(pasted);

@@ -4,9 +4,10 @@ import { Domnet, type Vif } from '../../support/net/domnet.js';
 import { openTables } from '../../support/net/open-tables.js';
 import { Outside } from '../../support/net/outside.js';
 import { expectedFrames } from '../../support/packets/expected-frames.js';
-import { attempts, hostsKey, ipKey, lastOne } from '../../support/packets/forgeries.js';
+import { attempts, lastOne } from '../../support/packets/forgeries.js';
 import { ethernet, etherTypes, ipv4, ipv6, udp } from '../../support/packets/frames.js';
 import { Capture, send } from '../../support/packets/packets.js';
+import { hostsKey, ipKey } from '../../support/packets/parties.js';
 import { Background } from '../../support/process/background.js';
 import { until } from '../../support/process/exec.js';
 

@@ -5,8 +5,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif } from '../../support/net/domnet.js';
 import { Foreign } from '../../support/net/foreign-table.js';
 import { openTables } from '../../support/net/open-tables.js';
-import { attempts, ipKey, lastOne } from '../../support/packets/forgeries.js';
+import { attempts, lastOne } from '../../support/packets/forgeries.js';
 import { Capture, send } from '../../support/packets/packets.js';
+import { ipKey } from '../../support/packets/parties.js';
 import { until } from '../../support/process/exec.js';
 import { TrustedDir } from '../../support/process/trusted-dir.js';
 

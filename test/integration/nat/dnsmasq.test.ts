@@ -82,7 +82,9 @@ const plug = async (domid: number): Promise<Vif> => {
 };
 
 /** Every dnsmasq that serves by the daemon's file. */
-const servers = (): number[] => processesWith(`--conf-file=${domnet.dir}/dhcp/dnsmasq.conf`);
+/** The dnsmasq that run with this configuration; not a shell that is about to become one. */
+const servers = (): number[] =>
+  processesWith(`--conf-file=${domnet.dir}/dhcp/dnsmasq.conf`).filter((pid) => wordsOf(pid)[0] === 'dnsmasq');
 
 /** Waits for exactly one, and that it is not one of these. @returns its pid */
 const oneServer = (but: readonly number[] = [], timeoutMs = 1000): Promise<number> =>

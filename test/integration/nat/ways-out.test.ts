@@ -174,9 +174,16 @@ test('of named uplinks the guests use those that there are, and nothing leaves b
   expect(await other.read('hotplug-status')).toBe('connected');
   await flowing.stop('SIGKILL');
   await domnet.ip('link set tun0 up');
-  // What begins outside is answered there.
+  // What begins outside is answered there, where it is let in: by a device that vifd made forward that is a forwarded port.
   const lan = outside.get('eth0') as Outside;
-  await lan.exec('ping', ['-c', '1', '-W', '1', '10.0.5.1']);
+  const ping = (to: string) => lan.exec('ping', ['-c', '1', '-W', '1', to]);
+  await expect(ping('10.0.5.1')).rejects.toThrow();
+  const rule = 'iifname "eth0" icmp type echo-request dnat to 10.0.5.1';
+  await domnet.exec('nft', [
+    `table ip mine { chain in { type nat hook prerouting priority -100; ${rule}; }; }`,
+  ]);
+  await ping(own('eth0'));
+  await domnet.exec('nft', ['delete table ip mine']);
 });
 
 test('a guest has an uplink of its own', async () => {

@@ -348,6 +348,20 @@ describe('restarts', () => {
     expect(await vif.read('hotplug-error')).toBeUndefined();
   });
 
+  test('a daemon that starts without ovs-vswitchd does not wait for it to let a netdev go', async () => {
+    await domnet.addBridge('xenbr0');
+    const first = await vifd();
+    const [vif] = await Promise.all([connected(5), connected(6)]);
+    await first.kill();
+    await ovs.stopSwitch();
+    await vifd();
+    await vif.write({ script: 'vif-bridge', bridge: 'xenbr0' });
+    // It waits 2 s for a switch that runs.
+    await until('the other bridge', async () => (await domnet.link('vif5.0'))?.master === 'xenbr0', 1500);
+    expect(await ovs.vsctl('list-ports ovsbr0')).toBe('vif6.0');
+    await ovs.startSwitch();
+  });
+
   test('ovs-vswitchd starts again and the guests reach each other as before', async () => {
     await vifd();
     const [one, two] = await Promise.all([connected(5), connected(6)]);

@@ -71,3 +71,31 @@ test('what keeps guests apart is refused where it cannot be had, and taken back 
   await before.connected();
   await late.connected();
 });
+
+test('a guest with a small MTU does not take a bridge of 9000 down, nor the other guests', async () => {
+  await ovs.addBridge('jumbo');
+  await domnet.ip('link add lan9 mtu 9000 type veth peer name lan9-peer mtu 9000');
+  for (const name of ['lan9', 'lan9-peer']) await domnet.ip(`link set ${name} up`);
+  await ovs.vsctl('add-port jumbo lan9');
+  const mtu = async (name: string): Promise<unknown> =>
+    ((await domnet.link(name)) as { mtu?: number } | undefined)?.mtu;
+  await until('the bridge to follow its uplink', async () => (await mtu('jumbo')) === 9000);
+  const large = await guest(domnet, 'openvswitch', 21, { bridge: 'jumbo', mtu: '9000' });
+  expect(await ovs.get('interface', 'jumbo', 'mtu_request')).toBe('[]');
+  const small = await guest(domnet, 'openvswitch', 22, { bridge: 'jumbo', mtu: '1400' });
+  // Without the key it is netback's 1500.
+  const plain = await guest(domnet, 'openvswitch', 23, { bridge: 'jumbo' });
+  await reaches(small, '10.6.0.21');
+  await reaches(plain, '10.6.0.22');
+  expect(await ovs.get('interface', 'jumbo', 'mtu_request')).toBe('9000');
+  expect(await Promise.all(['jumbo', 'vif21.0', 'vif22.0', 'vif23.0'].map(mtu))).toEqual([
+    9000, 9000, 1400, 1500,
+  ]);
+  expect(await domnet.xenstore.read(`${small.frontend}/mtu`)).toBe('1400');
+  await large.unplug();
+  await small.unplug();
+  await ovs.vsctl('set interface jumbo mtu_request=4000');
+  await until('what the operator asks for', async () => (await mtu('jumbo')) === 4000);
+  await reaches(plain, '10.6.0.23');
+  expect(await ovs.get('interface', 'jumbo', 'mtu_request')).toBe('4000');
+});

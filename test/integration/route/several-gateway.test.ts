@@ -215,3 +215,26 @@ test('gatewaydev that is not the default route’s device: only its own vifs mis
   before = daemon.log.length;
   await nothingLost();
 });
+
+test('where the default route leads is followed by a vif with a gatewaydev of its own, too', async () => {
+  await domnet.ip('link add lan1 type veth peer name lan1-peer');
+  await domnet.ip('address add 198.51.100.1/24 dev lan1');
+  for (const name of ['lan1-peer', 'lan1']) await domnet.ip(`link set ${name} up`);
+  const vif = await guest(domnet, 'route', 9, { ip: '198.51.100.9', gatewaydev: 'lan1' });
+  const leaves = (device: string, by: boolean): Promise<unknown> =>
+    until(
+      `whether ${vif.name} leaves by ${device}: ${by}`,
+      async () =>
+        (await domnet.exec('nft', ['list', 'set', 'inet', 'vifd', 'ways_out'])).includes(
+          `"${vif.name}" . "${device}"`,
+        ) === by,
+      aSecond,
+    );
+  await leaves('eth0', true);
+  await domnet.ip('route delete default');
+  await leaves('eth0', false);
+  await leaves('lan1', true);
+  await domnet.ip(`route add default via ${outer}`);
+  await leaves('eth0', true);
+  await reaches(routed[0], outer, aSecond);
+});

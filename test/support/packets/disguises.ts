@@ -1,4 +1,3 @@
-import type { Parties } from './forgeries.js';
 import {
   authentication,
   dhcp,
@@ -11,23 +10,15 @@ import {
   ipv6,
   neighbour,
   options6,
+  protocols,
   udp,
 } from './frames.js';
+import { forged, forged6, forgedMac, own, own6, type Parties } from './parties.js';
 
 // Frames of routers, servers and switches, and those that hide what they are: cut short, behind headers, in fragments.
 
-const own = '10.0.0.1';
-const own6 = '2001:db8::1';
-const forged = '10.0.0.66';
-const forged6 = '2001:db8::66';
-const forgedMac = '00:16:3e:66:66:66';
 const broadcast = '255.255.255.255';
-const TCP = 6;
-const UDP = 17;
-const ICMP6 = 58;
-const hopByHop = 0;
-const destination = 60;
-const fragment = 44;
+const { tcp: TCP, udp: UDP, icmp6: ICMP6, hopByHop, destination, fragment } = protocols;
 
 type Add = (honest: boolean, what: string, frame: Buffer) => void;
 

@@ -13,9 +13,22 @@ import {
   neighbour,
   nonce,
   options6,
+  protocols,
   udp,
   vlanTag,
 } from './frames.js';
+import {
+  forged,
+  forged6,
+  forgedMac,
+  inNetwork,
+  inNetwork6,
+  otherGuest,
+  otherGuest6,
+  own,
+  own6,
+  type Parties,
+} from './parties.js';
 
 /** A frame that a guest may send: a row of the table in docs/operate/security.md. */
 export interface Attempt {
@@ -25,36 +38,10 @@ export interface Attempt {
   readonly honest: boolean;
 }
 
-/** The sender's and the receiver's addresses. The sender's `ip` key is {@link ipKey}. */
-export interface Parties {
-  readonly from: string;
-  readonly to: string;
-  /** The destination of packets; by default the other guest of a bridge. */
-  readonly other?: string;
-  readonly other6?: string;
-}
-
-export const ipKey = '10.0.0.1 10.0.1.0/24 2001:db8::1 2001:db8:1::/64';
-/** The sender's `ip` key for a topology that takes no networks. */
-export const hostsKey = '10.0.0.1 10.0.1.200 2001:db8::1 2001:db8:1::abcd';
-const own = '10.0.0.1';
-const inNetwork = '10.0.1.200';
-const own6 = '2001:db8::1';
-const inNetwork6 = '2001:db8:1::abcd';
-const otherGuest = '10.0.0.2';
-const otherGuest6 = '2001:db8::2';
-const forged = '10.0.0.66';
-const forged6 = '2001:db8::66';
-const forgedMac = '00:16:3e:66:66:66';
 const broadcast = '255.255.255.255';
 const allNodes = 'ff02::1';
 const { ip, ip6, arp: arpType, rarp, vlan, qinq } = etherTypes;
-const UDP = 17;
-const ICMP = 1;
-const ICMP6 = 58;
-const hopByHop = 0;
-const destination = 60;
-const fragment = 44;
+const { udp: UDP, icmp: ICMP, icmp6: ICMP6, hopByHop, destination, fragment } = protocols;
 
 /** The IPv6 link-local address of a MAC (EUI-64). */
 export function linkLocal(mac: string): string {

@@ -1,6 +1,8 @@
 /** Builds frames byte by byte, so that a test can send malformed and forged ones. Addresses are given as text. */
 
 export const etherTypes = { ip: 0x0800, arp: 0x0806, rarp: 0x8035, vlan: 0x8100, qinq: 0x88a8, ip6: 0x86dd };
+/** Protocols of IPv4 and next headers of IPv6. */
+export const protocols = { hopByHop: 0, icmp: 1, tcp: 6, udp: 17, fragment: 44, icmp6: 58, destination: 60 };
 
 const u8 = (...values: number[]): Buffer => Buffer.from(values);
 const u16 = (value: number): Buffer => u8((value >> 8) & 255, value & 255);

@@ -36,7 +36,7 @@ test('the defaults', () => {
     netdevTimeoutMs: 10_000,
     antispoof: { mode: 'auto' },
     bridge: { mtu: 'bridge', protectHost: false, services: [] },
-    openvswitch: { database: 'unix:/var/run/openvswitch/db.sock', protectHost: false },
+    openvswitch: { database: 'unix:/var/run/openvswitch/db.sock', protectHost: false, services: [] },
     route: { gatewayDevice: undefined, services: [] },
     nat: {
       network: { family: 4, address: '10.0.0.0', prefix: 8 },
@@ -119,9 +119,6 @@ describe('a wrong value is refused with file, key, value and what is expected', 
     'an integer from 0 to 65535': ['5.5'],
     'one of bridge, route, nat, openvswitch': ['"vif-nat"'],
     'true or false': ['"yes"'],
-    'false, which is all it takes, since a frame at an internal port does not tell which vif it is from': [
-      'true',
-    ],
     'a list, each of it dhcp, dns, tcp/PORT or udp/PORT': ['["dhcp","tcp/65536"]'],
     'unix: and an absolute path': ['"tcp:127.0.0.1:6640"'],
     "a network device's name": ['"sixteen-letters-"'],

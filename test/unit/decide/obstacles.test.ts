@@ -2,27 +2,15 @@ import { expect, test } from 'vitest';
 import { obstacles } from '../../../src/decide/obstacles.js';
 import type { DesiredState } from '../../../src/model/desired.js';
 import { noIp } from '../../../src/model/ip.js';
-import { type Link, linkView, type ObservedState } from '../../../src/model/observed.js';
+import { linkView, type ObservedState } from '../../../src/model/observed.js';
 import { firewallView } from '../../../src/nft/walk/firewall.js';
 import { parseRuleset } from '../../../src/nft/walk/ruleset.js';
+import { link } from '../../fake/link.js';
 
 const id = { domid: 5, devid: 0 };
 const address = { family: 4, address: '10.0.5.1', prefix: 32 } as const;
 const address6 = { family: 6, address: '2001:db8::5', prefix: 128 } as const;
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: 'fe:ff:ff:ff:ff:ff',
-  mtu: 1500,
-  up: true,
-  master: undefined,
-  addresses: [],
-  ...more,
-});
 const port = { isolated: false, multicastFlood: true, broadcastFlood: true, vlans: [] };
 
 const none: DesiredState = {

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
+import { surroundings } from '../../frames/attackers.js';
 import { compare, compareRandom, type Tally } from '../../frames/compare.js';
 import { randomFrame } from '../../frames/grammar/frame.js';
 import { judge } from '../../frames/oracle/ethernet.js';
 import { shrink } from '../../frames/shrink.js';
-import { surroundings } from '../../frames/world.js';
 import { Random } from '../../walk/random.js';
 
 const around = surroundings('00:16:3e:00:01:00', { ip: '10.0.0.1 10.0.1.0/24 2001:db8::1 2001:db8:1::/64' });

@@ -2,8 +2,9 @@ import { describe, expect, it, test } from 'vitest';
 import { decode } from '../../frames/decode.js';
 import { judge } from '../../frames/oracle/ethernet.js';
 import { type Guest, guestOf } from '../../frames/oracle/guest.js';
-import { attempts, hostsKey, ipKey } from '../../support/packets/forgeries.js';
+import { attempts } from '../../support/packets/forgeries.js';
 import { ethernet, etherTypes, ipv4, udp, vlanTag } from '../../support/packets/frames.js';
+import { hostsKey, ipKey } from '../../support/packets/parties.js';
 
 const from = '00:16:3e:00:01:00';
 const to = '00:16:3e:00:02:00';

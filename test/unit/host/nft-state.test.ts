@@ -71,11 +71,12 @@ const addElement = (
   first: Buffer,
   owner: string,
   last?: Buffer,
+  table = 'netdev vifd',
 ) =>
   tell(
     state,
     type,
-    'netdev vifd',
+    table,
     attribute(2, text(set)),
     attribute(
       3,
@@ -90,7 +91,8 @@ const addElement = (
     ),
   );
 
-const empty = (ownable = false) => new NftState({ rules: rulesFile, ownable: () => ownable });
+const empty = (ownable = false) =>
+  new NftState({ rules: rulesFile, ownable: () => ownable, opened: new Map() });
 function filled(): NftState {
   const state = empty();
   addTable(state, 'netdev vifd');
@@ -241,4 +243,21 @@ test('elements have the owner in their comment, and one without is about the net
   const other = filled();
   expect(tell(other, (10 << 8) | 26, 'netdev vifd')).toEqual([everyVif]);
   expect(other.has('netdev vifd')).toBe(false);
+});
+
+test("what was made forward is remembered when another program deletes its table, and is no vif's", () => {
+  const state = empty();
+  addTable(state, 'inet vifd');
+  const add = (owner: string, device: string): string[] =>
+    addElement(state, nft.newElements, 'opened4', key(device), owner, undefined, 'inet vifd');
+  expect(add('', 'eth0')).toEqual([]);
+  expect(add('vif5.0', 'vif5.0')).toEqual(['vif5.0']);
+  const noted = { set: 'opened4', key: ['eth0'] } as const;
+  expect(state.opened()).toEqual([noted]);
+  expect(state.isNoted(noted)).toBe(true);
+  expect(state.isAll('inet vifd', 'vif5.0')).toBe(true);
+  expect(state.foreign()).toEqual([]);
+  expect(tell(state, nft.delTable, 'inet vifd')).toContain(everyVif);
+  expect(state.opened()).toEqual([noted]);
+  expect(state.isNoted(noted)).toBe(false);
 });

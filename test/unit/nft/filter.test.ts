@@ -12,6 +12,7 @@ import { ranges } from '../../../src/nft/ranges.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
 import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
+import { link } from '../../fake/link.js';
 import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
@@ -28,18 +29,7 @@ const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => 
 });
 const keys = (more: Record<string, string>) =>
   snapshot(id, new Map(Object.entries({ script: 'vif-bridge', online: '1', ...more })));
-const netdev: Link = {
-  index: 12,
-  name: 'vif5.0',
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: 'fe:ff:ff:ff:ff:ff',
-  mtu: 1500,
-  up: false,
-  master: undefined,
-  addresses: [],
-};
+const netdev = link(12, 'vif5.0', { up: false });
 const bridge: Link = { ...netdev, index: 3, name: 'xenbr0', kind: 'bridge', up: true };
 const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = []) => ({
   filter,

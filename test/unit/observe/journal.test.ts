@@ -94,6 +94,20 @@ test('an error is ERROR, however it was logged; lists are one field; names are w
     expect(name).toMatch(/^[A-Z][A-Z0-9_]*$/);
 });
 
+test('an error of a vif has its code and its kind', () => {
+  const record = {
+    level: 'error',
+    msg: 'vif not attached',
+    ...vif,
+    error: 'attach vif5.0 to bridge b: no such bridge',
+  };
+  expect(journalFields({ ...record, errorCode: 'bridge-missing', errorKind: 'bridge' })).toMatchObject({
+    ERROR: record.error,
+    ERROR_CODE: 'bridge-missing',
+    ERROR_KIND: 'bridge',
+  });
+});
+
 test('every MESSAGE_ID is explained in the catalog, and every entry there is one of them', () => {
   const file = fileURLToPath(new URL('../../../systemd/catalog/vifd.catalog', import.meta.url));
   const explained = [...readFileSync(file, 'utf8').matchAll(/^-- ([0-9a-f]{32})$/gm)].map(

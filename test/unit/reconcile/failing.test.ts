@@ -141,6 +141,33 @@ test('changes that are taken and do nothing end after four rounds, and are tried
   expect(domain.events.of('vif5.0')).toEqual(['failed']);
 });
 
+test('an attached vif whose machine changes faster than it is followed is no failure, unless that does not end', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  const { host } = domain;
+  // Each change of vifd is answered by another one of somebody else.
+  const perform = host.perform.bind(host);
+  let answers = 0;
+  host.perform = async (action) => {
+    await perform(action);
+    if (answers-- > 0) host.change('vif5.0', answers % 2 === 0 ? { up: false } : { master: undefined });
+  };
+  answers = 10;
+  host.change('vif5.0', { up: false });
+  await domain.pass(5000);
+  expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
+  expect(host.link('vif5.0')).toMatchObject({ up: true, master: host.link('xenbr0')?.index });
+  expect(domain.events.of('vif5.0')).not.toContain('failed');
+  answers = 1000;
+  host.change('vif5.0', { up: false });
+  await domain.pass(60_000);
+  expect(domain.told(id)).toEqual({
+    status: 'error',
+    error: expect.stringMatching(/still to do afterwards/),
+  });
+});
+
 test('a failure of another text each time waits for its back-off too', async () => {
   const domain = new DriverDomain();
   await domain.start();

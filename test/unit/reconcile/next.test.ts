@@ -32,7 +32,13 @@ const known = (keys: Record<string, string>, isNew = true) => ({
 const bridge = { script: '/etc/xen/scripts/vif-bridge', bridge: 'xenbr0' };
 
 test('a step is the changes up to the undoing of a script, and what follows is foreseen', () => {
-  const run = { file, ifindex: 2, gatewaydev: '', keys: '', state: 'online' } as const;
+  const run = {
+    file,
+    ifindex: 2,
+    gatewaydev: '',
+    keys: { bridge: undefined, mac: undefined, ip: [], vifname: undefined, mtu: undefined, vlans: undefined },
+    state: 'online',
+  } as const;
   const there = machine({ scripts: new Map([['vif5.0', run]]) });
   const step = next(known(bridge), config, there.observe());
   expect(step).toMatchObject({

@@ -139,7 +139,10 @@ function aboutFilters(
   const { ruleset } = facts;
   if (!('base' in ruleset)) return [];
   const { family, guest, target } = trip;
-  const remedy = (chain: (typeof ruleset.base)[number]): string => remedyFor(ruleset, chain, own.ifname);
+  const remedy = (chain: (typeof ruleset.base)[number]): string =>
+    chain.family === 'inet' && chain.table === 'vifd'
+      ? `vifd lets ${own.ifname} out by the device of a default route, or of uplink in [nat] or [[vif]]: ip -${family} rule show, and ip -${family} route get ${target} from ${guest} iif ${own.ifname}`
+      : remedyFor(ruleset, chain, own.ifname);
   const judge = (what: string, packet: Packet): Finding[] => {
     const hooks = ['prerouting', 'forward', 'postrouting'];
     const passed = hooks.flatMap((hook) =>
@@ -182,8 +185,10 @@ function aboutFilters(
     state: 'established',
     to: 'unicast',
   };
-  const findings = [...judge(`packets from ${guest}`, out), ...judge(`answers to ${guest}`, back)];
-  if (topology === 'nat') {
+  const forth = judge(`packets from ${guest}`, out);
+  const findings = [...forth, ...judge(`answers to ${guest}`, back)];
+  // What is dropped on its way is not translated.
+  if (topology === 'nat' && !forth.some(({ severity }) => severity === 'error')) {
     const translated = pass(ruleset, 'postrouting', { ...out, iif: '' }).some(
       ({ isTranslated }) => isTranslated,
     );

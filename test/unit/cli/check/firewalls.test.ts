@@ -1,23 +1,11 @@
 import { expect, test } from 'vitest';
 import { aboutFirewalls, stoppedVifs } from '../../../../src/cli/check/firewalls.js';
 import { parseConfig } from '../../../../src/config/config.js';
-import { type Link, linkView } from '../../../../src/model/observed.js';
+import { linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 import { parseRuleset } from '../../../../src/nft/walk/ruleset.js';
+import { link } from '../../../fake/link.js';
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: 'fe:ff:ff:ff:ff:ff',
-  mtu: 1500,
-  up: true,
-  master: undefined,
-  addresses: [],
-  ...more,
-});
 const links = linkView([
   link(2, 'xenbr0', { kind: 'bridge' }),
   link(3, 'eth1', { master: 2 }),

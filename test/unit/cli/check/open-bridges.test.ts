@@ -5,20 +5,8 @@ import type { IpLink } from '../../../../src/cli/check/way/facts.js';
 import { parseConfig } from '../../../../src/config/config.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
+import { link } from '../../../fake/link.js';
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: '00:16:3e:00:00:01',
-  mtu: 1500,
-  up: true,
-  master: undefined,
-  addresses: [],
-  ...more,
-});
 const device = (ifname: string, addresses: readonly string[], more: Partial<IpLink> = {}): IpLink => ({
   ifindex: 1,
   ifname,
@@ -107,4 +95,8 @@ test('a bridge that protect_host closes is not', () => {
   };
   const closed = parseConfig('[bridge]\nprotect_host = true', 'vifd.toml');
   expect(aboutOpenBridges(facts as unknown as Facts, closed)).toEqual([]);
+  const other = parseConfig('[openvswitch]\nprotect_host = true', 'vifd.toml');
+  expect(aboutOpenBridges(facts as unknown as Facts, other).map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('Else set protect_host = true in [bridge] of vifd.toml, or drop at input'),
+  ]);
 });

@@ -2,23 +2,11 @@ import { expect, test } from 'vitest';
 import { type Edge, graph } from '../../../../src/cli/graph/edges.js';
 import { printDot, printMermaid } from '../../../../src/cli/graph/graph.js';
 import type { IpState } from '../../../../src/model/ip.js';
-import { type Link, linkView } from '../../../../src/model/observed.js';
+import { linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
+import { link } from '../../../fake/link.js';
 import { OvsMachine } from '../../../fake/openvswitch-machine.js';
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  alias: undefined,
-  parent: undefined,
-  kind: undefined,
-  mac: '00:16:3e:00:00:01',
-  mtu: 1500,
-  up: true,
-  master: undefined,
-  addresses: [],
-  ...more,
-});
 const port = (...vlans: [vid: number, pvid?: boolean, untagged?: boolean][]) => ({
   isolated: false,
   multicastFlood: true,

@@ -5,7 +5,8 @@ import {
   encodeVlans,
   portDump,
 } from '../../../../src/host/rtnetlink/bridge-port.js';
-import { LinkState, rtm } from '../../../../src/host/rtnetlink/link-state.js';
+import { rtm } from '../../../../src/host/rtnetlink/link-message.js';
+import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
 import { netdev } from '../../../../src/model/dependency.js';
 import { parseVlans } from '../../../../src/model/vlan.js';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { LinkState, rtm } from '../../../../src/host/rtnetlink/link-state.js';
+import { rtm } from '../../../../src/host/rtnetlink/link-message.js';
+import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
 import type { RefusedMtu } from '../../../../src/model/observed.js';
 
 /** A message about interface 5: IFLA_IFNAME, IFLA_MTU and IFLA_CARRIER. */

@@ -38,6 +38,18 @@ the host
 END`,
   ],
   [
+    {
+      kind: 'announce',
+      index: 2,
+      name: 'eth0',
+      address: { family: 6, address: '2001:db8::5', prefix: 128 },
+      mac: '02:00:00:00:00:01',
+      carrier: 0,
+    },
+    'unsolicited neighbour advertisement: 2001:db8::5 dev eth0 lladdr 02:00:00:00:00:01',
+    '# unsolicited neighbour advertisement: 2001:db8::5 dev eth0 lladdr 02:00:00:00:00:01',
+  ],
+  [
     { kind: 'delete-dhcp', vif: 'vif5.0' },
     'tell dnsmasq to forget vif5.0',
     `# dnsmasq, which vifd starts, remembers what it has read until it is started anew.

@@ -6,7 +6,7 @@ import type { Surroundings } from './grammar/values.js';
 import { type Guest, guestOf } from './oracle/guest.js';
 import { Probe } from './probe.js';
 
-/** A guest that sends frames, what is around it, and who sees which of them pass. */
+/** A guest that sends frames, what is around it, and what sees which of them pass. */
 export interface Attacker {
   readonly name: string;
   readonly vif: Vif;

@@ -1,0 +1,138 @@
+import { type Domnet, Vif } from '../support/net/domnet.js';
+import { until } from '../support/process/exec.js';
+import { impatient, ipBatch, settled } from './batch.js';
+import { Broken } from './broken.js';
+import { guestOf, isRouted, type Keys, type Model, macOf, nameOf, spoofed, type Topology } from './model.js';
+import type { StoreStatus } from './statuses.js';
+
+/** What libxl, netback and the guests do in a walk. */
+export class Dom0 {
+  readonly #domnet: Domnet;
+  /** How the guests are configured now, as batches of ip. */
+  readonly #configured = new Map<number, string>();
+
+  constructor(domnet: Domnet) {
+    this.#domnet = domnet;
+  }
+
+  async come(domid: number, topology: Topology, keys: Keys): Promise<void> {
+    const vif = await this.#domnet.writeDevice({ domid, keys: this.keys(domid, topology, keys) });
+    await this.makeNetdev(domid, keys);
+    await vif.setState(2);
+  }
+
+  async makeNetdev(domid: number, keys: Keys): Promise<void> {
+    this.#configured.delete(domid);
+    const guest = await this.#domnet.guestNamespace(domid);
+    await ipBatch(this.#domnet.namespace, [
+      `link add ${nameOf(domid)} address fe:ff:ff:ff:ff:ff type veth peer name eth0 address ${macOf(domid, keys.othermac)} netns ${guest}`,
+    ]);
+  }
+
+  /** Death as dom0 asks for it: netback closes and unregisters, the agent deletes the directory, dom0 the rest. */
+  async go(domid: number, netdevs: readonly string[]): Promise<void> {
+    const vif = this.vif(domid);
+    await vif.write({ online: '0', state: '5' });
+    await vif.setState(6);
+    await this.#unregister(netdevs);
+    await until('the deletion', async () => !(await vif.exists()), 1500).catch(() => {
+      throw new Broken('deletion', [`${vif.backend} is not deleted after 1.5 s`]);
+    });
+    await this.#forget(vif);
+  }
+
+  async force(domid: number, netdevs: readonly string[], first: 'directory' | 'netdev'): Promise<void> {
+    const vif = this.vif(domid);
+    if (first === 'netdev') await this.#unregister(netdevs);
+    await this.#domnet.xenstore.rm(vif.backend);
+    if (first === 'directory') await this.#unregister(netdevs);
+    await this.#forget(vif);
+  }
+
+  /** netback's netdev goes, whatever it is called by then. */
+  async #unregister(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      if (await this.#domnet.ip(`link delete ${name}`).then(...settled)) return;
+    }
+  }
+
+  /** What dom0 deletes when the device is gone. */
+  async #forget(vif: Vif): Promise<void> {
+    const { xenstore } = this.#domnet;
+    await xenstore.rm(`/local/domain/${vif.domid}`);
+    for (const path of [`backend/vif/${vif.domid}`, 'backend/vif', 'backend']) {
+      if ((await xenstore.directory(path).catch(() => ['?'])).length > 0) break;
+      await xenstore.rm(path);
+    }
+  }
+
+  /** dom0 writes keys anew, those that differ, in one transaction. */
+  async change(
+    vif: Vif,
+    before: Readonly<Record<string, string | undefined>>,
+    next: Readonly<Record<string, string | undefined>>,
+  ): Promise<void> {
+    const operations = Object.keys(next)
+      .filter((key) => before[key] !== next[key])
+      .map((key) => {
+        const path = `${vif.backend}/${key}`;
+        const value = next[key];
+        return value === undefined ? ({ op: 'rm', path } as const) : ({ op: 'write', path, value } as const);
+      });
+    await this.#domnet.xenstore.commit(operations);
+  }
+
+  async guestMac(domid: number, other: boolean): Promise<void> {
+    const guest = await this.#domnet.guestNamespace(domid);
+    await ipBatch(guest, [`link set eth0 address ${macOf(domid, other)}`]);
+  }
+
+  /** The guests that are there have the addresses they should, and their routes. */
+  async configureGuests(model: Model): Promise<void> {
+    for (const vif of model.vifs) {
+      if (!vif.present) {
+        this.#configured.delete(vif.domid);
+        continue;
+      }
+      const { address, prefix, router } = guestOf(vif);
+      const lines = [
+        `address add ${address}/${prefix} dev eth0`,
+        ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.domid)}/16 dev eth0`] : []),
+        ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
+        ...(isRouted(vif) ? [`route add default via ${router}`] : []),
+      ];
+      const text = lines.join('\n');
+      const now = this.#configured.get(vif.domid);
+      if (now === text) continue;
+      const begin = now === undefined ? ['link set eth0 up', impatient('eth0')] : ['address flush dev eth0'];
+      await ipBatch(await this.#domnet.guestNamespace(vif.domid), [...begin, ...lines]);
+      this.#configured.set(vif.domid, text);
+    }
+  }
+
+  vif(domid: number): Vif {
+    return new Vif(this.#domnet, domid, 0);
+  }
+
+  keys(domid: number, topology: Topology, keys: Keys): Record<string, string | undefined> {
+    return {
+      script: `/etc/xen/scripts/vif-${topology}`,
+      bridge: keys.bridge,
+      ip: keys.ip,
+      gatewaydev: keys.gatewaydev,
+      mtu: keys.mtu === undefined ? undefined : `${keys.mtu}`,
+      vifname: keys.vifname,
+      mac: macOf(domid, keys.othermac),
+    };
+  }
+
+  async stored(domid: number): Promise<StoreStatus | undefined> {
+    const vif = this.vif(domid);
+    const [exists, status, error] = await Promise.all([
+      vif.exists(),
+      vif.read('hotplug-status'),
+      vif.read('hotplug-error'),
+    ]);
+    return exists ? { status, error } : undefined;
+  }
+}

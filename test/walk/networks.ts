@@ -1,0 +1,129 @@
+import { chmodSync } from 'node:fs';
+import type { Domnet } from '../support/net/domnet.js';
+import { impatient, ipBatch, setSysctls } from './batch.js';
+import {
+  type Bridge,
+  bridgePeer,
+  bridges,
+  internet,
+  management,
+  otherPeer,
+  ovsPeer,
+  type Uplink,
+  uplinkAddress,
+  uplinkPeer,
+  uplinks,
+} from './model.js';
+
+// Namespaces beside the guests': numbers that no domid has.
+const outsideNumber: Readonly<Record<Uplink, number>> = { up0: 60_000, up1: 60_001 };
+const bridgeNumber: Readonly<Record<Bridge, number>> = { xenbr0: 60_002, xenbr1: 60_003 };
+const ovsNumber = 60_004;
+const managementNumber = 60_005;
+
+/** Addresses of devices that are made again: others remember them. */
+const macs = {
+  up0: ['02:00:00:00:00:01', '02:00:00:00:00:02'],
+  up1: ['02:00:00:00:01:01', '02:00:00:00:01:02'],
+  xenbr0: ['02:00:00:00:02:01', '02:00:00:00:02:02'],
+  xenbr1: ['02:00:00:00:03:01', '02:00:00:00:03:02'],
+  ovs: ['02:00:00:00:04:01', '02:00:00:00:04:02'],
+  mg0: ['02:00:00:00:05:01', '02:00:00:00:05:02'],
+} as const;
+
+/** The networks around the driver domain: two uplinks, one for management, and one behind each bridge. */
+export class Networks {
+  readonly #domnet: Domnet;
+
+  constructor(domnet: Domnet) {
+    this.#domnet = domnet;
+  }
+
+  /** Makes all of them, and the guests' namespaces. */
+  async build(domids: readonly number[]): Promise<void> {
+    const domnet = this.#domnet;
+    // dnsmasq gives up root before it reads its files.
+    chmodSync(domnet.dir, 0o755);
+    const others = [
+      ...Object.values(outsideNumber),
+      ...Object.values(bridgeNumber),
+      ovsNumber,
+      managementNumber,
+    ];
+    for (const number of [...domids, ...others]) {
+      const namespace = await domnet.guestNamespace(number);
+      await setSysctls(namespace, {
+        'net/ipv4/conf/default/arp_notify': '1',
+        'net/ipv6/conf/default/disable_ipv6': '1',
+        'net/ipv6/conf/all/disable_ipv6': '1',
+      });
+    }
+    for (const uplink of uplinks) await this.makeUplink(uplink);
+    await ipBatch(domnet.namespace, [`route add default via ${uplinkPeer.up0}`]);
+    const there = await domnet.guestNamespace(managementNumber);
+    await this.#veth('mg0', macs.mg0, there);
+    await ipBatch(there, [
+      'link set lan0 up',
+      `address add ${management.peer}/24 dev lan0`,
+      `route add default via ${management.address}`,
+    ]);
+    await ipBatch(domnet.namespace, ['link set mg0 up', `address add ${management.address}/24 dev mg0`]);
+    for (const bridge of bridges) {
+      const peer = await domnet.guestNamespace(bridgeNumber[bridge]);
+      await this.#veth(`p${bridge}`, macs[bridge], peer);
+      await ipBatch(peer, [
+        'link set lan0 up',
+        impatient('lan0'),
+        `address add ${bridgePeer[bridge]}/16 dev lan0`,
+        `address add ${otherPeer[bridge]}/16 dev lan0`,
+      ]);
+      await this.makeBridge(bridge);
+    }
+  }
+
+  async makeUplink(uplink: Uplink): Promise<void> {
+    const outside = await this.#domnet.guestNamespace(outsideNumber[uplink]);
+    await this.#veth(uplink, macs[uplink], outside);
+    await ipBatch(outside, [
+      'link set lan0 up',
+      impatient('lan0'),
+      `address add ${uplinkPeer[uplink]}/24 dev lan0`,
+      `address add ${internet}/32 dev lan0`,
+      // Routed guests are reached as neighbours.
+      'route add 198.18.0.0/16 dev lan0',
+    ]);
+    await ipBatch(this.#domnet.namespace, [
+      `link set ${uplink} up`,
+      `address add ${uplinkAddress[uplink]}/24 dev ${uplink}`,
+      impatient(uplink),
+    ]);
+  }
+
+  async makeBridge(bridge: Bridge): Promise<void> {
+    await ipBatch(this.#domnet.namespace, [
+      `link add ${bridge} address 02:00:00:00:0${bridge === 'xenbr0' ? 6 : 7}:01 type bridge forward_delay 0`,
+      // Set by hand, it does not follow the smallest of its ports.
+      `link set ${bridge} mtu 1500 up`,
+      `link set p${bridge} master ${bridge} up`,
+    ]);
+  }
+
+  /** The network of Open vSwitch: its port `povs` here, and a neighbour behind it. */
+  async makeSwitchPort(): Promise<void> {
+    const peer = await this.#domnet.guestNamespace(ovsNumber);
+    await this.#veth('povs', macs.ovs, peer);
+    await ipBatch(peer, ['link set lan0 up', impatient('lan0'), `address add ${ovsPeer}/16 dev lan0`]);
+    await ipBatch(this.#domnet.namespace, ['link set povs up']);
+  }
+
+  /** The namespace of what is outside of an uplink. */
+  outside(uplink: Uplink): Promise<string> {
+    return this.#domnet.guestNamespace(outsideNumber[uplink]);
+  }
+
+  #veth(name: string, [here, there]: readonly [string, string], namespace: string): Promise<void> {
+    return ipBatch(this.#domnet.namespace, [
+      `link add ${name} address ${here} type veth peer name lan0 address ${there} netns ${namespace}`,
+    ]);
+  }
+}

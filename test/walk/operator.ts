@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Domnet } from '../support/net/domnet.js';
+import { ipBatch, setSysctls } from './batch.js';
+import {
+  gatewayOf,
+  guestOf,
+  type Model,
+  macOf,
+  type NftFault,
+  type Step,
+  type Uplink,
+  uplinkAddress,
+  uplinkPeer,
+  type VifModel,
+} from './model.js';
+import type { Networks } from './networks.js';
+import type { Snapshot } from './snapshot.js';
+import type { WalkedDaemon } from './walked-daemon.js';
+
+/** What an operator and other programs do by hand in a walk. */
+export class Operator {
+  readonly #domnet: Domnet;
+  readonly #networks: Networks;
+  readonly #daemon: WalkedDaemon;
+
+  constructor(domnet: Domnet, networks: Networks, daemon: WalkedDaemon) {
+    this.#domnet = domnet;
+    this.#networks = networks;
+    this.#daemon = daemon;
+  }
+
+  /** Takes something away and puts it back after a moment. */
+  async blink({ what, ms }: Extract<Step, { do: 'blink' }>, uplink: Uplink | undefined): Promise<void> {
+    const domnet = this.#domnet;
+    if (what === 'bridge') {
+      await domnet.ip('link delete xenbr0');
+      await sleep(ms);
+      return await this.#networks.makeBridge('xenbr0');
+    }
+    if (uplink === undefined) return;
+    const back = `route add default via ${uplinkPeer[uplink]}`;
+    const address = `${uplinkAddress[uplink]}/24 dev ${uplink}`;
+    const [off, on] = {
+      default: [['route delete default'], [back]],
+      address: [[`address delete ${address}`], [`address add ${address}`, back]],
+      link: [[`link set ${uplink} down`], [`link set ${uplink} up`, back]],
+    }[what] as [string[], string[]];
+    await ipBatch(domnet.namespace, off);
+    await sleep(ms);
+    await ipBatch(domnet.namespace, on);
+  }
+
+  /** Changes the tables as another program does. @param snapshot what is there */
+  async nft(fault: NftFault, { chains, tables }: Pick<Snapshot, 'chains' | 'tables'>): Promise<void> {
+    const words = fault.split(' ');
+    const table = `${words.at(-2)} ${words.at(-1)}`;
+    const insert = (chain: string): string => `insert rule ${chain} counter accept comment "mine"`;
+    if (fault.endsWith('of a vif')) {
+      const chain = chains.find(
+        ({ table: of, chain: name }) => of === 'netdev vifd' && name.startsWith('vif'),
+      );
+      const path = `${chain?.table} ${chain?.chain}`;
+      if (chain !== undefined) await this.tryNft(words[0] === 'flush' ? `flush chain ${path}` : insert(path));
+    } else if (fault.startsWith('dormant')) {
+      // Adding it to what is not there would make a table.
+      if (tables.some((one) => one.table === table))
+        await this.tryNft(`add table ${table} { flags dormant; }`);
+    } else if (fault.startsWith('foreign chain')) {
+      await this.tryNft(`add chain ${table} mine; add rule ${table} mine counter`);
+    } else {
+      await this.tryNft(fault.startsWith('foreign rule') ? insert(words.slice(2).join(' ')) : fault);
+    }
+  }
+
+  /** What is not there cannot be changed, and what is vifd's alone may not. */
+  async tryNft(commands: string): Promise<void> {
+    await this.#domnet.exec('nft', [commands]).catch((error: Error) => {
+      if (!/No such file|not permitted|Operation not supported|syntax/.test(error.message)) throw error;
+    });
+  }
+
+  /** Takes away something of a vif's. */
+  async take({ fault }: Extract<Step, { do: 'hand' }>, vif: VifModel, model: Model): Promise<void> {
+    const domnet = this.#domnet;
+    const { address, router } = guestOf(vif);
+    const { name } = vif;
+    const gateway = gatewayOf(vif, model);
+    switch (fault) {
+      case 'route':
+        await domnet.ip(`route delete ${address}/32 dev ${name}`);
+        return;
+      case 'address':
+        await domnet.ip(`address delete ${router}/32 dev ${name}`);
+        return;
+      case 'all addresses':
+        await domnet.ip(`address flush dev ${name}`);
+        return;
+      case 'forwarding':
+      case 'proxy_arp':
+        return await setSysctls(domnet.namespace, { [`net/ipv4/conf/${name}/${fault}`]: '0' });
+      // The kernel announces neither of these two: what is not repaired soon is put back.
+      case 'neighbour':
+        return await this.#unannounced(
+          `neighbour delete ${address} dev ${name}`,
+          `neighbour replace ${address} lladdr ${macOf(vif.domid, vif.keys.othermac)} nud permanent dev ${name}`,
+        );
+      case 'proxy':
+        return await this.#unannounced(
+          `neighbour delete proxy ${address} dev ${gateway}`,
+          `neighbour add proxy ${address} dev ${gateway}`,
+        );
+    }
+  }
+
+  async #unannounced(off: string, on: string): Promise<void> {
+    await this.#domnet.ip(off);
+    this.#daemon.hangUp();
+    await sleep(50);
+    await this.#domnet.ip(on).catch(() => undefined);
+  }
+}

@@ -1,0 +1,134 @@
+import type { Guest } from './guest.js';
+import { type NetworkSetup, bridge as onBridge } from './network-setups.js';
+import { mustBe, type Scenario } from './scenario.js';
+import type { XenHost } from './xen-host.js';
+
+/*
+ * Scenarios in which the driver domain itself ends and another takes its place, on a real Xen host: its guests have their
+ * network back with nothing done to them but what vifd-dom0-reconnect does in dom0.
+ */
+
+/** Ends domnet. @returns when, in seconds of the clock that all domains share */
+type End = (host: XenHost) => Promise<number>;
+
+/** A panic of its kernel: xl starts it anew by itself, as domnet.cfg has on_crash="restart". */
+const crash: End = async (host) => {
+  await host.domnet('sync; sysctl -qw kernel.sysrq=1');
+  return Number(await host.dom0('date +%s.%N; xl sysrq domnet c'));
+};
+
+/** `xl destroy`, after which somebody has to create it again. */
+const destroy: End = async (host) => {
+  await host.domnet('sync');
+  return Number(
+    await host.dom0('date +%s.%N; { xl destroy domnet && xl create -q /root/domnet.cfg; } >/dev/null 2>&1'),
+  );
+};
+
+interface Placed {
+  readonly guest: Guest;
+  readonly setup: NetworkSetup;
+}
+
+/** A guest's own system, which configures an interface that is hot-plugged; and its traffic. */
+const system = ({ guest, setup }: Placed, everyMs: number) => `
+  printf '#!/bin/sh\\n[ "$ACTION $SUBSYSTEM" != "add net" ] || { netfront; ${setup.join(guest)}; }\\n' >/bin/plugged
+  chmod +x /bin/plugged; ACTION=add SUBSYSTEM=net /bin/plugged; uevent /bin/plugged >/dev/null 2>&1 &
+  until ping -c 1 -W 5 ${setup.peer}; do sleep 0.2; done >/dev/null
+  pings ${setup.peer} ${everyMs} >/traffic 2>&1 & echo $! >/traffic.pid`;
+
+/** What dom0 has given the vif, and the address that the guest has: the same before and after. */
+async function given(host: XenHost, { guest }: Placed): Promise<string> {
+  const keys = /^(mac|ip|bridge|script|handle|type|gatewaydev|mtu|vlan|rate|vifname|frontend(-id)?) = /;
+  const listed = await host.dom0(`xenstore-ls ${guest.backend(0)}`);
+  const own = await guest.run('cat /sys/class/net/eth0/address');
+  return [...listed.split('\n').filter((line) => keys.test(line)), own.trim()].sort().join(', ');
+}
+
+/** The moments of domnet's boot, by its journal. */
+async function bootOf(host: XenHost): Promise<Record<'kernel' | 'unit' | 'node' | 'ready', number>> {
+  const said = await host.domnet(`
+    echo "$(date +%s.%N) - $(cut -d' ' -f1 /proc/uptime)" | awk '{ printf "%.2f ", $1 - $3 }'
+    journalctl --sync; journalctl -u vifd -b -o short-unix --no-pager |
+      awk '/: Starting vifd/ { u = $1 } /: starting$/ { s = $1 } /: ready$/ { r = $1 } END { print u, s, r }'`);
+  const [kernel = Number.NaN, unit = Number.NaN, node = Number.NaN, ready = Number.NaN] = said
+    .trim()
+    .split(' ')
+    .map(Number);
+  return { kernel, unit, node, ready };
+}
+
+/** The time at which a guest was answered again, as its `pings` says, and for how long it was not. */
+async function answered(guest: Guest): Promise<{ at: number; silent: number }> {
+  const said = await guest.run(
+    'for i in $(seq 80); do grep -q silent /traffic && break; sleep 0.5; done; kill -9 $(cat /traffic.pid); cat /traffic',
+  );
+  const silences = [...said.matchAll(/silent for ([\d.]+) until ([\d.]+)/g)].map(([, silent, at]) => ({
+    at: Number(at),
+    silent: Number(silent),
+  }));
+  const longest = silences.sort((a, b) => b.silent - a.silent)[0];
+  if (longest === undefined) throw new Error(`${guest.name} was not answered again: ${said.trim()}`);
+  return longest;
+}
+
+/** Ends domnet under its guests' pings, and waits until another one's vifd serves them all. @returns the time line */
+async function comesBack(host: XenHost, end: End, placed: readonly Placed[]): Promise<string> {
+  const before: string[] = [];
+  for (const one of placed) {
+    await one.guest.connected();
+    await one.guest.run(system(one, placed.length > 1 ? 500 : 50));
+    before.push(await given(host, one));
+  }
+  const old = host.domnetId;
+  const began = await end(host);
+  await host.domnetIsBack(old);
+  for (const { guest } of placed) await guest.connected([0], 480_000);
+  const answers: { at: number; silent: number }[] = [];
+  for (const [n, one] of placed.entries()) {
+    answers.push(await answered(one.guest));
+    mustBe(`the vif of ${one.guest.name}`, await given(host, one), before[n]);
+    await one.guest.reaches([0], { peer: one.setup.peer });
+  }
+  const again = / on domnet \((\d+)\) again after ([\d.]+) s/;
+  const lines = (await host.reconnectJournal()).filter((line) => again.test(line));
+  mustBe('the vifs that were plugged in', lines.length, placed.length);
+  const { kernel, unit, node, ready } = await bootOf(host);
+  const took = lines.map((line) => Number(again.exec(line)?.[2]));
+  const plugged = lines.map((line) => Number(line.split(' ')[0]));
+  const at = (...times: readonly number[]) =>
+    [...new Set([Math.min(...times), Math.max(...times)].map((time) => (time - began).toFixed(1)))].join(
+      ' to ',
+    );
+  const span = (...times: readonly number[]) =>
+    [...new Set([Math.min(...times), Math.max(...times)].map((time) => time.toFixed(1)))].join(' to ');
+  return `seconds after it ended: kernel ${at(kernel)}, systemd starts vifd ${at(unit)}, its first line ${at(node)}, ready ${at(ready)}, vifs plugged in ${at(...plugged)} (each took ${span(...took)}), first answers ${at(...answers.map((one) => one.at))}; silent for ${span(...answers.map((one) => one.silent))}`;
+}
+
+const alone =
+  (end: End): Scenario['run'] =>
+  async (host) => {
+    await host.startReconnect();
+    try {
+      const guest = await host.resident();
+      return await comesBack(host, end, [{ guest, setup: onBridge }]);
+    } finally {
+      await host.stopReconnect();
+    }
+  };
+
+export const restarts: readonly Scenario[] = [
+  {
+    name: 'domnet crashes under traffic, and its guest is back without help',
+    short: true,
+    only: 'vifd',
+    fault: true,
+    run: alone(crash),
+  },
+  {
+    name: 'domnet destroyed under traffic and created again, and its guest is back',
+    only: 'vifd',
+    fault: true,
+    run: alone(destroy),
+  },
+];
