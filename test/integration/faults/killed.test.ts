@@ -1,0 +1,119 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
+import {
+  addressOf,
+  connectUplink,
+  guest,
+  type Kind,
+  keysOf,
+  outer,
+  pingFrom,
+  prepareTopologies,
+} from '../../support/net/guests.js';
+import { type HostState, hostState } from '../../support/net/host-state.js';
+import type { OpenVswitch } from '../../support/net/openvswitch.js';
+import { until } from '../../support/process/exec.js';
+import { buildShim } from '../../support/process/shim.js';
+
+// SIGKILL before each request to the kernel or to xenstored while a vif is attached, and while it is detached. The next daemon
+// makes of what is left the same as of nothing. `FAULTS=all` has every topology, and every step; else NAT, which has the most
+// steps, and every twentieth of them.
+
+const all = process.env.FAULTS === 'all';
+const kinds: readonly Kind[] = all ? ['bridge', 'route', 'nat', 'openvswitch'] : ['nat'];
+const stride = all ? 1 : 20;
+
+let domnet: Domnet;
+let ovs: OpenVswitch | undefined;
+let shim: string;
+let trigger: string;
+
+beforeAll(async () => {
+  shim = await buildShim(fileURLToPath(new URL('../../support/process/killer-shim.c', import.meta.url)));
+  domnet = await Domnet.start();
+  if (all) ovs = await prepareTopologies(domnet);
+  else await connectUplink(domnet);
+  trigger = `${domnet.dir}/trigger`;
+});
+afterAll(async () => {
+  await ovs?.stop();
+  await domnet.stop();
+});
+
+/** A daemon that is killed before its request of this number, once {@link trigger} exists. */
+const mortal = (at: number): Promise<Vifd> =>
+  domnet.vifd({ env: { LD_PRELOAD: shim, VIFD_KILL_AT: `${at}`, VIFD_KILL_TRIGGER: trigger } });
+
+/** Whether something was done before the daemon was killed. */
+async function survives(daemon: Vifd, done: Promise<unknown>): Promise<boolean> {
+  const ended = daemon.exited().then(() => false);
+  return await Promise.race([ended, done.then(() => true)]);
+}
+
+/** What dom0 and netback do to take a vif away, up to where the agent has its part. */
+async function withdraw(vif: Vif): Promise<void> {
+  await vif.write({ online: '0', state: '5' });
+  await vif.setState(6);
+  await vif.removeNetdev().catch(() => undefined);
+}
+
+const sorted = (state: HostState): unknown =>
+  Object.fromEntries(
+    // Each start says another word there.
+    [...state]
+      .filter(([name]) => !name.endsWith('/data/vifd'))
+      .sort()
+      .map(([name, values]) => [name, Object.fromEntries([...values].sort())]),
+  );
+
+test.each(kinds)(
+  '%s',
+  async (kind) => {
+    const first = await domnet.vifd();
+    const domid = 20 + 10 * kinds.indexOf(kind);
+    const bystanders = [await guest(domnet, kind, domid + 1), await guest(domnet, kind, domid + 2)] as const;
+    const isBridged = kind === 'bridge' || kind === 'openvswitch';
+    const ping = await pingFrom(bystanders[0], isBridged ? addressOf(kind, bystanders[1]) : outer);
+    const plug = (): Promise<Vif> => domnet.plug({ domid, keys: keysOf(kind, domid) });
+    const state = (vif: Vif): Promise<unknown> => hostState(domnet, vif, vif.name, ovs).then(sorted);
+    const isGone = (vif: Vif): Promise<unknown> => until('its end', async () => !(await vif.exists()));
+
+    const model = await plug();
+    await model.connected();
+    const attached = await state(model);
+    await withdraw(model);
+    await isGone(model);
+    const detached = await state(model);
+    await first.terminate();
+
+    let kills = 0;
+    for (let at = 1, before = -1; kills > before && at < 200; at += stride) {
+      before = kills;
+      const attaching = await mortal(at);
+      writeFileSync(trigger, '');
+      const vif = await plug();
+      if (!(await survives(attaching, vif.connected()))) kills++;
+      rmSync(trigger);
+      await attaching.kill();
+
+      const detaching = await mortal(at);
+      await vif.connected();
+      expect(await state(vif), `killed before request ${at} of the attachment`).toEqual(attached);
+      writeFileSync(trigger, '');
+      await withdraw(vif);
+      if (!(await survives(detaching, isGone(vif)))) kills++;
+      rmSync(trigger);
+      await detaching.kill();
+
+      const last = await domnet.vifd();
+      await isGone(vif);
+      expect(await state(vif), `killed before request ${at} of the detachment`).toEqual(detached);
+      await last.kill();
+    }
+    expect(kills).toBeGreaterThan(3);
+    expect((await ping.stop()).lost).toBe(0);
+  },
+  600_000,
+);
