@@ -65,8 +65,10 @@ export const openvswitch: Topology = {
       tagged: asked.trunks.length > 0,
     });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
-    const bypassed = filtered.filter && found && unfilterable(id, found);
-    if (bypassed !== undefined) return { problem: bypassed, dependsOn };
+    const bypassed = found && unfilterable(id, found);
+    if (bypassed !== undefined && filtered.filter !== undefined) return { problem: bypassed, dependsOn };
+    // No chain blocks it then; the switch has its port, and the kernel takes and sends nothing by a device that is down.
+    const isDown = bypassed !== undefined && snapshot.blocked !== undefined;
     const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
       externalIds: externalIds(snapshot, snapshot.mac),
@@ -90,7 +92,13 @@ export const openvswitch: Topology = {
     }
     return {
       desired: {
-        link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
+        link: {
+          mac: vifMac,
+          mtu: snapshot.mtu,
+          master: null,
+          addresses: [],
+          ...(isDown && { down: true }),
+        },
         ovsPort: port,
         filter: filtered.filter,
       },

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Masquerade } from '../../model/masquerade.js';
 import {
+  chainMark,
   dropsSet,
   type Earlier,
   type Element,
@@ -131,7 +132,7 @@ export class NftState implements NftView {
     return [...(this.#chains.get(vif) ?? [])].map(([name, chain]) => ({
       chain: name,
       device: chain.device,
-      fits: !chain.doubtful && chain.policy === policyDrop && sameList([...chain.rules.values()], [vif]),
+      ...rulesOf(vif, chain),
     }));
   }
 
@@ -469,6 +470,16 @@ const isSet = (name: string): name is SetName => Object.hasOwn(sets, name);
 /** Whether a chain is of an earlier release's rules, when it is not of this one's. */
 const isFormer = ({ vif, rules }: Chain): boolean =>
   vif === undefined && rules.size > 0 && [...rules.values()].every(isMarked);
+
+/** Whether a vif's chain is as vifd makes one, and of which kind. */
+function rulesOf(vif: string, { doubtful, policy, rules }: Chain): { fits: boolean; blocks?: boolean } {
+  const found = [...rules.values()];
+  const blocks = sameList(found, [chainMark(vif, { blocks: true })]);
+  return {
+    ...(blocks && { blocks }),
+    fits: !doubtful && policy === policyDrop && (blocks || sameList(found, [chainMark(vif, {})])),
+  };
+}
 
 /** The flags of a table that stay when it wakes, as nft prints them. */
 const printFlags = (flags: number): string | undefined =>

@@ -287,7 +287,12 @@ export class NftTables {
         case 'add-element':
           return view.owner(change.element) === change.owner;
         case 'set-chain':
-          return view.chains(change.owner).some(({ chain, fits }) => chain === change.chain && fits);
+          return view
+            .chains(change.owner)
+            .some(
+              ({ chain, fits, blocks = false }) =>
+                chain === change.chain && fits && blocks === (change.blocks ?? false),
+            );
         case 'delete-chain':
         case 'forget-drops':
           return true;
