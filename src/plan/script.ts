@@ -1,5 +1,6 @@
 import type { Action } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
+import { sameList } from '../model/list.js';
 import type { ObservedState } from '../model/observed.js';
 import type { DesiredScript, ScriptRun } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
@@ -32,9 +33,6 @@ const readsTheSame = (run: ScriptRun, want: DesiredScript): boolean =>
 
 const isSameVlan = (a: PortVlan, b: PortVlan): boolean =>
   a.vid === b.vid && a.pvid === b.pvid && a.untagged === b.untagged;
-
-const sameList = <T>(a: readonly T[], b: readonly T[], isSame: (a: T, b: T) => boolean): boolean =>
-  a.length === b.length && a.every((one, at) => b[at] !== undefined && isSame(one, b[at]));
 
 /** Undoes what a script has done for a vif; nothing when none has. */
 export function undoScript(id: VifId, { scripts }: ObservedState): Action[] {

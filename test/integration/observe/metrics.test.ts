@@ -132,7 +132,7 @@ test('a socket that was left is taken over, a file that is none stays', async ()
   expect((await values()).get('vifd_vifs{state="attached"}')).toBe(0);
 });
 
-test('the dashboard and the alerts ask for what there is', async () => {
+test('the dashboard and the alerts ask for what there is, and the reference lists it', async () => {
   await domnet.vifd({ config: listen(`unix:${socket()}`) });
   const types = [...(await overSocket()).text.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
   const known = types.flatMap(([, name = '', type]) =>
@@ -152,4 +152,9 @@ test('the dashboard and the alerts ask for what there is', async () => {
   for (const text of [...asked, ...alerts, read('docs/operate/fleet.md')]) {
     for (const [name] of text.matchAll(/\b(vifd|nodejs|process)_[a-z_]+\b/g)) expect(known).toContain(name);
   }
+  // A histogram is named there without the parts of its series.
+  const listed = [...read('docs/reference/metrics.md').matchAll(/^\| `(\w+)` \| (\w+) \|/gm)];
+  expect(listed.map(([, name, type]) => [name, type]).sort()).toEqual(
+    types.map(([, name, type]) => [name, type]).sort(),
+  );
 });
