@@ -69,7 +69,7 @@ test('a fit machine has nothing but "ok", and no remedies', () => {
   for (const finding of findings(fit, config)) expect(finding).toMatchObject({ severity: 'ok', remedy: '' });
 });
 
-test('whatever is not ok has a remedy', () => {
+test('all that is not ok has a remedy', () => {
   const wrong: Facts = {
     ...fit,
     ...withVifs(
@@ -385,7 +385,7 @@ test('vifd that does not run', () => {
   ]);
 });
 
-test('dnsmasq and Open vSwitch are missed by those who need them', () => {
+test('dnsmasq and Open vSwitch are missed where they are needed', () => {
   const nat = withVifs(vif(5, { script: '/etc/xen/scripts/vif-nat' }));
   expect(found(nat)).toContain('note dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP');
   expect(found({ ...nat, programs: { dnsmasq: true } }).join()).not.toContain('dnsmasq');
