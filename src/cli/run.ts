@@ -11,6 +11,8 @@ export async function run(configFile: string | undefined): Promise<number> {
     import('../daemon/daemon.js'),
   ]);
   const log = await createLog(config.log);
+  // Warnings of Node itself go there; a reader that is gone (EPIPE) is no reason to end.
+  process.stderr.on('error', () => undefined);
   const daemon = new Daemon(config, log);
   const stopping = new AbortController();
   const stop = (signal: string): void => {

@@ -10,6 +10,7 @@ import {
   ipv4Network,
   listenAddress,
   macAddress,
+  service,
   unixSocket,
 } from './network-kinds.js';
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
@@ -52,11 +53,35 @@ export const sections = {
         'Where the MTU of a vif without the mtu key comes from: with "bridge" it is the bridge\'s when the vif joins, ' +
         'with "uplink" that of the bridge\'s uplink, now and later.',
     }),
+    protect_host: key(flag, {
+      default: false,
+      sentence:
+        "Whether this machine's own services are closed to the vifs of all Linux bridges, at each of its addresses; ARP, " +
+        'neighbour discovery, echo, answers and what is not for this machine pass.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence:
+        'What stays open with protect_host: "dhcp" is UDP port 67 by IPv4, "dns" port 53 by UDP and TCP, the others are ' +
+        'ports by both families.',
+    }),
   }),
   openvswitch: section({
     database: key(unixSocket, {
       default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
+    }),
+    protect_host: key(flag, {
+      default: false,
+      sentence:
+        "Whether this machine's own services are closed to the vifs of all bridges of Open vSwitch, as [bridge] closes them to " +
+        'those on Linux bridges.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence: 'What stays open with protect_host, in the words that services of [bridge] takes.',
     }),
   }),
   route: section({
@@ -64,6 +89,12 @@ export const sections = {
       otherwise: 'the device of the default route',
       example: 'eth0',
       sentence: 'The device whose address a routed vif has when its gatewaydev key names none.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dns'],
+      sentence:
+        "This machine's services that are open to routed guests, in the words of those of [bridge], which are none by default.",
     }),
   }),
   nat: section({
@@ -92,6 +123,12 @@ export const sections = {
       sentence:
         'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
         'machine uses.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['tcp/3142'],
+      sentence:
+        "This machine's services that are open to guests, in the words of those of [bridge], besides what dhcp needs.",
     }),
   }),
   scripts: section({
@@ -200,7 +237,7 @@ export const sections = {
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
       }),
-      txqueuelen: key(numberFrom(0, 1_000_000), {
+      txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,
         example: 1000,
         sentence: "The length of the vif's transmit queue in packets.",

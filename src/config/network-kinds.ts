@@ -1,4 +1,5 @@
 import { type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
+import type { Service } from '../model/filter.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
 import { matching, text } from './kinds.js';
@@ -33,4 +34,12 @@ export const listenAddress = text<Listen>('address:port, [address]:port or unix:
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
+});
+
+export const service = text<Service>('dhcp, dns, tcp/PORT or udp/PORT', (value) => {
+  if (value === 'dhcp' || value === 'dns') return value;
+  const [, protocol, digits] = /^(tcp|udp)\/([1-9]\d{0,4})$/.exec(value) ?? [];
+  const port = Number(digits);
+  if ((protocol !== 'tcp' && protocol !== 'udp') || port > 65_535) return undefined;
+  return { protocol, port };
 });

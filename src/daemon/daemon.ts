@@ -9,9 +9,10 @@ import { Host } from '../host/host.js';
 import { scriptStateDir } from '../host/process/scripts.js';
 import { ControlServer, type ControlSource } from '../observe/control/server.js';
 import { Events } from '../observe/events.js';
-import { reportHealth } from '../observe/health.js';
+import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js';
 import type { Metrics } from '../observe/metrics.js';
 import { Reconciler } from '../reconcile/reconciler.js';
+import { lockRuntimeDir } from '../runtime/lock.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 import { Presence } from '../xenstore/presence.js';
@@ -50,22 +51,28 @@ export class Daemon implements ControlSource {
    * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
    */
   async run(signal: AbortSignal): Promise<void> {
-    const control = await ControlServer.listen(this);
+    const release = lockRuntimeDir();
+    let control: ControlServer | undefined;
     try {
+      control = await this.#listen();
       await this.#serveMetrics(this.#config);
       while (!signal.aborted) {
+        const waiting = reportWaiting({ isStarting: !this.#ready, silent: () => this.#silent(true) });
         try {
           const xenstore = await orAborted(Xenstore.open(), signal);
-          if (xenstore !== undefined) await this.#serve(xenstore, signal);
+          if (xenstore !== undefined) await this.#serve(xenstore, waiting, signal);
         } catch (error) {
           if (!this.#ready) throw error;
           this.#outage(error);
           await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
+        } finally {
+          waiting.stop();
         }
       }
     } finally {
       notify('STOPPING=1');
-      control.close();
+      control?.close();
+      release();
       this.#metrics?.close();
       this.#hooks.close();
     }
@@ -86,6 +93,16 @@ export class Daemon implements ControlSource {
     } finally {
       // Also when it failed: until READY=1 systemd takes the service to be reloading (sd_notify(3)).
       if (this.#ready) notify('READY=1');
+    }
+  }
+
+  /** The control socket; undefined where it cannot be made, such as on a full /run: the vifs do not need it. */
+  async #listen(): Promise<ControlServer | undefined> {
+    try {
+      return await ControlServer.listen(this);
+    } catch (error) {
+      this.#log.error({ err: error }, 'no control socket');
+      return undefined;
     }
   }
 
@@ -135,8 +152,13 @@ export class Daemon implements ControlSource {
     notify(`STATUS=trying to reach xenstore: ${reason}\nWATCHDOG=1`);
   }
 
+  #silent(isSilent: boolean): void {
+    if (isSilent) this.#log.warn('xenstored does not answer; the vifs stay as they are');
+    else this.#log.info('xenstored answers again');
+  }
+
   /** Serves the vifs over one connection to xenstore until it ends, or `signal` aborts. */
-  async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
+  async #serve(xenstore: Xenstore, waiting: Waiting, signal: AbortSignal): Promise<void> {
     let host: Host | undefined;
     let reconciler: Reconciler | undefined;
     let health: { stop(): void } | undefined;
@@ -180,6 +202,7 @@ export class Daemon implements ControlSource {
       if (events === undefined) return;
       // xenstored fires a new watch once when it is in place; from here on no change is missed.
       await orAborted(events.next(), signal);
+      waiting.answered();
       const followed = Promise.race([follow(events, reconciler), lost]);
       await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
       if (!signal.aborted) {
@@ -193,7 +216,13 @@ export class Daemon implements ControlSource {
           await backend.domid();
           await presence?.keep();
         };
-        health = reportHealth({ check, phases: () => reconciler?.phases() ?? [] });
+        waiting.stop();
+        health = reportHealth({
+          check,
+          probe: probeXenstore,
+          phases: () => reconciler?.phases() ?? [],
+          silent: (isSilent) => this.#silent(isSilent),
+        });
       }
       await orAborted(followed, signal);
     } finally {
@@ -206,6 +235,16 @@ export class Daemon implements ControlSource {
       host?.close();
       await xenstore.close();
     }
+  }
+}
+
+/** Asks xenstored something over a connection of its own. */
+async function probeXenstore(): Promise<void> {
+  const xenstore = await Xenstore.open();
+  try {
+    await new Backend(xenstore).domid();
+  } finally {
+    await xenstore.close();
   }
 }
 

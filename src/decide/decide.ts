@@ -6,7 +6,7 @@ import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
-import { filterFor } from './antispoof.js';
+import { filterFor, protectedBy } from './antispoof.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -55,6 +55,7 @@ export function decide(
       bridge,
       ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+      ...('name' in topology && topology.name === 'bridge' ? protectedBy(config.bridge) : {}),
     });
   if ('file' in topology) {
     const dependsOn = names;

@@ -11,7 +11,15 @@ export const ruledTables = ['netdev vifd', 'inet vifd'] as const;
 export type RuledTable = (typeof ruledTables)[number];
 
 /** What a part of a set's key is, in nft's words; `number` is a field of 32, 48 or 128 bits that nft has no type for. */
-export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';
+export type KeyPart =
+  | 'ifname'
+  | 'ether_addr'
+  | 'ipv4_addr'
+  | 'ipv6_addr'
+  | 'inet_proto'
+  | 'inet_service'
+  | 'number'
+  | 'iface_index';
 
 /** The sets whose elements are a vif's: the table, and what a key consists of. */
 export const sets = {
@@ -31,10 +39,13 @@ export const sets = {
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  closed: { table: 'netdev vifd', key: ['ifname'] },
+  closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
+  closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
   routed: { table: 'inet vifd', key: ['ifname'] },
   confined: { table: 'inet vifd', key: ['ifname'] },
   dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
-  dns_clients: { table: 'inet vifd', key: ['ifname'] },
+  services: { table: 'inet vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
   masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
   masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
   bound: { table: 'inet vifd', key: ['ifname'] },
@@ -50,6 +61,7 @@ export const sets = {
   protected: { table: 'inet vifd', key: ['iface_index'] },
   dhcp: { table: 'inet vifd', key: ['iface_index'] },
   dns: { table: 'inet vifd', key: ['iface_index'] },
+  dns_clients: { table: 'inet vifd', key: ['ifname'] },
   guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
   guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
 } as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
@@ -59,7 +71,7 @@ export type SetName = keyof typeof sets;
 /** What an earlier release has in the table `inet vifd`, and this one does not know: in the order it can be deleted. */
 export const earlierChains: readonly string[] = ['prerouting', 'input'];
 
-export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns'];
+export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns', 'dns_clients'];
 
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';

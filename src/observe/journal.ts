@@ -72,12 +72,13 @@ export function journalFields(record: LogRecord): Record<string, string> {
 
 /** The text of an entry, such as `vif5.0 attached to bridge xenbr0 in 1.2 ms`. */
 function sentence(record: LogRecord): string {
-  const { msg, vif, ms, error, err, actions, missing, leftOut, script, line, reason, cure } = record;
+  const { msg, vif, ms, error, err, actions, missing, leftOut, script, line, reason, cure, lost } = record;
   const { bridge, topology } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // The error's message names the vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
   if (typeof line === 'string') return `${vif}: ${script}: ${line}`;
+  if (typeof lost === 'number') return `${lost} ${msg}`;
   const to = msg === 'vif attached' ? 'to' : 'on';
   const words = [
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
@@ -99,13 +100,13 @@ function errorText(err: unknown): string {
   return typeof message === 'string' ? message : JSON.stringify(err);
 }
 
-/** A stream for pino that writes to journald, and to stderr where journald refuses an entry. */
-export const journalStream = {
-  write(line: string): void {
+/** Sends log lines to journald, and to `other` where that cannot be reached; false when a line was not taken. */
+export const journalSender =
+  (other: { write(line: string): boolean }) =>
+  (line: string): boolean => {
     try {
-      journalSend(journalFields(JSON.parse(line) as LogRecord));
+      return journalSend(journalFields(JSON.parse(line) as LogRecord));
     } catch (error) {
-      process.stderr.write(`${error instanceof Error ? error.message : error}: ${line}`);
+      return other.write(`${error instanceof Error ? error.message : error}: ${line}`);
     }
-  },
-};
+  };

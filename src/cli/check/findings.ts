@@ -40,7 +40,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutRivals(facts),
     ...aboutClaims(facts),
     ...aboutBridges(facts),
-    ...aboutOpenBridges(facts),
+    ...aboutOpenBridges(facts, config),
     ...aboutKernel(facts),
     ...aboutForwarding(facts),
     ...aboutTopologies(facts, config),

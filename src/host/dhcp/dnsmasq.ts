@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { library as noCheck } from 'dhcp-no-check';
 import type { Logger } from 'pino';
 import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
@@ -180,7 +181,9 @@ export class Dnsmasq {
 
   #spawn(): void {
     // Its process group is its own, so a terminal's Ctrl-C does not end it before vifd.
-    const child = spawnGuarded('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`]);
+    const child = spawnGuarded('dnsmasq', ['--keep-in-foreground', `--conf-file=${this.#conf}`], {
+      env: { ...process.env, LD_PRELOAD: noCheck },
+    });
     child.stdin.end();
     child.stdout.resume();
     this.#child = child;

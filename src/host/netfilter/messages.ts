@@ -133,7 +133,21 @@ export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'm
   return elements;
 }
 
-const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_index: 4, mark: 4 } as const;
+const sizes = {
+  ifname: 16,
+  ether_addr: 6,
+  ipv4_addr: 4,
+  ipv6_addr: 16,
+  iface_index: 4,
+  mark: 4,
+  inet_proto: 1,
+  inet_service: 2,
+} as const;
+
+const protocols: ReadonlyMap<number, string> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+]);
 
 /** The parts of a key as nft writes them. Each begins at a multiple of 4 bytes; a number takes all bytes that are left. */
 function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
@@ -152,6 +166,10 @@ function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark
         return formatRange(range(), 4);
       case 'ipv6_addr':
         return formatRange(range(), 6);
+      case 'inet_proto':
+        return protocols.get(from[0] ?? 0) ?? `${from[0]}`;
+      case 'inet_service':
+        return `${from.length < 2 ? '' : from.readUInt16BE(0)}`;
       case 'number':
         return formatNumbers(range(), 8 * size);
       default:

@@ -1,6 +1,7 @@
 import type { BridgePort, PortFlags, PortSwitches } from '../../model/bridge-port.js';
 import { type PortVlan, vlanRanges } from '../../model/vlan.js';
-import { type NetlinkMessage, parseAttributes, putU32 } from '../netlink/format.js';
+import { eachAttribute } from '../netlink/attributes.js';
+import { type NetlinkMessage, putU32 } from '../netlink/format.js';
 
 // Numbers of linux/if_link.h, linux/if_bridge.h and linux/rtnetlink.h for ports of bridges; the kernel handles them in
 // net/bridge/br_netlink.c.
@@ -39,34 +40,31 @@ export function portHeader(index: number): Buffer {
 export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort | undefined {
   const index = data.readInt32LE(4);
   let master: number | undefined;
-  const isOn = new Map<number, boolean>();
-  const port = {
-    isolated: false,
-    multicastFlood: true,
-    broadcastFlood: true,
-    vlans: [] as PortVlan[],
-  };
-  let state: BridgePort['waiting'];
-  parseAttributes(data.subarray(infoHeader), ({ type, data: value }) => {
-    if (type === ifla.master) master = value.readUInt32LE(0);
-    else if (type === ifla.afSpec) port.vlans = decodeVlans(value);
+  let vlans: PortVlan[] = [];
+  /** The values of the attributes of one byte, by number. */
+  const bytes: (number | undefined)[] = [];
+  eachAttribute(data, infoHeader, (type, at, length) => {
+    if (type === ifla.master) master = data.readUInt32LE(at);
+    else if (type === ifla.afSpec) vlans = decodeVlans(data.subarray(at, at + length));
     // One byte is the port's state alone.
-    else if (type === ifla.protinfo && value.length > 1) {
-      parseAttributes(value, (info) => {
-        if (info.data.length === 1) isOn.set(info.type, info.data.readUInt8(0) !== 0);
-        if (info.type === brportState) state = waiting[info.data.readUInt8(0) as keyof typeof waiting];
-        for (const [name, number] of Object.entries(brport)) {
-          if (info.type === number) port[name as keyof typeof brport] = info.data.readUInt8(0) !== 0;
-        }
-      });
+    else if (type === ifla.protinfo && length > 1) {
+      const read = (number: number, place: number, size: number): void => {
+        if (size === 1) bytes[number] = data[place];
+      };
+      eachAttribute(data, at, read, at + length);
     }
   });
   if (master === undefined || master === index) return undefined;
-  const hears = port.multicastFlood || port.broadcastFlood;
-  const isSilent = !hears && Object.values(others).every((number) => isOn.get(number) === false);
+  const state = waiting[bytes[brportState] as keyof typeof waiting];
+  const multicastFlood = bytes[brport.multicastFlood] !== 0;
+  const broadcastFlood = bytes[brport.broadcastFlood] !== 0;
+  const isDeaf = bytes[others.learning] === 0 && bytes[others.flood] === 0;
   return {
-    ...port,
-    ...(isSilent && { silent: true }),
+    isolated: (bytes[brport.isolated] ?? 0) !== 0,
+    multicastFlood,
+    broadcastFlood,
+    vlans,
+    ...(!multicastFlood && !broadcastFlood && isDeaf && { silent: true }),
     ...(state !== undefined && { waiting: state }),
   };
 }
@@ -74,10 +72,10 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
 function decodeVlans(spec: Buffer): PortVlan[] {
   const vlans: PortVlan[] = [];
   let begin: number | undefined;
-  parseAttributes(spec, ({ type, data }) => {
+  eachAttribute(spec, 0, (type, at) => {
     if (type !== vlanInfo) return;
-    const flags = data.readUInt16LE(0);
-    const last = data.readUInt16LE(2);
+    const flags = spec.readUInt16LE(at);
+    const last = spec.readUInt16LE(at + 2);
     if (flags & flag.rangeBegin) {
       begin = last;
       return;

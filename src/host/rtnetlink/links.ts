@@ -5,15 +5,9 @@ import type { LinkView } from '../../model/observed.js';
 import { ChangedMeanwhile } from '../../model/operation-error.js';
 import type { RouteView } from '../../model/route.js';
 import type { PortVlan } from '../../model/vlan.js';
+import { eachAttribute } from '../netlink/attributes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
-import {
-  AttrStream,
-  Flags,
-  type NetlinkMessage,
-  parseAttributes,
-  putString,
-  putU32,
-} from '../netlink/format.js';
+import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
 import { family, iffUp, ifla, rtm } from './link-message.js';
@@ -212,8 +206,8 @@ export class Links {
     const passing = this.#passing.get(data.readInt32LE(4));
     let mtu: number | undefined;
     if (passing !== undefined)
-      parseAttributes(data.subarray(16), ({ type, data: value }) => {
-        if (type === ifla.mtu) mtu = value.readUInt32LE(0);
+      eachAttribute(data, 16, (type, at) => {
+        if (type === ifla.mtu) mtu = data.readUInt32LE(at);
       });
     return passing !== undefined && mtu === passing;
   }

@@ -1,8 +1,6 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
 
@@ -36,12 +34,9 @@ export class ControlServer {
     this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   }
 
-  /** @throws when another vifd answers on the socket, or it cannot be made */
+  /** For the process that has the lock of its directory. @throws when the socket cannot be made */
   static async listen(source: ControlSource): Promise<ControlServer> {
     const path = controlSocket();
-    // A daemon that is stopped (SIGSTOP) or busy accepts connections too; two daemons would undo each other's work.
-    if (await takesConnections(path)) throw new Error(`vifd runs already: it listens on ${path}`);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     const control = new ControlServer(source);
     // The umask makes the socket root's alone from its first moment on.
@@ -102,17 +97,4 @@ function follow(source: ControlSource, vif: string | undefined, response: Server
     else if (vif === undefined || event.vif === vif) response.write(`${JSON.stringify(event)}\n`);
   });
   response.on('close', stop);
-}
-
-/** Whether a process listens on a Unix socket. */
-function takesConnections(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) =>
-      ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '') ? resolve(false) : reject(error),
-    );
-  });
 }

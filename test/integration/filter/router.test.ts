@@ -66,7 +66,11 @@ const filterBoth = (): Promise<string> =>
           networks: [{ family: 4, address: address(vif.domid), prefix: 32 }],
           tagged: false,
           reverse: true,
-          protectHost: { dhcp: i === 0, dns: i === 0 },
+          protectHost: {
+            by: 'vif',
+            dhcp: i === 0,
+            ports: i === 0 ? ['udp', 'tcp'].map((protocol) => ({ protocol, port: 53 })) : [],
+          },
         };
         return `await filter({ domid: ${vif.domid}, devid: 0 }, ${JSON.stringify(spec)});`;
       })

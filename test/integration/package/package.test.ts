@@ -171,6 +171,14 @@ test('the DHCP server is a unit of its own, which outlives the daemon', async ()
   await until('the unit', async () => (await machine.property('vifd-dnsmasq', 'ActiveState')) === 'active');
   const client = ['udhcpc', '-i', 'eth0', '-f', '-q', '-n', '-t', '20', '-T', '1', '-s', '/bin/true'];
   await vif.guestExec('busybox', client);
+  // Preloaded in the unit's sandbox; and where it cannot be loaded, there is a lease all the same.
+  const strict = fileURLToPath(new URL('../../support/packets/dhcp.py', import.meta.url));
+  expect(await vif.guestExec('python3', [strict, 'lease', 'eth0'])).toMatch(/^offer 10\.0\.9\.1 none$/m);
+  const library = '/usr/lib/vifd/node_modules/dhcp-no-check/dist/no-check.so';
+  await machine.sh(`mv ${library} ${library}.away && systemctl restart vifd-dnsmasq`);
+  await vif.guestExec('busybox', client);
+  expect(await vif.guestExec('python3', [strict, 'lease', 'eth0'])).toContain('wrong');
+  await machine.sh(`mv ${library}.away ${library} && systemctl restart vifd-dnsmasq`);
   const server = await machine.property('vifd-dnsmasq', 'MainPID');
   await machine.exec('systemctl', ['stop', 'vifd']);
   expect(await machine.property('vifd-dnsmasq', 'MainPID')).toBe(server);
