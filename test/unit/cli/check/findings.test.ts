@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Facts, Files } from '../../../../src/cli/check/facts.js';
+import type { Facts } from '../../../../src/cli/check/facts.js';
+import type { Files } from '../../../../src/cli/check/files.js';
 import { findings } from '../../../../src/cli/check/findings.js';
 import { type Config, parseConfig } from '../../../../src/config/config.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
