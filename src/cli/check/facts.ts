@@ -1,11 +1,14 @@
 import { Nftables } from 'node-libnftables';
 import type { Config } from '../../config/config.js';
+import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
 import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
+import type { Block } from '../../model/block.js';
 import type { LinkView } from '../../model/observed.js';
 import type { VifId } from '../../model/vif-id.js';
+import { blocksDirectory } from '../../runtime/runtime-dir.js';
 import { readIngress } from './ahead.js';
 import { answers, askXenstore, vifdAnswers, type XenstoreFacts } from './daemons.js';
 import { exists, type Files, files, inPath, isExecutable, processes, read, sysctls } from './files.js';
@@ -30,6 +33,8 @@ export interface Facts {
   readonly senders: Senders;
   /** The vifs that have state on this host, such as a netdev, a route or a filter. */
   readonly vifsWithState: readonly VifId[];
+  /** The blocked vifs, by what they are remembered by. */
+  readonly blocks?: ReadonlyMap<string, Block>;
   readonly netback: boolean;
   /** Command lines of running processes. */
   readonly processes: readonly string[];
@@ -90,6 +95,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         ),
         uplink: uplink === undefined ? undefined : links.byIndex(uplink)?.name,
       },
+      blocks: Blocks.open(blocksDirectory()).all(),
       vifsWithState: host.vifsWithState(),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),

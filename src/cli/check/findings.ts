@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.js';
+import { aboutBlocks } from './blocks.js';
 import { aboutBridges } from './bridges.js';
 import type { Facts } from './facts.js';
 import { aboutFilters, aboutIngress } from './filters.js';
@@ -35,6 +36,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
           'xen-netback is not loaded: no vif will get a netdev',
           'modprobe xen-netback, and name it in /etc/modules-load.d',
         ),
+    ...aboutBlocks(facts),
     ...aboutRivals(facts),
     ...aboutClaims(facts),
     ...aboutBridges(facts),
