@@ -148,6 +148,51 @@ const refuse = {
   dependsOn: [],
 } as unknown as Verdict;
 
+/** A ruleset that masquerades one address out of eth0. */
+const leaving = (address: string) =>
+  parseRuleset(
+    JSON.stringify({
+      nftables: [
+        {
+          chain: {
+            ...{ family: 'inet', table: 'vifd', name: 'leaving', hook: 'postrouting' },
+            ...{ type: 'nat', prio: 100, policy: 'accept' },
+          },
+        },
+        {
+          rule: {
+            ...{ family: 'inet', table: 'vifd', chain: 'leaving', handle: 1 },
+            expr: [
+              { match: { op: '==', left: { payload: { protocol: 'ip', field: 'saddr' } }, right: address } },
+              { match: { op: '==', left: { meta: { key: 'oifname' } }, right: 'eth0' } },
+              { masquerade: null },
+            ],
+          },
+        },
+      ],
+    }),
+    '',
+  );
+
+test("a drop by vifd's own rules has the remedy of its chain", () => {
+  const own = (name: string, hook: string) => {
+    const at = { family: 'inet', table: 'vifd' };
+    return parseRuleset(
+      JSON.stringify({
+        nftables: [
+          { chain: { ...at, name, hook, type: 'filter', prio: 0, policy: 'accept' } },
+          { rule: { ...at, chain: name, handle: 1, expr: [{ drop: null }] } },
+        ],
+      }),
+      '',
+    );
+  };
+  const remedyOf = (name: string, hook: string) =>
+    judgeWay({ ...routed, ruleset: own(name, hook) }).ends?.remedy;
+  expect(remedyOf('from_anywhere', 'prerouting')).toContain("a guest's address comes only from its own vif");
+  expect(remedyOf('to_other_machines', 'forward')).toContain('vifd lets vif5.0 out by the device');
+});
+
 test.each<[string, WayFacts, string[]]>([
   [
     'no backend',
@@ -245,6 +290,12 @@ test.each<[string, WayFacts, string[]]>([
     },
     ['error forwarding: net/ipv6/conf/all/forwarding is 0: IPv6 that comes in there goes nowhere'],
   ],
+  [
+    'behind NAT, and nothing masquerades: only that is said',
+    { ...routed, step: attached('nat'), trips: [{ ...trip, family: 4 }], ruleset: leaving('192.0.2.9') },
+    ['error masquerade: 10.0.5.1 is not masqueraded out of eth0, so that no answer finds back'],
+  ],
+  ['behind NAT, masqueraded', { ...routed, step: attached('nat'), ruleset: leaving('10.0.5.1') }, []],
   [
     'a full table of connections',
     { ...routed, sysctl: full },
