@@ -1,3 +1,4 @@
+import type { NewPortFlag } from '../model/bridge-port.js';
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
@@ -16,6 +17,55 @@ import {
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
 
 const asFound = 'left as it is found';
+
+/** The switches of a port of a Linux bridge that `[bridge]` has for all vifs, and `[[vif]]` for some. */
+const portFlags = {
+  learning: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence:
+      'Whether a Linux bridge learns the addresses that the guest sends from; without it its frames are flooded, or need entries of yours.',
+  }),
+  unicast_flood: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence: 'Whether a Linux bridge sends the vif unicast to an address that it has not learned.',
+  }),
+  bpdu_guard: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a Linux bridge with a spanning tree disables the port when a BPDU comes from the guest, which takes control_frames.',
+  }),
+  root_block: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether the port may never be the way to the root of the spanning tree.',
+  }),
+  hairpin: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a frame may go back by the port it came from, as guests that bridge others of their own need it.',
+  }),
+  fast_leave: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether multicast ends as soon as the guest leaves a group, which is right with one listener behind the port.',
+  }),
+  multicast_to_unicast: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether multicast that the guest has asked for is sent to its own MAC address.',
+  }),
+  neighbor_suppress: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether the bridge answers ARP and neighbour solicitations from what it knows itself, and floods the guest none of them.',
+  }),
+} satisfies Record<SnakeCase<NewPortFlag>, Key>;
 
 /**
  * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
@@ -66,6 +116,7 @@ export const sections = {
         'What stays open with protect_host: "dhcp" is UDP port 67 by IPv4, "dns" port 53 by UDP and TCP, the others are ' +
         'ports by both families.',
     }),
+    ...portFlags,
   }),
   openvswitch: section({
     database: key(unixSocket, {
@@ -231,6 +282,7 @@ export const sections = {
         example: false,
         sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
       }),
+      ...portFlags,
       uplink: key(oneOrMore(deviceName), {
         otherwise: 'those of [nat]',
         example: 'tun0',
