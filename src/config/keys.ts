@@ -9,6 +9,7 @@ import {
   deviceName,
   ipv4Address,
   ipv4Network,
+  linkGroup,
   listenAddress,
   macAddress,
   service,
@@ -288,6 +289,12 @@ export const sections = {
         example: 'tun0',
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
+      }),
+      group: key(linkGroup, {
+        otherwise: asFound,
+        example: 7,
+        sentence:
+          "The group of the vif's interface, a number or a name of /etc/iproute2/group, by which rules of yours match it as iifgroup and oifgroup.",
       }),
       txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,

@@ -39,7 +39,7 @@ export function withOptions(
   const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
   if (matching.length === 0) return { desired, unused: [] };
   const options: VifOptions = Object.assign({}, ...matching);
-  const { isolated, multicastFlood, broadcastFlood, txqueuelen } = options;
+  const { isolated, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
   const isSwitched = topology === 'openvswitch';
   const flags = {
@@ -70,6 +70,7 @@ export function withOptions(
       link: {
         ...desired.link,
         ...(txqueuelen === undefined ? {} : { txqueuelen }),
+        ...(group === undefined ? {} : { group }),
         ...(Object.keys(offload).length === 0 ? {} : { offload }),
         ...(topology === 'bridge' && Object.keys(flags).length > 0
           ? { port: { ...desired.link.port, ...flags } }

@@ -118,6 +118,27 @@ test('switches of [bridge] and [[vif]] hold, and what is not to come does not', 
   expect(second.log.filter(({ msg }) => msg === 'vif updated' || msg === 'vif repaired')).toEqual([]);
 });
 
+test("rules of an administrator's own match a guest by its group, from its first frame on, and after a restart", async () => {
+  const config = '[[vif]]\nmac = "00:16:3e:00:05:00"\ngroup = 7\n';
+  const rules =
+    'table bridge roles {\n chain forward {\n type filter hook forward priority 0; policy accept;\n iifgroup 7 counter drop\n }\n}\n';
+  writeFileSync(join(domnet.dir, 'roles.nft'), rules);
+  await domnet.exec('nft', ['-f', join(domnet.dir, 'roles.nft')]);
+  const first = await domnet.vifd({ config });
+  const [bound, other, beside] = [await guest(5), await guest(6), await guest(7)];
+  const group = async () => ((await domnet.link('vif5.0')) as { group?: string })?.group;
+  expect(await group()).toBe('7');
+  expect(await pings(other, '10.7.0.7')).toBe(true);
+  expect(await pings(bound, '10.7.0.7')).toBe(false);
+  expect((await domnet.command('status', 'vif5.0')).stdout).toMatch(/^group: +7$/m);
+  await domnet.ip('link set vif5.0 group 0');
+  await until('the repair', async () => (await group()) === '7');
+  await first.terminate();
+  const second = await domnet.vifd({ config });
+  for (const { name } of [bound, other, beside]) await second.logged('vif adopted', name);
+  expect(await pings(bound, '10.7.0.6')).toBe(false);
+});
+
 test('a restart with options finds nothing to do', async () => {
   const config = '[[vif]]\nisolated = true\nmulticast_flood = false\ntxqueuelen = 77\n';
   const first = await domnet.vifd({ config });
