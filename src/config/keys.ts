@@ -213,6 +213,12 @@ export const sections = {
         'Where Prometheus may ask for /metrics, by TCP or at a Unix socket like unix:/run/vifd/metrics.sock; the unit ' +
         'lets in the loopback only, and security.md tells how to open it.',
     }),
+    traffic: key(flag, {
+      default: false,
+      sentence:
+        'Whether bytes, packets and drops of each vif are among the metrics, six series for each of them, which are read from the ' +
+        'kernel when Prometheus asks.',
+    }),
   }),
   vif: repeated(
     'Settings of the vifs that match; there may be several of these tables, and where more than one matches, the ' +

@@ -126,4 +126,7 @@ export interface Traffic {
   readonly rxPackets: number;
   readonly txBytes: number;
   readonly txPackets: number;
+  /** Packets that the driver or the kernel had no room for; those that a filter dropped are not among them. */
+  readonly rxDropped: number;
+  readonly txDropped: number;
 }

@@ -60,7 +60,7 @@ test('the defaults', () => {
     },
     scripts: { directories: ['/etc/xen/scripts'], map: new Map() },
     hooks: { directory: undefined },
-    metrics: { listen: undefined },
+    metrics: { listen: undefined, traffic: false },
     vifs: [],
   });
 });
