@@ -128,6 +128,7 @@ export class Daemon implements ControlSource {
       phases: () => this.#reconciler?.phases() ?? [],
       connected: () => this.#reconciler !== undefined,
       drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
+      traffic: () => (this.#config.metrics.traffic && this.#reconciler?.traffic()) || new Map(),
       counts: () => this.#reconciler?.counts() ?? { reconciliations: 0, xenstoreRequests: 0 },
     });
     await this.#metrics.listen(listen);

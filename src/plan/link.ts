@@ -50,6 +50,7 @@ export function attachLink(
     ...(want.txqueuelen === undefined || link.txqueuelen === want.txqueuelen
       ? {}
       : { txqueuelen: want.txqueuelen }),
+    ...(want.group === undefined || (link.group ?? 0) === want.group ? {} : { group: want.group }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
     ...(link.up === up ? {} : { up }),
   };

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { dependencyKey, type News } from '../model/dependency.js';
-import { vifOfLink } from '../model/observed.js';
+import { type Traffic, vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, vifKeys } from '../model/snapshot.js';
 import { cardOf } from '../model/twins.js';
@@ -168,6 +168,16 @@ export class Reconciler {
         const link = links.ofVif(record.id);
         return record.status(link, link && this.#host.traffic(link.name), drops.get(record.name));
       });
+  }
+
+  /** What the netdev of each vif has counted, by the vif's name; the kernel is asked for it. */
+  traffic(): ReadonlyMap<string, Traffic> {
+    const { links } = this.#host.observe();
+    const counted = [...this.#records.values()].map(({ id, name }): [string, Traffic | undefined] => {
+      const link = links.ofVif(id);
+      return [name, link && this.#host.traffic(link.name)];
+    });
+    return new Map(counted.filter((one): one is [string, Traffic] => one[1] !== undefined));
   }
 
   /** The phase of each vif, from memory. */

@@ -1,4 +1,10 @@
-import type { BridgePort, PortFlags, PortSwitches } from '../../model/bridge-port.js';
+import {
+  type BridgePort,
+  newPortFlagNames,
+  newPortFlags,
+  type PortFlags,
+  type PortSwitches,
+} from '../../model/bridge-port.js';
 import { type PortVlan, vlanRanges } from '../../model/vlan.js';
 import { eachAttribute } from '../netlink/attributes.js';
 import { type NetlinkMessage, putU32 } from '../netlink/format.js';
@@ -10,9 +16,19 @@ const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
 /** IFLA_BRPORT_STATE, and its values for a port that the spanning tree holds back (linux/if_bridge.h). */
 const brportState = 1;
 const waiting = { 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
-const brport = { multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
-/** What makes a port silent besides: it learns no address, and is sent no unicast to unknown ones. */
-const others = { learning: 8, flood: 9 };
+const brport = {
+  hairpin: 4,
+  bpduGuard: 5,
+  rootBlock: 6,
+  fastLeave: 7,
+  learning: 8,
+  unicastFlood: 9,
+  multicastFlood: 27,
+  multicastToUnicast: 28,
+  broadcastFlood: 30,
+  neighborSuppress: 32,
+  isolated: 33,
+} as const satisfies Record<keyof PortFlags, number>;
 const flush = 24;
 const vlanInfo = 2;
 const flag = { pvid: 2, untagged: 4, rangeBegin: 8, rangeEnd: 16 };
@@ -58,13 +74,19 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
   const state = waiting[bytes[brportState] as keyof typeof waiting];
   const multicastFlood = bytes[brport.multicastFlood] !== 0;
   const broadcastFlood = bytes[brport.broadcastFlood] !== 0;
-  const isDeaf = bytes[others.learning] === 0 && bytes[others.flood] === 0;
+  const isDeaf = bytes[brport.learning] === 0 && bytes[brport.unicastFlood] === 0;
+  const silent = !multicastFlood && !broadcastFlood && isDeaf;
+  const changed = newPortFlagNames.filter((name) => {
+    const value = bytes[brport[name]];
+    return value !== undefined && (value !== 0) !== newPortFlags[name] && !(silent && newPortFlags[name]);
+  });
   return {
     isolated: (bytes[brport.isolated] ?? 0) !== 0,
     multicastFlood,
     broadcastFlood,
     vlans,
-    ...(!multicastFlood && !broadcastFlood && isDeaf && { silent: true }),
+    ...Object.fromEntries(changed.map((name) => [name, !newPortFlags[name]])),
+    ...(silent && { silent }),
     ...(state !== undefined && { waiting: state }),
   };
 }
@@ -93,7 +115,11 @@ function decodeVlans(spec: Buffer): PortVlan[] {
 export function encodeFlags({ silent, ...flags }: PortSwitches): Buffer {
   const flag = (number: number, on: boolean) => attribute(number, Buffer.from([on ? 1 : 0]));
   const parts = Object.entries(flags).map(([name, on]) => flag(brport[name as keyof PortFlags], on));
-  if (silent !== undefined) parts.push(...Object.values(others).map((number) => flag(number, !silent)));
+  if (silent !== undefined) {
+    // It learns no address either, and is sent no unicast to unknown ones.
+    for (const name of ['learning', 'unicastFlood'] as const)
+      if (flags[name] === undefined) parts.push(flag(brport[name], !silent));
+  }
   // What the bridge has learned at it would lead there for minutes.
   if (silent) parts.push(attribute(flush, Buffer.alloc(0)));
   return attribute(ifla.protinfo | nested, Buffer.concat(parts));

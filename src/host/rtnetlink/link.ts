@@ -73,7 +73,7 @@ export class LinkSettings {
 
   /** Changes a link by one RTM_SETLINK. @throws NetlinkError */
   async #set(index: number, changes: LinkChanges): Promise<void> {
-    const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
+    const { name, alias, mac, mtu, txqueuelen, group, master, up } = changes;
     const header = Buffer.alloc(16);
     header.writeInt32LE(index, 4);
     if (up !== undefined) {
@@ -84,6 +84,7 @@ export class LinkSettings {
     if (mac !== undefined) attributes.push(ifla.address, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     if (mtu !== undefined) attributes.push(ifla.mtu, putU32(mtu));
     if (txqueuelen !== undefined) attributes.push(ifla.txqueuelen, putU32(txqueuelen));
+    if (group !== undefined) attributes.push(ifla.group, putU32(group));
     if (name !== undefined) attributes.push(ifla.ifname, putString(name));
     if (alias !== undefined) attributes.push(ifla.ifalias, putString(alias));
     if (master !== undefined) attributes.push(ifla.master, putU32(master.index));

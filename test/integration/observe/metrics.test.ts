@@ -158,3 +158,23 @@ test('the dashboard and the alerts ask for what there is, and the reference list
     types.map(([, name, type]) => [name, type]).sort(),
   );
 });
+
+test('traffic of each vif is counted where that is asked for, and not otherwise', async () => {
+  const daemon = await domnet.vifd({ config: listen(`unix:${socket()}`) });
+  const [one, two] = [await domnet.plug({ domid: 5 }), await domnet.plug({ domid: 6 })] as const;
+  for (const vif of [one, two]) {
+    await vif.connected();
+    await vif.guestIp(`address add 10.0.0.${vif.domid}/24 dev eth0`);
+  }
+  const counted = async (what: string, vif: string, direction: string) =>
+    (await values()).get(`vifd_vif_${what}_total{vif="${vif}",direction="${direction}"}`);
+  expect([...(await values()).keys()].filter((name) => name.startsWith('vifd_vif_'))).toEqual([]);
+  await reload(daemon, `${listen(`unix:${socket()}`)}traffic = true\n`);
+  const before = (await counted('packets', 'vif6.0', 'to_guest')) ?? Number.NaN;
+  await one.guestExec('ping', ['-q', '-c', '5', '-i', '0.01', '-s', '1000', '10.0.0.6']);
+  expect(await counted('packets', 'vif6.0', 'to_guest')).toBeGreaterThanOrEqual(before + 5);
+  expect(await counted('bytes', 'vif5.0', 'from_guest')).toBeGreaterThan(5000);
+  expect(await counted('dropped', 'vif5.0', 'to_guest')).toBe(0);
+  await two.unplug();
+  expect(await counted('packets', 'vif6.0', 'to_guest')).toBeUndefined();
+});
