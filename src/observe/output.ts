@@ -46,10 +46,18 @@ export class Output {
     try {
       return openSync(`/proc/self/fd/${this.#standard}`, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK);
     } catch {
-      // A socket cannot be opened again (ENXIO). libuv sets O_NONBLOCK on a descriptor that it takes.
+      return this.#takeSocket();
+    }
+  }
+
+  /** A socket cannot be opened again (ENXIO); libuv sets O_NONBLOCK on one that it takes. Anything else is written to as it is. */
+  #takeSocket(): number {
+    try {
       this.#socket ??= new Socket({ fd: this.#standard, readable: false, writable: true });
       this.#socket.on('error', () => undefined).unref();
-      return this.#standard;
+    } catch {
+      // A terminal of another mount namespace, for one.
     }
+    return this.#standard;
   }
 }

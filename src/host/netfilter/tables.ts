@@ -69,8 +69,14 @@ export class NftTables {
    */
   static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
     const opened = new NftTables(listener, options);
-    await opened.#mirror.sync();
-    if (options.serves) for (const table of ruledTables) await opened.#claim(table);
+    opened.#connect();
+    try {
+      await opened.#mirror.sync();
+      if (options.serves) for (const table of ruledTables) await opened.#claim(table);
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     // The initial dump is no change.
     opened.#mirror.forgetTouched();
     return opened;
@@ -142,8 +148,24 @@ export class NftTables {
     }
   }
 
+  /** Connects where the kernel has nf_tables; else what needs no filter works without. */
+  #connect(): void {
+    try {
+      this.#mirror.connect();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EPROTONOSUPPORT' && code !== 'EAFNOSUPPORT') throw error;
+      this.#options.log?.warn({ err: error }, 'no nf_tables: vifs that need a filter are not attached');
+    }
+  }
+
   async #run(changes: readonly NftChange[]): Promise<void> {
     if (changes.length === 0) return;
+    // It may have come meanwhile, as a module.
+    if (!this.#mirror.isConnected) {
+      this.#mirror.connect();
+      await this.#mirror.sync();
+    }
     this.#library ??= new Nftables();
     await this.#library.runAside(nftCommands(changes, declareElements).join('\n'));
   }

@@ -2,6 +2,7 @@ import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
 import type { RouteView } from '../../model/route.js';
 import { NetlinkConnection } from '../netlink/connection.js';
+import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { BridgePorts } from './bridge-port.js';
@@ -77,7 +78,12 @@ export class Links {
   /** Opens the socket and reads everything once. */
   static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
     const links = new Links(listener, gone);
-    await links.#sync();
+    try {
+      await links.#sync();
+    } catch (error) {
+      links.close();
+      throw error;
+    }
     return links;
   }
 
@@ -165,6 +171,7 @@ export class Links {
       } catch (error) {
         if (!isDisturbed(error)) throw error;
         this.#stale = true;
+        await afterPause(error);
       } finally {
         this.#next = undefined;
       }
@@ -192,10 +199,4 @@ export class Links {
     proxies.writeUInt8(ntfProxy, 10);
     await this.#netlink.dump(rtmNeigh.get, proxies);
   }
-}
-
-/** Whether a table changed during its dump, or notifications overflowed the socket. */
-function isDisturbed(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EINTR' || code === 'ENOBUFS';
 }
