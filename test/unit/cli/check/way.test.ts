@@ -67,6 +67,7 @@ const bridged: WayFacts = {
   vifdRuns: true,
   links: [bridge(), port(3, 'eth1'), port(5, 'vif5.0'), port(6, 'vif6.0')],
   ingress: [],
+  tc: [],
   vifs: new Set(['vif5.0', 'vif6.0']),
   sent: 7,
   drops: {},
@@ -296,6 +297,21 @@ test.each<[string, WayFacts, string[]]>([
     ['error masquerade: 10.0.5.1 is not masqueraded out of eth0, so that no answer finds back'],
   ],
   ['behind NAT, masqueraded', { ...routed, step: attached('nat'), ruleset: leaving('10.0.5.1') }, []],
+  [
+    'tc drops what goes to the guest, and what is beside it does not matter',
+    {
+      ...bridged,
+      tc: [
+        { dev: 'vif5.0', kind: 'clsact', dropped: 9, meanwhile: 3 },
+        { dev: 'vif6.0', kind: 'clsact', dropped: 9, meanwhile: 3 },
+        { dev: 'eth1', kind: 'fq_codel', dropped: 7, meanwhile: 1 },
+      ],
+    },
+    [
+      'error tc: a filter of tc (clsact) drops frames at vif5.0 right now: 3 of them',
+      'warning tc: the queue of fq_codel drops frames at eth1 right now: 1 of them',
+    ],
+  ],
   [
     'a full table of connections',
     { ...routed, sysctl: full },
