@@ -75,6 +75,7 @@ export type Step =
   | { readonly do: 'uplink'; uplink: Uplink; become: 'gone' | 'there' | 'down' | 'up' }
   | { readonly do: 'address'; uplink: Uplink; there: boolean }
   | { readonly do: 'default'; uplink: Uplink | null }
+  | { readonly do: 'uplinks'; named: readonly Uplink[] | null }
   | { readonly do: 'blink'; what: 'default' | 'address' | 'link' | 'bridge'; ms: number }
   | { readonly do: 'nft'; fault: NftFault }
   | { readonly do: 'hand'; vif: number; fault: HandFault }
@@ -123,6 +124,8 @@ export interface Model {
   readonly defaultRoute: Uplink | undefined;
   /** That of IPv6: an uplink keeps its address of IPv6 while it is up. */
   readonly defaultRoute6: Uplink | undefined;
+  /** `[nat] uplink` in vifd.toml. */
+  readonly named: readonly Uplink[] | undefined;
   readonly vifd: boolean;
   readonly xenstored: boolean;
   readonly ovsdb: boolean;
@@ -150,6 +153,7 @@ export function begin(vifs: number): Model {
     uplinks: { up0: uplink, up1: uplink },
     defaultRoute: 'up0',
     defaultRoute6: 'up0',
+    named: undefined,
     vifd: true,
     xenstored: true,
     ovsdb: true,

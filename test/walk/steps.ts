@@ -134,6 +134,8 @@ function apply(model: Model, step: Step): Model {
       return uplink(step.uplink, { address: step.there });
     case 'default':
       return { ...model, defaultRoute: step.uplink ?? undefined, defaultRoute6: step.uplink ?? undefined };
+    case 'uplinks':
+      return { ...model, named: step.named ?? undefined };
     case 'ovsdb':
       return { ...model, ovsdb: step.run, switching: model.switching || (step.run && model.vswitchd) };
     case 'vswitchd':
@@ -235,6 +237,8 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
     case 'address':
     case 'default':
       return [those(isRouted), []];
+    case 'uplinks':
+      return [those(({ topology }) => topology === 'nat'), []];
     case 'nft':
       return [those(({ topology }) => topology !== 'openvswitch'), []];
     case 'vswitchd': {
@@ -390,6 +394,8 @@ function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boole
       return usable(model.uplinks[step.uplink]) && model.defaultRoute !== step.uplink;
     case 'blink':
       return step.what === 'bridge' ? model.bridges[bridges[0] as Bridge] : model.defaultRoute !== undefined;
+    case 'uplinks':
+      return serving(model) && `${step.named ?? ''}` !== `${model.named ?? ''}`;
     case 'ovsdb':
       return model.ovsdb !== step.run;
     case 'vswitchd':

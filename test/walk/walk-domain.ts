@@ -270,6 +270,8 @@ export class WalkDomain {
               ],
         );
         return;
+      case 'uplinks':
+        return this.daemon.setUplinks(step.named ?? []);
       case 'blink':
         return await this.#operator.blink(step, model);
       case 'nft':
