@@ -13,6 +13,8 @@ The network agent of a Xen driver domain: attaches guest interfaces and keeps th
 Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
   status [VIF]     the vifs the running daemon serves, or all about one; --watch to go on every second
+  block VIF        let no frame of a vif pass, in either direction, until it is allowed again; the guest stays connected
+  allow VIF        end that
   plan VIF         what vifd would do for a vif now, as commands to paste; changes nothing
   check [VIF]      whether this machine has what vifd needs, with a remedy for each problem; or the way of a vif's packets,
                    from the guest to the outside and back, and where it ends
@@ -22,6 +24,8 @@ Commands:
 Options:
   --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
   --to ADDRESS     check VIF: the way to this address, instead of any outside
+  --trace          check VIF: also where the packets end that the guest sends and is sent meanwhile, rule by rule
+  --seconds N      --trace: for how long, 1 to 60; default 5
   --json           answer in JSON
   --version        print the version
   -h, --help       print this
@@ -40,6 +44,8 @@ const parse = (args: string[]) =>
       json: { type: 'boolean', default: false },
       watch: { type: 'boolean', default: false },
       to: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      seconds: { type: 'string' },
       format: { type: 'string', default: 'mermaid' },
       follow: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
@@ -51,8 +57,10 @@ const parse = (args: string[]) =>
 const optionsOf: ReadonlyMap<string, readonly string[]> = new Map([
   ['run', ['config']],
   ['status', ['json', 'watch']],
+  ['block', ['json']],
+  ['allow', ['json']],
   ['plan', ['config', 'json']],
-  ['check', ['config', 'json', 'to']],
+  ['check', ['config', 'json', 'to', 'trace', 'seconds']],
   ['events', ['json', 'follow']],
   ['graph', ['config', 'json', 'format']],
 ]);
@@ -76,13 +84,23 @@ async function main(args: string[]): Promise<number> {
       return await run(values.config);
     case 'status':
       return await (await import('./cli/status.js')).statusCommand(subject, values);
+    case 'block':
+    case 'allow':
+      if (subject === undefined) throw usage(`the vif is missing, as in "vifd ${command} vif5.0"`);
+      return await (await import('./cli/block.js')).blockCommand(subject, command === 'block', values);
     case 'events':
       return await (await import('./cli/events.js')).eventsCommand(subject, values);
     case 'check':
       if (subject !== undefined) {
         const { checkVif } = await import('./cli/check/way/check-vif.js');
-        return await checkVif(subject, readConfig(values.config), { json: values.json, to: values.to });
+        const { json, to } = values;
+        return await checkVif(subject, readConfig(values.config), {
+          json,
+          to,
+          traceSeconds: secondsOf(values),
+        });
       }
+      if (values.trace) throw usage('--trace needs a vif, as in "vifd check vif5.0 --trace"');
       if (values.to !== undefined) throw usage('--to needs a vif, as in "vifd check vif5.0 --to 192.0.2.1"');
       return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
@@ -95,6 +113,15 @@ async function main(args: string[]): Promise<number> {
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
   }
+}
+
+/** For how long to trace; undefined where nothing is to be traced. */
+function secondsOf({ trace, seconds }: { trace: boolean; seconds?: string | undefined }): number | undefined {
+  if (!trace && seconds === undefined) return undefined;
+  if (!trace) throw usage('--seconds is for --trace');
+  if (!/^\d+$/.test(seconds ?? '5') || Number(seconds ?? 5) < 1 || Number(seconds ?? 5) > 60)
+    throw usage(`--seconds takes a number from 1 to 60, not "${seconds}"`);
+  return Number(seconds ?? 5);
 }
 
 function parseOrExplain(args: string[]): ReturnType<typeof parse> {

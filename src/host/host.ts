@@ -203,6 +203,8 @@ export class Host implements HostPort {
         rxPackets: read('rx_packets'),
         txBytes: read('tx_bytes'),
         txPackets: read('tx_packets'),
+        rxDropped: read('rx_dropped'),
+        txDropped: read('tx_dropped'),
       };
     } catch {
       return undefined;

@@ -33,11 +33,11 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
   const { links, announcer, offloads, nft, conntrack, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
-    'set-link': ({ index, name, changes }) => links.changeLink(index, name, changes),
-    'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
-    'set-port': ({ index, flags }) => links.setPort(index, flags),
-    'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
-    'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
+    'set-link': ({ index, name, changes }) => links.link.change(index, name, changes),
+    'pin-mtu': ({ index, mtu }) => links.link.pinMtu(index, mtu),
+    'set-port': ({ index, flags }) => links.port.set(index, flags),
+    'add-vlans': ({ index, vlans }) => links.port.addVlans(index, vlans),
+    'delete-vlans': ({ index, vlans }) => links.port.deleteVlans(index, vlans),
     'set-offload': ({ index, name, offload }) => offloads.set(index, name, offload, links.view),
     'add-address': ({ index, address }) => links.address.add(index, address),
     'delete-address': ({ index, address }) => links.address.delete(index, address),

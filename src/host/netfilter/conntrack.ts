@@ -39,8 +39,8 @@ export class Conntrack {
   /**
    * Deletes the entries of the addresses in a network, at either end and in either direction, so that the next guest with an
    * address gets no packets of its former guest's connections.
-   * @param untranslated only those that began there and have their own source address on the way: the kernel asks whether to
-   *   masquerade at a connection's first packet only
+   * @param untranslated only those that began there and are not masqueraded: the kernel decides that by a
+   *   connection's first packet
    * @throws NetlinkError
    */
   async forget(network: Network, untranslated = false): Promise<void> {
