@@ -75,7 +75,6 @@ export type Step =
   | { readonly do: 'uplink'; uplink: Uplink; become: 'gone' | 'there' | 'down' | 'up' }
   | { readonly do: 'address'; uplink: Uplink; there: boolean }
   | { readonly do: 'default'; uplink: Uplink | null }
-  | { readonly do: 'uplinks'; named: readonly Uplink[] | null }
   | { readonly do: 'blink'; what: 'default' | 'address' | 'link' | 'bridge'; ms: number }
   | { readonly do: 'nft'; fault: NftFault }
   | { readonly do: 'hand'; vif: number; fault: HandFault }
@@ -124,8 +123,6 @@ export interface Model {
   readonly defaultRoute: Uplink | undefined;
   /** That of IPv6: an uplink keeps its address of IPv6 while it is up. */
   readonly defaultRoute6: Uplink | undefined;
-  /** `[nat] uplink` in vifd.toml. */
-  readonly named: readonly Uplink[] | undefined;
   readonly vifd: boolean;
   readonly xenstored: boolean;
   readonly ovsdb: boolean;
@@ -135,7 +132,7 @@ export interface Model {
   /** Names that devices of others have, each with the vif that should have it. */
   readonly foreign: Readonly<Record<string, number>>;
   readonly netdevs: number;
-  /** What vifd had made forward is in its tables, which were flushed while it could not note it again. */
+  /** What vifd had made forward is noted in its tables, and may be deleted with them where it cannot note it again. */
   readonly notesLost: boolean;
 }
 
@@ -153,7 +150,6 @@ export function begin(vifs: number): Model {
     uplinks: { up0: uplink, up1: uplink },
     defaultRoute: 'up0',
     defaultRoute6: 'up0',
-    named: undefined,
     vifd: true,
     xenstored: true,
     ovsdb: true,

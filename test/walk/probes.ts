@@ -22,7 +22,7 @@ import {
   type Uplink,
   type VifModel,
 } from './model.js';
-import { gatewayOf, has6, holdsAddress, leadsOut, usable, vlansOf, waysOut } from './settle.js';
+import { gatewayOf, has6, holdsAddress, usable, vlansOf } from './settle.js';
 
 /** An echo request, or a DHCP discover, and whether it must be answered, or must not. */
 export interface Probe {
@@ -121,11 +121,11 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
       ];
     }
     case 'nat': {
-      const way = leadsOut(model, 4) && usable(model.uplinks[model.defaultRoute as Uplink]);
+      const way = model.defaultRoute !== undefined && usable(model.uplinks[model.defaultRoute]);
       return [
         ...(connected ? [echo(router as string, true, 'its router')] : []),
         echo(internet, connected && way, `the internet by ${model.defaultRoute}`),
-        ...echo6(internet6, served6 && leadsOut(model, 6), `the internet by ${model.defaultRoute6}`),
+        ...echo6(internet6, served6 && way6, `the internet by ${model.defaultRoute6}`),
         ...(served6 ? next6((one) => isRouted(one) && has6(one)) : []),
         echo(management.peer, false, 'the management network'),
         ...(connected ? next((one) => isRouted(one) && holdsAddress(one, model)) : []),
@@ -196,7 +196,6 @@ export function missesSomething(vif: VifModel, model: Model): boolean | undefine
   if (vif.topology === 'route') return gatewayOf(vif, model) === undefined;
   if (vif.topology === 'bridge') return false;
   if (vif.topology === 'openvswitch') return model.ovsdb && model.switching ? false : undefined;
-  if (vif.topology === 'nat' && model.named !== undefined) return waysOut(model, 4).length === 0;
   const leads = model.defaultRoute !== undefined && (!has6(vif) || model.defaultRoute6 !== undefined);
   return leads ? false : undefined;
 }

@@ -41,7 +41,6 @@ export const weights: Readonly<Record<StepKind, number>> = {
   uplink: 6,
   address: 5,
   default: 9,
-  uplinks: 4,
   blink: 6,
   hijack: 4,
   nft: 9,
@@ -213,8 +212,6 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     }
     case 'default':
       return { do: kind, uplink: random.chance(0.25) ? null : random.pick(uplinks) };
-    case 'uplinks':
-      return { do: kind, named: random.pick([null, ['up0'], ['up1'], ['up0', 'up1']] as const) };
     case 'blink':
       return {
         do: kind,

@@ -47,19 +47,6 @@ export function holdsAddress(vif: VifModel, model: Model): boolean {
 /** Whether a routed guest has IPv6: a device below an MTU of 1280 has none (RFC 8200, 5). */
 export const has6 = ({ keys, mtu }: VifModel): boolean => keys.ip6 !== undefined && mtu >= 1280;
 
-/** The devices out of which a vif behind NAT is masqueraded. */
-export function waysOut({ named, uplinks, ...model }: Model, family: 4 | 6): Uplink[] {
-  if (named !== undefined) return named.filter((name) => uplinks[name].there);
-  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
-  return way === undefined ? [] : [way];
-}
-
-/** Whether the default route of a family leads out for a vif behind NAT: by another device than those that are named nothing leaves. */
-export const leadsOut = (model: Model, family: 4 | 6): boolean => {
-  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
-  return way !== undefined && (model.named === undefined || model.named.includes(way));
-};
-
 /** The VLANs of an Open vSwitch port; undefined where the keys cannot be had: the other topologies have none here. */
 export function vlansOf({ topology, keys }: VifModel): { tag?: number; trunks: number[] } | undefined {
   const isTagged = keys.bridge === 'ovsbr0.10';

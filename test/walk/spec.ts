@@ -1,6 +1,6 @@
 import { addressesOf, guestOf, linkLocalOf, macOf, nameOf, routerLinkLocal } from './addresses.js';
 import { isConnected, isRouted, type Model, type Uplink, type VifModel } from './model.js';
-import { gatewayOf, has6, holdsAddress, vlansOf, waysOut } from './settle.js';
+import { gatewayOf, has6, holdsAddress, vlansOf } from './settle.js';
 import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
 
 /** The protocol number of the daemon's routes, and the table they are in. */
@@ -75,8 +75,7 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
   );
   const wanted = wantedElements(vif, model);
   // Whether an address is still masqueraded that has no way out is nobody's concern.
-  const bound = vif.topology === 'nat' && model.named !== undefined;
-  const ways = !bound && (model.defaultRoute === undefined || model.defaultRoute6 === undefined);
+  const ways = model.defaultRoute === undefined || model.defaultRoute6 === undefined;
   // Whether the machine forwarded IPv6 before is known by the first guest that has it.
   const open = ways ? / (masqueraded[46]|ways_out|ways_in|opened6) / : / opened6 /;
   const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
@@ -155,30 +154,20 @@ function wantedElements(vif: VifModel, model: Model): string[] {
       ),
     ),
     ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
-    ...(vif.topology === 'nat' && model.named !== undefined ? [element('inet vifd bound', name)] : []),
-    ...(vif.topology === 'nat' ? masqueraded(vif, model) : []).map(([set, guest, way]) =>
-      element(`inet vifd ${set}`, guest, text16(way)),
-    ),
-  ];
-}
-
-/** What is masqueraded of a vif: the set, the guest's address and the device. */
-function masqueraded(vif: VifModel, model: Model): [set: string, address: Buffer, way: string][] {
-  const { ip6 } = vif.keys;
-  const four = addressBytes(guestOf(vif).address);
-  const six = ip6 !== undefined && has6(vif) ? [address6Bytes(ip6)] : [];
-  return [
-    ...waysOut(model, 4).map((way): [string, Buffer, string] => ['masqueraded4', four, way]),
-    ...six.flatMap((address) =>
-      waysOut(model, 6).map((way): [string, Buffer, string] => ['masqueraded6', address, way]),
-    ),
+    ...(vif.topology === 'nat' && model.defaultRoute !== undefined
+      ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
+      : []),
+    ...(vif.topology === 'nat' && model.defaultRoute6 !== undefined && has6(vif)
+      ? six.map((one) =>
+          element('inet vifd masqueraded6', address6Bytes(one), text16(model.defaultRoute6 as string)),
+        )
+      : []),
   ];
 }
 
 /** The devices by which a routed vif's packets leave: its gateway device, and where the default route leads. */
 function waysOf(vif: VifModel, model: Model): string[] {
   if (!isRouted(vif)) return [];
-  if (vif.topology === 'nat' && model.named !== undefined) return [...model.named];
   const gateway = vif.topology === 'route' ? vif.keys.gatewaydev : undefined;
   const named = gateway !== undefined && model.uplinks[gateway].there ? [gateway] : [];
   return [

@@ -134,8 +134,6 @@ function apply(model: Model, step: Step): Model {
       return uplink(step.uplink, { address: step.there });
     case 'default':
       return { ...model, defaultRoute: step.uplink ?? undefined, defaultRoute6: step.uplink ?? undefined };
-    case 'uplinks':
-      return { ...model, named: step.named ?? undefined };
     case 'ovsdb':
       return { ...model, ovsdb: step.run, switching: model.switching || (step.run && model.vswitchd) };
     case 'vswitchd':
@@ -147,11 +145,15 @@ function apply(model: Model, step: Step): Model {
       };
     case 'xenstored':
       return { ...model, xenstored: step.run };
+    case 'nft':
+      // A table with a chain of others stays with its notes, until both are deleted by hand at the end.
+      return {
+        ...model,
+        notesLost: model.notesLost || !serving(model) || step.fault === 'foreign chain inet vifd',
+      };
     case 'reconnect':
     case 'down':
     case 'hijack':
-    case 'nft':
-      return { ...model, notesLost: model.notesLost || !serving(model) };
     case 'blink':
     case 'hand':
     case 'dnsmasq':
@@ -237,8 +239,6 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
     case 'address':
     case 'default':
       return [those(isRouted), []];
-    case 'uplinks':
-      return [those(({ topology }) => topology === 'nat'), []];
     case 'nft':
       return [those(({ topology }) => topology !== 'openvswitch'), []];
     case 'vswitchd': {
@@ -394,8 +394,6 @@ function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boole
       return usable(model.uplinks[step.uplink]) && model.defaultRoute !== step.uplink;
     case 'blink':
       return step.what === 'bridge' ? model.bridges[bridges[0] as Bridge] : model.defaultRoute !== undefined;
-    case 'uplinks':
-      return serving(model) && `${step.named ?? ''}` !== `${model.named ?? ''}`;
     case 'ovsdb':
       return model.ovsdb !== step.run;
     case 'vswitchd':

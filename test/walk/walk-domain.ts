@@ -270,8 +270,6 @@ export class WalkDomain {
               ],
         );
         return;
-      case 'uplinks':
-        return this.daemon.setUplinks(step.named ?? []);
       case 'blink':
         return await this.#operator.blink(step, model);
       case 'nft':
