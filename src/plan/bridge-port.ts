@@ -18,7 +18,7 @@ export function newPort(defaultPvid: number | undefined): BridgePort {
   };
 }
 
-/** What silences a port, or has it hear again what it is not configured to miss; nothing when it is as desired. */
+/** The switches that silence a port (no learning, no flooding to it), or end that; empty when it is as desired. */
 function planSilence(want: DesiredPort, { silent = false }: BridgePort): PortSwitches {
   if (want.silent === undefined || want.silent === silent) return {};
   const { learning, unicastFlood, multicastFlood, broadcastFlood } = want;
@@ -46,7 +46,7 @@ function planFlags(want: DesiredPort, port: BridgePort): PortFlags {
   return Object.fromEntries(changed.map((name) => [name, want[name]]));
 }
 
-/** The changes that make a port as desired. VLANs that must go do so first, so that none is open that should not be. */
+/** The changes that make a port as desired. VLANs are deleted before others are added, so that no frame passes by both. */
 export function planPort(
   index: number,
   name: string,

@@ -24,8 +24,7 @@ const filterOn = { source: 1, destination: 2 };
 /**
  * Deletes the connection tracking entries of the addresses in a network, at either end and in either direction, so that
  * the next guest with an address gets no packets of its former guest's connections.
- * @param untranslated only those that began there and have their own source address on the way: the kernel asks whether to
- *   masquerade at a connection's first packet only
+ * @param untranslated only those that began there and are not masqueraded: the kernel decides that by a connection's first packet
  * @throws NetlinkError
  */
 export async function forgetConnections(network: Network, untranslated = false): Promise<void> {

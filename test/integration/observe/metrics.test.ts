@@ -19,7 +19,7 @@ const listen = (where: string) => `[metrics]\nlisten = "${where}"\n`;
 const tcp = '127.0.0.1:9753';
 const socket = () => join(domnet.dir, 'metrics.sock');
 
-/** From within the domain, as Prometheus would. @throws when nobody answers */
+/** From within the domain, as Prometheus would. @throws when it does not answer */
 const overTcp = (address = tcp, path = '/metrics'): Promise<string> =>
   domnet.exec('python3', [
     '-c',
@@ -106,7 +106,7 @@ test('off by default; a reload opens it, moves it, keeps the counts, and closes 
   await expect(overTcp('[::1]:9754')).rejects.toThrow();
 });
 
-test('an address that is not to be had: refused at the start, and at a reload the old one stays', async () => {
+test('an address that cannot be listened on: refused at the start, and at a reload the old one stays', async () => {
   const daemon = await domnet.vifd({ config: listen(tcp) });
   await reload(daemon, `${listen('192.0.2.1:9753')}[log]\nlevel = "error"`);
   expect(await daemon.logged('configuration not reloaded')).toMatchObject({

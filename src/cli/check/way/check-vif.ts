@@ -6,7 +6,7 @@ import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
 import { withBlock } from '../../plan.js';
 import { table } from '../../table.js';
-import { vifdAnswers } from '../facts.js';
+import { vifdAnswers } from '../daemons.js';
 import { marks } from '../finding.js';
 import { gatherWay } from './gather.js';
 import { judgeWay } from './way.js';
