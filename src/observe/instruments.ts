@@ -79,8 +79,9 @@ function registerState(registry: Registry, source: MetricsSource): void {
   new Counter({
     ...configure(registry, 'vifd_antispoof_drops_total'),
     async collect() {
+      const now = await source.drops();
       this.reset();
-      for (const [vif, drops] of await source.drops()) {
+      for (const [vif, drops] of now) {
         for (const [reason, count] of Object.entries(drops)) this.inc({ vif, reason }, count);
       }
     },

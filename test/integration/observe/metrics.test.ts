@@ -64,6 +64,13 @@ test('what happens to vifs is counted, on a Unix socket', async () => {
   expect(one.get('nodejs_eventloop_lag_seconds')).toBeGreaterThanOrEqual(0);
   const dropped = [...one].filter(([name]) => name.startsWith('vifd_antispoof_drops_total{vif="vif5.0",'));
   expect(dropped.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(0);
+  // Scrapes at the same moment count nothing twice.
+  const together = await Promise.all([values(), values(), values()]);
+  for (const each of together)
+    for (const [name, count] of dropped) expect(each.get(name), name).toBeLessThanOrEqual(count + 5);
+  expect(new Set(together.map((each) => JSON.stringify(dropped.map(([name]) => each.get(name))))).size).toBe(
+    1,
+  );
 
   await domnet.ip('link set vif5.0 nomaster');
   await daemon.logged('vif repaired', 'vif5.0');

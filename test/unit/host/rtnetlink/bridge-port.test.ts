@@ -4,7 +4,7 @@ import {
   encodeFlags,
   encodeVlans,
   portDump,
-} from '../../../../src/host/rtnetlink/bridge-port.js';
+} from '../../../../src/host/rtnetlink/bridge-port-message.js';
 import { rtm } from '../../../../src/host/rtnetlink/link-message.js';
 import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
 import { newPortFlagNames, newPortFlags } from '../../../../src/model/bridge-port.js';
