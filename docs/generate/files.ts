@@ -1,5 +1,6 @@
 import { exampleFile, manualList, referenceTables } from './configuration.js';
-import { errorTable } from './errors.js';
+import { errorTables } from './errors.js';
+import { metricTables } from './metrics.js';
 
 /** A file of this repository that is made, in whole or in part, from the sources. */
 export interface GeneratedFile {
@@ -16,7 +17,11 @@ export const generatedFiles: readonly GeneratedFile[] = [
   { file: 'systemd/etc/vifd.toml', make: exampleFile },
   { file: 'docs/man/vifd.toml.5', make: between('.\\" {}', keys, manualList) },
   { file: 'docs/reference/configuration.md', make: between('<!-- {} -->', keys, referenceTables) },
-  { file: 'docs/reference/errors.md', make: between('<!-- {} -->', 'src/model/error-codes.ts', errorTable) },
+  { file: 'docs/reference/errors.md', make: between('<!-- {} -->', 'src/model/error-codes.ts', errorTables) },
+  {
+    file: 'docs/reference/metrics.md',
+    make: between('<!-- {} -->', 'src/observe/metric-table.ts', metricTables),
+  },
 ];
 
 /**

@@ -1,3 +1,4 @@
+import type { NewPortFlag } from '../model/bridge-port.js';
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
@@ -8,13 +9,64 @@ import {
   deviceName,
   ipv4Address,
   ipv4Network,
+  linkGroup,
   listenAddress,
   macAddress,
+  service,
   unixSocket,
 } from './network-kinds.js';
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
 
 const asFound = 'left as it is found';
+
+/** The switches of a port of a Linux bridge that `[bridge]` has for all vifs, and `[[vif]]` for some. */
+const portFlags = {
+  learning: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence:
+      'Whether a Linux bridge learns the addresses that the guest sends from; without it its frames are flooded, or need entries of yours.',
+  }),
+  unicast_flood: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence: 'Whether a Linux bridge sends the vif unicast to an address that it has not learned.',
+  }),
+  bpdu_guard: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a Linux bridge with a spanning tree disables the port when a BPDU comes from the guest, which takes control_frames.',
+  }),
+  root_block: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether the port may never be the way to the root of the spanning tree.',
+  }),
+  hairpin: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a frame may go back by the port it came from, as guests that bridge others of their own need it.',
+  }),
+  fast_leave: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether multicast ends as soon as the guest leaves a group, which is right with one listener behind the port.',
+  }),
+  multicast_to_unicast: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether multicast that the guest has asked for is sent to its own MAC address.',
+  }),
+  neighbor_suppress: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether the bridge answers ARP and neighbour solicitations from what it knows itself, and floods the guest none of them.',
+  }),
+} satisfies Record<SnakeCase<NewPortFlag>, Key>;
 
 /**
  * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
@@ -52,11 +104,36 @@ export const sections = {
         'Where the MTU of a vif without the mtu key comes from: with "bridge" it is the bridge\'s when the vif joins, ' +
         'with "uplink" that of the bridge\'s uplink, now and later.',
     }),
+    protect_host: key(flag, {
+      default: false,
+      sentence:
+        "Whether this machine's own services are closed to the vifs of all Linux bridges, at each of its addresses; ARP, " +
+        'neighbour discovery, echo, answers and what is not for this machine pass.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence:
+        'What stays open with protect_host: "dhcp" is UDP port 67 by IPv4, "dns" port 53 by UDP and TCP, the others are ' +
+        'ports by both families.',
+    }),
+    ...portFlags,
   }),
   openvswitch: section({
     database: key(unixSocket, {
       default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
+    }),
+    protect_host: key(flag, {
+      default: false,
+      sentence:
+        "Whether this machine's own services are closed to the vifs of all bridges of Open vSwitch, as [bridge] closes them to " +
+        'those on Linux bridges.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dhcp', 'dns', 'tcp/3142'],
+      sentence: 'What stays open with protect_host, in the words that services of [bridge] takes.',
     }),
   }),
   route: section({
@@ -64,6 +141,12 @@ export const sections = {
       otherwise: 'the device of the default route',
       example: 'eth0',
       sentence: 'The device whose address a routed vif has when its gatewaydev key names none.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['dns'],
+      sentence:
+        "This machine's services that are open to routed guests, in the words of those of [bridge], which are none by default.",
     }),
   }),
   nat: section({
@@ -92,6 +175,12 @@ export const sections = {
       sentence:
         'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
         'machine uses.',
+    }),
+    services: key(listOf(service), {
+      default: [],
+      example: ['tcp/3142'],
+      sentence:
+        "This machine's services that are open to guests, in the words of those of [bridge], besides what dhcp needs.",
     }),
   }),
   scripts: section({
@@ -123,6 +212,12 @@ export const sections = {
       sentence:
         'Where Prometheus may ask for /metrics, by TCP or at a Unix socket like unix:/run/vifd/metrics.sock; the unit ' +
         'lets in the loopback only, and security.md tells how to open it.',
+    }),
+    traffic: key(flag, {
+      default: false,
+      sentence:
+        'Whether bytes, packets and drops of each vif are among the metrics, six series for each of them, which are read from the ' +
+        'kernel when Prometheus asks.',
     }),
   }),
   vif: repeated(
@@ -194,13 +289,20 @@ export const sections = {
         example: false,
         sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
       }),
+      ...portFlags,
       uplink: key(oneOrMore(deviceName), {
         otherwise: 'those of [nat]',
         example: 'tun0',
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
       }),
-      txqueuelen: key(numberFrom(0, 1_000_000), {
+      group: key(linkGroup, {
+        otherwise: asFound,
+        example: 7,
+        sentence:
+          "The group of the vif's interface, a number or a name of /etc/iproute2/group, by which rules of yours match it as iifgroup and oifgroup.",
+      }),
+      txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,
         example: 1000,
         sentence: "The length of the vif's transmit queue in packets.",

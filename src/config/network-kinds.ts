@@ -1,11 +1,24 @@
 import { type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
+import type { Service } from '../model/filter.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
-import { matching, text } from './kinds.js';
+import { matching, plain, text } from './kinds.js';
+import { linkGroupNamed } from './link-groups.js';
 
 export const bridgeName = matching('a bridge name', /^[^\s/:]{1,15}$/);
 
 export const deviceName = matching("a network device's name", /^[^\s/:"]{1,15}$/);
+
+/** The group of a netdev, which the kernel keeps as 32 bits. */
+export const linkGroup = plain<number, number | string>(
+  'a number or a name of /etc/iproute2/group',
+  (value) => {
+    if (typeof value === 'string') return linkGroupNamed(value);
+    return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffffffff
+      ? (value as number)
+      : undefined;
+  },
+);
 
 export const macAddress = text('a MAC address', parseMac);
 
@@ -33,4 +46,12 @@ export const listenAddress = text<Listen>('address:port, [address]:port or unix:
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
+});
+
+export const service = text<Service>('dhcp, dns, tcp/PORT or udp/PORT', (value) => {
+  if (value === 'dhcp' || value === 'dns') return value;
+  const [, protocol, digits] = /^(tcp|udp)\/([1-9]\d{0,4})$/.exec(value) ?? [];
+  const port = Number(digits);
+  if ((protocol !== 'tcp' && protocol !== 'udp') || port > 65_535) return undefined;
+  return { protocol, port };
 });

@@ -5,13 +5,20 @@ import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { Hooks } from '../hooks/hooks.js';
+import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
 import { scriptStateDir } from '../host/process/scripts.js';
+import { blockKey } from '../model/block.js';
+import type { VifSnapshot } from '../model/snapshot.js';
+import { parseVifName } from '../model/vif-id.js';
+import type { BlockReply } from '../model/vif-status.js';
 import { ControlServer, type ControlSource } from '../observe/control/server.js';
 import { Events } from '../observe/events.js';
-import { reportHealth } from '../observe/health.js';
+import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js';
 import type { Metrics } from '../observe/metrics.js';
 import { Reconciler } from '../reconcile/reconciler.js';
+import { lockRuntimeDir } from '../runtime/lock.js';
+import { blocksDirectory, hooksDirectory } from '../runtime/runtime-dir.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 import { Presence } from '../xenstore/presence.js';
@@ -23,12 +30,16 @@ const stopMs = 3000;
 /** How long xenstored may take then to be told that vifd serves no more, in ms. */
 const withdrawMs = 1000;
 
+/** How long a vif that is blocked or allowed may take until it is so before that is told instead, in ms. */
+const effectMs = 3000;
+
 /** Serves the vifs of this domain. When xenstored goes away, the vifs stay as they are and the daemon connects again. */
 export class Daemon implements ControlSource {
   readonly #log: Logger;
   readonly #events: Events;
   readonly #hooks: Hooks;
   readonly #started = new Date();
+  readonly #blocks: Blocks;
   #config: Config;
   #domid: number | undefined;
   #reconciler: Reconciler | undefined;
@@ -40,8 +51,13 @@ export class Daemon implements ControlSource {
   constructor(config: Config, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.#blocks = Blocks.open(blocksDirectory());
     this.#events = new Events(log);
-    this.#hooks = new Hooks({ directory: () => this.#config.hooks.directory, log });
+    this.#hooks = new Hooks({
+      directory: () => this.#config.hooks.directory,
+      stateDir: hooksDirectory(),
+      log,
+    });
   }
 
   /**
@@ -50,22 +66,28 @@ export class Daemon implements ControlSource {
    * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
    */
   async run(signal: AbortSignal): Promise<void> {
-    const control = await ControlServer.listen(this);
+    const release = lockRuntimeDir();
+    let control: ControlServer | undefined;
     try {
+      control = await this.#listen();
       await this.#serveMetrics(this.#config);
       while (!signal.aborted) {
+        const waiting = reportWaiting({ isStarting: !this.#ready, silent: () => this.#silent(true) });
         try {
           const xenstore = await orAborted(Xenstore.open(), signal);
-          if (xenstore !== undefined) await this.#serve(xenstore, signal);
+          if (xenstore !== undefined) await this.#serve(xenstore, waiting, signal);
         } catch (error) {
           if (!this.#ready) throw error;
           this.#outage(error);
           await sleep(reconnectMs, undefined, { signal }).catch(() => undefined);
+        } finally {
+          waiting.stop();
         }
       }
     } finally {
       notify('STOPPING=1');
-      control.close();
+      control?.close();
+      release();
       this.#metrics?.close();
       this.#hooks.close();
     }
@@ -89,6 +111,16 @@ export class Daemon implements ControlSource {
     }
   }
 
+  /** The control socket; undefined where it cannot be made, such as on a full /run: the vifs do not need it. */
+  async #listen(): Promise<ControlServer | undefined> {
+    try {
+      return await ControlServer.listen(this);
+    } catch (error) {
+      this.#log.error({ err: error }, 'no control socket');
+      return undefined;
+    }
+  }
+
   /** Opens, moves or closes the listener of the metrics, by a configuration. */
   async #serveMetrics({ metrics: { listen } }: Config): Promise<void> {
     if (this.#metrics === undefined && listen === undefined) return;
@@ -100,14 +132,15 @@ export class Daemon implements ControlSource {
       phases: () => this.#reconciler?.phases() ?? [],
       connected: () => this.#reconciler !== undefined,
       drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
+      traffic: () => (this.#config.metrics.traffic && this.#reconciler?.traffic()) || new Map(),
       counts: () => this.#reconciler?.counts() ?? { reconciliations: 0, xenstoreRequests: 0 },
     });
     await this.#metrics.listen(listen);
   }
 
   async status(vif?: string): Promise<unknown> {
-    const vifs = (await this.#reconciler?.status()) ?? [];
-    if (vif !== undefined) return vifs.find((one) => one.vif === vif);
+    const vifs = (await this.#reconciler?.status(vif)) ?? [];
+    if (vif !== undefined) return vifs[0];
     return {
       version: version(),
       pid: process.pid,
@@ -126,6 +159,30 @@ export class Daemon implements ControlSource {
     return this.#events.follow(follower);
   }
 
+  async setBlock(vif: string, blocked: boolean, by: string): Promise<BlockReply | { error: string }> {
+    const reconciler = this.#reconciler;
+    const keys = reconciler?.keysOf(vif);
+    const found = keys === undefined ? (blocked ? [] : this.#blocks.named(vif)) : [blockKey(keys)];
+    if (found.length === 0)
+      return { error: `vifd serves no vif "${vif}"; "vifd status" lists those that it serves` };
+    const before = found.every((key) => this.#blocks.all().has(key) === blocked);
+    if (keys !== undefined && blocked && !before)
+      this.#blocks.add(keys, { vif, since: new Date().toISOString(), by });
+    if (!blocked) for (const key of found) this.#blocks.delete(key);
+    const ids = [parseVifName(vif)].filter((id) => id !== undefined);
+    if (!before) for (const id of ids) this.#events.tell(blocked ? 'blocked' : 'allowed', id, { by });
+    const isMeant = (snapshot: VifSnapshot): boolean => found.includes(blockKey(snapshot));
+    const late = sleep(effectMs, false, { ref: false });
+    const done = await Promise.race([late, reconciler?.reconcileAgain(isMeant).then(() => true)]);
+    const vifs = ((await reconciler?.status()) ?? []).filter((one) => {
+      const of = reconciler?.keysOf(one.vif);
+      return of !== undefined && isMeant(of);
+    });
+    // What cannot be attached is off the network.
+    const isSo = vifs.every(({ state, error }) => state !== 'failed' || (blocked && error !== null));
+    return { before, vifs, inEffect: done === true && isSo };
+  }
+
   /** Logs that there is no connection to xenstore, once for each reason, however long it takes. */
   #outage(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
@@ -135,8 +192,13 @@ export class Daemon implements ControlSource {
     notify(`STATUS=trying to reach xenstore: ${reason}\nWATCHDOG=1`);
   }
 
+  #silent(isSilent: boolean): void {
+    if (isSilent) this.#log.warn('xenstored does not answer; the vifs stay as they are');
+    else this.#log.info('xenstored answers again');
+  }
+
   /** Serves the vifs over one connection to xenstore until it ends, or `signal` aborts. */
-  async #serve(xenstore: Xenstore, signal: AbortSignal): Promise<void> {
+  async #serve(xenstore: Xenstore, waiting: Waiting, signal: AbortSignal): Promise<void> {
     let host: Host | undefined;
     let reconciler: Reconciler | undefined;
     let health: { stop(): void } | undefined;
@@ -173,6 +235,7 @@ export class Daemon implements ControlSource {
         log: this.#log,
         events: this.#events,
         hooks: this.#hooks,
+        blocks: this.#blocks,
         lost: lose,
       });
       this.#reconciler = reconciler;
@@ -180,6 +243,7 @@ export class Daemon implements ControlSource {
       if (events === undefined) return;
       // xenstored fires a new watch once when it is in place; from here on no change is missed.
       await orAborted(events.next(), signal);
+      waiting.answered();
       const followed = Promise.race([follow(events, reconciler), lost]);
       await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
       if (!signal.aborted) {
@@ -193,7 +257,13 @@ export class Daemon implements ControlSource {
           await backend.domid();
           await presence?.keep();
         };
-        health = reportHealth({ check, phases: () => reconciler?.phases() ?? [] });
+        waiting.stop();
+        health = reportHealth({
+          check,
+          probe: probeXenstore,
+          phases: () => reconciler?.phases() ?? [],
+          silent: (isSilent) => this.#silent(isSilent),
+        });
       }
       await orAborted(followed, signal);
     } finally {
@@ -206,6 +276,16 @@ export class Daemon implements ControlSource {
       host?.close();
       await xenstore.close();
     }
+  }
+}
+
+/** Asks xenstored something over a connection of its own. */
+async function probeXenstore(): Promise<void> {
+  const xenstore = await Xenstore.open();
+  try {
+    await new Backend(xenstore).domid();
+  } finally {
+    await xenstore.close();
   }
 }
 

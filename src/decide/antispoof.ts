@@ -1,5 +1,5 @@
 import { grantedBy, type Network } from '../model/address.js';
-import type { FilterSpec, HostServices } from '../model/filter.js';
+import { type FilterSpec, type HostServices, hostServices } from '../model/filter.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -19,6 +19,10 @@ export interface FilterOptions {
   readonly protectHost?: HostServices;
 }
 
+/** What a section of the configuration opens and closes of this machine to vifs on bridges. */
+export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'openvswitch']) =>
+  protectHost ? { protectHost: hostServices('bridge', services) } : {};
+
 /**
  * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
  * never, unless a `[[vif]]` table says otherwise. A guest that is routed needs an address to speak from, so without one
@@ -32,7 +36,6 @@ export function filterFor(
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const own = ownOptions(snapshot, vifs, options);
   const mode = own.antispoof ?? antispoof.mode;
-  if (mode === 'off') return { filter: undefined };
   const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
   const common = {
@@ -40,8 +43,10 @@ export function filterFor(
     reverse: routed,
     protectHost: options.protectHost,
   };
-  if (mode === 'auto' && networks.length === 0 && !routed) {
-    return { filter: undefined };
+  if (mode === 'off' || (mode === 'auto' && networks.length === 0 && !routed)) {
+    // On a bridge the domain's services are closed by a key of their own.
+    if (options.protectHost?.by !== 'bridge') return { filter: undefined };
+    return { filter: { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } };
   }
   const operation = `hold ${vifName(snapshot.id)} to`;
   if ((mode === 'strict' || mode === 'addresses') && networks.length === 0) {

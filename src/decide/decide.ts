@@ -6,7 +6,7 @@ import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
-import { filterFor } from './antispoof.js';
+import { filterFor, protectedBy } from './antispoof.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -32,6 +32,7 @@ export function decide(
   const own = vifName(snapshot.id);
   const name = snapshot.vifname ?? own;
   const names = [netdevOf(own), netdevOf(name)];
+  const blocked = snapshot.blocked !== undefined;
   const [keyProblem] = snapshot.problems;
   if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [netdevOf(own)] };
   const topology = topologyOf(snapshot, config);
@@ -55,14 +56,15 @@ export function decide(
       bridge,
       ...('file' in topology ? {} : { topology: topology.name }),
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+      ...('name' in topology && topology.name === 'bridge' ? protectedBy(config.bridge) : {}),
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = nameable(ofKeys(snapshot.bridge ?? null), own, name);
+    const filtered = nameable(ofKeys(snapshot.bridge ?? null), own, name, blocked);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
-    return { kind: 'script', script, filter: filtered.filter, dependsOn };
+    return { kind: 'script', script, filter: filtered.filter, blocked, dependsOn };
   }
   const impossible = impossibleKey(snapshot, topology.name);
   if (impossible !== undefined) return { kind: 'refuse', problem: impossible, dependsOn: names };
@@ -74,12 +76,13 @@ export function decide(
     'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
     own,
     name,
+    blocked,
   );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
-  const desired = { ...options.desired, name, filter: filtered.filter };
+  const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
   const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
@@ -87,8 +90,9 @@ export function decide(
 type Filtered = ReturnType<typeof filterFor>;
 
 /** The same, or why there can be no filter for a netdev of this name. */
-function nameable(filtered: Filtered, own: string, name: string): Filtered {
-  if ('problem' in filtered || filtered.filter === undefined || /^[\w.-]+$/.test(name)) return filtered;
+function nameable(filtered: Filtered, own: string, name: string, blocked: boolean): Filtered {
+  if ('problem' in filtered || (filtered.filter === undefined && !blocked) || /^[\w.-]+$/.test(name))
+    return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

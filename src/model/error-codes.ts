@@ -1,24 +1,20 @@
-/**
- * What an error is about, for counting: a closed set, so that it can be a metric's label. `configuration` is what the
- * guest's keys or ours ask for and cannot be done, `bridge` a bridge that is not there or not fit, `address` one that is
- * another's, `timeout` a part of others that was not done in time; the rest name the program that refused.
- */
-export const errorKinds = [
-  'configuration',
-  'bridge',
-  'address',
-  'route',
-  'openvswitch',
-  'filter',
-  'dhcp',
-  'script',
-  'kernel',
-  'xenstore',
-  'timeout',
-  'other',
-] as const;
+/** What an error is about, for counting: a closed set, so that it can be a metric's label; and what that means. */
+export const errorKinds = {
+  configuration: "a key of the guest's, or vifd's own settings, ask for what cannot be done",
+  bridge: 'a bridge is not there, or not fit',
+  address: 'an address is in use by another vif or by the driver domain',
+  route: 'there is no way out',
+  openvswitch: 'ovs-vswitchd or its database refused',
+  filter: 'nf_tables refused',
+  dhcp: 'dnsmasq refused',
+  script: 'an own script failed',
+  kernel: 'the kernel refused',
+  xenstore: 'xenstored refused',
+  timeout: 'another part, such as netback or ovs-vswitchd, did nothing in time',
+  other: 'anything else; a fault of vifd that should be reported',
+} as const;
 
-export type ErrorKind = (typeof errorKinds)[number];
+export type ErrorKind = keyof typeof errorKinds;
 
 interface Meaning {
   readonly kind: ErrorKind;

@@ -21,17 +21,50 @@ export interface FilterSpec {
   /** For a routed vif: packets from its addresses (by the routes to them) are taken from this vif and no other. */
   readonly reverse: boolean;
   /**
-   * For a vif whose guest has the driver domain as its router: the guest reaches nothing on the driver domain itself
-   * but echo, neighbour discovery, answers to what the driver domain began, and the services named here.
+   * The guest reaches nothing on the driver domain itself but echo, neighbour discovery, answers to what the driver domain
+   * began, and the services named here. Undefined where it is open: on a bridge, unless the configuration closes it.
    */
   readonly protectHost: HostServices | undefined;
 }
 
-/** What the driver domain serves its guests on the usual ports. */
+/** What of the driver domain a guest reaches. */
 export interface HostServices {
+  /** How it comes there: by its vif, or by the bridge that the vif is a port of. */
+  readonly by: 'vif' | 'bridge';
+  /** UDP port 67 by IPv4. */
   readonly dhcp: boolean;
-  readonly dns: boolean;
+  /** By IPv4 and IPv6; none twice. */
+  readonly ports: readonly ServedPort[];
 }
+
+/** A port of a protocol. */
+export interface ServedPort {
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
+/** What an entry of `services` in the configuration names. */
+export type Service = 'dhcp' | 'dns' | ServedPort;
+
+/** What a list of services opens. */
+export function hostServices(by: HostServices['by'], services: readonly Service[]): HostServices {
+  const ports = services.flatMap((service): readonly ServedPort[] =>
+    service === 'dhcp' ? [] : service === 'dns' ? dnsPorts : [service],
+  );
+  return {
+    by,
+    dhcp: services.includes('dhcp'),
+    ports: ports.filter(
+      ({ protocol, port }, i) =>
+        i === ports.findIndex((other) => other.protocol === protocol && other.port === port),
+    ),
+  };
+}
+
+const dnsPorts: readonly ServedPort[] = [
+  { protocol: 'udp', port: 53 },
+  { protocol: 'tcp', port: 53 },
+];
 
 /** Whether a filter holds a vif to more than what every vif is held to. */
 export const holds = (filter: FilterSpec | undefined): filter is FilterSpec =>

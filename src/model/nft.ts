@@ -6,10 +6,20 @@ export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
 export type Table = (typeof tables)[number];
 
 /** Those with rules in `src/nft/vifd.nft`. */
-export type RuledTable = 'netdev vifd' | 'inet vifd';
+export const ruledTables = ['netdev vifd', 'inet vifd'] as const;
+
+export type RuledTable = (typeof ruledTables)[number];
 
 /** What a part of a set's key is, in nft's words; `number` is a field of 32, 48 or 128 bits that nft has no type for. */
-export type KeyPart = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'number' | 'iface_index';
+export type KeyPart =
+  | 'ifname'
+  | 'ether_addr'
+  | 'ipv4_addr'
+  | 'ipv6_addr'
+  | 'inet_proto'
+  | 'inet_service'
+  | 'number'
+  | 'iface_index';
 
 /** The sets whose elements are a vif's: the table, and what a key consists of. */
 export const sets = {
@@ -29,10 +39,13 @@ export const sets = {
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  closed: { table: 'netdev vifd', key: ['ifname'] },
+  closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
+  closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
   routed: { table: 'inet vifd', key: ['ifname'] },
   confined: { table: 'inet vifd', key: ['ifname'] },
   dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
-  dns_clients: { table: 'inet vifd', key: ['ifname'] },
+  services: { table: 'inet vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
   masqueraded4: { table: 'inet vifd', key: ['ipv4_addr', 'ifname'] },
   masqueraded6: { table: 'inet vifd', key: ['ipv6_addr', 'ifname'] },
   bound: { table: 'inet vifd', key: ['ifname'] },
@@ -48,6 +61,7 @@ export const sets = {
   protected: { table: 'inet vifd', key: ['iface_index'] },
   dhcp: { table: 'inet vifd', key: ['iface_index'] },
   dns: { table: 'inet vifd', key: ['iface_index'] },
+  dns_clients: { table: 'inet vifd', key: ['ifname'] },
   guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
   guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
 } as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
@@ -57,7 +71,7 @@ export type SetName = keyof typeof sets;
 /** What an earlier release has in the table `inet vifd`, and this one does not know: in the order it can be deleted. */
 export const earlierChains: readonly string[] = ['prerouting', 'input'];
 
-export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns'];
+export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns', 'dns_clients'];
 
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';
@@ -120,8 +134,8 @@ export type NftChange =
   /** Makes a dormant table work again. `flags` are those that it keeps. */
   | { readonly change: 'wake-table'; readonly table: RuledTable; readonly flags: string | undefined }
   | { readonly change: 'delete-table'; readonly table: Table }
-  /** Makes the chain that sends all of a netdev's packets to the rules, or makes it so again. */
-  | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
+  /** Makes a vif's chain at its netdev, or makes it so again. */
+  | ({ readonly change: 'set-chain'; readonly owner: string } & DesiredChain)
   | { readonly change: 'delete-chain'; readonly chain: string }
   | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
   /** Notes what vifd makes forward, and did not before; no vif owns that, since the next one finds it switched on. */
@@ -148,6 +162,21 @@ export interface NftAction {
   readonly changes: readonly NftChange[];
 }
 
+/** A vif's chain: it sends all that comes in by a netdev to the rules; or, where it `blocks`, passes nothing. */
+export interface DesiredChain {
+  /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
+  readonly chain: string;
+  /** The name of the netdev it is bound to. */
+  readonly device: string;
+  /** Whether it is bound to what leaves by the netdev, and not to what comes in. */
+  readonly egress?: boolean;
+  readonly blocks?: boolean;
+}
+
+/** The comment of the one rule of a vif's chain. */
+export const chainMark = (vif: string, { blocks = false }: Pick<DesiredChain, 'blocks'>): string =>
+  blocks ? `${vif} blocked` : vif;
+
 /** A vif's chain as it is in the kernel. */
 export interface InstalledChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
@@ -156,6 +185,8 @@ export interface InstalledChain {
   readonly device: string;
   /** It is surely bound, drops by default, and has its one rule and no other. */
   readonly fits: boolean;
+  /** Whether that rule drops everything; absent for no. */
+  readonly blocks?: boolean;
 }
 
 /** What is in the kernel under our tables' names. */

@@ -1,4 +1,6 @@
 import type { Network } from './address.js';
+import type { NewPortFlag } from './bridge-port.js';
+import type { Service } from './filter.js';
 import type { TopologyName } from './topology-name.js';
 import type { VifOptions } from './vif-options.js';
 
@@ -11,13 +13,24 @@ export interface VifPolicy {
    * one without is refused, with `off` none.
    */
   readonly antispoof: { readonly mode: 'auto' | 'strict' | 'off' };
+  /** With what the switches of each port of a Linux bridge are where no `[[vif]]` table says it. */
   readonly bridge: {
     /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */
     readonly mtu: 'bridge' | 'uplink';
+    /** Whether this domain's services are closed to guests on Linux bridges, and those that stay open. */
+    readonly protectHost: boolean;
+    readonly services: readonly Service[];
+  } & { readonly [Flag in NewPortFlag]: boolean | undefined };
+  readonly openvswitch: {
+    /** The same of guests on Open vSwitch. */
+    readonly protectHost: boolean;
+    readonly services: readonly Service[];
   };
   readonly route: {
     /** Whose address a routed vif has when its `gatewaydev` does not say; undefined: the default route's device. */
     readonly gatewayDevice: string | undefined;
+    /** The services of this domain that are open to routed guests. */
+    readonly services: readonly Service[];
   };
   readonly nat: {
     /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
@@ -28,6 +41,8 @@ export interface VifPolicy {
     readonly dhcp: 'off' | 'dnsmasq';
     /** The resolvers guests are told of; none: those of this domain. */
     readonly dns: readonly string[];
+    /** The services of this domain that are open to guests, besides those of `dhcp`. */
+    readonly services: readonly Service[];
   };
   readonly scripts: {
     /** Where operators' own scripts may be. */

@@ -1,5 +1,5 @@
 import { addressValue, formatAddress, linkLocalOf, type Network } from '../model/address.js';
-import type { FilterSpec } from '../model/filter.js';
+import type { FilterSpec, HostServices } from '../model/filter.js';
 import type { DesiredForwards } from '../model/ip.js';
 import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
@@ -28,11 +28,25 @@ export function filterElements(device: string, { hold, macs, networks, ...spec }
     ...each(own6, 'nd_hosts', 'nd_networks', (range) => formatNumbers(range, 128)),
     ...(networks.length === 0 ? [] : macs.map((one) => of('nd_macs', macNumber(one)))),
     ...only('routed', spec.reverse),
-    ...only('confined', spec.protectHost !== undefined),
-    ...only('dhcp_clients', spec.protectHost?.dhcp),
-    ...only('dns_clients', spec.protectHost?.dns),
+    ...(spec.protectHost === undefined ? [] : hostElements(device, spec.protectHost)),
   ];
 }
+
+/**
+ * The elements that close the driver domain's services to a vif. To a bridge's port they come by the bridge; `confined` is for
+ * frames to a bridge's group address, which the kernel delivers at the port itself.
+ */
+const hostElements = (device: string, { by, dhcp, ports }: HostServices): Element[] => [
+  { set: 'confined', key: [device] },
+  ...(by === 'bridge' ? [{ set: 'closed', key: [device] } as const] : []),
+  ...(dhcp ? [{ set: by === 'bridge' ? 'closed_dhcp' : 'dhcp_clients', key: [device] } as const] : []),
+  ...ports.map(
+    ({ protocol, port }): Element => ({
+      set: by === 'bridge' ? 'closed_services' : 'services',
+      key: [device, protocol, String(port)],
+    }),
+  ),
+];
 
 const macNumber = (mac: string): string => formatNumber(BigInt(`0x${mac.replaceAll(':', '')}`), 48);
 

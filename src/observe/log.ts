@@ -1,6 +1,9 @@
+import { isatty } from 'node:tty';
 import { isJournal } from 'node-libsystemd';
 import pino, { type DestinationStream, type Level, type Logger } from 'pino';
-import { journalStream } from './journal.js';
+import { journalSender } from './journal.js';
+import { LossyLog } from './lossy-log.js';
+import { Output } from './output.js';
 
 /**
  * The daemon's log: journal entries with fields where stdout leads to the journal, readable lines on a terminal, else one
@@ -17,12 +20,13 @@ export async function createLog({ level }: { readonly level: Level }): Promise<L
   return pino(options, await destination());
 }
 
+/** Never waits for a reader: journald may be stopped, a terminal held, a pipe left unread. */
 async function destination(): Promise<DestinationStream> {
-  if (isJournal(1)) return journalStream;
-  if (process.stdout.isTTY) {
-    // Loaded on demand: it takes a tenth of the daemon's start.
-    const { default: pretty } = await import('pino-pretty');
-    return pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
-  }
-  return pino.destination({ fd: 1, sync: true });
+  if (isJournal(1)) return new LossyLog(journalSender(new Output(2)));
+  const stdout = new Output(1);
+  if (!isatty(1)) return new LossyLog((line) => stdout.write(line));
+  // Loaded on demand: it takes a tenth of the daemon's start.
+  const { prettyFactory } = await import('pino-pretty');
+  const pretty = prettyFactory({ translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  return new LossyLog((line) => stdout.write(pretty(line)));
 }

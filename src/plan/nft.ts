@@ -2,12 +2,15 @@ import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
 import type { DesiredForwards } from '../model/ip.js';
 import {
+  type DesiredChain,
   type Element,
   elementId,
+  type InstalledChain,
   type NftAction,
   type NftChange,
   type NftView,
   type RuledTable,
+  ruledTables,
   type Table,
   tableOf,
   tables,
@@ -18,27 +21,29 @@ import { filterElements, forwardElements, masqueradeElement } from '../nft/eleme
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
-  /** What it may send; undefined means anything. */
+  /** What it may send; undefined for anything. */
   readonly filter: FilterSpec | undefined;
+  /** That no frame passes, in either direction. */
+  readonly blocked?: boolean | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
-  /** What this plan makes forward, and the families in which the vif's packets go nowhere but by its ways. */
+  /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
-  /** What is switched off with the last vif. */
+  /** The sysctls that are switched off with the last vif. */
   readonly closes?: readonly Sysctl[];
 }
 
-/** The transactions that make it so; each undefined when there is nothing for it to do. */
+/** The transactions that make nf_tables as desired for a vif, in their order; each undefined when it would change nothing. */
 export interface NftPlan {
   /**
-   * What makes dormant tables work, to be done first: the kernel refuses a base chain in the transaction that wakes its
-   * table (nf_tables_addchain, since 6.9).
+   * Makes dormant tables work. It is a transaction of its own, because the kernel refuses a base chain in the one that
+   * wakes its table (nf_tables_addchain, since 6.9).
    */
   readonly wake: NftAction | undefined;
-  /** What holds the vif, and what replaces that: to be done before its link is up. */
+  /** Installs or changes what holds the vif: performed before its link is up. */
   readonly hold: NftAction | undefined;
-  /** What the vif no longer has: to be done when nothing is sent by it any more, or when it may be. */
+  /** Deletes what the vif no longer has: performed when its link is down, or all else is as desired. */
   readonly release: NftAction | undefined;
 }
 
@@ -63,7 +68,7 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
+  { filter, blocked = false, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
@@ -78,37 +83,42 @@ export function planNft(
   const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
     (element) => !wantedIds.has(elementId(element)),
   );
-  const chain = filter && link && { name: `${vif}_${link.index}`, device: link.name };
+  const isHeld = filter !== undefined || blocked;
+  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked) : [];
   const chains = observed.chains(vif);
-  const isBound = (found: (typeof chains)[number]): boolean =>
-    found.chain === chain?.name && found.device === chain.device;
-  const held = chains.some((found) => isBound(found) && found.fits);
-  const used = new Set(wanted.map(tableOf));
+  const isBound = (found: InstalledChain): boolean =>
+    wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
+  const isThere = ({ chain, device, blocks = false }: DesiredChain): boolean =>
+    chains.some(
+      (found) =>
+        found.chain === chain && found.device === device && found.fits && (found.blocks ?? false) === blocks,
+    );
+  const used = new Set<Table>([
+    ...wanted.map(tableOf),
+    ...(wantedChains.length > 0 ? ['netdev vifd' as const] : []),
+  ]);
 
-  // Fewer rights come at once, more when the rest has followed.
-  const [revoked, released] = divide(
-    stray,
-    (element) => filter !== undefined && tableOf(element) === 'netdev vifd',
-  );
+  // Elements of the filter that the vif loses go before its link is up, all others at the end.
+  const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
   const unbound = chains.filter((found) => !isBound(found));
   const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
-    ...ruled.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
+    ...ruledTables.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
-    ...(filter ? unbound.map(deleteChain) : []),
+    ...(isHeld ? unbound.map(deleteChain) : []),
     ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
-    ...(chain && !held
-      ? [{ change: 'set-chain', chain: chain.name, device: chain.device, owner: vif } as const]
-      : []),
+    ...wantedChains
+      .filter((chain) => !isThere(chain))
+      .map((chain): NftChange => ({ change: 'set-chain', ...chain, owner: vif })),
   ];
 
   const gone = tables.filter(
     (table) =>
       !used.has(table) &&
       observed.isAll(table, vif) &&
-      // One that another has made and that is empty is none of a vif's business.
+      // An empty table that another program made stays.
       (released.some((element) => tableOf(element) === table) ||
         (table === 'netdev vifd' && chains.length > 0) ||
         table === 'inet vifd-nat' ||
@@ -117,7 +127,7 @@ export function planNft(
   const earlier = observed.earlier(vif);
   const stays = (table: Table): boolean => !gone.includes(table);
   const after: NftChange[] = [
-    ...(filter || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
+    ...(isHeld || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
     ...released.filter((element) => stays(tableOf(element))).map(deleteElement),
     ...(stays('netdev vifd') ? forgetDrops(released, device) : []),
     ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
@@ -127,7 +137,7 @@ export function planNft(
   return {
     wake: transaction(
       vif,
-      ruled.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
+      ruledTables.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
     ),
     hold: transaction(vif, before),
     release: release && {
@@ -137,13 +147,25 @@ export function planNft(
   };
 }
 
-/** What is to be noted as made to forward, or was and is not there any more. */
+/** The chains of a vif that is held or blocked. */
+function chainsOf(
+  vif: string,
+  { index, name: device }: { index: number; name: string },
+  blocked: boolean,
+): DesiredChain[] {
+  const chain = `${vif}_${index}`;
+  if (!blocked) return [{ chain, device }];
+  return [
+    { chain, device, blocks: true },
+    { chain: `${chain}_out`, device, egress: true, blocks: true },
+  ];
+}
+
+/** The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. */
 function unnoted(opens: readonly Element[], observed: NftView): Element[] {
   const all = new Map([...opens, ...observed.opened()].map((element) => [elementId(element), element]));
   return [...all.values()].filter((element) => !observed.isNoted(element));
 }
-
-const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
   const dormant = observed.dormant(table);
@@ -159,7 +181,7 @@ const deleteElement = (element: Element): NftChange => ({ change: 'delete-elemen
 
 const deleteChain = ({ chain }: { chain: string }): NftChange => ({ change: 'delete-chain', chain });
 
-/** Of the netdevs that these elements held and that are held no longer. */
+/** Deletes the counters of the netdevs that these elements held, except of the one that is still held. */
 function forgetDrops(elements: readonly Element[], held: string | undefined): NftChange[] {
   const devices = elements
     .filter(({ set }) => set === 'macs' || set === 'unheld')

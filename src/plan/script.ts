@@ -1,13 +1,14 @@
 import type { Action } from '../model/action.js';
 import { formatNetwork } from '../model/address.js';
+import { sameList } from '../model/list.js';
 import type { ObservedState } from '../model/observed.js';
 import type { DesiredScript, ScriptRun } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { PortVlan } from '../model/vlan.js';
 
 /**
- * Whether nothing is to be done. A script is run once in a netdev's life, as `xl devd` does it: other keys may change
- * under it as they do there. One that failed is not run again and again either, but when dom0 has changed something.
+ * Whether the script has been run as desired, so that it is not run again. It is run once in a netdev's life, as `xl devd` does
+ * it, even when keys change; one that failed is run again when dom0 changes a key that it reads.
  */
 export function runsAsWanted(run: ScriptRun | undefined, want: DesiredScript): boolean {
   return (
@@ -32,9 +33,6 @@ const readsTheSame = (run: ScriptRun, want: DesiredScript): boolean =>
 
 const isSameVlan = (a: PortVlan, b: PortVlan): boolean =>
   a.vid === b.vid && a.pvid === b.pvid && a.untagged === b.untagged;
-
-const sameList = <T>(a: readonly T[], b: readonly T[], isSame: (a: T, b: T) => boolean): boolean =>
-  a.length === b.length && a.every((one, at) => b[at] !== undefined && isSame(one, b[at]));
 
 /** Undoes what a script has done for a vif; nothing when none has. */
 export function undoScript(id: VifId, { scripts }: ObservedState): Action[] {

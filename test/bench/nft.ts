@@ -40,7 +40,7 @@ function spec(domid: number, routed: boolean): FilterSpec {
     networks: networks.filter((network) => network !== undefined),
     tagged: false,
     reverse: routed,
-    protectHost: routed ? { dhcp: true, dns: false } : undefined,
+    protectHost: routed ? { by: 'vif', dhcp: true, ports: [] } : undefined,
   };
 }
 

@@ -1,19 +1,10 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { guestOf, nameOf } from './addresses.js';
 import { Broken } from './broken.js';
 import type { LinkEvent } from './eyes.js';
-import {
-  guestOf,
-  isConnected,
-  type Model,
-  missesSomething,
-  nameOf,
-  probes,
-  type Status,
-  type Step,
-  serving,
-  vifOf,
-} from './model.js';
+import { isConnected, type Model, type Status, type Step, serving, vifOf } from './model.js';
+import { missesSomething, probes } from './probes.js';
 import { differences, linkOf, partOf, type Snapshot, settings } from './snapshot.js';
 import { unmet } from './spec.js';
 import type { StoreStatus, ToldStatus } from './statuses.js';
@@ -101,16 +92,16 @@ const widely: ReadonlySet<Step['do']> = new Set([
 /** Whether nothing of any vif has changed between two looks. */
 const isSame = (model: Model, one: Snapshot, other: Snapshot): boolean =>
   model.vifs.every((vif) => {
-    const [a, b] = [one, other].map((at) => partOf(at, nameOf(vif.domid), vif.name, guestOf(vif).address));
+    const [a, b] = [one, other].map((at) => partOf(at, nameOf(vif.slot), vif.name, guestOf(vif).address));
     return !vif.present || a === undefined || b === undefined || differences(a, b).length === 0;
   });
 
 async function statuses(domain: WalkDomain, model: Model): Promise<Found> {
   if (!model.xenstored) return undefined;
-  const all = await Promise.all(model.vifs.map(({ domid }) => domain.stored(domid)));
+  const all = await Promise.all(model.vifs.map(({ slot }) => domain.stored(slot)));
   const lines = model.vifs.flatMap((vif, at): string[] => {
     const stored = all[at];
-    const own = `${nameOf(vif.domid)} (${vif.topology})`;
+    const own = `${nameOf(vif.slot)} (${vif.topology})`;
     if (!vif.present) return stored === undefined ? [] : [`${own} has a directory, and should be gone`];
     if (stored === undefined) return [`${own} has no directory`];
     if (vif.uncertain || isAs(vif.status, stored)) return [];
@@ -130,17 +121,17 @@ async function lies(domain: WalkDomain, model: Model, snapshot: Snapshot): Promi
   if (!serving(model)) return undefined;
   const told = await domain.daemon.told();
   const lines = model.vifs.flatMap((vif) => {
-    const own = nameOf(vif.domid);
+    const own = nameOf(vif.slot);
     const one = told.find((status) => status.vif === own);
     if (!vif.present) return one === undefined ? [] : [`${own} is gone, and told to be ${one.state}`];
     if (one === undefined) return [`${own} is not told of`];
-    return liesOf(vif.domid, one, model, snapshot);
+    return liesOf(vif.slot, one, model, snapshot);
   });
   return lines.length > 0 ? { rule: 'lie', lines } : undefined;
 }
 
-function liesOf(domid: number, told: ToldStatus, model: Model, snapshot: Snapshot): string[] {
-  const vif = vifOf(model, domid);
+function liesOf(slot: number, told: ToldStatus, model: Model, snapshot: Snapshot): string[] {
+  const vif = vifOf(model, slot);
   const link = linkOf(snapshot, vif.name);
   const lines: string[] = [];
   const must = (what: string, value: unknown, expected: unknown): void => {
@@ -163,8 +154,8 @@ function liesOf(domid: number, told: ToldStatus, model: Model, snapshot: Snapsho
 function untouched(before: Rest, after: Rest, scope: About, events: readonly LinkEvent[]): Found {
   const touched: string[] = [];
   for (const vif of before.model.vifs) {
-    if (!vif.present || scope.vifs.has(vif.domid)) continue;
-    const own = nameOf(vif.domid);
+    if (!vif.present || scope.vifs.has(vif.slot)) continue;
+    const own = nameOf(vif.slot);
     const { address } = guestOf(vif);
     // Of Open vSwitch nothing is known while its database is away.
     const unknown = before.snapshot.ports === undefined || after.snapshot.ports === undefined;
@@ -177,7 +168,7 @@ function untouched(before: Rest, after: Rest, scope: About, events: readonly Lin
   }
   if (touched.length > 0) return { rule: 'touched', lines: touched };
   const told = before.model.vifs.flatMap((vif) => {
-    if (!vif.present || scope.links.has(vif.domid)) return [];
+    if (!vif.present || scope.links.has(vif.slot)) return [];
     const link = linkOf(before.snapshot, vif.name);
     if (link === undefined) return [];
     // The settings of a port are told in other messages, which is no news of the device.
@@ -188,7 +179,7 @@ function untouched(before: Rest, after: Rest, scope: About, events: readonly Lin
       )
       .map(
         (event) =>
-          `${nameOf(vif.domid)} (${vif.topology}): ${event.gone ? 'gone' : settings({ ...event, port: '' })} instead of ${plain}`,
+          `${nameOf(vif.slot)} (${vif.topology}): ${event.gone ? 'gone' : settings({ ...event, port: '' })} instead of ${plain}`,
       );
   });
   return told.length > 0 ? { rule: 'link-event', lines: told } : undefined;
@@ -221,7 +212,7 @@ export async function checkQuiet(domain: WalkDomain): Promise<void> {
 const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[] = [
   [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'somebody else may want it by now'],
   [/^OVS Interface ovsbr\d+: mtu_request$/, /^1500$/, 'the bridge keeps its MTU beside a smaller vif'],
-  [/^OVS Interface povs: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
+  [/^OVS Interface povs\d*: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
 ];
 
 /** @throws Broken when the host is not what it was */

@@ -1,8 +1,9 @@
 import { type Domnet, Vif } from '../support/net/domnet.js';
 import { until } from '../support/process/exec.js';
+import { guestOf, idOf, macOf, nameOf, spoofed } from './addresses.js';
 import { impatient, ipBatch, settled } from './batch.js';
 import { Broken } from './broken.js';
-import { guestOf, isRouted, type Keys, type Model, macOf, nameOf, spoofed, type Topology } from './model.js';
+import { isRouted, type Keys, type Model, type Topology } from './model.js';
 import type { StoreStatus } from './statuses.js';
 
 /** What libxl, netback and the guests do in a walk. */
@@ -15,23 +16,23 @@ export class Dom0 {
     this.#domnet = domnet;
   }
 
-  async come(domid: number, topology: Topology, keys: Keys): Promise<void> {
-    const vif = await this.#domnet.writeDevice({ domid, keys: this.keys(domid, topology, keys) });
-    await this.makeNetdev(domid, keys);
+  async come(slot: number, topology: Topology, keys: Keys): Promise<void> {
+    const vif = await this.#domnet.writeDevice({ ...idOf(slot), keys: this.keys(slot, topology, keys) });
+    await this.makeNetdev(slot, keys);
     await vif.setState(2);
   }
 
-  async makeNetdev(domid: number, keys: Keys): Promise<void> {
-    this.#configured.delete(domid);
-    const guest = await this.#domnet.guestNamespace(domid);
+  async makeNetdev(slot: number, keys: Keys): Promise<void> {
+    this.#configured.delete(slot);
+    const guest = await this.#domnet.guestNamespace(slot);
     await ipBatch(this.#domnet.namespace, [
-      `link add ${nameOf(domid)} address fe:ff:ff:ff:ff:ff type veth peer name eth0 address ${macOf(domid, keys.othermac)} netns ${guest}`,
+      `link add ${nameOf(slot)} address fe:ff:ff:ff:ff:ff type veth peer name eth0 address ${macOf(slot, keys.othermac)} netns ${guest}`,
     ]);
   }
 
   /** Death as dom0 asks for it: netback closes and unregisters, the agent deletes the directory, dom0 the rest. */
-  async go(domid: number, netdevs: readonly string[]): Promise<void> {
-    const vif = this.vif(domid);
+  async go(slot: number, netdevs: readonly string[]): Promise<void> {
+    const vif = this.vif(slot);
     await vif.write({ online: '0', state: '5' });
     await vif.setState(6);
     await this.#unregister(netdevs);
@@ -41,8 +42,8 @@ export class Dom0 {
     await this.#forget(vif);
   }
 
-  async force(domid: number, netdevs: readonly string[], first: 'directory' | 'netdev'): Promise<void> {
-    const vif = this.vif(domid);
+  async force(slot: number, netdevs: readonly string[], first: 'directory' | 'netdev'): Promise<void> {
+    const vif = this.vif(slot);
     if (first === 'netdev') await this.#unregister(netdevs);
     await this.#domnet.xenstore.rm(vif.backend);
     if (first === 'directory') await this.#unregister(netdevs);
@@ -59,9 +60,13 @@ export class Dom0 {
   /** What dom0 deletes when the device is gone. */
   async #forget(vif: Vif): Promise<void> {
     const { xenstore } = this.#domnet;
-    await xenstore.rm(`/local/domain/${vif.domid}`);
-    for (const path of [`backend/vif/${vif.domid}`, 'backend/vif', 'backend']) {
-      if ((await xenstore.directory(path).catch(() => ['?'])).length > 0) break;
+    const frontends = `/local/domain/${vif.domid}`;
+    await xenstore.rm(vif.frontend);
+    for (const path of [
+      ...['/device/vif', '/device', ''].map((part) => `${frontends}${part}`),
+      ...[`backend/vif/${vif.domid}`, 'backend/vif', 'backend'],
+    ]) {
+      if ((await xenstore.directory(path).catch(() => ['?'])).length > 0) continue;
       await xenstore.rm(path);
     }
   }
@@ -82,52 +87,54 @@ export class Dom0 {
     await this.#domnet.xenstore.commit(operations);
   }
 
-  async guestMac(domid: number, other: boolean): Promise<void> {
-    const guest = await this.#domnet.guestNamespace(domid);
-    await ipBatch(guest, [`link set eth0 address ${macOf(domid, other)}`]);
+  async guestMac(slot: number, other: boolean): Promise<void> {
+    const guest = await this.#domnet.guestNamespace(slot);
+    await ipBatch(guest, [`link set eth0 address ${macOf(slot, other)}`]);
   }
 
   /** The guests that are there have the addresses they should, and their routes. */
   async configureGuests(model: Model): Promise<void> {
     for (const vif of model.vifs) {
       if (!vif.present) {
-        this.#configured.delete(vif.domid);
+        this.#configured.delete(vif.slot);
         continue;
       }
       const { address, prefix, router } = guestOf(vif);
       const lines = [
         `address add ${address}/${prefix} dev eth0`,
-        ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.domid)}/16 dev eth0`] : []),
+        ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
         ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
         ...(isRouted(vif) ? [`route add default via ${router}`] : []),
       ];
       const text = lines.join('\n');
-      const now = this.#configured.get(vif.domid);
+      const now = this.#configured.get(vif.slot);
       if (now === text) continue;
       const begin = now === undefined ? ['link set eth0 up', impatient('eth0')] : ['address flush dev eth0'];
-      await ipBatch(await this.#domnet.guestNamespace(vif.domid), [...begin, ...lines]);
-      this.#configured.set(vif.domid, text);
+      await ipBatch(await this.#domnet.guestNamespace(vif.slot), [...begin, ...lines]);
+      this.#configured.set(vif.slot, text);
     }
   }
 
-  vif(domid: number): Vif {
-    return new Vif(this.#domnet, domid, 0);
+  vif(slot: number): Vif {
+    const { domid, devid } = idOf(slot);
+    return new Vif(this.#domnet, domid, devid);
   }
 
-  keys(domid: number, topology: Topology, keys: Keys): Record<string, string | undefined> {
+  keys(slot: number, topology: Topology, keys: Keys): Record<string, string | undefined> {
     return {
       script: `/etc/xen/scripts/vif-${topology}`,
       bridge: keys.bridge,
       ip: keys.ip,
       gatewaydev: keys.gatewaydev,
+      vlan: keys.vlan,
       mtu: keys.mtu === undefined ? undefined : `${keys.mtu}`,
       vifname: keys.vifname,
-      mac: macOf(domid, keys.othermac),
+      mac: macOf(slot, keys.othermac),
     };
   }
 
-  async stored(domid: number): Promise<StoreStatus | undefined> {
-    const vif = this.vif(domid);
+  async stored(slot: number): Promise<StoreStatus | undefined> {
+    const vif = this.vif(slot);
     const [exists, status, error] = await Promise.all([
       vif.exists(),
       vif.read('hotplug-status'),

@@ -121,7 +121,7 @@ export async function ovsPorts(socketPath: string): Promise<OvsPort[] | undefine
     return {
       name: String(row.name),
       bridge: bridgeOf.get(id) ?? '',
-      tag: JSON.stringify(row.tag),
+      vlans: JSON.stringify([row.tag, row.trunks, row.vlan_mode]),
       owner: ids.get('vifd') ?? '',
       settings: JSON.stringify([
         id,

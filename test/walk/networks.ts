@@ -1,24 +1,21 @@
 import { chmodSync } from 'node:fs';
 import type { Domnet } from '../support/net/domnet.js';
-import { impatient, ipBatch, setSysctls } from './batch.js';
 import {
-  type Bridge,
   bridgePeer,
-  bridges,
   internet,
   management,
   otherPeer,
   ovsPeer,
-  type Uplink,
   uplinkAddress,
   uplinkPeer,
-  uplinks,
-} from './model.js';
+} from './addresses.js';
+import { impatient, ipBatch, setSysctls } from './batch.js';
+import { type Bridge, bridges, type Uplink, uplinks } from './model.js';
 
-// Namespaces beside the guests': numbers that no domid has.
+// Namespaces beside the guests': numbers that no vif's slot has.
 const outsideNumber: Readonly<Record<Uplink, number>> = { up0: 60_000, up1: 60_001 };
 const bridgeNumber: Readonly<Record<Bridge, number>> = { xenbr0: 60_002, xenbr1: 60_003 };
-const ovsNumber = 60_004;
+const ovsNumber = { povs: 60_004, povs10: 60_006 };
 const managementNumber = 60_005;
 
 /** Addresses of devices that are made again: others remember them. */
@@ -27,7 +24,8 @@ const macs = {
   up1: ['02:00:00:00:01:01', '02:00:00:00:01:02'],
   xenbr0: ['02:00:00:00:02:01', '02:00:00:00:02:02'],
   xenbr1: ['02:00:00:00:03:01', '02:00:00:00:03:02'],
-  ovs: ['02:00:00:00:04:01', '02:00:00:00:04:02'],
+  povs: ['02:00:00:00:04:01', '02:00:00:00:04:02'],
+  povs10: ['02:00:00:00:08:01', '02:00:00:00:08:02'],
   mg0: ['02:00:00:00:05:01', '02:00:00:00:05:02'],
 } as const;
 
@@ -40,17 +38,17 @@ export class Networks {
   }
 
   /** Makes all of them, and the guests' namespaces. */
-  async build(domids: readonly number[]): Promise<void> {
+  async build(slots: readonly number[]): Promise<void> {
     const domnet = this.#domnet;
     // dnsmasq gives up root before it reads its files.
     chmodSync(domnet.dir, 0o755);
     const others = [
       ...Object.values(outsideNumber),
       ...Object.values(bridgeNumber),
-      ovsNumber,
+      ...Object.values(ovsNumber),
       managementNumber,
     ];
-    for (const number of [...domids, ...others]) {
+    for (const number of [...slots, ...others]) {
       const namespace = await domnet.guestNamespace(number);
       await setSysctls(namespace, {
         'net/ipv4/conf/default/arp_notify': '1',
@@ -108,12 +106,14 @@ export class Networks {
     ]);
   }
 
-  /** The network of Open vSwitch: its port `povs` here, and a neighbour behind it. */
-  async makeSwitchPort(): Promise<void> {
-    const peer = await this.#domnet.guestNamespace(ovsNumber);
-    await this.#veth('povs', macs.ovs, peer);
-    await ipBatch(peer, ['link set lan0 up', impatient('lan0'), `address add ${ovsPeer}/16 dev lan0`]);
-    await ipBatch(this.#domnet.namespace, ['link set povs up']);
+  /** The network of Open vSwitch: its ports `povs` and `povs10` here, and a neighbour behind each. */
+  async makeSwitchPorts(): Promise<void> {
+    for (const [port, address] of [['povs', ovsPeer.plain] as const, ['povs10', ovsPeer.tagged] as const]) {
+      const peer = await this.#domnet.guestNamespace(ovsNumber[port]);
+      await this.#veth(port, macs[port], peer);
+      await ipBatch(peer, ['link set lan0 up', impatient('lan0'), `address add ${address}/16 dev lan0`]);
+      await ipBatch(this.#domnet.namespace, [`link set ${port} up`]);
+    }
   }
 
   /** The namespace of what is outside of an uplink. */

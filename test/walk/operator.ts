@@ -1,19 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Domnet } from '../support/net/domnet.js';
+import { guestOf, macOf, uplinkAddress, uplinkPeer } from './addresses.js';
 import { ipBatch, setSysctls } from './batch.js';
-import {
-  gatewayOf,
-  guestOf,
-  type Model,
-  macOf,
-  type NftFault,
-  type Step,
-  type Uplink,
-  uplinkAddress,
-  uplinkPeer,
-  type VifModel,
-} from './model.js';
+import type { Model, NftFault, Step, Uplink, VifModel } from './model.js';
 import type { Networks } from './networks.js';
+import { gatewayOf } from './settle.js';
 import type { Snapshot } from './snapshot.js';
 import type { WalkedDaemon } from './walked-daemon.js';
 
@@ -102,7 +93,7 @@ export class Operator {
       case 'neighbour':
         return await this.#unannounced(
           `neighbour delete ${address} dev ${name}`,
-          `neighbour replace ${address} lladdr ${macOf(vif.domid, vif.keys.othermac)} nud permanent dev ${name}`,
+          `neighbour replace ${address} lladdr ${macOf(vif.slot, vif.keys.othermac)} nud permanent dev ${name}`,
         );
       case 'proxy':
         return await this.#unannounced(

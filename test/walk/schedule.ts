@@ -1,3 +1,4 @@
+import { ownIp, spoofed } from './addresses.js';
 import {
   bridges,
   handFaults,
@@ -6,17 +7,16 @@ import {
   type Keys,
   type Model,
   nftFaults,
-  ownIp,
   type Step,
   type StepKind,
   serving,
-  spoofed,
   type Topology,
   topologies,
   uplinks,
-  usable,
+  vlans,
 } from './model.js';
 import type { Random } from './random.js';
+import { usable } from './settle.js';
 import { possible } from './steps.js';
 
 /** How often each kind is tried, compared with the others. */
@@ -95,36 +95,38 @@ function weighted(random: Random, kinds: readonly StepKind[], model: Model): Ste
   return kinds[0] as StepKind;
 }
 
-function keysFor(random: Random, topology: Topology, domid: number): Keys {
+function keysFor(random: Random, topology: Topology, slot: number): Keys {
   const mtu = random.chance(0.12) ? { mtu: random.pick([1200, 1400]) } : {};
-  const vifname = random.chance(0.25) ? { vifname: `eve${domid}` } : {};
+  const vifname = random.chance(0.25) ? { vifname: `eve${slot}` } : {};
   const othermac = random.chance(0.1) ? { othermac: true } : {};
-  return { ...topologyKeys(random, topology, domid), ...mtu, ...vifname, ...othermac };
+  // Only Open vSwitch has VLANs here: elsewhere the key keeps a vif off.
+  const vlan = random.chance(topology === 'openvswitch' ? 0.4 : 0.04) ? { vlan: random.pick(vlans) } : {};
+  return { ...topologyKeys(random, topology, slot), ...mtu, ...vifname, ...othermac, ...vlan };
 }
 
-function topologyKeys(random: Random, topology: Topology, domid: number): Keys {
+function topologyKeys(random: Random, topology: Topology, slot: number): Keys {
   switch (topology) {
     case 'bridge':
       return {
         bridge: random.chance(0.07) ? 'nobr0' : random.pick(bridges),
-        ...(random.chance(0.5) ? { ip: ownIp('bridge', domid) } : {}),
+        ...(random.chance(0.5) ? { ip: ownIp('bridge', slot) } : {}),
       };
     case 'openvswitch':
       return { bridge: random.pick(['ovsbr0', 'ovsbr0', 'ovsbr0.10']) };
     case 'route':
       return {
-        ip: ownIp('route', domid),
+        ip: ownIp('route', slot),
         ...(random.chance(0.4) ? { gatewaydev: random.pick(uplinks) } : {}),
       };
     case 'nat':
-      return random.chance(0.5) ? { ip: ownIp('nat', domid) } : {};
+      return random.chance(0.5) ? { ip: ownIp('nat', slot) } : {};
   }
 }
 
 function propose(random: Random, model: Model, choice: Choice, kind: StepKind): Step | undefined {
   const of = (fits: (vif: Model['vifs'][number]) => boolean): number | undefined => {
     const fitting = model.vifs.filter(fits);
-    return fitting.length === 0 ? undefined : random.pick(fitting).domid;
+    return fitting.length === 0 ? undefined : random.pick(fitting).slot;
   };
   const present = () => of((vif) => vif.present);
   const topology = random.pick(choice.topologies);
@@ -188,7 +190,7 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     case 'same-address':
     case 'same-name': {
       const vif = of(isConnected);
-      const other = of((one) => isConnected(one) && one.domid !== vif);
+      const other = of((one) => isConnected(one) && one.slot !== vif);
       return vif === undefined || other === undefined ? undefined : { do: kind, vif, of: other };
     }
     case 'bridge': {
@@ -233,16 +235,18 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
   }
 }
 
-function rewrite(random: Random, model: Model, domid: number | undefined): Step | undefined {
-  const vif = model.vifs.find((one) => one.domid === domid);
+function rewrite(random: Random, model: Model, slot: number | undefined): Step | undefined {
+  const vif = model.vifs.find((one) => one.slot === slot);
   if (vif === undefined) return undefined;
   const { topology, keys } = vif;
   const changed = ((): Extract<Step, { do: 'rewrite' }>['keys'] => {
-    switch (random.pick(['mtu', 'vifname', 'mac', 'topology', 'topology', 'topology'] as const)) {
+    switch (random.pick(['mtu', 'vifname', 'mac', 'vlan', 'topology', 'topology', 'topology'] as const)) {
       case 'mtu':
         return { mtu: random.pick([1200, 1300, 1400, 1500, null]) };
       case 'vifname':
-        return { vifname: random.pick([`eve${vif.domid}`, `ann${vif.domid}`, null]) };
+        return { vifname: random.pick([`eve${vif.slot}`, `ann${vif.slot}`, null]) };
+      case 'vlan':
+        return { vlan: keys.vlan === undefined && random.chance(0.3) ? random.pick(vlans) : null };
       case 'mac':
         return { othermac: keys.othermac ? null : true };
       case 'topology':
@@ -250,18 +254,20 @@ function rewrite(random: Random, model: Model, domid: number | undefined): Step 
           case 'bridge':
             return random.chance(0.5)
               ? { bridge: random.pick([...bridges, ...bridges, 'nobr0']) }
-              : { ip: random.pick([null, ownIp('bridge', vif.domid), spoofed(vif.domid)]) };
+              : { ip: random.pick([null, ownIp('bridge', vif.slot), spoofed(vif.slot)]) };
           case 'openvswitch':
-            return { bridge: random.pick(['ovsbr0', 'ovsbr0.10', 'nobr0']) };
+            return random.chance(0.5)
+              ? { bridge: random.pick(['ovsbr0', 'ovsbr0.10', 'nobr0']) }
+              : { vlan: random.pick([...vlans, null]) };
           case 'route':
             return { gatewaydev: random.pick([...uplinks, null]) };
           case 'nat':
-            return { ip: keys.ip === undefined ? ownIp('nat', vif.domid) : null };
+            return { ip: keys.ip === undefined ? ownIp('nat', vif.slot) : null };
         }
     }
   })();
   const isNew = Object.entries(changed).some(([key, value]) => (keys[key as keyof Keys] ?? null) !== value);
-  return isNew ? { do: 'rewrite', vif: vif.domid, keys: changed } : undefined;
+  return isNew ? { do: 'rewrite', vif: vif.slot, keys: changed } : undefined;
 }
 
 /** Whether the daemon could be asked for anything now. */

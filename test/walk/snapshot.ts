@@ -65,7 +65,8 @@ export interface Rule {
 export interface OvsPort {
   readonly name: string;
   readonly bridge: string;
-  readonly tag: string;
+  /** `tag`, `trunks` and `vlan_mode`, as the database has them. */
+  readonly vlans: string;
   readonly owner: string;
   /** The rest of both rows that somebody sets, as text. */
   readonly settings: string;

@@ -1,14 +1,6 @@
-import {
-  gatewayOf,
-  guestOf,
-  holdsAddress,
-  isConnected,
-  isRouted,
-  type Model,
-  macOf,
-  nameOf,
-  type VifModel,
-} from './model.js';
+import { guestOf, macOf, nameOf } from './addresses.js';
+import { isConnected, isRouted, type Model, type VifModel } from './model.js';
+import { gatewayOf, holdsAddress, vlansOf } from './settle.js';
 import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
 
 /** The protocol number of the daemon's routes, and the table they are in. */
@@ -24,7 +16,7 @@ export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, strin
     ...model.vifs.flatMap((vif) => {
       if (!vif.present || vif.uncertain) return [];
       const lines = isConnected(vif) ? attached(vif, model, snapshot) : detached(vif, snapshot);
-      return lines.map((line) => `${nameOf(vif.domid)} (${vif.topology}): ${line}`);
+      return lines.map((line) => `${nameOf(vif.slot)} (${vif.topology}): ${line}`);
     }),
     ...tables(model, snapshot, rules),
     ...leftovers(model, snapshot),
@@ -35,7 +27,7 @@ export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, strin
 function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   const link = linkOf(snapshot, vif.name);
   if (link === undefined) return [`there is no netdev ${vif.name}`];
-  const own = nameOf(vif.domid);
+  const own = nameOf(vif.slot);
   const lines: string[] = [];
   const must = (holds: boolean, line: string): void => {
     if (!holds) lines.push(line);
@@ -57,10 +49,13 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   }
   const port = snapshot.ports?.find(({ name }) => name === vif.name);
   if (vif.topology === 'openvswitch' && snapshot.ports !== undefined) {
-    const tag = vif.keys.bridge === 'ovsbr0.10' ? '10' : '["set",[]]';
+    const { tag, trunks = [] } = vlansOf(vif) ?? {};
+    const cell = <T>(value: T | undefined): unknown => value ?? ['set', []];
+    const mode = trunks.length > 0 ? 'native-untagged' : undefined;
+    const vlans = JSON.stringify([cell(tag), cell(trunks[0]), cell(mode)]);
     must(
-      port?.bridge === 'ovsbr0' && port.tag === tag && port.owner === own,
-      `its port is ${JSON.stringify(port)}`,
+      port?.bridge === 'ovsbr0' && port.vlans === vlans && port.owner === own,
+      `its port is ${JSON.stringify(port)}, its VLANs should be ${vlans}`,
     );
   } else if (vif.topology !== 'openvswitch') {
     must(port === undefined, `it has a port ${JSON.stringify(port)}`);
@@ -73,7 +68,7 @@ const isFiltered = (vif: VifModel): boolean =>
   isRouted(vif) || (vif.topology === 'bridge' && vif.keys.ip !== undefined);
 
 function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }: Snapshot): string[] {
-  const own = nameOf(vif.domid);
+  const own = nameOf(vif.slot);
   const found = chains.filter(({ table, chain }) => table === 'netdev vifd' && chain.startsWith(`${own}_`));
   const elements = sets.flatMap(({ table, set, elements: those }) =>
     those.filter(({ comment }) => comment === own).map(({ key }) => `${table} ${set} ${key}`),
@@ -124,7 +119,7 @@ const readable = (element: string): string =>
 function wantedElements(vif: VifModel, model: Model): string[] {
   if (!isFiltered(vif)) return [];
   const name = text16(vif.name);
-  const mac = Buffer.from(`${macOf(vif.domid, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
+  const mac = Buffer.from(`${macOf(vif.slot, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
   const address = addressBytes(vif.topology === 'bridge' ? (vif.keys.ip ?? '') : guestOf(vif).address);
   const element = (set: string, ...parts: Buffer[]): string =>
     `${set} ${Buffer.concat(parts).toString('hex')}`;
@@ -179,7 +174,7 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     must(own.length === routes.length, `others have routes to ${address}: ${JSON.stringify(routes)}`);
     const neighbour = snapshot.neighbours.find((one) => one.dev === link.index && one.address === address);
     must(
-      neighbour?.mac === macOf(vif.domid, vif.keys.othermac),
+      neighbour?.mac === macOf(vif.slot, vif.keys.othermac),
       `the neighbour ${address} is ${neighbour?.mac}`,
     );
   }
@@ -203,14 +198,14 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     must(!missing || !model.uplinks[gateway].up, `${address} is answered for at ${proxies}, not ${gateway}`);
   }
   if (vif.topology === 'nat') {
-    must(snapshot.dhcp[nameOf(vif.domid)] !== undefined, 'dnsmasq has no file of it');
+    must(snapshot.dhcp[nameOf(vif.slot)] !== undefined, 'dnsmasq has no file of it');
   }
   return lines;
 }
 
 /** Off the network: nothing comes in or goes out, and nothing is kept for it. */
 function detached(vif: VifModel, snapshot: Snapshot): string[] {
-  const own = nameOf(vif.domid);
+  const own = nameOf(vif.slot);
   const link = linkOf(snapshot, vif.name);
   const lines: string[] = [];
   // One that only waits for Open vSwitch to take its port is ready otherwise.
@@ -266,8 +261,8 @@ function tables(
 }
 
 function leftovers(model: Model, snapshot: Snapshot): string[] {
-  const there = new Set(model.vifs.filter(({ present }) => present).map(({ domid }) => nameOf(domid)));
-  const uncertain = new Set(model.vifs.filter((vif) => vif.uncertain).map(({ domid }) => nameOf(domid)));
+  const there = new Set(model.vifs.filter(({ present }) => present).map(({ slot }) => nameOf(slot)));
+  const uncertain = new Set(model.vifs.filter((vif) => vif.uncertain).map(({ slot }) => nameOf(slot)));
   const gone = (name: string | undefined): boolean =>
     name !== undefined && /^vif\d+\.\d+$/.test(name) && !there.has(name) && !uncertain.has(name);
   const addresses = new Set(model.vifs.filter(({ present }) => present).map((vif) => guestOf(vif).address));

@@ -1,26 +1,19 @@
+import { guestOf, nameOf, ownIp, wantedName } from './addresses.js';
 import {
   type Bridge,
   bridges,
-  entangled,
-  gatewayOf,
-  guestOf,
   isConnected,
-  isEntangled,
   isRouted,
   type Keys,
   type Model,
-  nameOf,
-  ownIp,
   type Step,
   serving,
-  settle,
   type Topology,
   type Uplink,
-  usable,
   type VifModel,
   vifOf,
-  wantedName,
 } from './model.js';
+import { entangled, gatewayOf, isEntangled, settle, usable } from './settle.js';
 
 /** The model after a step, when everything has come to rest. */
 export function after(model: Model, step: Step): Model {
@@ -29,26 +22,26 @@ export function after(model: Model, step: Step): Model {
   const { vifs } = about(step, model, changed);
   return {
     ...changed,
-    vifs: changed.vifs.map((vif) => (vifs.has(vif.domid) && vif.present ? { ...vif, uncertain: true } : vif)),
+    vifs: changed.vifs.map((vif) => (vifs.has(vif.slot) && vif.present ? { ...vif, uncertain: true } : vif)),
   };
 }
 
 /** What a step itself changes, before the daemon answers. */
 function apply(model: Model, step: Step): Model {
-  const change = (domid: number, to: Partial<VifModel>, more: Partial<Model> = {}): Model => ({
+  const change = (slot: number, to: Partial<VifModel>, more: Partial<Model> = {}): Model => ({
     ...model,
     ...more,
-    vifs: model.vifs.map((vif) => (vif.domid === domid ? { ...vif, ...to } : vif)),
+    vifs: model.vifs.map((vif) => (vif.slot === slot ? { ...vif, ...to } : vif)),
   });
   const uplink = (name: Uplink, to: Partial<Model['uplinks'][Uplink]>): Model => {
     const uplinks = { ...model.uplinks, [name]: { ...model.uplinks[name], ...to } };
     const lost = model.defaultRoute === name && !usable(uplinks[name]);
     return { ...model, uplinks, defaultRoute: lost ? undefined : model.defaultRoute };
   };
-  const made = (domid: number): Partial<VifModel> => ({
+  const made = (slot: number): Partial<VifModel> => ({
     present: true,
     netdev: model.netdevs + 1,
-    name: nameOf(domid),
+    name: nameOf(slot),
     uncertain: false,
   });
   const fresh = { status: 'pending', gateway: undefined, unsure: false } as const;
@@ -98,7 +91,7 @@ function apply(model: Model, step: Step): Model {
       const vif = vifOf(model, step.vif);
       const { vifname: _, ...keys } = vif.keys;
       return change(step.vif, {
-        keys: isRouted(vif) ? { ...keys, ip: ownIp(vif.topology, vif.domid) } : keys,
+        keys: isRouted(vif) ? { ...keys, ip: ownIp(vif.topology, vif.slot) } : keys,
       });
     }
     case 'take-name': {
@@ -111,7 +104,7 @@ function apply(model: Model, step: Step): Model {
       );
     }
     case 'free-name': {
-      const foreign = Object.entries(model.foreign).filter(([, domid]) => domid !== step.vif);
+      const foreign = Object.entries(model.foreign).filter(([, slot]) => slot !== step.vif);
       return { ...model, foreign: Object.fromEntries(foreign) };
     }
     case 'rename':
@@ -157,8 +150,8 @@ function apply(model: Model, step: Step): Model {
   return model;
 }
 
-export const takenName = (domid: number): string => `taken${domid}`;
-export const movedName = (domid: number): string => `moved${domid}`;
+export const takenName = (slot: number): string => `taken${slot}`;
+export const movedName = (slot: number): string => `moved${slot}`;
 
 /** Keys with some written anew; null removes one. */
 function rewritten(keys: Keys, changes: { readonly [K in keyof Keys]: Keys[K] | null }): Keys {
@@ -175,25 +168,25 @@ export interface About {
 export function about(step: Step, before: Model, afterwards: Model): About {
   const [vifs, links] = direct(step, before);
   const all = new Set(vifs);
-  for (const domid of vifs) {
+  for (const slot of vifs) {
     for (const model of [before, afterwards]) {
-      for (const other of entangled(vifOf(model, domid), model)) all.add(other.domid);
+      for (const other of entangled(vifOf(model, slot), model)) all.add(other.slot);
     }
   }
   const moved = before.vifs.filter((vif) => {
-    const then = vifOf(afterwards, vif.domid);
+    const then = vifOf(afterwards, vif.slot);
     // What happens while no daemon can be asked is made good at once, later, or by the next one.
     return vif.status !== then.status || vif.name !== then.name || vif.uncertain;
   });
-  for (const { domid } of moved) all.add(domid);
+  for (const { slot } of moved) all.add(slot);
   // A daemon that only cannot ask xenstore goes on, with what it knows.
   const goesOn = afterwards.vifd && !afterwards.xenstored ? [...all] : [];
-  return { vifs: all, links: new Set([...links, ...moved.map(({ domid }) => domid), ...goesOn]) };
+  return { vifs: all, links: new Set([...links, ...moved.map(({ slot }) => slot), ...goesOn]) };
 }
 
 function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
   const those = (fits: (vif: VifModel) => boolean): number[] =>
-    model.vifs.filter(fits).map(({ domid }) => domid);
+    model.vifs.filter(fits).map(({ slot }) => slot);
   switch (step.do) {
     case 'come':
     case 'reuse':
@@ -262,7 +255,7 @@ export function possible(step: Step, model: Model): boolean {
   const loses = ['uplink', 'address', 'default', 'blink'].includes(step.do);
   if (model.vifd && !model.xenstored && found && loses) return false;
   if (!('vif' in step)) return hostPossible(step, model);
-  const vif = model.vifs.find(({ domid }) => domid === step.vif);
+  const vif = model.vifs.find(({ slot }) => slot === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
   const then = vifOf(apply(model, step), step.vif);
   const rivals = entangled(then, apply(model, step)).length;
@@ -325,7 +318,7 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
     }
     case 'same-address':
     case 'same-name': {
-      const of = model.vifs.find(({ domid }) => domid === step.of);
+      const of = model.vifs.find(({ slot }) => slot === step.of);
       if (of === undefined || of === vif || !serving(model) || !free || isEntangled(of, model)) return false;
       if (!isConnected(vif) || !isConnected(of)) return false;
       if (step.do === 'same-name') return of.keys.vifname !== undefined;
@@ -334,12 +327,12 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
     case 'apart':
       return vif.present && entangled(vif, model).length > 0 && entangledNoMore(vif, model);
     case 'take-name': {
-      const name = takenName(vif.domid);
+      const name = takenName(vif.slot);
       const isHad = model.vifs.some((one) => one.present && (one.name === name || wantedName(one) === name));
       return vif.present && free && !isHad && serving(model);
     }
     case 'free-name':
-      return Object.values(model.foreign).includes(vif.domid) && serving(model);
+      return Object.values(model.foreign).includes(vif.slot) && serving(model);
     case 'replace':
       return vif.present && free;
     case 'down':
@@ -361,8 +354,8 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
 }
 
 const entangledNoMore = (vif: VifModel, model: Model): boolean => {
-  const next = apply(model, { do: 'apart', vif: vif.domid });
-  return entangled(vifOf(next, vif.domid), next).length === 0;
+  const next = apply(model, { do: 'apart', vif: vif.slot });
+  return entangled(vifOf(next, vif.slot), next).length === 0;
 };
 
 function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boolean {

@@ -3,26 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Domnet, Vif } from '../support/net/domnet.js';
 import { type HostState, hostState } from '../support/net/host-state.js';
+import { guestOf, macOf, nameOf, uplinkAddress, uplinkPeer, wantedName } from './addresses.js';
 import { ipBatch } from './batch.js';
 import { Dom0 } from './dom0.js';
 import { Eyes, type LinkEvent, ovsPorts, type Sent } from './eyes.js';
-import {
-  bridges,
-  guestOf,
-  type Model,
-  macOf,
-  nameOf,
-  type Probe,
-  type Step,
-  uplinkAddress,
-  uplinkPeer,
-  uplinks,
-  type VifModel,
-  vifOf,
-  wantedName,
-} from './model.js';
+import { bridges, type Model, type Step, uplinks, type VifModel, vifOf } from './model.js';
 import { Networks } from './networks.js';
 import { Operator } from './operator.js';
+import type { Probe } from './probes.js';
 import type { Snapshot } from './snapshot.js';
 import { needsTable } from './spec.js';
 import type { StoreStatus } from './statuses.js';
@@ -59,7 +47,7 @@ export class WalkDomain {
     const walked = new WalkDomain(await Domnet.start());
     try {
       await walked.#build(
-        options.vifs.map(({ domid }) => domid),
+        options.vifs.map(({ slot }) => slot),
         options.openvswitch,
       );
       return walked;
@@ -69,9 +57,9 @@ export class WalkDomain {
     }
   }
 
-  async #build(domids: readonly number[], hasSwitch: boolean): Promise<void> {
+  async #build(slots: readonly number[], hasSwitch: boolean): Promise<void> {
     const { domnet } = this;
-    await this.#networks.build(domids);
+    await this.#networks.build(slots);
     if (hasSwitch) this.#switch = await WalkedSwitch.start(domnet, this.#networks);
     this.#eyes = await Eyes.open(domnet.namespace, domnet.dir);
     this.#before = await this.#hostState();
@@ -100,8 +88,8 @@ export class WalkDomain {
     this.#next = vif;
   }
 
-  stored(domid: number): Promise<StoreStatus | undefined> {
-    return this.#dom0.stored(domid);
+  stored(slot: number): Promise<StoreStatus | undefined> {
+    return this.#dom0.stored(slot);
   }
 
   #hostState(): Promise<HostState> {
@@ -236,7 +224,7 @@ export class WalkDomain {
       case 'replace': {
         const vif = vifOf(model, step.vif);
         await domnet.ip(`link delete ${vif.name}`);
-        return await this.#dom0.makeNetdev(vif.domid, vif.keys);
+        return await this.#dom0.makeNetdev(vif.slot, vif.keys);
       }
       case 'rename': {
         const { name } = vifOf(model, step.vif);
@@ -320,8 +308,7 @@ export class WalkDomain {
       await this.#operator.tryNft(`delete chain ${table} mine`);
       if (!needsTable(table, model)) await this.#operator.tryNft(`delete table ${table}`);
     }
-    for (const vif of model.vifs)
-      if (vif.present) await this.#dom0.go(vif.domid, [vif.name, wantedName(vif)]);
+    for (const vif of model.vifs) if (vif.present) await this.#dom0.go(vif.slot, [vif.name, wantedName(vif)]);
     for (const bridge of bridges) if (!model.bridges[bridge]) await this.#networks.makeBridge(bridge);
     for (const uplink of uplinks) {
       const { there, up, address } = model.uplinks[uplink];

@@ -15,13 +15,14 @@ export class WalkedSwitch {
     this.ovs = ovs;
   }
 
-  /** Starts it, with a bridge whose port is {@link Networks.makeSwitchPort}'s. */
+  /** Starts it, with a bridge whose ports are {@link Networks.makeSwitchPorts}'s. */
   static async start(domnet: Domnet, networks: Networks): Promise<WalkedSwitch> {
     const ovs = new OpenVswitch(domnet);
     await ovs.start();
     await ovs.addBridge('ovsbr0');
-    await networks.makeSwitchPort();
+    await networks.makeSwitchPorts();
     await ovs.vsctl('add-port ovsbr0 povs');
+    await ovs.vsctl('add-port ovsbr0 povs10 tag=10');
     return new WalkedSwitch(domnet, ovs);
   }
 

@@ -1,14 +1,11 @@
-import { fstatSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
 import ffi from 'ffi-napi';
-import ref from 'ref-napi';
+
+export { isJournal, journalSend } from './journal.js';
+export { takeLock } from './lock.js';
+export { peerOf } from './peer.js';
 
 /** Loads the library, at the first use, so that a machine without systemd does not need it. */
-const load = () =>
-  ffi.Library('libsystemd.so.0', {
-    sd_notify: ['int', ['int', 'string']],
-    sd_journal_sendv: ['int', ['pointer', 'int']],
-  });
+const load = () => ffi.Library('libsystemd.so.0', { sd_notify: ['int', ['int', 'string']] });
 let library: ReturnType<typeof load> | undefined;
 
 /**
@@ -19,34 +16,4 @@ export function notify(state: string): boolean {
   if (process.env.NOTIFY_SOCKET === undefined) return false;
   library ??= load();
   return library.sd_notify(0, state) > 0;
-}
-
-/** Whether a file descriptor is connected to the journal, by JOURNAL_STREAM (systemd.exec(5)). */
-export function isJournal(fd: number): boolean {
-  const stream = process.env.JOURNAL_STREAM;
-  if (stream === undefined) return false;
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  return stream === `${dev}:${ino}`;
-}
-
-/** sizeof(struct iovec) and the offset of its length, on 64-bit machines. */
-const iovec = { size: 16, length: 8 };
-
-/**
- * Writes one entry with the given fields (sd_journal_sendv(3)). Names consist of `A-Z`, `0-9` and `_`; a value may be any
- * text, also with newlines.
- * @throws when journald cannot be reached
- */
-export function journalSend(fields: Readonly<Record<string, string>>): void {
-  library ??= load();
-  const parts = Object.entries(fields).map(([name, value]) => Buffer.from(`${name}=${value}`));
-  const vector = Buffer.alloc(parts.length * iovec.size);
-  for (const [i, part] of parts.entries()) {
-    ref.writePointer(vector, i * iovec.size, part);
-    ref.writeUInt64LE(vector, i * iovec.size + iovec.length, part.length);
-  }
-  // `parts` must outlive the call, since the vector holds only their addresses. ffi-napi takes a Buffer as a pointer,
-  // though its types do not say so.
-  const result = library.sd_journal_sendv(vector as unknown as ref.Pointer<unknown>, parts.length);
-  if (result < 0 || parts.length === 0) throw new Error(`sd_journal_sendv: ${getSystemErrorName(result)}`);
 }

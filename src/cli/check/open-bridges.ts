@@ -1,14 +1,19 @@
+import type { Config } from '../../config/config.js';
 import { vifOfLink } from '../../model/observed.js';
 import type { Facts } from './facts.js';
 import { type Finding, note } from './finding.js';
 import type { IpLink } from './way/facts.js';
 
 /**
- * The bridges that have an address of this domain's and guests: a frame for the bridge itself passes no rule of vifd's at
- * input, so every guest on it reaches what listens there, held or not.
+ * The bridges that have an address of this domain's and guests: where `protect_host` is not set a frame for the bridge itself
+ * passes no rule of vifd's at input, so every guest on it reaches what listens there, held or not.
  */
-export function aboutOpenBridges(facts: Facts): Finding[] {
-  return [...linuxBridges(facts), ...switches(facts)];
+export function aboutOpenBridges(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
+  const known = 'reason' in config ? undefined : config;
+  return [
+    ...(known?.bridge.protectHost ? [] : linuxBridges(facts)),
+    ...(known?.openvswitch.protectHost ? [] : switches(facts)),
+  ];
 }
 
 const addressesOf = (device: IpLink): string[] =>
@@ -26,7 +31,7 @@ function open(device: IpLink, of: string, how: string): Finding[] {
     note(
       'open bridge',
       `${where} has ${addresses.join(' ')}: every guest on it, held or not, reaches all services of this domain there`,
-      `where this domain needs no address there: ip address flush dev ${ifname}; sysctl -w net.ipv6.conf.${ifname.replaceAll('.', '/')}.disable_ipv6=1. Else drop at input what guests send to it: ${how}`,
+      `where this domain needs no address there: ip address flush dev ${ifname}; sysctl -w net.ipv6.conf.${ifname.replaceAll('.', '/')}.disable_ipv6=1. Else ${how}`,
     ),
   ];
 }
@@ -48,7 +53,7 @@ function linuxBridges({ links, xenstore, devices = [] }: Facts): Finding[] {
       (from) => `add rule bridge host input iifname "${from}" drop`,
     );
     // Of the bridge family, which knows the port; what comes by the uplink goes on to be taken.
-    const how = `nft 'add table bridge host; add chain bridge host input { type filter hook input priority 0; }; ${drops.join('; ')}', which goes for the guests of all bridges`;
+    const how = `set protect_host = true in [bridge] of vifd.toml, or drop at input what guests send to it: nft 'add table bridge host; add chain bridge host input { type filter hook input priority 0; }; ${drops.join('; ')}', which goes for the guests of all bridges`;
     return devices
       .filter(({ ifname, link }) => ifname === name || link === name)
       .flatMap((device) => open(device, name, how));
@@ -76,7 +81,7 @@ function switches({ links, xenstore, devices = [], switches: all = [] }: Facts):
           open(
             device,
             bridge,
-            `nft 'add table inet host; add chain inet host input { type filter hook input priority 0; }; add rule inet host input iifname "${device.ifname}" ct state new drop', after rules that accept what is meant to be reached by it`,
+            `set protect_host = true in [openvswitch] of vifd.toml, or drop at input what guests send to it: nft 'add table inet host; add chain inet host input { type filter hook input priority 0; }; add rule inet host input iifname "${device.ifname}" ct state new drop', after rules that accept what is meant to be reached by it`,
           ),
         ),
     );

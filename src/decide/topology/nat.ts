@@ -2,6 +2,7 @@ import { hostOf, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
+import { hostServices } from '../../model/filter.js';
 import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -70,7 +71,11 @@ export const nat: Topology = {
       topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
-      protectHost: { dhcp: servesDhcp, dns: servesDhcp && config.nat.dns.length === 0 },
+      protectHost: hostServices('vif', [
+        ...config.nat.services,
+        ...(servesDhcp ? ['dhcp' as const] : []),
+        ...(servesDhcp && config.nat.dns.length === 0 ? ['dns' as const] : []),
+      ]),
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const isTwins = atTwin(own, twins, guests.map(hostOf), ip);

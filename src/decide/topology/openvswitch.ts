@@ -1,13 +1,14 @@
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
+import type { FilterSpec } from '../../model/filter.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { PortVlan } from '../../model/vlan.js';
-import { filterFor } from '../antispoof.js';
+import { filterFor, protectedBy } from '../antispoof.js';
 import { isPreferred, twinsOf } from '../twins.js';
 import { bridgesThere, vifMac } from './bridge.js';
 import type { Attachment, Topology } from './topology.js';
@@ -63,10 +64,13 @@ export const openvswitch: Topology = {
       topology: 'openvswitch',
       bridge: key.bridge,
       tagged: asked.trunks.length > 0,
+      ...protectedBy(config.openvswitch),
     });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
-    const bypassed = filtered.filter && found && unfilterable(id, found);
+    const bypassed = filtered.filter && found && unfilterable(id, filtered.filter, found);
     if (bypassed !== undefined) return { problem: bypassed, dependsOn };
+    // No chain blocks it on such a bridge; the switch keeps its port, and the kernel takes and sends nothing by a device that is down.
+    const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
       externalIds: externalIds(snapshot, snapshot.mac),
@@ -90,7 +94,13 @@ export const openvswitch: Topology = {
     }
     return {
       desired: {
-        link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
+        link: {
+          mac: vifMac,
+          mtu: snapshot.mtu,
+          master: null,
+          addresses: [],
+          ...(isDown && { down: true }),
+        },
         ovsPort: port,
         filter: filtered.filter,
       },
@@ -136,29 +146,37 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
   };
 }
 
+/** Whether frames go through this bridge past nf_tables. */
+const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
+  datapathType === 'netdev' || offloads;
+
 /**
- * Why a vif cannot be held to its addresses on this bridge; undefined when it can. Open vSwitch's userspace datapath
- * reads frames from a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
+ * Why a vif's filter cannot be on this bridge; undefined when it can. Open vSwitch's userspace datapath reads frames from
+ * a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
  */
 export function unfilterable(
   id: VifId,
-  { name, datapathType, offloads }: OvsBridge,
+  { hold, protectHost }: FilterSpec,
+  bridge: OvsBridge,
 ): OperationError | undefined {
-  const operation = `attach ${vifName(id)} to Open vSwitch bridge`;
-  // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
-  if (offloads && datapathType !== 'netdev') {
-    const reason =
-      'anti-spoofing does not work with other_config:hw-offload=true; run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, ' +
-      'and restart ovs-vswitchd, or turn it off: [antispoof] mode = "off"';
-    return problem('filter-bypassed', operation, name, reason);
+  const { name, datapathType } = bridge;
+  const isHeld = hold !== 'nothing';
+  const refused = (by: string, instead: string): OperationError => {
+    const keys = [
+      ...(isHeld ? ['[antispoof] mode = "off"'] : []),
+      ...(protectHost ? ['[openvswitch] protect_host = false'] : []),
+    ];
+    const reason = `${isHeld ? 'anti-spoofing' : 'protect_host'} does not work with ${by}; ${instead}, or turn it off: ${keys.join(' and ')}`;
+    return problem('filter-bypassed', `attach ${vifName(id)} to Open vSwitch bridge`, name, reason);
+  };
+  if (!bypasses(bridge)) return undefined;
+  if (datapathType === 'netdev') {
+    return refused('its datapath_type=netdev', 'use a bridge with datapath_type=system');
   }
-  if (datapathType !== 'netdev') return undefined;
-  return problem(
-    'filter-bypassed',
-    operation,
-    name,
-    'anti-spoofing does not work with its datapath_type=netdev; ' +
-      'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
+  // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
+  return refused(
+    'other_config:hw-offload=true',
+    'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd',
   );
 }
 

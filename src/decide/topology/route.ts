@@ -1,6 +1,7 @@
 import { formatNetwork, grantedBy, hostOf, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
+import { hostServices } from '../../model/filter.js';
 import { type IpState, noIp } from '../../model/ip.js';
 import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -27,9 +28,6 @@ import {
 import { overruled, whyNoIpv6 } from './routed-losses.js';
 import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
-
-/** A routed guest has its address from elsewhere, and its resolver too. */
-const protectHost = { dhcp: false, dns: false };
 
 /**
  * `vif-route`: the domain routes to the guest. The vif has the gateway device's address, as the stock script has it,
@@ -84,7 +82,12 @@ export const route: Topology = {
     const sharesLink = has6 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
-    const filtered = filterFor(snapshot, config, { topology: 'route', networks, reverse: true, protectHost });
+    const filtered = filterFor(snapshot, config, {
+      topology: 'route',
+      networks,
+      reverse: true,
+      protectHost: hostServices('vif', config.route.services),
+    });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);

@@ -1,4 +1,4 @@
-import type { KeyPart } from '../../model/nft.js';
+import { type KeyPart, tables } from '../../model/nft.js';
 import { formatNumbers, formatRange } from '../../nft/elements.js';
 import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
 
@@ -59,6 +59,9 @@ export interface NftMessage {
   readonly table: string;
   readonly of: ReadonlyMap<number, Buffer>;
 }
+
+/** Whether a message is about one of vifd's tables. */
+export const isOurs = ({ table }: NftMessage): boolean => (tables as readonly string[]).includes(table);
 
 /** Decodes a message about a table, or an object in one; undefined for any other. */
 export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undefined {
@@ -130,7 +133,21 @@ export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'm
   return elements;
 }
 
-const sizes = { ifname: 16, ether_addr: 6, ipv4_addr: 4, ipv6_addr: 16, iface_index: 4, mark: 4 } as const;
+const sizes = {
+  ifname: 16,
+  ether_addr: 6,
+  ipv4_addr: 4,
+  ipv6_addr: 16,
+  iface_index: 4,
+  mark: 4,
+  inet_proto: 1,
+  inet_service: 2,
+} as const;
+
+const protocols: ReadonlyMap<number, string> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+]);
 
 /** The parts of a key as nft writes them. Each begins at a multiple of 4 bytes; a number takes all bytes that are left. */
 function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
@@ -149,6 +166,10 @@ function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark
         return formatRange(range(), 4);
       case 'ipv6_addr':
         return formatRange(range(), 6);
+      case 'inet_proto':
+        return protocols.get(from[0] ?? 0) ?? `${from[0]}`;
+      case 'inet_service':
+        return `${from.length < 2 ? '' : from.readUInt16BE(0)}`;
       case 'number':
         return formatNumbers(range(), 8 * size);
       default:

@@ -76,7 +76,7 @@ async function readLegacy(): Promise<Legacy[]> {
 export const legacyFamilies = (): ('ip' | 'ip6')[] =>
   (['ip', 'ip6'] as const).filter((family) => names(family).includes('filter'));
 
-/** Whether iptables-legacy has a table of whatever kind in this network namespace. */
+/** Whether iptables-legacy has a table, of filters, NAT or another, in this network namespace. */
 export const hasLegacy = (): boolean =>
   (['ip', 'ip6'] as const).some((family) => names(family).some((name) => name !== ''));
 

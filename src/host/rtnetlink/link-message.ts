@@ -1,7 +1,7 @@
 import { formatIpv4, formatIpv6, type Network } from '../../model/address.js';
 import type { BridgePort } from '../../model/bridge-port.js';
 import type { RefusedMtu } from '../../model/observed.js';
-import { parseAttributes } from '../netlink/format.js';
+import { eachAttribute } from '../netlink/attributes.js';
 
 // Numbers of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h for links and addresses. Integers are in the host's
 // byte order, which is little-endian on all machines that Xen supports.
@@ -22,6 +22,7 @@ export const ifla = {
   txqueuelen: 13,
   linkinfo: 18,
   ifalias: 20,
+  group: 27,
   carrier: 33,
   parentDevName: 56,
 };
@@ -51,6 +52,7 @@ export function decodeLink(data: Buffer) {
     addresses: [] as readonly Network[],
     port: undefined as BridgePort | undefined,
     txqueuelen: undefined as number | undefined,
+    group: undefined as number | undefined,
     vlanFiltering: undefined as boolean | undefined,
     vlanDefaultPvid: undefined as number | undefined,
     forwardDelay: undefined as number | undefined,
@@ -58,31 +60,32 @@ export function decodeLink(data: Buffer) {
   };
   let carrier = false;
   let delay = 0;
-  parseAttributes(data.subarray(16), ({ type, data: value }) => {
-    if (type === ifla.ifname) link.name = text(value);
-    else if (type === ifla.address) link.mac = value.toString('hex').replace(/(..)(?=.)/g, '$1:');
-    else if (type === ifla.mtu) link.mtu = value.readUInt32LE(0);
-    else if (type === ifla.master) link.master = value.readUInt32LE(0) || undefined;
-    else if (type === ifla.ifalias) link.alias = text(value);
-    else if (type === ifla.parentDevName) link.parent = text(value);
-    else if (type === ifla.carrier) carrier = value.readUInt8(0) !== 0;
-    else if (type === ifla.txqueuelen) link.txqueuelen = value.readUInt32LE(0);
-    else if (type === ifla.linkinfo) {
-      parseAttributes(value, ({ type, data }) => {
-        if (type === info.kind) link.kind = text(data);
-        // The kind comes first (rtnl_link_info_fill); the numbers depend on it.
-        else if (type === info.data && link.kind === 'bridge') {
-          parseAttributes(data, ({ type, data }) => {
-            if (type === br.vlanFiltering) link.vlanFiltering = data.readUInt8(0) !== 0;
-            else if (type === br.forwardDelay) delay = data.readUInt32LE(0) / 100;
-            // The delay comes first (br_fill_info).
-            else if (type === br.stpState && data.readUInt32LE(0) !== 0) link.forwardDelay = delay;
-            else if (type === br.callIptables && data.readUInt8(0) !== 0) link.callsFirewall = true;
-            else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(0);
-          });
-        }
-      });
-    }
+  const text = (at: number, length: number): string => textAt(data, at, length);
+  const readBridge = (type: number, at: number): void => {
+    if (type === br.vlanFiltering) link.vlanFiltering = data[at] !== 0;
+    else if (type === br.forwardDelay) delay = data.readUInt32LE(at) / 100;
+    // The delay comes first (br_fill_info).
+    else if (type === br.stpState && data.readUInt32LE(at) !== 0) link.forwardDelay = delay;
+    else if (type === br.callIptables && data[at] !== 0) link.callsFirewall = true;
+    else if (type === br.vlanDefaultPvid) link.vlanDefaultPvid = data.readUInt16LE(at);
+  };
+  const readInfo = (type: number, at: number, length: number): void => {
+    if (type === info.kind) link.kind = text(at, length);
+    // The kind comes first (rtnl_link_info_fill); the numbers depend on it.
+    else if (type === info.data && link.kind === 'bridge') eachAttribute(data, at, readBridge, at + length);
+  };
+  eachAttribute(data, 16, (type, at, length) => {
+    if (type === ifla.ifname) link.name = text(at, length);
+    else if (type === ifla.address)
+      link.mac = data.toString('hex', at, at + length).replace(/(..)(?=.)/g, '$1:');
+    else if (type === ifla.mtu) link.mtu = data.readUInt32LE(at);
+    else if (type === ifla.master) link.master = data.readUInt32LE(at) || undefined;
+    else if (type === ifla.ifalias) link.alias = text(at, length);
+    else if (type === ifla.parentDevName) link.parent = text(at, length);
+    else if (type === ifla.carrier) carrier = data[at] !== 0;
+    else if (type === ifla.group) link.group = data.readUInt32LE(at);
+    else if (type === ifla.txqueuelen) link.txqueuelen = data.readUInt32LE(at);
+    else if (type === ifla.linkinfo) eachAttribute(data, at, readInfo, at + length);
   });
   return { link, carrier };
 }
@@ -91,9 +94,10 @@ export function decodeLink(data: Buffer) {
 export function decodeAddress(data: Buffer): { index: number; network: Network } | undefined {
   const isV4 = data.readUInt8(0) === family.inet;
   let bytes: Buffer | undefined;
-  parseAttributes(data.subarray(8), ({ type, data: value }) => {
+  eachAttribute(data, 8, (type, at, length) => {
     // For a point-to-point device IFA_ADDRESS is the peer's and IFA_LOCAL its own; IPv6 has only the former.
-    if (type === ifa.local || (type === ifa.address && bytes === undefined)) bytes = value;
+    if (type === ifa.local || (type === ifa.address && bytes === undefined))
+      bytes = data.subarray(at, at + length);
   });
   if (bytes === undefined) return undefined;
   const value = BigInt(`0x${bytes.toString('hex')}`);
@@ -105,4 +109,8 @@ export function decodeAddress(data: Buffer): { index: number; network: Network }
   return { index: data.readUInt32LE(4), network };
 }
 
-const text = (value: Buffer): string => value.toString('utf8').replace(/\0.*$/s, '');
+/** A string up to its first NUL. */
+function textAt(data: Buffer, at: number, length: number): string {
+  const end = data.indexOf(0, at);
+  return data.toString('utf8', at, end < 0 || end > at + length ? at + length : end);
+}

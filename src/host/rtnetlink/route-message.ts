@@ -1,7 +1,7 @@
 import { hostOf, type Network } from '../../model/address.js';
 import { isDefault, ourProtocol, type Route } from '../../model/route.js';
 import { formatBytes } from '../netlink/address-bytes.js';
-import { parseAttributes } from '../netlink/format.js';
+import { eachAttribute } from '../netlink/attributes.js';
 import { family } from './link-message.js';
 
 // Numbers of linux/rtnetlink.h.
@@ -42,21 +42,23 @@ export function decodeRoutes(data: Buffer): KnownRoute[] {
   const prefix = data.readUInt8(1);
   const protocol = data.readUInt8(5);
   const leads = data.readUInt8(7) === unicast;
-  if (version === undefined) return [];
   let table = data.readUInt8(4);
+  // The kernel makes two of IPv6 there for each device that comes up.
+  if (version === undefined || table === tableLocal) return [];
   let metric = 0;
   let source: string | undefined;
   let address = version === 4 ? '0.0.0.0' : '::';
   let hops: Hop[] = [];
   const single: Hop = { device: 0, gateway: undefined };
-  parseAttributes(data.subarray(12), ({ type, data: value }) => {
-    if (type === rta.table) table = value.readUInt32LE(0);
-    else if (type === rta.dst) address = formatBytes(value);
-    else if (type === rta.oif) single.device = value.readInt32LE(0);
-    else if (type === rta.multipath) hops = decodeHops(value);
-    else if (type === rta.priority) metric = value.readUInt32LE(0);
-    else if (type === rta.prefsrc) source = formatBytes(value);
-    else takeGateway(single, type, value);
+  eachAttribute(data, 12, (type, at, length) => {
+    const value = (): Buffer => data.subarray(at, at + length);
+    if (type === rta.table) table = data.readUInt32LE(at);
+    else if (type === rta.dst) address = formatBytes(value());
+    else if (type === rta.oif) single.device = data.readInt32LE(at);
+    else if (type === rta.multipath) hops = decodeHops(value());
+    else if (type === rta.priority) metric = data.readUInt32LE(at);
+    else if (type === rta.prefsrc) source = formatBytes(value());
+    else if (type === rta.gateway || type === rta.via) single.gateway = gatewayOf(type, value());
   });
   const to: Network = { family: version, address, prefix };
   if (table === tableLocal || (table !== tableMain && !leads) || (isDefault(to) && !leads)) return [];
@@ -87,18 +89,26 @@ function decodeHops(data: Buffer): Hop[] {
     const length = rest.readUInt16LE(0);
     if (length < 8) break;
     const hop: Hop = { device: rest.readInt32LE(4), gateway: undefined };
-    parseAttributes(rest.subarray(8, length), ({ type, data: value }) => takeGateway(hop, type, value));
+    const hopData = rest;
+    eachAttribute(
+      hopData,
+      8,
+      (type, at, size) => {
+        if (type === rta.gateway || type === rta.via)
+          hop.gateway = gatewayOf(type, hopData.subarray(at, at + size));
+      },
+      length,
+    );
     hops.push(hop);
     rest = rest.subarray((length + 3) & ~3);
   }
   return hops;
 }
 
-/** Takes a gateway of either family: that of IPv6 for an IPv4 route has its family in front (struct rtvia). */
-function takeGateway(hop: Hop, type: number, value: Buffer): void {
-  const bytes = type === rta.gateway ? value : type === rta.via ? value.subarray(2) : undefined;
-  if (bytes === undefined) return;
-  hop.gateway = hostOf({ family: bytes.length === 4 ? 4 : 6, address: formatBytes(bytes) });
+/** A gateway of either family: that of IPv6 for an IPv4 route has its family in front (struct rtvia). */
+function gatewayOf(type: number, value: Buffer): Network {
+  const bytes = type === rta.via ? value.subarray(2) : value;
+  return hostOf({ family: bytes.length === 4 ? 4 : 6, address: formatBytes(bytes) });
 }
 
 const versionOf = (number: number): 4 | 6 | undefined =>

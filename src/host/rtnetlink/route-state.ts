@@ -11,7 +11,8 @@ import {
   type Route,
   type RouteView,
 } from '../../model/route.js';
-import { type NetlinkMessage, parseAttributes, replace } from '../netlink/format.js';
+import { eachAttribute } from '../netlink/attributes.js';
+import { type NetlinkMessage, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
@@ -194,8 +195,8 @@ export class RouteState implements RouteView {
   #applyLink(data: Buffer, gone: boolean): News[] {
     const index = data.readInt32LE(4);
     let mac: string | undefined;
-    parseAttributes(data.subarray(16), ({ type, data: value }) => {
-      if (type === ifla.address) mac = value.toString('hex');
+    eachAttribute(data, 16, (type, at, length) => {
+      if (type === ifla.address) mac = data.toString('hex', at, at + length);
     });
     const down = gone || (data.readUInt32LE(8) & iffUp) === 0;
     // A new MAC address of the device itself empties its neighbour table (neigh_changeaddr).
@@ -306,8 +307,8 @@ export class RouteState implements RouteView {
   /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. */
   #applyNetconf(data: Buffer): News[] {
     let name: string | undefined;
-    parseAttributes(data.subarray(4), ({ type, data: value }) => {
-      if (type === 1) name = this.#links.byIndex(value.readInt32LE(0))?.name;
+    eachAttribute(data, 4, (type, at) => {
+      if (type === 1) name = this.#links.byIndex(data.readInt32LE(at))?.name;
     });
     return name === undefined ? [] : [netdev(name)];
   }

@@ -1,16 +1,22 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import type { BlockReply } from '../../model/vif-status.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
+import { askerOf } from './asker.js';
 
 /** The state that requests are answered from. */
 export interface ControlSource {
   status(vif?: string): Promise<unknown>;
   events(vif?: string): VifEvent[];
   follow(follower: (event: VifEvent) => void): () => void;
+  /**
+   * Blocks a vif's card or ends that.
+   * @param by the user that asks
+   * @returns what has come of it, or an error where there is nothing to block or to allow
+   */
+  setBlock(vif: string, blocked: boolean, by: string): Promise<BlockReply | { readonly error: string }>;
 }
 
 /** Timeouts in ms after which a slow or silent connection is closed; by default Node checks only every 30 s. */
@@ -24,7 +30,7 @@ const httpLimits = {
 /**
  * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
  * `/events`, `/events/vif5.0`, `/events?follow`, answered with JSON (one object a line when following). It can be asked
- * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`, and it changes nothing.
+ * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`. It changes nothing but by `POST /block/vif5.0` and `/allow/vif5.0`.
  */
 export class ControlServer {
   readonly #server: Server;
@@ -36,12 +42,9 @@ export class ControlServer {
     this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   }
 
-  /** @throws when another vifd answers on the socket, or it cannot be made */
+  /** For the process that has the lock of its directory. @throws when the socket cannot be made */
   static async listen(source: ControlSource): Promise<ControlServer> {
     const path = controlSocket();
-    // A daemon that is stopped (SIGSTOP) or busy accepts connections too; two daemons would undo each other's work.
-    if (await takesConnections(path)) throw new Error(`vifd runs already: it listens on ${path}`);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     const control = new ControlServer(source);
     // The umask makes the socket root's alone from its first moment on.
@@ -72,11 +75,17 @@ function respond(source: ControlSource, request: IncomingMessage, response: Serv
   const reply = (status: number, body: unknown): void => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
   };
-  if (request.method !== 'GET') {
-    reply(405, { error: 'only GET is supported: the control socket changes nothing' });
+  const sets = more.length === 0 && vif !== undefined && (topic === 'block' || topic === 'allow');
+  if (request.method !== (sets ? 'POST' : 'GET')) {
+    reply(405, {
+      error: sets
+        ? 'only POST is supported: it changes something'
+        : 'only GET is supported: the control socket changes nothing',
+    });
     return;
   }
-  lookUp(source, path).then(
+  const answer = sets ? set(source, vif, topic === 'block', askerOf(request.socket)) : lookUp(source, path);
+  answer.then(
     ([status, body]) => reply(status, body),
     (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
   );
@@ -91,7 +100,24 @@ async function lookUp(source: ControlSource, path: string): Promise<[status: num
       ? [404, { error: `vifd serves no vif "${vif}"; "vifd status" lists those that it serves` }]
       : [200, status];
   }
-  return [404, { error: 'no such path; there are /status[/VIF] and /events[/VIF][?follow]' }];
+  return [
+    404,
+    {
+      error:
+        'no such path; there are /status[/VIF] and /events[/VIF][?follow], and by POST /block/VIF and /allow/VIF',
+    },
+  ];
+}
+
+/** Blocks a vif or allows it; answered when that is in effect. */
+async function set(
+  source: ControlSource,
+  vif: string,
+  blocked: boolean,
+  by: string,
+): Promise<[status: number, body: unknown]> {
+  const reply = await source.setBlock(vif, blocked, by);
+  return ['vifs' in reply ? 200 : 404, reply];
 }
 
 function follow(source: ControlSource, vif: string | undefined, response: ServerResponse): void {
@@ -102,17 +128,4 @@ function follow(source: ControlSource, vif: string | undefined, response: Server
     else if (vif === undefined || event.vif === vif) response.write(`${JSON.stringify(event)}\n`);
   });
   response.on('close', stop);
-}
-
-/** Whether a process listens on a Unix socket. */
-function takesConnections(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) =>
-      ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '') ? resolve(false) : reject(error),
-    );
-  });
 }

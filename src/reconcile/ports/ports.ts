@@ -1,4 +1,5 @@
 import type { Action } from '../../model/action.js';
+import type { Block } from '../../model/block.js';
 import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
@@ -32,6 +33,12 @@ export interface HostPort {
   traffic(name: string): Traffic | undefined;
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
+}
+
+/** What administrators have blocked. */
+export interface BlocksPort {
+  /** The block of a vif's network card; undefined where its frames may pass. */
+  of(snapshot: VifSnapshot): Block | undefined;
 }
 
 /** The backend directories of this domain in xenstore. */
@@ -70,6 +77,12 @@ export interface HookEvent {
 /** The operator's hooks. */
 export interface HooksPort {
   call(event: HookEvent): void;
+  /** Keeps an event as the last one of its vif, as {@link call} does, and calls nothing. */
+  note(event: HookEvent): void;
+  /** The last event of a vif that has had no `detach`, also from before the daemon started. */
+  last(vif: string): HookEvent | undefined;
+  /** The names of the vifs that have such an event. */
+  vifs(): readonly string[];
 }
 
 /** The history of events, and the log. */

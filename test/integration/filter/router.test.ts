@@ -66,14 +66,18 @@ const filterBoth = (): Promise<string> =>
           networks: [{ family: 4, address: address(vif.domid), prefix: 32 }],
           tagged: false,
           reverse: true,
-          protectHost: { dhcp: i === 0, dns: i === 0 },
+          protectHost: {
+            by: 'vif',
+            dhcp: i === 0,
+            ports: i === 0 ? ['udp', 'tcp'].map((protocol) => ({ protocol, port: 53 })) : [],
+          },
         };
         return `await filter({ domid: ${vif.domid}, devid: 0 }, ${JSON.stringify(spec)});`;
       })
       .join('\n'),
   );
 
-/** Whether somebody elsewhere gets a datagram through to guest 2 with this sender. */
+/** Whether a datagram with this sender arrives at guest 2 from elsewhere. */
 async function arrivesFrom(source: string): Promise<boolean> {
   const { address: router } = (await domnet.link(uplink.name)) ?? { address: '' };
   const datagram = (from: string, id: number): Buffer =>

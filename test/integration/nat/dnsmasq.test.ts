@@ -183,7 +183,7 @@ test('it ends with a daemon that is stopped, also one that is about to start it'
   }
 });
 
-test('killed by hand, by whatever signal and again and again, it is back within a second', async () => {
+test('killed by hand, by any signal and again and again, it is back within a second', async () => {
   await domnet.vifd({ config });
   await twoGuests();
   let server = await oneServer();

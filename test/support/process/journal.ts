@@ -72,6 +72,15 @@ export class Journal {
       .map((line) => JSON.parse(line) as Entry);
   }
 
+  /** Has journald stand still, as on a full disk. */
+  suspend(): void {
+    this.#journald.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#journald.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     for (const child of [this.#journald, this.#holder]) {
       if (child.exitCode !== null || child.signalCode !== null) continue;

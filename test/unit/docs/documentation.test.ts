@@ -44,8 +44,8 @@ describe('the configuration that is delivered', () => {
 });
 
 test('the kinds of errors are told where the metrics are', () => {
-  const fleet = read('docs/operate/fleet.md');
-  for (const kind of errorKinds) expect(fleet).toContain(`\`${kind}\``);
+  const metrics = read('docs/reference/metrics.md');
+  for (const kind of Object.keys(errorKinds)) expect(metrics).toContain(`\`${kind}\``);
 });
 
 test('every message id has a help text, and every help text an id', () => {

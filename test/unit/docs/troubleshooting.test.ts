@@ -8,6 +8,7 @@ import { scriptFailure } from '../../../src/decide/script.js';
 import { nat } from '../../../src/decide/topology/nat.js';
 import { unfilterable } from '../../../src/decide/topology/openvswitch.js';
 import { route } from '../../../src/decide/topology/route.js';
+import type { FilterSpec } from '../../../src/model/filter.js';
 import { type IpState, noIp } from '../../../src/model/ip.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
 import { OperationError } from '../../../src/model/operation-error.js';
@@ -23,6 +24,15 @@ const config = parseConfig('', 'vifd.toml');
 const keys = (more: Record<string, string> = {}) =>
   snapshot(id, new Map(Object.entries({ script: 'x', mac: '00:16:3e:00:00:05', ...more })));
 const links = linkView([]);
+const held: FilterSpec = {
+  hold: 'addresses',
+  macs: [],
+  networks: [],
+  tagged: false,
+  controlFrames: false,
+  reverse: false,
+  protectHost: undefined,
+};
 
 /** The messages of the golden cases. */
 const ofCases = caseNames().flatMap((name) => {
@@ -69,7 +79,7 @@ function ofOthers(): string[] {
     netdevMissing(id, 10_000).message,
     pending(id, wanted, { links, openvswitch }, 10_000)?.problem.message ?? '',
     scriptFailure(run.file, run, undefined)?.message ?? '',
-    unfilterable(id, { name: 'xenbr0', parent: 'xenbr0', vlan: undefined, datapathType: 'netdev' })
+    unfilterable(id, held, { name: 'xenbr0', parent: 'xenbr0', vlan: undefined, datapathType: 'netdev' })
       ?.message ?? '',
     new OperationError('filter-refused', 'run', 'nft add rule …', 'no such file', { waits: false }).message,
     journalFields({ level: 'warn', msg: 'vif repaired', vif: 'vif5.0', actions: ['ip link …'] }).MESSAGE ??

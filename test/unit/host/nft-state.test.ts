@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { everyVif } from '../../../src/host/netfilter/contents.js';
 import { decode, nft } from '../../../src/host/netfilter/messages.js';
 import { rulesFile } from '../../../src/host/netfilter/rules-file.js';
-import { everyVif, NftState } from '../../../src/host/netfilter/state.js';
+import { NftState } from '../../../src/host/netfilter/state.js';
 import { elementId, type RuledTable } from '../../../src/model/nft.js';
 
 // Messages as the kernel sends them: struct nfgenmsg and attributes.

@@ -98,7 +98,7 @@ it('says a filter in elements, addresses as such and networks as such', () => {
     'nd_hosts vif5.0 . 0xfe8000000000000002163efffe000500',
     'nd_macs vif5.0 . 0x00163e000500',
   ]);
-  const protectHost = { dhcp: true, dns: false };
+  const protectHost = { by: 'vif' as const, dhcp: true, ports: [{ protocol: 'tcp' as const, port: 53 }] };
   expect(elements('10.0.0.5', { tagged: true, reverse: true, protectHost })).toEqual([
     'macs vif5.0 . 00:16:3e:00:05:00',
     'tagged vif5.0',
@@ -109,6 +109,7 @@ it('says a filter in elements, addresses as such and networks as such', () => {
     'routed vif5.0',
     'confined vif5.0',
     'dhcp_clients vif5.0',
+    'services vif5.0 . tcp . 53',
   ]);
 });
 
@@ -127,7 +128,7 @@ it('filters before the link is up, and after it has its name', () => {
 
 it('plans nothing for a filter that is as desired', () => {
   const links = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
-  const routed = spec('10.0.0.5', { reverse: true, protectHost: { dhcp: true, dns: false } });
+  const routed = spec('10.0.0.5', { reverse: true, protectHost: { by: 'vif', dhcp: true, ports: [] } });
   for (const filter of [spec(), routed]) {
     expect(plan(id, desired(filter), { links, nft: installed(filter) })).toEqual([]);
   }

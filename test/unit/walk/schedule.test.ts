@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { begin, isConnected, type Model, probes, type Step, serving, vifOf } from '../../walk/model.js';
+import { begin, isConnected, type Model, type Step, serving, vifOf } from '../../walk/model.js';
+import { probes } from '../../walk/probes.js';
 import { Random } from '../../walk/random.js';
 import { draw, everything, stepKinds } from '../../walk/schedule.js';
 import { about, after, possible } from '../../walk/steps.js';
@@ -52,10 +53,10 @@ test('what a step is not about stays as it is expected', () => {
     const [before, then] = [models[at], models[at + 1]] as [Model, Model];
     const { vifs, links } = about(step, before, then);
     for (const vif of before.vifs) {
-      const next = vifOf(then, vif.domid);
+      const next = vifOf(then, vif.slot);
       const what = `step ${at}, ${JSON.stringify(step)}`;
-      if (!vifs.has(vif.domid)) expect(next, what).toEqual(vif);
-      if (next.name !== vif.name || next.status !== vif.status) expect(links, what).toContain(vif.domid);
+      if (!vifs.has(vif.slot)) expect(next, what).toEqual(vif);
+      if (next.name !== vif.name || next.status !== vif.status) expect(links, what).toContain(vif.slot);
     }
   }
 });
@@ -86,7 +87,7 @@ const come = (vif: number, topology: 'nat' | 'route' | 'bridge', keys: object): 
   topology,
   keys,
 });
-const connected = (model: Model): number[] => model.vifs.filter(isConnected).map(({ domid }) => domid);
+const connected = (model: Model): number[] => model.vifs.filter(isConnected).map(({ slot }) => slot);
 
 test('a routed vif stays connected without a gateway, and none comes', () => {
   const model = walkThrough(

@@ -4,8 +4,9 @@ import { parseNetwork } from '../../../model/address.js';
 import { parseVifName } from '../../../model/vif-id.js';
 import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
+import { withBlock } from '../../plan.js';
 import { table } from '../../table.js';
-import { vifdAnswers } from '../facts.js';
+import { vifdAnswers } from '../daemons.js';
 import { marks } from '../finding.js';
 import { gatherWay } from './gather.js';
 import { traceWay } from './trace-way.js';
@@ -32,7 +33,10 @@ export async function checkVif(
   const xenstore = await Xenstore.open();
   const vifdRuns = await vifdAnswers();
   const snapshot = await new Backend(xenstore).read(id).finally(() => xenstore.close());
-  const facts = await gatherWay(id, snapshot, config, { vifdRuns, to: to?.address });
+  const facts = await gatherWay(id, snapshot && withBlock(snapshot), config, {
+    vifdRuns,
+    to: to?.address,
+  });
   const judged = judgeWay(facts);
   if (options.traceSeconds !== undefined && !options.json)
     process.stderr.write(`vifd: tracing the packets of ${name} for ${options.traceSeconds} s\n`);

@@ -1,14 +1,6 @@
 import { error, type Finding, note, warning } from '../finding.js';
-import type { WayFacts } from './facts.js';
+import type { Qdisc, WayFacts } from './facts.js';
 import { runProgram } from './run.js';
-
-/** A qdisc of a device, and the frames that it or a filter on it has dropped, all in all and while it was looked at. */
-export interface Qdisc {
-  readonly dev: string;
-  readonly kind: string;
-  readonly dropped: number;
-  readonly meanwhile: number;
-}
 
 const hasFilters = (kind: string): boolean => kind === 'clsact' || kind === 'ingress';
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Facts, Files } from '../../../../src/cli/check/facts.js';
+import type { Facts } from '../../../../src/cli/check/facts.js';
+import type { Files } from '../../../../src/cli/check/files.js';
 import { findings } from '../../../../src/cli/check/findings.js';
 import { type Config, parseConfig } from '../../../../src/config/config.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
@@ -65,11 +66,36 @@ function found(facts: Partial<Facts>, use: Parameters<typeof findings>[1] = conf
     .map(({ severity, check, message }) => `${severity} ${check}: ${message}`);
 }
 
+test('what is blocked is named, and the guests that have gone', () => {
+  const block = (name: string) => ({ vif: name, since: '2026-11-28T03:00:00.000Z', by: 'uid 0' });
+  const blocks = new Map([
+    ['00:16:3e:00:00:05_0', block('vif4.0')],
+    ['00:16:3e:00:00:09_1', block('vif9.1')],
+  ]);
+  const mac = '00:16:3e:00:00:05';
+  const all = { ...fit, ...withVifs(vif(5, { mac }), vif(6, { mac: '00:16:3e:00:00:06' })), blocks };
+  expect(findings(all, config).filter(({ check }) => check === 'blocked')).toEqual([
+    {
+      check: 'blocked',
+      severity: 'note',
+      message: 'vif5.0: no frame passes, since 2026-11-28T03:00:00.000Z, by uid 0',
+      remedy: 'vifd allow vif5.0, if the reason is gone',
+    },
+    {
+      check: 'blocked',
+      severity: 'note',
+      message:
+        'a guest that has gone (00:16:3e:00:00:09_1, vif9.1 then): no frame passes, since 2026-11-28T03:00:00.000Z, by uid 0',
+      remedy: 'vifd allow vif9.1, if the reason is gone',
+    },
+  ]);
+});
+
 test('a fit machine has nothing but "ok", and no remedies', () => {
   for (const finding of findings(fit, config)) expect(finding).toMatchObject({ severity: 'ok', remedy: '' });
 });
 
-test('whatever is not ok has a remedy', () => {
+test('all that is not ok has a remedy', () => {
   const wrong: Facts = {
     ...fit,
     ...withVifs(
@@ -385,7 +411,7 @@ test('vifd that does not run', () => {
   ]);
 });
 
-test('dnsmasq and Open vSwitch are missed by those who need them', () => {
+test('dnsmasq and Open vSwitch are missed where they are needed', () => {
   const nat = withVifs(vif(5, { script: '/etc/xen/scripts/vif-nat' }));
   expect(found(nat)).toContain('note dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP');
   expect(found({ ...nat, programs: { dnsmasq: true } }).join()).not.toContain('dnsmasq');

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Facts } from '../../../../src/cli/check/facts.js';
 import { aboutOpenBridges } from '../../../../src/cli/check/open-bridges.js';
 import type { IpLink } from '../../../../src/cli/check/way/facts.js';
+import { parseConfig } from '../../../../src/config/config.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 import { link } from '../../../fake/link.js';
@@ -23,7 +24,10 @@ const bridges = [link(2, 'xenbr0', { kind: 'bridge' }), link(3, 'eth1', { master
 const none = { domid: 7, vifs: [] };
 
 const about = (links: Link[], devices: IpLink[], more: Partial<Facts> = {}) =>
-  aboutOpenBridges({ xenstore: none, links: linkView(links), devices, ...more } as unknown as Facts);
+  aboutOpenBridges(
+    { xenstore: none, links: linkView(links), devices, ...more } as unknown as Facts,
+    parseConfig('', 'vifd.toml'),
+  );
 const messages = (...of: Parameters<typeof about>) => about(...of).map(({ message }) => message);
 const reach = 'every guest on it, held or not, reaches all services of this domain there';
 
@@ -81,4 +85,18 @@ test("Open vSwitch's internal ports with an address are open, of the bridges tha
     `mgmt0, on ovsbr0, has 10.2.0.1/24: ${reach}`,
   ]);
   expect(found[1]?.remedy).toContain('iifname "mgmt0" ct state new drop');
+});
+
+test('a bridge that protect_host closes is not', () => {
+  const facts = {
+    xenstore: none,
+    links: linkView([...bridges, vif]),
+    devices: [device('xenbr0', ['fe80::1'])],
+  };
+  const closed = parseConfig('[bridge]\nprotect_host = true', 'vifd.toml');
+  expect(aboutOpenBridges(facts as unknown as Facts, closed)).toEqual([]);
+  const other = parseConfig('[openvswitch]\nprotect_host = true', 'vifd.toml');
+  expect(aboutOpenBridges(facts as unknown as Facts, other).map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('Else set protect_host = true in [bridge] of vifd.toml, or drop at input'),
+  ]);
 });

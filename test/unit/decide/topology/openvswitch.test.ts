@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseOvsBridge, unfilterable } from '../../../../src/decide/topology/openvswitch.js';
+import { type FilterSpec, hostServices } from '../../../../src/model/filter.js';
 
 describe('the bridge key', () => {
   test.each([
@@ -34,15 +35,29 @@ describe('the bridge key', () => {
 test('anti-spoofing is impossible on the userspace datapath, and with hardware offload', () => {
   const bridge = { name: 'ovsbr0', parent: 'ovsbr0', vlan: undefined };
   const id = { domid: 5, devid: 0 };
-  expect(unfilterable(id, { ...bridge, datapathType: '' })).toBeUndefined();
-  expect(unfilterable(id, { ...bridge, datapathType: 'system' })).toBeUndefined();
-  expect(unfilterable(id, { ...bridge, datapathType: 'system', offloads: true })?.message).toBe(
+  const held: FilterSpec = {
+    hold: 'addresses',
+    macs: [],
+    networks: [],
+    tagged: false,
+    controlFrames: false,
+    reverse: false,
+    protectHost: undefined,
+  };
+  expect(unfilterable(id, held, { ...bridge, datapathType: '' })).toBeUndefined();
+  expect(unfilterable(id, held, { ...bridge, datapathType: 'system' })).toBeUndefined();
+  expect(unfilterable(id, held, { ...bridge, datapathType: 'system', offloads: true })?.message).toBe(
     'attach vif5.0 to Open vSwitch bridge ovsbr0: anti-spoofing does not work with other_config:hw-offload=true; ' +
       'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd, ' +
       'or turn it off: [antispoof] mode = "off"',
   );
-  expect(unfilterable(id, { ...bridge, datapathType: 'netdev' })?.message).toBe(
+  expect(unfilterable(id, held, { ...bridge, datapathType: 'netdev' })?.message).toBe(
     'attach vif5.0 to Open vSwitch bridge ovsbr0: anti-spoofing does not work with its datapath_type=netdev; ' +
       'use a bridge with datapath_type=system, or turn it off: [antispoof] mode = "off"',
+  );
+  const closed = { ...held, hold: 'nothing' as const, protectHost: hostServices('bridge', []) };
+  expect(unfilterable(id, closed, { ...bridge, datapathType: 'netdev' })?.message).toBe(
+    'attach vif5.0 to Open vSwitch bridge ovsbr0: protect_host does not work with its datapath_type=netdev; ' +
+      'use a bridge with datapath_type=system, or turn it off: [openvswitch] protect_host = false',
   );
 });

@@ -1,0 +1,63 @@
+import type { Bridge, Topology, Uplink, VifModel } from './model.js';
+
+/** A slot is a guest's domid, and a hundred more for each device number. */
+export const idOf = (slot: number): { domid: number; devid: number } => ({
+  domid: slot % 100,
+  devid: Math.floor(slot / 100),
+});
+export const slotOf = (domid: number, devid: number): number => domid + 100 * devid;
+
+export const nameOf = (slot: number): string => `vif${idOf(slot).domid}.${idOf(slot).devid}`;
+export const wantedName = ({ slot, keys }: VifModel): string => keys.vifname ?? nameOf(slot);
+export const macOf = (slot: number, other = false): string =>
+  `00:16:3e:0${other ? 1 : 0}:${slot.toString(16).padStart(2, '0')}:00`;
+
+/** The address of its own that a vif of this topology can have in its `ip` key. */
+export function ownIp(topology: Topology, slot: number): string {
+  const host = { bridge: '10.20.0', openvswitch: '10.30.0', route: '198.18.0', nat: '' }[topology];
+  return topology === 'nat' ? `10.7.${slot}.9/24` : `${host}.${slot}`;
+}
+
+/** An address on the bridge that a guest takes in vain. */
+export const spoofed = (slot: number): string => `10.20.1.${slot}`;
+
+/** What the guest is configured with: its address, and its router's where it has one. */
+export function guestOf(vif: VifModel): { address: string; prefix: number; router: string | undefined } {
+  const { slot, topology, keys } = vif;
+  switch (topology) {
+    case 'bridge':
+    case 'openvswitch':
+      return { address: ownIp(topology, slot), prefix: 16, router: undefined };
+    case 'route':
+      return {
+        address: keys.ip ?? ownIp('route', slot),
+        prefix: 32,
+        router: uplinkAddress[vif.gateway ?? keys.gatewaydev ?? 'up0'],
+      };
+    case 'nat': {
+      if (keys.ip === undefined) {
+        const { domid, devid } = idOf(slot);
+        return { address: `10.0.${domid}.${1 + devid}`, prefix: 16, router: `10.0.${domid}.${128 + devid}` };
+      }
+      const address = keys.ip.replace('/24', '');
+      // 127 more in the last octet.
+      return { address, prefix: 24, router: address.replace(/\d+$/, (octet) => `${Number(octet) + 127}`) };
+    }
+  }
+}
+
+export const uplinkAddress: Readonly<Record<Uplink, string>> = { up0: '192.0.2.1', up1: '203.0.113.1' };
+export const uplinkPeer: Readonly<Record<Uplink, string>> = { up0: '192.0.2.254', up1: '203.0.113.254' };
+export const internet = '198.51.100.80';
+export const management = { address: '10.99.0.1', peer: '10.99.0.2' };
+export const bridgePeer: Readonly<Record<Bridge, string>> = {
+  xenbr0: '10.20.255.254',
+  xenbr1: '10.20.255.253',
+};
+/** A second address of each peer: a guest asks for it by ARP under the address that it takes in vain. */
+export const otherPeer: Readonly<Record<Bridge, string>> = {
+  xenbr0: '10.20.255.252',
+  xenbr1: '10.20.255.251',
+};
+/** The neighbours on Open vSwitch: without a VLAN, and in VLAN 10. */
+export const ovsPeer = { plain: '10.30.255.254', tagged: '10.30.255.253' };

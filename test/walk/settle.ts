@@ -1,0 +1,107 @@
+import { guestOf, wantedName } from './addresses.js';
+import {
+  type Bridge,
+  isConnected,
+  isRouted,
+  type Model,
+  serving,
+  type Uplink,
+  type UplinkModel,
+  type VifModel,
+} from './model.js';
+
+export const usable = ({ there, up, address }: UplinkModel): boolean => there && up && address;
+
+/** The uplink whose address a routed vif is to have; undefined while there is none. */
+export function gatewayOf(vif: VifModel, model: Model): Uplink | undefined {
+  const wanted = vif.keys.gatewaydev ?? model.defaultRoute;
+  if (wanted === undefined) return undefined;
+  const { there, address } = model.uplinks[wanted];
+  return there && address ? wanted : undefined;
+}
+
+/** The vifs that share an address, or a name that they have or want, with this one. */
+export function entangled(vif: VifModel, model: Model): VifModel[] {
+  if (!vif.present) return [];
+  return model.vifs.filter(
+    (other) =>
+      other.present &&
+      other.slot !== vif.slot &&
+      ((isRouted(vif) && isRouted(other) && guestOf(vif).address === guestOf(other).address) ||
+        [vif.name, wantedName(vif)].some((name) => name === other.name || name === wantedName(other))),
+  );
+}
+
+/** Whether others have something that the vif needs, or it has what others need. */
+export const isEntangled = (vif: VifModel, model: Model): boolean =>
+  entangled(vif, model).length > 0 || Object.values(model.foreign).includes(vif.slot);
+
+/** Of the routed vifs with one address the one whose netdev came last. */
+export function holdsAddress(vif: VifModel, model: Model): boolean {
+  return entangled(vif, model).every(
+    (other) =>
+      !isConnected(other) || guestOf(other).address !== guestOf(vif).address || other.netdev < vif.netdev,
+  );
+}
+
+/** The VLANs of an Open vSwitch port; undefined where the keys cannot be had: the other topologies have none here. */
+export function vlansOf({ topology, keys }: VifModel): { tag?: number; trunks: number[] } | undefined {
+  const isTagged = keys.bridge === 'ovsbr0.10';
+  if (topology !== 'openvswitch' || (isTagged && keys.vlan !== undefined)) return undefined;
+  if (isTagged) return { tag: 10, trunks: [] };
+  const none = { trunks: [] };
+  const of = {
+    '10': { tag: 10, trunks: [] },
+    '20': { tag: 20, trunks: [] },
+    '10p/20': { tag: 10, trunks: [20] },
+  };
+  return keys.vlan === undefined ? none : of[keys.vlan];
+}
+
+/** What the daemon makes of everything, when it can. */
+export function settle(model: Model): Model {
+  if (!serving(model)) return model;
+  let vifs = model.vifs.map((vif) => ({
+    ...vif,
+    uncertain: false,
+    unsure: vif.topology === 'route' && gatewayOf(vif, model) === undefined && (vif.uncertain || vif.unsure),
+  }));
+  // A name that one gives up is another's in the next round.
+  for (let round = 0; round < 4; round++) {
+    vifs = vifs.map((vif) => settled(vif, { ...model, vifs }));
+  }
+  return { ...model, vifs };
+}
+
+function settled(vif: VifModel, model: Model): VifModel {
+  if (!vif.present) return vif;
+  const name = wantedName(vif);
+  const failed: VifModel = { ...vif, status: 'error', gateway: undefined };
+  if (model.vifs.some((other) => other.present && other.slot !== vif.slot && other.name === name))
+    return failed;
+  if (name in model.foreign) return failed;
+  if (vif.keys.vlan !== undefined && vlansOf(vif) === undefined) return failed;
+  const fine: VifModel = { ...vif, status: 'connected', name };
+  // All that can be done without the switch is done; without its database nothing is, the name included.
+  const waiting: VifModel = { ...(model.ovsdb ? fine : vif), status: 'pending', gateway: undefined };
+  switch (vif.topology) {
+    case 'bridge':
+      return model.bridges[vif.keys.bridge as Bridge] ? { ...fine, gateway: undefined } : failed;
+    case 'openvswitch':
+      if (!vif.keys.bridge?.startsWith('ovsbr0')) return model.ovsdb ? failed : waiting;
+      if (vif.status === 'connected') return { ...fine, gateway: undefined };
+      return model.ovsdb && model.switching ? { ...fine, gateway: undefined } : waiting;
+    case 'route': {
+      const gateway = gatewayOf(vif, model);
+      if (gateway !== undefined) return { ...fine, gateway };
+      // What is up stays up, with what it has.
+      return vif.status === 'connected' && vif.gateway !== undefined ? fine : failed;
+    }
+    case 'nat': {
+      const first = entangled(vif, model).find(
+        (other) => isConnected(other) && guestOf(other).address === guestOf(vif).address,
+      );
+      return first !== undefined && vif.status !== 'connected' ? failed : { ...fine, gateway: undefined };
+    }
+  }
+}
