@@ -21,6 +21,30 @@ export function ownIp(topology: Topology, slot: number): string {
 /** An address on the bridge that a guest takes in vain. */
 export const spoofed = (slot: number): string => `10.20.1.${slot}`;
 
+const hex = (slot: number): string => slot.toString(16);
+
+/** The IPv6 address that a vif of this topology can have in its `ip` key. */
+export const ownIp6 = (topology: Topology, slot: number): string =>
+  `${{ bridge: '2001:db8:20', openvswitch: '2001:db8:30', route: '2001:db8:18', nat: 'fd07' }[topology]}::${hex(slot)}`;
+
+/** The IPv6 address that a guest is configured with: on a bridge always, behind a router when it was given one. */
+export const guest6Of = ({ topology, keys, slot }: VifModel): string | undefined =>
+  topology === 'bridge' ? ownIp6(topology, slot) : keys.ip6;
+
+/** The link-local address that follows from a MAC address (RFC 4291, appendix A). */
+export function linkLocalOf(mac: string): string {
+  const [a = 0, ...rest] = mac.split(':').map((octet) => Number.parseInt(octet, 16));
+  const octets = [a ^ 2, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)];
+  const words = [0, 2, 4, 6].map((at) => hex((octets[at] as number) * 256 + (octets[at + 1] as number)));
+  return `fe80::${words.join(':')}`;
+}
+
+/** All addresses by which others know a guest. */
+export const addressesOf = (vif: VifModel): string[] => {
+  const six = guest6Of(vif);
+  return [guestOf(vif).address, ...(six === undefined ? [] : [six])];
+};
+
 /** What the guest is configured with: its address, and its router's where it has one. */
 export function guestOf(vif: VifModel): { address: string; prefix: number; router: string | undefined } {
   const { slot, topology, keys } = vif;
@@ -48,11 +72,22 @@ export function guestOf(vif: VifModel): { address: string; prefix: number; route
 
 export const uplinkAddress: Readonly<Record<Uplink, string>> = { up0: '192.0.2.1', up1: '203.0.113.1' };
 export const uplinkPeer: Readonly<Record<Uplink, string>> = { up0: '192.0.2.254', up1: '203.0.113.254' };
+export const uplinkAddress6: Readonly<Record<Uplink, string>> = {
+  up0: '2001:db8:a::1',
+  up1: '2001:db8:b::1',
+};
+export const uplinkPeer6: Readonly<Record<Uplink, string>> = { up0: '2001:db8:a::fe', up1: '2001:db8:b::fe' };
+export const routerLinkLocal = 'fe80::1';
 export const internet = '198.51.100.80';
+export const internet6 = '2001:db8:f::80';
 export const management = { address: '10.99.0.1', peer: '10.99.0.2' };
 export const bridgePeer: Readonly<Record<Bridge, string>> = {
   xenbr0: '10.20.255.254',
   xenbr1: '10.20.255.253',
+};
+export const bridgePeer6: Readonly<Record<Bridge, string>> = {
+  xenbr0: '2001:db8:20::fffe',
+  xenbr1: '2001:db8:20::fffd',
 };
 /** A second address of each peer: a guest asks for it by ARP under the address that it takes in vain. */
 export const otherPeer: Readonly<Record<Bridge, string>> = {

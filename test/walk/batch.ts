@@ -17,6 +17,10 @@ export const settled = [() => true, () => false] as const;
 export const impatient = (device: string): string =>
   `ntable change name arp_cache dev ${device} retrans 60 locktime 0`;
 
+/** The same for IPv6, with proxied answers sent at once. */
+export const impatient6 = (device: string): string =>
+  `ntable change name ndisc_cache dev ${device} retrans 60 proxy_delay 0`;
+
 /** Sets sysctls in a namespace, by their paths below /proc/sys. */
 export async function setSysctls(namespace: string, values: Readonly<Record<string, string>>): Promise<void> {
   const lines = Object.entries(values).map(([name, value]) => `echo ${value} > /proc/sys/${name}`);

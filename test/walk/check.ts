@@ -1,6 +1,6 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { guestOf, nameOf } from './addresses.js';
+import { addressesOf, nameOf } from './addresses.js';
 import { Broken } from './broken.js';
 import type { LinkEvent } from './eyes.js';
 import { isConnected, type Model, type Status, type Step, serving, vifOf } from './model.js';
@@ -92,7 +92,7 @@ const widely: ReadonlySet<Step['do']> = new Set([
 /** Whether nothing of any vif has changed between two looks. */
 const isSame = (model: Model, one: Snapshot, other: Snapshot): boolean =>
   model.vifs.every((vif) => {
-    const [a, b] = [one, other].map((at) => partOf(at, nameOf(vif.slot), vif.name, guestOf(vif).address));
+    const [a, b] = [one, other].map((at) => partOf(at, nameOf(vif.slot), vif.name, addressesOf(vif)));
     return !vif.present || a === undefined || b === undefined || differences(a, b).length === 0;
   });
 
@@ -156,12 +156,11 @@ function untouched(before: Rest, after: Rest, scope: About, events: readonly Lin
   for (const vif of before.model.vifs) {
     if (!vif.present || scope.vifs.has(vif.slot)) continue;
     const own = nameOf(vif.slot);
-    const { address } = guestOf(vif);
     // Of Open vSwitch nothing is known while its database is away.
     const unknown = before.snapshot.ports === undefined || after.snapshot.ports === undefined;
     const lines = differences(
-      partOf(before.snapshot, own, vif.name, address),
-      partOf(after.snapshot, own, vif.name, address),
+      partOf(before.snapshot, own, vif.name, addressesOf(vif)),
+      partOf(after.snapshot, own, vif.name, addressesOf(vif)),
       (thing) => unknown && thing.startsWith('port '),
     );
     touched.push(...lines.map((line) => `${own} (${vif.topology}): ${line}`));
@@ -211,13 +210,25 @@ export async function checkQuiet(domain: WalkDomain): Promise<void> {
  */
 const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[] = [
   [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'somebody else may want it by now'],
+  [
+    /^sysctl net\/ipv6\/conf\/up[01]\/accept_ra$/,
+    /^2$/,
+    'it is what a host that forwards says of its uplinks',
+  ],
+  [/^sysctl net\/ipv6\/conf\/up[01]\/proxy_ndp$/, /^1$/, 'another program may have entries there by now'],
   [/^OVS Interface ovsbr\d+: mtu_request$/, /^1500$/, 'the bridge keeps its MTU beside a smaller vif'],
   [/^OVS Interface povs\d*: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
 ];
 
 /** @throws Broken when the host is not what it was */
-export function checkEnd(left: readonly (readonly [string, string | undefined, string | undefined])[]): void {
+export function checkEnd(
+  left: readonly (readonly [string, string | undefined, string | undefined])[],
+  { notesLost }: Model,
+): void {
+  // Which devices forwarded before is then unknown, and they go on.
+  const forwards = /^sysctl net\/ipv6\/conf\/[^/]+\/forwarding$/;
   const lines = left
+    .filter(([thing]) => !(notesLost && forwards.test(thing)))
     .filter(([thing, , after]) => !staying.some(([of, to]) => of.test(thing) && to.test(after ?? '')))
     .map(([thing, before, after]) => `${thing}: was ${before ?? 'not there'}, is ${after ?? 'gone'}`);
   if (lines.length > 0) throw new Broken('end', lines);

@@ -1,10 +1,30 @@
 import { type Domnet, Vif } from '../support/net/domnet.js';
 import { until } from '../support/process/exec.js';
-import { guestOf, idOf, macOf, nameOf, spoofed } from './addresses.js';
-import { impatient, ipBatch, settled } from './batch.js';
+import {
+  guest6Of,
+  guestOf,
+  idOf,
+  linkLocalOf,
+  macOf,
+  nameOf,
+  routerLinkLocal,
+  spoofed,
+} from './addresses.js';
+import { impatient, impatient6, ipBatch, settled } from './batch.js';
 import { Broken } from './broken.js';
-import { isRouted, type Keys, type Model, type Topology } from './model.js';
+import { isRouted, type Keys, type Model, type Topology, type VifModel } from './model.js';
 import type { StoreStatus } from './statuses.js';
+
+/** A guest's configuration of IPv6, as lines of ip's batch. */
+function guest6Lines(vif: VifModel): string[] {
+  const address = guest6Of(vif);
+  if (address === undefined) return [];
+  return [
+    `address add ${linkLocalOf(macOf(vif.slot, vif.keys.othermac))}/64 dev eth0 nodad`,
+    `address add ${address}/${isRouted(vif) ? 128 : 64} dev eth0 nodad`,
+    ...(isRouted(vif) ? [`route replace default via ${routerLinkLocal} dev eth0`] : []),
+  ];
+}
 
 /** What libxl, netback and the guests do in a walk. */
 export class Dom0 {
@@ -105,11 +125,15 @@ export class Dom0 {
         ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
         ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
         ...(isRouted(vif) ? [`route add default via ${router}`] : []),
+        ...guest6Lines(vif),
       ];
       const text = lines.join('\n');
       const now = this.#configured.get(vif.slot);
       if (now === text) continue;
-      const begin = now === undefined ? ['link set eth0 up', impatient('eth0')] : ['address flush dev eth0'];
+      const begin =
+        now === undefined
+          ? ['link set eth0 up', impatient('eth0'), impatient6('eth0')]
+          : ['address flush dev eth0'];
       await ipBatch(await this.#domnet.guestNamespace(vif.slot), [...begin, ...lines]);
       this.#configured.set(vif.slot, text);
     }
@@ -124,7 +148,7 @@ export class Dom0 {
     return {
       script: `/etc/xen/scripts/vif-${topology}`,
       bridge: keys.bridge,
-      ip: keys.ip,
+      ip: [keys.ip, keys.ip6].filter((address) => address !== undefined).join(' ') || undefined,
       gatewaydev: keys.gatewaydev,
       vlan: keys.vlan,
       mtu: keys.mtu === undefined ? undefined : `${keys.mtu}`,

@@ -340,8 +340,12 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def family_of(probe):
+    return socket.AF_INET6 if ":" in probe["to"] else socket.AF_INET
+
+
 class Prober:
-    """Echo requests out of many namespaces, by one raw socket in each."""
+    """Echo requests out of many namespaces, by one raw socket of each family in each."""
 
     def __init__(self, home):
         self.home = home
@@ -357,17 +361,23 @@ class Prober:
             enter(self.home)
             os.close(fd)
 
-    def echo_socket(self, name):
-        if name not in self.sockets:
+    def echo_socket(self, name, family):
+        if (name, family) not in self.sockets:
 
             def make():
-                raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-                raw.setsockopt(255, 1, struct.pack("=I", ~1 & 0xFFFFFFFF))  # ICMP_FILTER: echo replies only
+                if family == socket.AF_INET:
+                    raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+                    raw.setsockopt(255, 1, struct.pack("=I", ~1 & 0xFFFFFFFF))  # ICMP_FILTER: echo replies only
+                else:
+                    raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+                    blocked = [0xFFFFFFFF] * 8  # ICMP6_FILTER, a bit for each type that does not come
+                    blocked[129 >> 5] &= ~(1 << (129 & 31))
+                    raw.setsockopt(socket.IPPROTO_ICMPV6, 1, struct.pack("=8I", *blocked))
                 raw.setblocking(False)
                 return raw
 
-            self.sockets[name] = self.within(name, make)
-        return self.sockets[name]
+            self.sockets[name, family] = self.within(name, make)
+        return self.sockets[name, family]
 
     def dhcp_socket(self, name, device):
         def make():
@@ -383,13 +393,17 @@ class Prober:
 
     def send_echo(self, probe):
         self.sequence = self.sequence % 0xFFFF + 1
-        head = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, self.sequence)
-        packet = head + b"walk"
-        packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
-        source = socket.inet_aton(probe["from"]) if probe.get("from") else b"\0" * 4
-        control = [(socket.IPPROTO_IP, 8, struct.pack("=i4s4s", 0, source, b"\0" * 4))]  # IP_PKTINFO
+        family = family_of(probe)
+        kind = 8 if family == socket.AF_INET else 128
+        packet = struct.pack("!BBHHH", kind, 0, 0, os.getpid() & 0xFFFF, self.sequence) + b"walk"
+        source = socket.inet_pton(family, probe["from"]) if probe.get("from") else b"\0" * 16
+        if family == socket.AF_INET:
+            packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
+            control = [(socket.IPPROTO_IP, 8, struct.pack("=i4s4s", 0, source[:4], b"\0" * 4))]  # IP_PKTINFO
+        else:
+            control = [(socket.IPPROTO_IPV6, 50, struct.pack("=16si", source, 0))]  # IPV6_PKTINFO
         try:
-            self.echo_socket(probe["in"]).sendmsg([packet], control, 0, (probe["to"], 0))
+            self.echo_socket(probe["in"], family).sendmsg([packet], control, 0, (probe["to"], 0))
         except OSError:
             pass
         return self.sequence
@@ -442,7 +456,7 @@ class Prober:
                             self.send_dhcp(probe, open_sockets[at])
                     else:
                         sent[self.send_echo(probe)] = at
-                        raw = self.sockets.get(probe["in"])
+                        raw = self.sockets.get((probe["in"], family_of(probe)))
                         if raw is not None and raw.fileno() not in reader:
                             reader[raw.fileno()] = ("echo", 0, raw)
                             poll.register(raw.fileno(), select.POLLIN)
@@ -463,7 +477,8 @@ class Prober:
                             if len(data) > 8 and data[4:8] == struct.pack("!I", probes[at]["xid"]):
                                 answered[at] = self.offered(data) or "?"
                             continue
-                        header = (data[0] & 15) * 4
+                        # A socket of IPv6 gives no header (RFC 3542, 3).
+                        header = (data[0] & 15) * 4 if sock.family == socket.AF_INET else 0
                         _, _, _, ident, sequence = struct.unpack_from("!BBHHH", data, header)
                         hit = sent.get(sequence)
                         if ident == os.getpid() & 0xFFFF and hit is not None and origin[0] == probes[hit]["to"]:

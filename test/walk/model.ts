@@ -16,7 +16,9 @@ export type Vlan = (typeof vlans)[number];
 /** The keys of a backend directory that a schedule sets; one that is absent is not written, or is removed. */
 export interface Keys {
   readonly bridge?: string;
+  /** The IPv4 address of the `ip` key, and the IPv6 address in it. */
   readonly ip?: string;
+  readonly ip6?: string;
   readonly mtu?: number;
   readonly vifname?: string;
   readonly gatewaydev?: Uplink;
@@ -47,7 +49,9 @@ export type NftFault = (typeof nftFaults)[number];
 /** What is taken by hand from a routed or NAT vif; the kernel announces the first three to everybody. */
 export const handFaults = [
   'route',
+  'route6',
   'address',
+  'address6',
   'all addresses',
   'neighbour',
   'proxy',
@@ -71,6 +75,7 @@ export type Step =
   | { readonly do: 'uplink'; uplink: Uplink; become: 'gone' | 'there' | 'down' | 'up' }
   | { readonly do: 'address'; uplink: Uplink; there: boolean }
   | { readonly do: 'default'; uplink: Uplink | null }
+  | { readonly do: 'uplinks'; named: readonly Uplink[] | null }
   | { readonly do: 'blink'; what: 'default' | 'address' | 'link' | 'bridge'; ms: number }
   | { readonly do: 'nft'; fault: NftFault }
   | { readonly do: 'hand'; vif: number; fault: HandFault }
@@ -91,6 +96,8 @@ export interface VifModel {
   readonly keys: Keys;
   /** Grows with each netdev that is made, as the kernel's numbers do. */
   readonly netdev: number;
+  /** The netdev's MTU: without the key it keeps the one that it has, but on a bridge. */
+  readonly mtu: number;
   /** The netdev's name now. */
   readonly name: string;
   /** What the daemon has told, when it last could. */
@@ -115,6 +122,10 @@ export interface Model {
   readonly bridges: Readonly<Record<Bridge, boolean>>;
   readonly uplinks: Readonly<Record<Uplink, UplinkModel>>;
   readonly defaultRoute: Uplink | undefined;
+  /** That of IPv6: an uplink keeps its address of IPv6 while it is up. */
+  readonly defaultRoute6: Uplink | undefined;
+  /** `[nat] uplink` in vifd.toml. */
+  readonly named: readonly Uplink[] | undefined;
   readonly vifd: boolean;
   readonly xenstored: boolean;
   readonly ovsdb: boolean;
@@ -124,6 +135,8 @@ export interface Model {
   /** Names that devices of others have, each with the vif that should have it. */
   readonly foreign: Readonly<Record<string, number>>;
   readonly netdevs: number;
+  /** What vifd had made forward is in its tables, which were flushed while it could not note it again. */
+  readonly notesLost: boolean;
 }
 
 const firstDomid = 10;
@@ -139,6 +152,8 @@ export function begin(vifs: number): Model {
     bridges: { xenbr0: true, xenbr1: true },
     uplinks: { up0: uplink, up1: uplink },
     defaultRoute: 'up0',
+    defaultRoute6: 'up0',
+    named: undefined,
     vifd: true,
     xenstored: true,
     ovsdb: true,
@@ -146,6 +161,7 @@ export function begin(vifs: number): Model {
     switching: true,
     foreign: {},
     netdevs: 0,
+    notesLost: false,
   };
 }
 
@@ -155,6 +171,7 @@ const absent = (slot: number): VifModel => ({
   topology: 'bridge',
   keys: {},
   netdev: 0,
+  mtu: 1500,
   name: nameOf(slot),
   status: 'pending',
   gateway: undefined,

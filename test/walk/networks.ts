@@ -2,14 +2,18 @@ import { chmodSync } from 'node:fs';
 import type { Domnet } from '../support/net/domnet.js';
 import {
   bridgePeer,
+  bridgePeer6,
   internet,
+  internet6,
   management,
   otherPeer,
   ovsPeer,
   uplinkAddress,
+  uplinkAddress6,
   uplinkPeer,
+  uplinkPeer6,
 } from './addresses.js';
-import { impatient, ipBatch, setSysctls } from './batch.js';
+import { impatient, impatient6, ipBatch, setSysctls } from './batch.js';
 import { type Bridge, bridges, type Uplink, uplinks } from './model.js';
 
 // Namespaces beside the guests': numbers that no vif's slot has.
@@ -28,6 +32,18 @@ const macs = {
   povs10: ['02:00:00:00:08:01', '02:00:00:00:08:02'],
   mg0: ['02:00:00:00:05:01', '02:00:00:00:05:02'],
 } as const;
+
+/** What gives an uplink its address of IPv6, which it loses when it is taken down. */
+export const address6On = (uplink: Uplink): string =>
+  `address replace ${uplinkAddress6[uplink]}/64 dev ${uplink} nodad`;
+
+/** What makes the default routes lead through an uplink. */
+export const default6By = (uplink: Uplink): string =>
+  `route replace default via ${uplinkPeer6[uplink]} dev ${uplink}`;
+export const defaultBy = (uplink: Uplink): string[] => [
+  `route replace default via ${uplinkPeer[uplink]}`,
+  default6By(uplink),
+];
 
 /** The networks around the driver domain: two uplinks, one for management, and one behind each bridge. */
 export class Networks {
@@ -52,12 +68,14 @@ export class Networks {
       const namespace = await domnet.guestNamespace(number);
       await setSysctls(namespace, {
         'net/ipv4/conf/default/arp_notify': '1',
-        'net/ipv6/conf/default/disable_ipv6': '1',
-        'net/ipv6/conf/all/disable_ipv6': '1',
+        // No address of IPv6 but those that are given, and none of the kernel's messages about others.
+        'net/ipv6/conf/default/addr_gen_mode': '1',
+        'net/ipv6/conf/default/accept_ra': '0',
+        'net/ipv6/conf/default/ndisc_notify': '1',
       });
     }
     for (const uplink of uplinks) await this.makeUplink(uplink);
-    await ipBatch(domnet.namespace, [`route add default via ${uplinkPeer.up0}`]);
+    await ipBatch(domnet.namespace, defaultBy('up0'));
     const there = await domnet.guestNamespace(managementNumber);
     await this.#veth('mg0', macs.mg0, there);
     await ipBatch(there, [
@@ -74,6 +92,8 @@ export class Networks {
         impatient('lan0'),
         `address add ${bridgePeer[bridge]}/16 dev lan0`,
         `address add ${otherPeer[bridge]}/16 dev lan0`,
+        impatient6('lan0'),
+        `address add ${bridgePeer6[bridge]}/64 dev lan0 nodad`,
       ]);
       await this.makeBridge(bridge);
     }
@@ -89,11 +109,17 @@ export class Networks {
       `address add ${internet}/32 dev lan0`,
       // Routed guests are reached as neighbours.
       'route add 198.18.0.0/16 dev lan0',
+      impatient6('lan0'),
+      `address add ${uplinkPeer6[uplink]}/64 dev lan0 nodad`,
+      `address add ${internet6}/128 dev lan0 nodad`,
+      'route add 2001:db8:18::/64 dev lan0',
     ]);
     await ipBatch(this.#domnet.namespace, [
       `link set ${uplink} up`,
       `address add ${uplinkAddress[uplink]}/24 dev ${uplink}`,
       impatient(uplink),
+      impatient6(uplink),
+      address6On(uplink),
     ]);
   }
 

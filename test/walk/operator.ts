@@ -1,9 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Domnet } from '../support/net/domnet.js';
-import { guestOf, macOf, uplinkAddress, uplinkPeer } from './addresses.js';
+import {
+  guest6Of,
+  guestOf,
+  macOf,
+  routerLinkLocal,
+  uplinkAddress,
+  uplinkPeer,
+  uplinkPeer6,
+} from './addresses.js';
 import { ipBatch, setSysctls } from './batch.js';
-import type { Model, NftFault, Step, Uplink, VifModel } from './model.js';
+import type { Model, NftFault, Step, VifModel } from './model.js';
 import type { Networks } from './networks.js';
+import { address6On, default6By } from './networks.js';
 import { gatewayOf } from './settle.js';
 import type { Snapshot } from './snapshot.js';
 import type { WalkedDaemon } from './walked-daemon.js';
@@ -21,7 +30,10 @@ export class Operator {
   }
 
   /** Takes something away and puts it back after a moment. */
-  async blink({ what, ms }: Extract<Step, { do: 'blink' }>, uplink: Uplink | undefined): Promise<void> {
+  async blink(
+    { what, ms }: Extract<Step, { do: 'blink' }>,
+    { defaultRoute: uplink, defaultRoute6 }: Model,
+  ): Promise<void> {
     const domnet = this.#domnet;
     if (what === 'bridge') {
       await domnet.ip('link delete xenbr0');
@@ -30,11 +42,16 @@ export class Operator {
     }
     if (uplink === undefined) return;
     const back = `route add default via ${uplinkPeer[uplink]}`;
+    const is6 = defaultRoute6 === uplink;
+    const back6 = is6 ? [default6By(uplink)] : [];
     const address = `${uplinkAddress[uplink]}/24 dev ${uplink}`;
     const [off, on] = {
-      default: [['route delete default'], [back]],
+      default: [
+        ['route delete default', ...(is6 ? [`route delete default via ${uplinkPeer6[uplink]}`] : [])],
+        [back, ...back6],
+      ],
       address: [[`address delete ${address}`], [`address add ${address}`, back]],
-      link: [[`link set ${uplink} down`], [`link set ${uplink} up`, back]],
+      link: [[`link set ${uplink} down`], [`link set ${uplink} up`, address6On(uplink), back, ...back6]],
     }[what] as [string[], string[]];
     await ipBatch(domnet.namespace, off);
     await sleep(ms);
@@ -82,6 +99,12 @@ export class Operator {
         return;
       case 'address':
         await domnet.ip(`address delete ${router}/32 dev ${name}`);
+        return;
+      case 'route6':
+        await domnet.ip(`route delete ${guest6Of(vif)}/128 dev ${name}`);
+        return;
+      case 'address6':
+        await domnet.ip(`address delete ${routerLinkLocal}/64 dev ${name}`);
         return;
       case 'all addresses':
         await domnet.ip(`address flush dev ${name}`);

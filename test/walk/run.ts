@@ -58,7 +58,7 @@ export async function walk(options: WalkOptions): Promise<Walked> {
       model = then;
     }
     rss[1] = domain.daemon.usage()?.rss ?? 0;
-    checkEnd(await domain.finish(model));
+    checkEnd(await domain.finish(model), model);
   } catch (error) {
     signal.throwIfAborted();
     failure =

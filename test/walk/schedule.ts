@@ -1,4 +1,4 @@
-import { ownIp, spoofed } from './addresses.js';
+import { ownIp, ownIp6, spoofed } from './addresses.js';
 import {
   bridges,
   handFaults,
@@ -41,6 +41,7 @@ export const weights: Readonly<Record<StepKind, number>> = {
   uplink: 6,
   address: 5,
   default: 9,
+  uplinks: 4,
   blink: 6,
   hijack: 4,
   nft: 9,
@@ -110,16 +111,19 @@ function topologyKeys(random: Random, topology: Topology, slot: number): Keys {
       return {
         bridge: random.chance(0.07) ? 'nobr0' : random.pick(bridges),
         ...(random.chance(0.5) ? { ip: ownIp('bridge', slot) } : {}),
+        ...(random.chance(0.3) ? { ip6: ownIp6('bridge', slot) } : {}),
       };
     case 'openvswitch':
       return { bridge: random.pick(['ovsbr0', 'ovsbr0', 'ovsbr0.10']) };
     case 'route':
       return {
         ip: ownIp('route', slot),
+        ...(random.chance(0.4) ? { ip6: ownIp6('route', slot) } : {}),
         ...(random.chance(0.4) ? { gatewaydev: random.pick(uplinks) } : {}),
       };
     case 'nat':
-      return random.chance(0.5) ? { ip: ownIp('nat', slot) } : {};
+      if (random.chance(0.5)) return {};
+      return { ip: ownIp('nat', slot), ...(random.chance(0.5) ? { ip6: ownIp6('nat', slot) } : {}) };
   }
 }
 
@@ -209,6 +213,8 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     }
     case 'default':
       return { do: kind, uplink: random.chance(0.25) ? null : random.pick(uplinks) };
+    case 'uplinks':
+      return { do: kind, named: random.pick([null, ['up0'], ['up1'], ['up0', 'up1']] as const) };
     case 'blink':
       return {
         do: kind,
@@ -240,11 +246,15 @@ function rewrite(random: Random, model: Model, slot: number | undefined): Step |
   if (vif === undefined) return undefined;
   const { topology, keys } = vif;
   const changed = ((): Extract<Step, { do: 'rewrite' }>['keys'] => {
-    switch (random.pick(['mtu', 'vifname', 'mac', 'vlan', 'topology', 'topology', 'topology'] as const)) {
+    switch (
+      random.pick(['mtu', 'vifname', 'mac', 'vlan', 'ip6', 'topology', 'topology', 'topology'] as const)
+    ) {
       case 'mtu':
         return { mtu: random.pick([1200, 1300, 1400, 1500, null]) };
       case 'vifname':
         return { vifname: random.pick([`eve${vif.slot}`, `ann${vif.slot}`, null]) };
+      case 'ip6':
+        return { ip6: keys.ip6 === undefined ? ownIp6(topology, vif.slot) : null };
       case 'vlan':
         return { vlan: keys.vlan === undefined && random.chance(0.3) ? random.pick(vlans) : null };
       case 'mac':

@@ -14,7 +14,7 @@ export const usable = ({ there, up, address }: UplinkModel): boolean => there &&
 
 /** The uplink whose address a routed vif is to have; undefined while there is none. */
 export function gatewayOf(vif: VifModel, model: Model): Uplink | undefined {
-  const wanted = vif.keys.gatewaydev ?? model.defaultRoute;
+  const wanted = vif.keys.gatewaydev ?? model.defaultRoute ?? model.defaultRoute6;
   if (wanted === undefined) return undefined;
   const { there, address } = model.uplinks[wanted];
   return there && address ? wanted : undefined;
@@ -43,6 +43,22 @@ export function holdsAddress(vif: VifModel, model: Model): boolean {
       !isConnected(other) || guestOf(other).address !== guestOf(vif).address || other.netdev < vif.netdev,
   );
 }
+
+/** Whether a routed guest has IPv6: a device below an MTU of 1280 has none (RFC 8200, 5). */
+export const has6 = ({ keys, mtu }: VifModel): boolean => keys.ip6 !== undefined && mtu >= 1280;
+
+/** The devices out of which a vif behind NAT is masqueraded. */
+export function waysOut({ named, uplinks, ...model }: Model, family: 4 | 6): Uplink[] {
+  if (named !== undefined) return named.filter((name) => uplinks[name].there);
+  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
+  return way === undefined ? [] : [way];
+}
+
+/** Whether the default route of a family leads out for a vif behind NAT: by another device than those that are named nothing leaves. */
+export const leadsOut = (model: Model, family: 4 | 6): boolean => {
+  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
+  return way !== undefined && (model.named === undefined || model.named.includes(way));
+};
 
 /** The VLANs of an Open vSwitch port; undefined where the keys cannot be had: the other topologies have none here. */
 export function vlansOf({ topology, keys }: VifModel): { tag?: number; trunks: number[] } | undefined {
@@ -81,7 +97,8 @@ function settled(vif: VifModel, model: Model): VifModel {
     return failed;
   if (name in model.foreign) return failed;
   if (vif.keys.vlan !== undefined && vlansOf(vif) === undefined) return failed;
-  const fine: VifModel = { ...vif, status: 'connected', name };
+  const mtu = vif.keys.mtu ?? (vif.topology === 'bridge' ? 1500 : vif.mtu);
+  const fine: VifModel = { ...vif, status: 'connected', name, mtu };
   // All that can be done without the switch is done; without its database nothing is, the name included.
   const waiting: VifModel = { ...(model.ovsdb ? fine : vif), status: 'pending', gateway: undefined };
   switch (vif.topology) {

@@ -97,8 +97,8 @@ export interface Part {
   readonly counters: ReadonlyMap<string, number>;
 }
 
-/** @param address the guest's, under which others know it: proxies and masquerading */
-export function partOf(snapshot: Snapshot, vif: string, name: string, address: string): Part {
+/** @param addresses the guest's, under which others know it: proxies and masquerading */
+export function partOf(snapshot: Snapshot, vif: string, name: string, addresses: readonly string[]): Part {
   const things = new Map<string, string>();
   const counters = new Map<string, number>();
   const link = linkOf(snapshot, name);
@@ -117,12 +117,15 @@ export function partOf(snapshot: Snapshot, vif: string, name: string, address: s
     for (const { dev, address: neighbour, mac: at } of snapshot.neighbours) {
       if (dev === index) things.set(`neighbour ${neighbour}`, at);
     }
+    // The kernel changes it with that of `all`.
+    const follows = `net/ipv6/conf/${name}/forwarding`;
     for (const [key, value] of Object.entries(snapshot.sysctls)) {
-      if (key.split('/')[3] === name) things.set(`sysctl ${key}`, value);
+      if (key.split('/')[3] === name && key !== follows) things.set(`sysctl ${key}`, value);
     }
   }
   for (const proxy of snapshot.proxies) {
-    if (proxy.address === address) things.set(`proxy ${address} dev ${devices.get(proxy.dev)}`, 'there');
+    if (addresses.includes(proxy.address))
+      things.set(`proxy ${proxy.address} dev ${devices.get(proxy.dev)}`, 'there');
   }
   const chains = snapshot.chains.filter(({ chain }) => chain.startsWith(`${vif}_`));
   for (const { table, chain, handle, policy, devices: on } of chains) {
@@ -135,7 +138,8 @@ export function partOf(snapshot: Snapshot, vif: string, name: string, address: s
   }
   for (const { table, set, elements } of snapshot.sets) {
     for (const { key, comment, packets } of elements) {
-      if (comment !== vif) continue;
+      // Whether the machine forwards IPv6 because of vifd is the first guest's doing that has it.
+      if (comment !== vif || set === 'opened6') continue;
       things.set(`element ${table} ${set} ${key}`, 'there');
       counters.set(`element ${table} ${set} ${key}`, packets);
     }

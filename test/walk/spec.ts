@@ -1,6 +1,6 @@
-import { guestOf, macOf, nameOf } from './addresses.js';
-import { isConnected, isRouted, type Model, type VifModel } from './model.js';
-import { gatewayOf, holdsAddress, vlansOf } from './settle.js';
+import { addressesOf, guestOf, linkLocalOf, macOf, nameOf, routerLinkLocal } from './addresses.js';
+import { isConnected, isRouted, type Model, type Uplink, type VifModel } from './model.js';
+import { gatewayOf, has6, holdsAddress, vlansOf, waysOut } from './settle.js';
 import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
 
 /** The protocol number of the daemon's routes, and the table they are in. */
@@ -34,7 +34,7 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   };
   must(isUp(link), 'the netdev is down');
   must(link.mac === 'fe:ff:ff:ff:ff:ff', `the netdev has the address ${link.mac}`);
-  must(vif.keys.mtu === undefined || link.mtu === vif.keys.mtu, `MTU ${link.mtu}, not ${vif.keys.mtu}`);
+  must(link.mtu === vif.mtu, `MTU ${link.mtu}, not ${vif.mtu}`);
   must(vif.name === own || link.alias === own, `the alias is "${link.alias}"`);
   const master = snapshot.links.find(({ index }) => index === link.master)?.name;
   const bridge = vif.topology === 'bridge' ? vif.keys.bridge : undefined;
@@ -65,7 +65,7 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
 
 /** Whether a vif is held to its addresses. */
 const isFiltered = (vif: VifModel): boolean =>
-  isRouted(vif) || (vif.topology === 'bridge' && vif.keys.ip !== undefined);
+  isRouted(vif) || (vif.topology === 'bridge' && (vif.keys.ip ?? vif.keys.ip6) !== undefined);
 
 function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }: Snapshot): string[] {
   const own = nameOf(vif.slot);
@@ -75,7 +75,10 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
   );
   const wanted = wantedElements(vif, model);
   // Whether an address is still masqueraded that has no way out is nobody's concern.
-  const open = model.defaultRoute === undefined ? / (masqueraded4|ways_out|ways_in) / : /^$/;
+  const bound = vif.topology === 'nat' && model.named !== undefined;
+  const ways = !bound && (model.defaultRoute === undefined || model.defaultRoute6 === undefined);
+  // Whether the machine forwarded IPv6 before is known by the first guest that has it.
+  const open = ways ? / (masqueraded[46]|ways_out|ways_in|opened6) / : / opened6 /;
   const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
   const lines = closed(elements).join() === closed(wanted).join() ? [] : [elementsLine(elements, wanted)];
   if (!isFiltered(vif)) {
@@ -120,15 +123,27 @@ function wantedElements(vif: VifModel, model: Model): string[] {
   if (!isFiltered(vif)) return [];
   const name = text16(vif.name);
   const mac = Buffer.from(`${macOf(vif.slot, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
-  const address = addressBytes(vif.topology === 'bridge' ? (vif.keys.ip ?? '') : guestOf(vif).address);
+  const held = vif.topology === 'bridge' ? vif.keys.ip : guestOf(vif).address;
+  const address = addressBytes(held ?? '');
+  const six = vif.keys.ip6 === undefined ? [] : [vif.keys.ip6];
   const element = (set: string, ...parts: Buffer[]): string =>
     `${set} ${Buffer.concat(parts).toString('hex')}`;
   return [
     element('netdev vifd macs', name, mac),
-    element('netdev vifd speaks4', name),
-    element('netdev vifd hosts4', name, address),
-    // The same as numbers, for DHCP and for neighbour discovery.
-    element('netdev vifd dhcp_hosts', name, address),
+    ...(held === undefined
+      ? []
+      : [
+          element('netdev vifd speaks4', name),
+          element('netdev vifd hosts4', name, address),
+          // The same as numbers, for DHCP and, below, for neighbour discovery.
+          element('netdev vifd dhcp_hosts', name, address),
+        ]),
+    ...six.map(() => element('netdev vifd speaks6', name)),
+    ...six
+      .flatMap((one) => [one, linkLocalOf(macOf(vif.slot, vif.keys.othermac))])
+      .flatMap((one) =>
+        ['hosts6', 'nd_hosts'].map((set) => element(`netdev vifd ${set}`, name, address6Bytes(one))),
+      ),
     element('netdev vifd nd_macs', name, mac),
     ...(isRouted(vif)
       ? ['routed', 'confined', 'guests', 'opened4'].map((set) => element(`inet vifd ${set}`, name))
@@ -140,21 +155,45 @@ function wantedElements(vif: VifModel, model: Model): string[] {
       ),
     ),
     ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
-    ...(vif.topology === 'nat' && model.defaultRoute !== undefined
-      ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
-      : []),
+    ...(vif.topology === 'nat' && model.named !== undefined ? [element('inet vifd bound', name)] : []),
+    ...(vif.topology === 'nat' ? masqueraded(vif, model) : []).map(([set, guest, way]) =>
+      element(`inet vifd ${set}`, guest, text16(way)),
+    ),
+  ];
+}
+
+/** What is masqueraded of a vif: the set, the guest's address and the device. */
+function masqueraded(vif: VifModel, model: Model): [set: string, address: Buffer, way: string][] {
+  const { ip6 } = vif.keys;
+  const four = addressBytes(guestOf(vif).address);
+  const six = ip6 !== undefined && has6(vif) ? [address6Bytes(ip6)] : [];
+  return [
+    ...waysOut(model, 4).map((way): [string, Buffer, string] => ['masqueraded4', four, way]),
+    ...six.flatMap((address) =>
+      waysOut(model, 6).map((way): [string, Buffer, string] => ['masqueraded6', address, way]),
+    ),
   ];
 }
 
 /** The devices by which a routed vif's packets leave: its gateway device, and where the default route leads. */
 function waysOf(vif: VifModel, model: Model): string[] {
   if (!isRouted(vif)) return [];
+  if (vif.topology === 'nat' && model.named !== undefined) return [...model.named];
   const gateway = vif.topology === 'route' ? vif.keys.gatewaydev : undefined;
   const named = gateway !== undefined && model.uplinks[gateway].there ? [gateway] : [];
-  return [...new Set([...named, ...(model.defaultRoute === undefined ? [] : [model.defaultRoute])])];
+  return [
+    ...new Set([...named, ...[model.defaultRoute, model.defaultRoute6].filter((way) => way !== undefined)]),
+  ];
 }
 
 const text16 = (text: string): Buffer => Buffer.from(text.padEnd(16, '\0'));
+/** An address of the walk, whose zeros are left out in one place. */
+function address6Bytes(address: string): Buffer {
+  const [head = [], tail = []] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
+  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
+  const words = [...head, ...zeros, ...tail].map((word) => word.padStart(4, '0'));
+  return Buffer.from(words.join(''), 'hex');
+}
 const addressBytes = (address: string): Buffer => Buffer.from(address.split('.').map(Number));
 
 function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): string[] {
@@ -191,8 +230,9 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   const proxies = snapshot.proxies.filter((proxy) => proxy.address === address).map(({ dev }) => dev);
   const at = (name: string | undefined): number | undefined =>
     snapshot.links.find((one) => one.name === name)?.index;
+  const gateway = gatewayOf(vif, model);
+  if (has6(vif)) lines.push(...routing6(vif, link, gateway, model, snapshot));
   if (vif.topology === 'route' && holds) {
-    const gateway = gatewayOf(vif, model);
     const missing = gateway !== undefined && proxies.join() !== `${at(gateway)}`;
     // A device that is down forgets them.
     must(!missing || !model.uplinks[gateway].up, `${address} is answered for at ${proxies}, not ${gateway}`);
@@ -201,6 +241,40 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     must(snapshot.dhcp[nameOf(vif.slot)] !== undefined, 'dnsmasq has no file of it');
   }
   return lines;
+}
+
+function routing6(
+  vif: VifModel,
+  link: Link,
+  gateway: Uplink | undefined,
+  model: Model,
+  snapshot: Snapshot,
+): string[] {
+  const address = vif.keys.ip6;
+  const mac = macOf(vif.slot, vif.keys.othermac);
+  const at = snapshot.links.find((one) => one.name === gateway)?.index;
+  const isAnswered = snapshot.proxies.some((one) => one.address === address && one.dev === at);
+  const isProxied = vif.topology === 'route' && gateway !== undefined && model.uplinks[gateway].up;
+  const must: [boolean, string][] = [
+    [
+      snapshot.routes.some(
+        ({ to, dev, protocol, table }) =>
+          to === `${address}/128` && dev === link.index && protocol === ours.protocol && table === ours.table,
+      ),
+      `it has no route to ${address}`,
+    ],
+    [
+      snapshot.neighbours.some((one) => one.dev === link.index && one.address === address && one.mac === mac),
+      `it has no neighbour ${address}`,
+    ],
+    [
+      snapshot.addresses.some((one) => one.dev === link.index && one.address === `${routerLinkLocal}/64`),
+      `it does not have ${routerLinkLocal}`,
+    ],
+    [!isProxied || isAnswered, `${address} is not answered for at ${gateway}`],
+    [snapshot.sysctls['net/ipv6/conf/all/forwarding'] === '1', 'IPv6 is not forwarded'],
+  ];
+  return must.flatMap(([holds, line]) => (holds ? [] : [line]));
 }
 
 /** Off the network: nothing comes in or goes out, and nothing is kept for it. */
@@ -265,7 +339,7 @@ function leftovers(model: Model, snapshot: Snapshot): string[] {
   const uncertain = new Set(model.vifs.filter((vif) => vif.uncertain).map(({ slot }) => nameOf(slot)));
   const gone = (name: string | undefined): boolean =>
     name !== undefined && /^vif\d+\.\d+$/.test(name) && !there.has(name) && !uncertain.has(name);
-  const addresses = new Set(model.vifs.filter(({ present }) => present).map((vif) => guestOf(vif).address));
+  const addresses = new Set(model.vifs.filter(({ present }) => present).flatMap(addressesOf));
   const indexes = new Set(snapshot.links.map(({ index }) => index));
   return [
     ...snapshot.chains
@@ -283,7 +357,7 @@ function leftovers(model: Model, snapshot: Snapshot): string[] {
       .filter(gone)
       .map((name) => `dnsmasq's file of ${name} is left`),
     ...snapshot.proxies
-      .filter(({ address }) => !address.includes(':') && !addresses.has(address))
+      .filter(({ address }) => !addresses.has(address))
       .map(({ address }) => `the proxy entry ${address} is left`),
     ...snapshot.routes
       .filter(({ protocol, dev }) => protocol === ours.protocol && !indexes.has(dev))

@@ -13,7 +13,7 @@ import {
   type VifModel,
   vifOf,
 } from './model.js';
-import { entangled, gatewayOf, isEntangled, settle, usable } from './settle.js';
+import { entangled, gatewayOf, has6, isEntangled, settle, usable } from './settle.js';
 
 /** The model after a step, when everything has come to rest. */
 export function after(model: Model, step: Step): Model {
@@ -36,11 +36,19 @@ function apply(model: Model, step: Step): Model {
   const uplink = (name: Uplink, to: Partial<Model['uplinks'][Uplink]>): Model => {
     const uplinks = { ...model.uplinks, [name]: { ...model.uplinks[name], ...to } };
     const lost = model.defaultRoute === name && !usable(uplinks[name]);
-    return { ...model, uplinks, defaultRoute: lost ? undefined : model.defaultRoute };
+    const { there, up } = uplinks[name];
+    const lost6 = model.defaultRoute6 === name && !(there && up);
+    return {
+      ...model,
+      uplinks,
+      defaultRoute: lost ? undefined : model.defaultRoute,
+      defaultRoute6: lost6 ? undefined : model.defaultRoute6,
+    };
   };
   const made = (slot: number): Partial<VifModel> => ({
     present: true,
     netdev: model.netdevs + 1,
+    mtu: 1500,
     name: nameOf(slot),
     uncertain: false,
   });
@@ -125,7 +133,9 @@ function apply(model: Model, step: Step): Model {
     case 'address':
       return uplink(step.uplink, { address: step.there });
     case 'default':
-      return { ...model, defaultRoute: step.uplink ?? undefined };
+      return { ...model, defaultRoute: step.uplink ?? undefined, defaultRoute6: step.uplink ?? undefined };
+    case 'uplinks':
+      return { ...model, named: step.named ?? undefined };
     case 'ovsdb':
       return { ...model, ovsdb: step.run, switching: model.switching || (step.run && model.vswitchd) };
     case 'vswitchd':
@@ -140,8 +150,9 @@ function apply(model: Model, step: Step): Model {
     case 'reconnect':
     case 'down':
     case 'hijack':
-    case 'blink':
     case 'nft':
+      return { ...model, notesLost: model.notesLost || !serving(model) };
+    case 'blink':
     case 'hand':
     case 'dnsmasq':
     case 'quiet':
@@ -206,7 +217,7 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
       return [[step.vif], []];
     case 'rewrite': {
       const onlyAddresses = Object.keys(step.keys).every((key) =>
-        ['ip', 'othermac', 'gatewaydev'].includes(key),
+        ['ip', 'ip6', 'othermac', 'gatewaydev'].includes(key),
       );
       return [[step.vif], onlyAddresses ? [] : [step.vif]];
     }
@@ -226,6 +237,8 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
     case 'address':
     case 'default':
       return [those(isRouted), []];
+    case 'uplinks':
+      return [those(({ topology }) => topology === 'nat'), []];
     case 'nft':
       return [those(({ topology }) => topology !== 'openvswitch'), []];
     case 'vswitchd': {
@@ -314,6 +327,10 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
       const switched = bridge === 'nobr0' || bridge?.startsWith('ovs') === (vif.topology === 'openvswitch');
       if (!vif.present || !free || !known || ('bridge' in step.keys && !switched)) return false;
       if ('ip' in step.keys && !['bridge', 'nat'].includes(vif.topology)) return false;
+      if ('ip6' in step.keys && vif.topology === 'openvswitch') return false;
+      // Behind NAT a guest with an address of IPv6 alone has no other.
+      const { ip, ip6 } = rewritten(vif.keys, step.keys);
+      if (vif.topology === 'nat' && ip === undefined && ip6 !== undefined) return false;
       return 'gatewaydev' in step.keys ? vif.topology === 'route' : true;
     }
     case 'same-address':
@@ -345,6 +362,7 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
     case 'hand': {
       if (!isConnected(vif) || !isRouted(vif) || !free || !serving(model)) return false;
       // The address that a gateway had which is gone is known from the vif alone.
+      if (step.fault.endsWith('6') && !has6(vif)) return false;
       if (vif.topology === 'route') return gatewayOf(vif, model) !== undefined;
       return step.fault !== 'proxy';
     }
@@ -372,10 +390,12 @@ function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boole
       return there && address !== step.there;
     }
     case 'default':
-      if (step.uplink === null) return model.defaultRoute !== undefined;
+      if (step.uplink === null) return (model.defaultRoute ?? model.defaultRoute6) !== undefined;
       return usable(model.uplinks[step.uplink]) && model.defaultRoute !== step.uplink;
     case 'blink':
       return step.what === 'bridge' ? model.bridges[bridges[0] as Bridge] : model.defaultRoute !== undefined;
+    case 'uplinks':
+      return serving(model) && `${step.named ?? ''}` !== `${model.named ?? ''}`;
     case 'ovsdb':
       return model.ovsdb !== step.run;
     case 'vswitchd':

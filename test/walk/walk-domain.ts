@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Domnet, Vif } from '../support/net/domnet.js';
 import { type HostState, hostState } from '../support/net/host-state.js';
-import { guestOf, macOf, nameOf, uplinkAddress, uplinkPeer, wantedName } from './addresses.js';
+import { guestOf, macOf, nameOf, uplinkAddress, uplinkPeer6, wantedName } from './addresses.js';
 import { ipBatch } from './batch.js';
 import { Dom0 } from './dom0.js';
 import { Eyes, type LinkEvent, ovsPorts, type Sent } from './eyes.js';
 import { bridges, type Model, type Step, uplinks, type VifModel, vifOf } from './model.js';
-import { Networks } from './networks.js';
+import { address6On, defaultBy, Networks } from './networks.js';
 import { Operator } from './operator.js';
 import type { Probe } from './probes.js';
 import type { Snapshot } from './snapshot.js';
@@ -250,6 +250,7 @@ export class WalkDomain {
         if (step.become === 'there') await this.#networks.makeUplink(step.uplink);
         else if (step.become === 'gone') await domnet.ip(`link delete ${step.uplink}`);
         else await domnet.ip(`link set ${step.uplink} ${step.become}`);
+        if (step.become === 'up') await ipBatch(domnet.namespace, [address6On(step.uplink)]);
         return;
       case 'address': {
         const what = `${uplinkAddress[step.uplink]}/24 dev ${step.uplink}`;
@@ -257,14 +258,22 @@ export class WalkDomain {
         return;
       }
       case 'default':
-        await domnet.ip(
-          step.uplink === null
-            ? 'route delete default'
-            : `route replace default via ${uplinkPeer[step.uplink]}`,
+        await ipBatch(
+          domnet.namespace,
+          step.uplink !== null
+            ? defaultBy(step.uplink)
+            : [
+                ...(model.defaultRoute === undefined ? [] : ['route delete default']),
+                ...(model.defaultRoute6 === undefined
+                  ? []
+                  : [`route delete default via ${uplinkPeer6[model.defaultRoute6]}`]),
+              ],
         );
         return;
+      case 'uplinks':
+        return this.daemon.setUplinks(step.named ?? []);
       case 'blink':
-        return await this.#operator.blink(step, model.defaultRoute);
+        return await this.#operator.blink(step, model);
       case 'nft':
         return await this.#operator.nft(step.fault, await this.#look.snapshot());
       case 'dnsmasq': {
@@ -314,11 +323,11 @@ export class WalkDomain {
       const { there, up, address } = model.uplinks[uplink];
       if (!there) await this.#networks.makeUplink(uplink);
       else {
-        if (!up) await domnet.ip(`link set ${uplink} up`);
+        if (!up) await ipBatch(domnet.namespace, [`link set ${uplink} up`, address6On(uplink)]);
         if (!address) await domnet.ip(`address add ${uplinkAddress[uplink]}/24 dev ${uplink}`);
       }
     }
-    await domnet.ip(`route replace default via ${uplinkPeer.up0}`);
+    await ipBatch(domnet.namespace, defaultBy('up0'));
     for (const name of Object.keys(model.foreign)) await domnet.ip(`link delete ${name}`);
     await this.daemon.end('terminate');
     const before = this.#before as HostState;

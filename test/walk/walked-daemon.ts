@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Domnet, Vifd } from '../support/net/domnet.js';
 import { until } from '../support/process/exec.js';
-import type { Step } from './model.js';
+import type { Step, Uplink } from './model.js';
 import type { ToldStatus } from './statuses.js';
 
 /** The daemon that is walked: another build's main.js when the environment says so. */
@@ -17,6 +17,7 @@ export class WalkedDaemon {
   readonly #domnet: Domnet;
   /** What vifd.toml has besides. */
   readonly #config: string;
+  #uplinks: readonly Uplink[] = [];
   #vifd: Vifd | undefined;
   /** Daemons that are gone, for their last lines. */
   readonly #former: Vifd[] = [];
@@ -26,12 +27,17 @@ export class WalkedDaemon {
     this.#config = config;
   }
 
-  async start(): Promise<void> {
+  /** Writes vifd.toml. @returns its path */
+  #configure(): string {
     const file = join(this.#domnet.dir, 'vifd.toml');
-    writeFileSync(
-      file,
-      `[nat]\ndhcp = "dnsmasq"\ndns = ["192.0.2.53"]\n[log]\nlevel = "debug"\n${this.#config}`,
-    );
+    const uplink = this.#uplinks.length === 0 ? '' : `uplink = ${JSON.stringify(this.#uplinks)}\n`;
+    const nat = `[nat]\n${uplink}dhcp = "dnsmasq"\ndns = ["192.0.2.53"]\n`;
+    writeFileSync(file, `${nat}[log]\nlevel = "debug"\n${this.#config}`);
+    return file;
+  }
+
+  async start(): Promise<void> {
+    const file = this.#configure();
     const args = [
       'netns',
       'exec',
@@ -54,6 +60,13 @@ export class WalkedDaemon {
     this.#former.push(vifd);
     if (this.#former.length > 3) this.#former.shift();
     await vifd[how]();
+  }
+
+  /** Names the uplinks of NAT in the configuration, which the daemon reads again; none for those of the default routes. */
+  setUplinks(names: readonly Uplink[]): void {
+    this.#uplinks = names;
+    this.#configure();
+    this.hangUp();
   }
 
   hangUp(): void {

@@ -48,6 +48,8 @@ export class NftTables {
   /** The foreign objects that the log has warned of. */
   #warnedOf: readonly string[] = [];
   #performing: Promise<unknown> = Promise.resolve();
+  /** Whether the log has said that there is no nf_tables. */
+  #isSaid = false;
 
   private constructor(listener: NftListener, options: NftOptions) {
     this.#listener = listener;
@@ -155,6 +157,8 @@ export class NftTables {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'EPROTONOSUPPORT' && code !== 'EAFNOSUPPORT') throw error;
+      if (this.#isSaid) return;
+      this.#isSaid = true;
       this.#options.log?.warn({ err: error }, 'no nf_tables: vifs that need a filter are not attached');
     }
   }
@@ -163,7 +167,8 @@ export class NftTables {
     if (changes.length === 0) return;
     // It may have come meanwhile, as a module.
     if (!this.#mirror.isConnected) {
-      this.#mirror.connect();
+      this.#connect();
+      if (!this.#mirror.isConnected) throw new Error('this kernel has no nf_tables, which the filter needs');
       await this.#mirror.sync();
     }
     this.#library ??= new Nftables();
