@@ -4,14 +4,6 @@ import type { Ruleset } from '../../../nft/walk/ruleset.js';
 import type { Step } from '../../../reconcile/next.js';
 import type { SwitchFacts } from './switch.js';
 
-/** A qdisc of a device, and the frames that it or a filter on it has dropped, all in all and while it was looked at. */
-export interface Qdisc {
-  readonly dev: string;
-  readonly kind: string;
-  readonly dropped: number;
-  readonly meanwhile: number;
-}
-
 /** A device as `ip -d -j address show` prints it, as far as a packet's way depends on it. */
 export interface IpLink {
   readonly ifindex: number;
@@ -57,6 +49,14 @@ export interface IngressQdisc {
   readonly kind: string;
   /** Whether it has filters at the ingress; true where they cannot be read. */
   readonly hasFilters: boolean;
+}
+
+/** A qdisc of a device, and the frames that it or a filter on it has dropped, all in all and while it was looked at. */
+export interface Qdisc {
+  readonly dev: string;
+  readonly kind: string;
+  readonly dropped: number;
+  readonly meanwhile: number;
 }
 
 /** The kernel's answer to a route look-up, or its refusal in words. */
