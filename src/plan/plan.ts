@@ -1,6 +1,6 @@
 import type { Action } from '../model/action.js';
 import type { DesiredState } from '../model/desired.js';
-import type { FilterSpec } from '../model/filter.js';
+import { type FilterSpec, holds } from '../model/filter.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredScript } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
@@ -125,7 +125,7 @@ export function isolate(
   name = observed.links.ofVif(id)?.name,
 ): Action[] {
   const link = observed.links.ofVif(id);
-  if (link === undefined || name === undefined || filter === undefined) return [];
+  if (link === undefined || name === undefined || !holds(filter)) return [];
   const { wake, hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
   return wake === undefined && hold === undefined ? [] : detachLink(link, observed);
 }
