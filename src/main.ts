@@ -13,6 +13,8 @@ The network agent of a Xen driver domain: attaches guest interfaces and keeps th
 Commands:
   run              watch the backends of this domain and serve them (the systemd unit's command)
   status [VIF]     the vifs the running daemon serves, or all about one; --watch to go on every second
+  block VIF        let no frame of a vif pass, in either direction, until it is allowed again; the guest stays connected
+  allow VIF        end that
   plan VIF         what vifd would do for a vif now, as commands to paste; changes nothing
   check [VIF]      whether this machine has what vifd needs, with a remedy for each problem; or the way of a vif's packets,
                    from the guest to the outside and back, and where it ends
@@ -51,6 +53,8 @@ const parse = (args: string[]) =>
 const optionsOf: ReadonlyMap<string, readonly string[]> = new Map([
   ['run', ['config']],
   ['status', ['json', 'watch']],
+  ['block', ['json']],
+  ['allow', ['json']],
   ['plan', ['config', 'json']],
   ['check', ['config', 'json', 'to']],
   ['events', ['json', 'follow']],
@@ -76,6 +80,10 @@ async function main(args: string[]): Promise<number> {
       return await run(values.config);
     case 'status':
       return await (await import('./cli/status.js')).statusCommand(subject, values);
+    case 'block':
+    case 'allow':
+      if (subject === undefined) throw usage(`the vif is missing, as in "vifd ${command} vif5.0"`);
+      return await (await import('./cli/block.js')).blockCommand(subject, command === 'block', values);
     case 'events':
       return await (await import('./cli/events.js')).eventsCommand(subject, values);
     case 'check':

@@ -6,6 +6,9 @@ import { CommandError, exit } from './exit-status.js';
 /** The running daemon's answer to a GET of this path. @throws CommandError with the remedy when there is none */
 export const ask = (path: string): Promise<unknown> => askControl(path).catch(explain);
 
+/** The running daemon's answer to a POST of this path. @throws CommandError with the remedy when there is none */
+export const tell = (path: string): Promise<unknown> => askControl(path, 'POST').catch(explain);
+
 /** The running daemon's answer as a stream. @throws CommandError with the remedy when there is none */
 export const open = (path: string): Promise<IncomingMessage> => openControl(path).catch(explain);
 
@@ -31,8 +34,8 @@ const noAnswer = (): Error =>
   );
 
 /** The daemon's answer; rejects with ENOENT or ECONNREFUSED when none runs. */
-export async function askControl(path: string): Promise<unknown> {
-  const answer = await openControl(path);
+export async function askControl(path: string, method = 'GET'): Promise<unknown> {
+  const answer = await openControl(path, method);
   // Also for a daemon that stops in the middle of an answer.
   const late = setTimeout(() => answer.destroy(noAnswer()), answerMs);
   let text = '';
@@ -47,8 +50,8 @@ export async function askControl(path: string): Promise<unknown> {
 }
 
 /** The daemon's answer as a stream; rejects with ENOENT or ECONNREFUSED when none runs. */
-export async function openControl(path: string): Promise<IncomingMessage> {
-  const asking = request({ socketPath: controlSocket(), path, timeout: answerMs }).end();
+export async function openControl(path: string, method = 'GET'): Promise<IncomingMessage> {
+  const asking = request({ socketPath: controlSocket(), method, path, timeout: answerMs }).end();
   asking.on('timeout', () => asking.destroy(noAnswer()));
   const [answer] = (await once(asking, 'response')) as [IncomingMessage];
   // From here on silence is no error: there may be no event for days.

@@ -43,6 +43,7 @@ function printEvent({
   error,
   actions,
   missing,
+  by,
 }: VifEvent): string {
   const words = [
     time,
@@ -51,6 +52,7 @@ function printEvent({
     where({ topology, bridge }, kind === 'adopted' ? 'on' : 'to'),
     mtu === undefined ? undefined : `mtu ${mtu}`,
     ms === undefined ? undefined : `in ${ms} ms`,
+    by === undefined ? undefined : `by ${by}`,
     error === undefined ? undefined : `- ${error}`,
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
     missing === undefined ? undefined : `- ${missing.join('; ')}`,

@@ -1,5 +1,6 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
+import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
 import { recordedRuns } from '../host/process/scripts.js';
 import { isConnected, type VifSnapshot } from '../model/snapshot.js';
@@ -8,7 +9,7 @@ import type { Verdict } from '../model/verdict.js';
 import { backendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import { printCommands } from '../plan/print/print.js';
 import { actionsOf, next } from '../reconcile/next.js';
-import { dhcpDirectory } from '../runtime/runtime-dir.js';
+import { blocksDirectory, dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 
@@ -29,7 +30,12 @@ export async function planCommand(name: string, config: Config, options: { json:
     const snapshot = await readWithTwins(new Backend(xenstore), id);
     const observed = { ...host.observe(), scripts: recordedRuns() };
     const step = next(
-      { id, snapshot, isNew: true, attached: isConnected(snapshot) ? { addresses: [] } : undefined },
+      {
+        id,
+        snapshot: snapshot && withBlock(snapshot),
+        isNew: true,
+        attached: isConnected(snapshot) ? { addresses: [] } : undefined,
+      },
       config,
       observed,
     );
@@ -47,6 +53,12 @@ export async function planCommand(name: string, config: Config, options: { json:
     host.close();
     await xenstore.close();
   }
+}
+
+/** The keys of a vif with its block, as the daemon remembers that. */
+export function withBlock(snapshot: VifSnapshot): VifSnapshot {
+  const blocked = Blocks.open(blocksDirectory()).of(snapshot);
+  return blocked === undefined ? snapshot : { ...snapshot, blocked };
 }
 
 /** The keys of a vif, with the other vifs of its card. */

@@ -54,7 +54,9 @@ function printDaemon({ version, pid, since, domid, xenstore, vifs }: DaemonStatu
   const head = `vifd ${version}, pid ${pid}${where}, up ${ago(since)}: ${summary(vifs.map(({ state }) => state))}`;
   const rows = vifs.map((vif) => [
     vif.vif,
-    vif.missing.length > 0 ? `${vif.state}, degraded` : vif.state,
+    [vif.state, ...(vif.missing.length > 0 ? ['degraded'] : []), ...(vif.blocked ? ['blocked'] : [])].join(
+      ', ',
+    ),
     vif.topology ?? '-',
     vif.bridge ?? '-',
     vif.mac ?? '-',
@@ -85,6 +87,7 @@ function printVif(vif: VifStatus): string {
     ['vif', vif.vif],
     ['state', vif.state],
     ['since', `${vif.since} (${ago(vif.since)})`],
+    ['blocked', vif.blocked && `no frame passes, since ${vif.blocked.since}, by ${vif.blocked.by}`],
     ['error', vif.error],
     ...vif.missing.map((lack): [string, string] => ['goes without', lack]),
     ['topology', vif.topology],

@@ -5,14 +5,20 @@ import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { Hooks } from '../hooks/hooks.js';
+import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
 import { scriptStateDir } from '../host/process/scripts.js';
+import { blockKey } from '../model/block.js';
+import type { VifSnapshot } from '../model/snapshot.js';
+import { parseVifName } from '../model/vif-id.js';
+import type { BlockReply } from '../model/vif-status.js';
 import { ControlServer, type ControlSource } from '../observe/control/server.js';
 import { Events } from '../observe/events.js';
 import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js';
 import type { Metrics } from '../observe/metrics.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { lockRuntimeDir } from '../runtime/lock.js';
+import { blocksDirectory } from '../runtime/runtime-dir.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 import { Presence } from '../xenstore/presence.js';
@@ -24,12 +30,16 @@ const stopMs = 3000;
 /** How long xenstored may take then to be told that vifd serves no more, in ms. */
 const withdrawMs = 1000;
 
+/** How long a vif that is blocked or allowed may take until it is so before that is told instead, in ms. */
+const effectMs = 3000;
+
 /** Serves the vifs of this domain. When xenstored goes away, the vifs stay as they are and the daemon connects again. */
 export class Daemon implements ControlSource {
   readonly #log: Logger;
   readonly #events: Events;
   readonly #hooks: Hooks;
   readonly #started = new Date();
+  readonly #blocks: Blocks;
   #config: Config;
   #domid: number | undefined;
   #reconciler: Reconciler | undefined;
@@ -41,6 +51,7 @@ export class Daemon implements ControlSource {
   constructor(config: Config, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.#blocks = Blocks.open(blocksDirectory());
     this.#events = new Events(log);
     this.#hooks = new Hooks({ directory: () => this.#config.hooks.directory, log });
   }
@@ -143,6 +154,30 @@ export class Daemon implements ControlSource {
     return this.#events.follow(follower);
   }
 
+  async setBlock(vif: string, blocked: boolean, by: string): Promise<BlockReply | { error: string }> {
+    const reconciler = this.#reconciler;
+    const keys = reconciler?.keysOf(vif);
+    const found = keys === undefined ? (blocked ? [] : this.#blocks.named(vif)) : [blockKey(keys)];
+    if (found.length === 0)
+      return { error: `vifd serves no vif "${vif}"; "vifd status" lists those that it serves` };
+    const before = found.every((key) => this.#blocks.all().has(key) === blocked);
+    if (keys !== undefined && blocked && !before)
+      this.#blocks.add(keys, { vif, since: new Date().toISOString(), by });
+    if (!blocked) for (const key of found) this.#blocks.delete(key);
+    const ids = [parseVifName(vif)].filter((id) => id !== undefined);
+    if (!before) for (const id of ids) this.#events.tell(blocked ? 'blocked' : 'allowed', id, { by });
+    const isMeant = (snapshot: VifSnapshot): boolean => found.includes(blockKey(snapshot));
+    const late = sleep(effectMs, false, { ref: false });
+    const done = await Promise.race([late, reconciler?.reconcileAgain(isMeant).then(() => true)]);
+    const vifs = ((await reconciler?.status()) ?? []).filter((one) => {
+      const of = reconciler?.keysOf(one.vif);
+      return of !== undefined && isMeant(of);
+    });
+    // What cannot be attached is off the network.
+    const isSo = vifs.every(({ state, error }) => state !== 'failed' || (blocked && error !== null));
+    return { before, vifs, inEffect: done === true && isSo };
+  }
+
   /** Logs that there is no connection to xenstore, once for each reason, however long it takes. */
   #outage(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
@@ -195,6 +230,7 @@ export class Daemon implements ControlSource {
         log: this.#log,
         events: this.#events,
         hooks: this.#hooks,
+        blocks: this.#blocks,
         lost: lose,
       });
       this.#reconciler = reconciler;

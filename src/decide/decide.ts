@@ -33,6 +33,7 @@ export function decide(
   const own = vifName(snapshot.id);
   const name = snapshot.vifname ?? own;
   const names = [netdevOf(own), netdevOf(name)];
+  const blocked = snapshot.blocked !== undefined;
   const [keyProblem] = snapshot.problems;
   if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [netdevOf(own)] };
   const topology = topologyOf(snapshot, config);
@@ -60,11 +61,11 @@ export function decide(
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, observed);
+    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, observed);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
-    return { kind: 'script', script, filter: filtered.filter, dependsOn };
+    return { kind: 'script', script, filter: filtered.filter, blocked, dependsOn };
   }
   const impossible = impossibleKey(snapshot, topology.name);
   if (impossible !== undefined) return { kind: 'refuse', problem: impossible, dependsOn: names };
@@ -76,13 +77,14 @@ export function decide(
     'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
     own,
     name,
+    blocked,
     observed,
   );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
-  const desired = { ...options.desired, name, filter: filtered.filter };
+  const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
   const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
@@ -93,10 +95,17 @@ type Filtered = ReturnType<typeof filterFor>;
  * The same, or why there can be no filter for a netdev of this name. Where it would hold the vif to no more than every vif is
  * held to, there is none then, or where nf_tables takes none.
  */
-function possible(filtered: Filtered, own: string, name: string, { canFilter }: ObservedState): Filtered {
-  if ('problem' in filtered || filtered.filter === undefined) return filtered;
+function possible(
+  filtered: Filtered,
+  own: string,
+  name: string,
+  blocked: boolean,
+  { canFilter }: ObservedState,
+): Filtered {
+  if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
+  const isNeeded = blocked || holds(filtered.filter);
   const isNameable = /^[\w.-]+$/.test(name);
-  if (!holds(filtered.filter)) return isNameable && canFilter !== false ? filtered : { filter: undefined };
+  if (!isNeeded) return isNameable && canFilter !== false ? filtered : { filter: undefined };
   if (isNameable) return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };

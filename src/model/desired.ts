@@ -13,6 +13,8 @@ export interface DesiredLink {
   readonly master: string | null;
   /** All addresses it has, but for the link-local ones the kernel makes. */
   readonly addresses: readonly Network[];
+  /** It stays down; absent for up. */
+  readonly down?: boolean;
   readonly port?: DesiredPort;
   readonly txqueuelen?: number;
   readonly offload?: Offload;
@@ -33,6 +35,8 @@ export interface DesiredState {
   readonly link: DesiredLink;
   /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
   readonly filter?: FilterSpec | undefined;
+  /** No frame passes, in either direction. */
+  readonly blocked?: boolean;
   /** What else a routed or NAT vif needs. */
   readonly ip?: DesiredIp;
   /** Its port in Open vSwitch; absent for none. */

@@ -134,8 +134,8 @@ export type NftChange =
   /** Makes a dormant table work again. `flags` are those that it keeps. */
   | { readonly change: 'wake-table'; readonly table: RuledTable; readonly flags: string | undefined }
   | { readonly change: 'delete-table'; readonly table: Table }
-  /** Makes the chain that sends all of a netdev's packets to the rules, or makes it so again. */
-  | { readonly change: 'set-chain'; readonly chain: string; readonly device: string; readonly owner: string }
+  /** Makes a vif's chain at its netdev, or makes it so again. */
+  | ({ readonly change: 'set-chain'; readonly owner: string } & DesiredChain)
   | { readonly change: 'delete-chain'; readonly chain: string }
   | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
   /** Notes what vifd makes forward, and did not before; no vif owns that, since the next one finds it switched on. */
@@ -162,6 +162,21 @@ export interface NftAction {
   readonly changes: readonly NftChange[];
 }
 
+/** A vif's chain: it sends all that comes in by a netdev to the rules; or, where it `blocks`, passes nothing. */
+export interface DesiredChain {
+  /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
+  readonly chain: string;
+  /** The name of the netdev it is bound to. */
+  readonly device: string;
+  /** Whether it is bound to what leaves by the netdev, and not to what comes in. */
+  readonly egress?: boolean;
+  readonly blocks?: boolean;
+}
+
+/** The comment of the one rule of a vif's chain. */
+export const chainMark = (vif: string, { blocks = false }: Pick<DesiredChain, 'blocks'>): string =>
+  blocks ? `${vif} blocked` : vif;
+
 /** A vif's chain as it is in the kernel. */
 export interface InstalledChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
@@ -170,6 +185,8 @@ export interface InstalledChain {
   readonly device: string;
   /** It is surely bound, drops by default, and has its one rule and no other. */
   readonly fits: boolean;
+  /** Whether that rule drops everything; absent for no. */
+  readonly blocks?: boolean;
 }
 
 /** What is in the kernel under our tables' names. */

@@ -1,4 +1,5 @@
 import { type Network, parseNetwork } from './address.js';
+import type { Block } from './block.js';
 import { isUnusableMac, parseMac } from './mac.js';
 import { type OperationError, problem } from './operation-error.js';
 import { backendPath, parseVifName, type VifId, vifName } from './vif-id.js';
@@ -49,6 +50,8 @@ export interface VifSnapshot {
   readonly guest?: { readonly name: string | undefined; readonly uuid: string | undefined };
   /** The other vifs of the same card of the same guest; absent for none. */
   readonly twins?: readonly VifId[];
+  /** Present while no frame of its card may pass. */
+  readonly blocked?: Block;
   readonly problems: readonly OperationError[];
   /** What the keys ask for and no topology has; the vif works without. */
   readonly unused?: readonly OperationError[];

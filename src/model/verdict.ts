@@ -20,6 +20,8 @@ export type Verdict =
       readonly kind: 'script';
       readonly script: DesiredScript;
       readonly filter: FilterSpec | undefined;
+      /** No frame passes, in either direction. */
+      readonly blocked: boolean;
       readonly dependsOn: readonly Dependency[];
     }
   /** It cannot be attached: keep it off the network and say why. */

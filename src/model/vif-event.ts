@@ -9,7 +9,9 @@ export type EventKind =
   | 'degraded'
   | 'recovered'
   | 'failed'
-  | 'removed';
+  | 'removed'
+  | 'blocked'
+  | 'allowed';
 
 /** What is told of an event besides its kind and its vif. Undefined fields are left out. */
 export interface EventDetail {
@@ -24,6 +26,8 @@ export interface EventDetail {
   readonly errorCode?: ErrorCode | undefined;
   /** What the vif lacks and goes on without, a sentence each. */
   readonly missing?: readonly string[] | undefined;
+  /** The user that asked for it. */
+  readonly by?: string | undefined;
   /** The changes made, as commands. */
   readonly actions?: readonly string[] | undefined;
 }

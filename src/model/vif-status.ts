@@ -1,3 +1,4 @@
+import type { Block } from './block.js';
 import type { ErrorCode, ErrorKind } from './error-codes.js';
 import type { Holding } from './holding.js';
 import type { Traffic } from './observed.js';
@@ -23,6 +24,8 @@ export interface VifStatus {
   readonly mtu: number | null;
   /** What its frames are held to; null before it is attached, and when that fails. */
   readonly holding: Holding | null;
+  /** Since when and at whose request no frame passes; null where they do. */
+  readonly blocked: Pick<Block, 'since' | 'by'> | null;
   /** From the event that made attaching possible to the status written, in ms. */
   readonly attachMs: number | null;
   /** Frames and packets of the guest that anti-spoofing dropped, by reason; empty when nothing is filtered. */
@@ -36,4 +39,14 @@ export interface VifStatus {
   readonly errorKind: ErrorKind | null;
   /** Which error it is; docs/reference/errors.md has them all. */
   readonly errorCode: ErrorCode | null;
+}
+
+/** What has come of `vifd block` or `vifd allow`. */
+export interface BlockReply {
+  /** Whether it was so before. */
+  readonly before: boolean;
+  /** The vifs that it is about: none where the guest has gone, more than one where a card has several. */
+  readonly vifs: readonly VifStatus[];
+  /** Whether what was asked for is in effect on the machine; false where that takes longer, or failed. */
+  readonly inEffect: boolean;
 }

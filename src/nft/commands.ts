@@ -1,7 +1,15 @@
-import { dropReasons, dropsSet, type Element, type NftChange, type SetName, sets } from '../model/nft.js';
+import {
+  chainMark,
+  dropReasons,
+  dropsSet,
+  type Element,
+  type NftChange,
+  type SetName,
+  sets,
+} from '../model/nft.js';
 
 /** Priority of the vifs' chains: before flowtables and filters (0), whose verdict may take a packet off the hook. */
-const ingressPriority = -300;
+const chainPriority = -300;
 
 /** The command that adds elements to a set. */
 export type AddElements = (set: SetName, elements: readonly string[]) => string;
@@ -53,12 +61,14 @@ function commandsOf(
       return [`delete table ${change.table}`];
     case 'set-chain': {
       const chain = `netdev vifd ${change.chain}`;
-      const hook = `type filter hook ingress device "${change.device}" priority ${ingressPriority}; policy drop;`;
+      const at = change.egress ? 'egress' : 'ingress';
+      const hook = `type filter hook ${at} device "${change.device}" priority ${chainPriority}; policy drop;`;
+      const rule = change.blocks ? 'drop' : 'jump guest';
       return [
         `add chain ${chain} { ${hook} }`,
         `flush chain ${chain}`,
         // Not `add rule`: before that command libnftables reads all chains of all tables.
-        `add chain ${chain} { jump guest comment "${change.owner}"; }`,
+        `add chain ${chain} { ${rule} comment "${chainMark(change.owner, change)}"; }`,
       ];
     }
     case 'delete-chain': {

@@ -13,6 +13,8 @@ export const eventKinds: Readonly<Record<EventKind, { message: string; level: 'i
   recovered: { message: 'vif no longer degraded', level: 'info' },
   failed: { message: 'vif not attached', level: 'warn' },
   removed: { message: 'vif removed', level: 'info' },
+  blocked: { message: 'vif blocked', level: 'warn' },
+  allowed: { message: 'vif allowed', level: 'warn' },
 };
 
 export interface VifEvent extends EventDetail {

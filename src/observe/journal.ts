@@ -28,6 +28,8 @@ const messageIds: Readonly<Record<string, string>> = {
   'vif not attached': '5deba6f69fd946e0bd405353c98a2ef2',
   'vif has packets dropped': 'ba7c1a06346b4b4caa3405c578ac831e',
   'vif removed': '95dbe655ad7641a9b761c5641994258f',
+  'vif blocked': '3b9a073d2e04469986fe798fcb03ced3',
+  'vif allowed': '955adebeb1454e6b958064c0600667ed',
   'xenstore lost': 'd7005591d9894617b0e2f048174d3675',
   'configuration not reloaded': 'b27f0d9dd49241569dd1d03b618ca78b',
 };
@@ -73,7 +75,7 @@ export function journalFields(record: LogRecord): Record<string, string> {
 /** The text of an entry, such as `vif5.0 attached to bridge xenbr0 in 1.2 ms`. */
 function sentence(record: LogRecord): string {
   const { msg, vif, ms, error, err, actions, missing, leftOut, script, line, reason, cure, lost } = record;
-  const { bridge, topology } = record as EventDetail;
+  const { bridge, topology, by } = record as EventDetail;
   const why = error ?? (err === undefined ? undefined : errorText(err));
   // The error's message names the vif itself.
   if (msg === 'vif not attached' && why !== undefined) return String(why);
@@ -84,6 +86,7 @@ function sentence(record: LogRecord): string {
     typeof vif === 'string' ? msg.replace(/^vif /, `${vif} `) : msg,
     where({ topology, bridge }, to),
     ms === undefined ? '' : `in ${ms} ms`,
+    by === undefined ? '' : `by ${by}`,
   ].filter(Boolean);
   const tail = [
     why === undefined ? '' : `: ${why}`,

@@ -37,6 +37,7 @@ export function attachLink(
 ): Action[] {
   const { links } = observed;
   const own = vifName(id);
+  const up = want.down !== true;
   const mtu = mtuToBe(link, want.mtu);
   const bridge = want.master === null ? undefined : links.byName(want.master);
   const keepsMaster =
@@ -50,7 +51,7 @@ export function attachLink(
       ? {}
       : { txqueuelen: want.txqueuelen }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
-    ...(link.up ? {} : { up: true }),
+    ...(link.up === up ? {} : { up }),
   };
   const joins = changes.master !== undefined;
   const port = planPort(
@@ -62,7 +63,7 @@ export function attachLink(
   const offload = planOffload(link, name, want.offload, observed);
   const pinned = bridge === undefined ? [] : pinMtu(bridge, mtu, observed);
   // What a port must be, it must be before its first frame: it joins while it is down.
-  if (port.length > 0 && (joins || !link.up)) {
+  if (up && port.length > 0 && (joins || !link.up)) {
     const { up: _, ...first } = changes;
     return [
       ...pinned,
@@ -78,7 +79,7 @@ export function attachLink(
   // A running interface takes neither a name (before Linux 6.2) nor, for netback, an address (eth_mac_addr: EBUSY).
   const mustGoDown = link.up && (changes.name !== undefined || changes.mac !== undefined);
   return mustGoDown
-    ? [...pinned, setLink(link, { up: false }), setLink(link, { ...changes, up: true }), ...others]
+    ? [...pinned, setLink(link, { up: false }), setLink(link, { ...changes, up }), ...others]
     : [...pinned, setLink(link, changes), ...others];
 }
 

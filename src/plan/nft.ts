@@ -2,8 +2,10 @@ import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
 import type { DesiredForwards } from '../model/ip.js';
 import {
+  type DesiredChain,
   type Element,
   elementId,
+  type InstalledChain,
   type NftAction,
   type NftChange,
   type NftView,
@@ -20,6 +22,8 @@ import { filterElements, forwardElements, masqueradeElement } from '../nft/eleme
 export interface DesiredNft {
   /** What it may send; undefined means anything. */
   readonly filter: FilterSpec | undefined;
+  /** That no frame passes, in either direction. */
+  readonly blocked?: boolean | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
   /** What this plan makes forward, and the families in which the vif's packets go nowhere but by its ways. */
@@ -63,7 +67,7 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
+  { filter, blocked = false, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
@@ -78,30 +82,35 @@ export function planNft(
   const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
     (element) => !wantedIds.has(elementId(element)),
   );
-  const chain = filter && link && { name: `${vif}_${link.index}`, device: link.name };
+  const isHeld = filter !== undefined || blocked;
+  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked) : [];
   const chains = observed.chains(vif);
-  const isBound = (found: (typeof chains)[number]): boolean =>
-    found.chain === chain?.name && found.device === chain.device;
-  const held = chains.some((found) => isBound(found) && found.fits);
-  const used = new Set(wanted.map(tableOf));
+  const isBound = (found: InstalledChain): boolean =>
+    wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
+  const isThere = ({ chain, device, blocks = false }: DesiredChain): boolean =>
+    chains.some(
+      (found) =>
+        found.chain === chain && found.device === device && found.fits && (found.blocks ?? false) === blocks,
+    );
+  const used = new Set<Table>([
+    ...wanted.map(tableOf),
+    ...(wantedChains.length > 0 ? ['netdev vifd' as const] : []),
+  ]);
 
   // Fewer rights come at once, more when the rest has followed.
-  const [revoked, released] = divide(
-    stray,
-    (element) => filter !== undefined && tableOf(element) === 'netdev vifd',
-  );
+  const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
   const unbound = chains.filter((found) => !isBound(found));
   const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
     ...ruled.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
-    ...(filter ? unbound.map(deleteChain) : []),
+    ...(isHeld ? unbound.map(deleteChain) : []),
     ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
-    ...(chain && !held
-      ? [{ change: 'set-chain', chain: chain.name, device: chain.device, owner: vif } as const]
-      : []),
+    ...wantedChains
+      .filter((chain) => !isThere(chain))
+      .map((chain): NftChange => ({ change: 'set-chain', ...chain, owner: vif })),
   ];
 
   const gone = tables.filter(
@@ -117,7 +126,7 @@ export function planNft(
   const earlier = observed.earlier(vif);
   const stays = (table: Table): boolean => !gone.includes(table);
   const after: NftChange[] = [
-    ...(filter || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
+    ...(isHeld || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
     ...released.filter((element) => stays(tableOf(element))).map(deleteElement),
     ...(stays('netdev vifd') ? forgetDrops(released, device) : []),
     ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
@@ -135,6 +144,20 @@ export function planNft(
       ...(closes.length > 0 && gone.includes('inet vifd') ? { closes } : {}),
     },
   };
+}
+
+/** The chains of a vif that is held or blocked. */
+function chainsOf(
+  vif: string,
+  { index, name: device }: { index: number; name: string },
+  blocked: boolean,
+): DesiredChain[] {
+  const chain = `${vif}_${index}`;
+  if (!blocked) return [{ chain, device }];
+  return [
+    { chain, device, blocks: true },
+    { chain: `${chain}_out`, device, egress: true, blocks: true },
+  ];
 }
 
 /** What is to be noted as made to forward, or was and is not there any more. */

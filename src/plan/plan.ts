@@ -38,6 +38,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     { index: link.index, name },
     {
       filter: desired.filter,
+      blocked: desired.blocked,
       masquerades: ip?.masquerades ?? [],
       forwards: ip?.forwards,
       opens,
@@ -75,6 +76,14 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   ];
 }
 
+/** What stands at a vif's netdev, whatever it is attached to. */
+export interface HeldTo {
+  /** What it may send; undefined means anything. */
+  readonly filter: FilterSpec | undefined;
+  /** No frame passes, in either direction. */
+  readonly blocked?: boolean;
+}
+
 /** Takes all of a vif that goes down off the host but a script, Open vSwitch's port, and the filter. */
 const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
   ...clearIp(id, observed),
@@ -92,14 +101,19 @@ const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Ac
 export function planScript(
   id: VifId,
   script: DesiredScript,
-  filter: FilterSpec | undefined,
+  { filter, blocked }: HeldTo,
   observed: ObservedState,
   adopt: boolean,
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
   const closes = closeForwarding(observed);
-  const { wake, hold, release } = planNft(id, link, { filter, masquerades: [], closes }, observed.nft);
+  const { wake, hold, release } = planNft(
+    id,
+    link,
+    { filter, blocked, masquerades: [], closes },
+    observed.nft,
+  );
   const held = [...optional(wake), ...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // Known first, so that it is undone when there can be no filter.
@@ -115,7 +129,7 @@ export function planScript(
 }
 
 /**
- * What keeps a vif from sending unfiltered when its filter could not be installed; nothing when the filter is there.
+ * What keeps a vif from sending unfiltered when its filter could not be installed, or what blocks it; nothing when that is there.
  * @param name what the netdev should be called
  */
 export function isolate(
@@ -123,10 +137,16 @@ export function isolate(
   filter: FilterSpec | undefined,
   observed: ObservedState,
   name = observed.links.ofVif(id)?.name,
+  blocked = false,
 ): Action[] {
   const link = observed.links.ofVif(id);
-  if (link === undefined || name === undefined || !holds(filter)) return [];
-  const { wake, hold } = planNft(id, { index: link.index, name }, { filter, masquerades: [] }, observed.nft);
+  if (link === undefined || name === undefined || !(blocked || holds(filter))) return [];
+  const { wake, hold } = planNft(
+    id,
+    { index: link.index, name },
+    { filter, blocked, masquerades: [] },
+    observed.nft,
+  );
   return wake === undefined && hold === undefined ? [] : detachLink(link, observed);
 }
 

@@ -140,7 +140,7 @@ function script(
   observed: ObservedState,
 ): Step {
   const isFound = isNew && isConnected(snapshot);
-  const actions = planScript(id, verdict.script, verdict.filter, observed, isFound);
+  const actions = planScript(id, verdict.script, verdict, observed, isFound);
   const [action] = actions;
   if (action?.kind === 'run-script') {
     return { kind: 'start-script', verdict, action, script: verdict.script };

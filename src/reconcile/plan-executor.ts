@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Action } from '../model/action.js';
 import { asOperationError, ChangedMeanwhile, type OperationError } from '../model/operation-error.js';
-import { isolate } from '../plan/plan.js';
+import { type HeldTo, isolate } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
 import type { Step } from './next.js';
 import type { HostPort } from './ports/ports.js';
@@ -60,13 +60,9 @@ export class PlanExecutor {
    */
   async isolate(record: VifRecord, { verdict }: Step): Promise<Action[]> {
     const name = verdict.kind === 'attach' ? verdict.desired.name : undefined;
-    const filter =
-      verdict.kind === 'attach'
-        ? verdict.desired.filter
-        : verdict.kind === 'script'
-          ? verdict.filter
-          : undefined;
-    const actions = isolate(record.id, filter, this.#host.observe(), name);
+    const held: Partial<HeldTo> =
+      verdict.kind === 'attach' ? verdict.desired : verdict.kind === 'script' ? verdict : {};
+    const actions = isolate(record.id, held.filter, this.#host.observe(), name, held.blocked);
     const { failed } = await this.perform(record, actions);
     if (failed !== undefined) throw failed.error;
     return actions;

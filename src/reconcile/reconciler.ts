@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { dependencyKey, type News } from '../model/dependency.js';
 import { vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
-import { vifKeys } from '../model/snapshot.js';
+import { type VifSnapshot, vifKeys } from '../model/snapshot.js';
 import { cardOf } from '../model/twins.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
@@ -12,7 +12,7 @@ import { Cards } from './cards.js';
 import { DropNotices } from './drop-notices.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
-import type { BackendPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
+import type { BackendPort, BlocksPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
 import { systemClock } from './system-clock.js';
 import { VifReconciler } from './vif-reconciler.js';
 import { VifRecord } from './vif-record.js';
@@ -59,10 +59,11 @@ export class Reconciler {
     log: Logger;
     events: EventsPort;
     hooks: HooksPort;
+    blocks?: BlocksPort;
     lost: (error: unknown) => void;
     clock?: Clock;
   }) {
-    const { clock = systemClock } = deps;
+    const { clock = systemClock, blocks = { of: () => undefined } } = deps;
     this.#backend = deps.backend;
     this.#host = deps.host;
     this.#log = deps.log;
@@ -71,6 +72,7 @@ export class Reconciler {
     this.#vifReconciler = new VifReconciler(deps.config, {
       ...deps,
       clock,
+      blocks,
       notifier: new Notifier(deps.events, deps.hooks),
       enqueue: ({ id }, options) => this.#enqueue(id, options),
       acknowledge: (record) => this.#acknowledge(record),
@@ -136,6 +138,23 @@ export class Reconciler {
   async reconfigure(config: VifPolicy): Promise<void> {
     this.#vifReconciler.config = config;
     await this.reconcileAll();
+  }
+
+  /** The keys of a vif as they were read last; undefined for one that is not in xenstore. */
+  keysOf(vif: string): VifSnapshot | undefined {
+    return this.#records.get(vif)?.snapshot;
+  }
+
+  /** Reconciles these vifs again, by what was decided about them elsewhere, and resolves when that has been done. */
+  async reconcileAgain(which: (snapshot: VifSnapshot) => boolean): Promise<void> {
+    const records = [...this.#records.values()].filter(({ snapshot }) => snapshot && which(snapshot));
+    await Promise.all(
+      records.map((record) => {
+        const done = new Promise<void>((resolve) => record.reconciled.push(resolve));
+        this.#enqueue(record.id, { mustReread: true });
+        return done;
+      }),
+    );
   }
 
   /** The status of each vif, as `vifd status` shows it, in order of domid and devid. */

@@ -19,13 +19,14 @@ import type { Cards } from './cards.js';
 import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
 import { PlanExecutor } from './plan-executor.js';
-import type { BackendPort, Clock, EventsPort, HostPort } from './ports/ports.js';
+import type { BackendPort, BlocksPort, Clock, EventsPort, HostPort } from './ports/ports.js';
 import { StatusReporter } from './status-reporter.js';
 import { fields, type VifRecord } from './vif-record.js';
 
 /** What reconciling a vif needs: the ports, and the reconciler's queue and records. */
 export interface VifReconcilerDeps {
   readonly backend: BackendPort;
+  readonly blocks: BlocksPort;
   readonly host: HostPort;
   readonly log: Logger;
   readonly events: EventsPort;
@@ -80,6 +81,8 @@ export class VifReconciler {
       if (backend.isLoss(error)) this.#deps.lost(error);
       else log.error({ ...fields(record), err: error }, 'vif not reconciled');
     }
+    // With an event that came meanwhile it is reconciled once more.
+    if (record.enqueuedAt === undefined) for (const resolve of record.reconciled.splice(0)) resolve();
   }
 
   /** Reads the keys where they may have changed, and takes steps. @throws when xenstore is lost */
@@ -147,7 +150,12 @@ export class VifReconciler {
     const { host } = this.#deps;
     const { id } = record;
     const twins = this.#deps.cards.twins(record);
-    const snapshot = record.snapshot && twins.length > 0 ? { ...record.snapshot, twins } : record.snapshot;
+    record.block = record.snapshot && this.#deps.blocks.of(record.snapshot);
+    const snapshot = record.snapshot && {
+      ...record.snapshot,
+      ...(twins.length > 0 && { twins }),
+      ...(record.block && { blocked: record.block }),
+    };
     const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
     const attached = record.attached ?? found;
     const isNew = record.isNew && isFirst;
@@ -279,7 +287,7 @@ export class VifReconciler {
     since: number,
   ): Promise<void> {
     const { clock, notifier, host, log } = this.#deps;
-    const { script, filter } = verdict;
+    const { script, filter, blocked } = verdict;
     // The script may have written its words after the keys were read; they are read again.
     if (failure !== undefined && record.mustReread) return;
     if (failure !== undefined) return await this.#reporter.failed(record, failure);
@@ -303,7 +311,7 @@ export class VifReconciler {
     notifier.attached(
       record,
       how,
-      { script, filter },
+      { script, filter, blocked },
       { topology: 'script', bridge, mtu: link.mtu, ms },
       done,
     );

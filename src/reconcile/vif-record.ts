@@ -1,4 +1,5 @@
 import { formatNetwork, type Network } from '../model/address.js';
+import type { Block } from '../model/block.js';
 import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
 import type { FilterSpec } from '../model/filter.js';
@@ -14,7 +15,7 @@ import type { Clock, HookEvent } from './ports/ports.js';
 /** What is desired of an attached vif: by a topology, or by an operator's script. */
 export type LastDesired =
   | DesiredState
-  | { readonly script: DesiredScript; readonly filter: FilterSpec | undefined };
+  | { readonly script: DesiredScript; readonly filter: FilterSpec | undefined; readonly blocked: boolean };
 
 /** What the daemon remembers of one vif between two reconciliations. Nothing here outlives the process. */
 export class VifRecord {
@@ -49,6 +50,10 @@ export class VifRecord {
   attached: Attached | undefined;
   /** What it is held to since it was attached; undefined before, and when that fails. */
   holding: Holding | undefined;
+  /** Present while no frame of its card may pass. */
+  block: Block | undefined;
+  /** Called when a reconciliation has ended that observed everything up to now. */
+  readonly reconciled: (() => void)[] = [];
   readonly #clock: Clock;
   #since = new Date();
   #topology: string | undefined;
@@ -105,6 +110,7 @@ export class VifRecord {
       ip: (this.snapshot?.ip.length ? this.snapshot.ip : this.#addresses).map(formatNetwork),
       mtu: link?.mtu ?? null,
       holding: this.holding ?? null,
+      blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,

@@ -6,6 +6,14 @@ export function runtimeDir(env: NodeJS.ProcessEnv = process.env): string {
   return env.VIFD_RUNTIME_DIR ?? env.RUNTIME_DIRECTORY?.split(':')[0] ?? '/run/vifd';
 }
 
+/** The directory of what outlives a restart of the machine: VIFD_STATE_DIR, else systemd's STATE_DIRECTORY, else /var/lib/vifd. */
+export function stateDir(env: NodeJS.ProcessEnv = process.env): string {
+  return env.VIFD_STATE_DIR ?? env.STATE_DIRECTORY?.split(':')[0] ?? '/var/lib/vifd';
+}
+
+/** The directory of the blocked vifs, a file each. */
+export const blocksDirectory = (): string => join(stateDir(), 'blocked');
+
 /** The path of the daemon's control socket. */
 export const controlSocket = (): string => join(runtimeDir(), 'control.sock');
 

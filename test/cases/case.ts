@@ -48,6 +48,7 @@ export function readCase(name: string): Case {
     frontend = {},
     guest,
     twins,
+    blocked,
   } = json('xenstore.json');
   const id = { domid, devid };
   const config = caseFile(name, 'config.toml');
@@ -60,6 +61,7 @@ export function readCase(name: string): Case {
         : {
             ...snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
             ...(guest === undefined ? {} : { guest }),
+            ...(blocked === undefined ? {} : { blocked }),
             ...(twins === undefined
               ? {}
               : {

@@ -26,7 +26,7 @@ export class NftMachine implements NftView {
   readonly tables = new Map<Table, boolean>();
   /** The tables that are dormant. */
   readonly asleep = new Set<RuledTable>();
-  readonly #chains = new Map<string, { device: string; fits: boolean }>();
+  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly #opened = new Map<string, Element>();
   readonly masquerades = new Map<string, Masquerade>();
@@ -62,7 +62,11 @@ export class NftMachine implements NftView {
           break;
         case 'set-chain':
           this.#there('netdev vifd');
-          this.#chains.set(change.chain, { device: change.device, fits: true });
+          this.#chains.set(change.chain, {
+            device: change.device,
+            fits: true,
+            ...(change.blocks && { blocks: true }),
+          });
           break;
         case 'delete-chain':
           this.#chains.delete(change.chain);

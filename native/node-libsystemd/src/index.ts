@@ -2,6 +2,7 @@ import ffi from 'ffi-napi';
 
 export { isJournal, journalSend } from './journal.js';
 export { takeLock } from './lock.js';
+export { peerOf } from './peer.js';
 
 /** Loads the library, at the first use, so that a machine without systemd does not need it. */
 const load = () => ffi.Library('libsystemd.so.0', { sd_notify: ['int', ['int', 'string']] });

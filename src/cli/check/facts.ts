@@ -3,15 +3,17 @@ import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
+import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
 import { whyNotNft } from '../../host/netfilter/why-not.js';
 import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
+import type { Block } from '../../model/block.js';
 import type { LinkView } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
-import { controlSocket } from '../../runtime/runtime-dir.js';
+import { blocksDirectory, controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
 import { readIngress } from './ahead.js';
 import { type Stopped, stoppedVifs } from './firewalls.js';
@@ -40,6 +42,8 @@ export interface Facts {
   readonly senders: Senders;
   /** The vifs that have state on this host, such as a netdev, a route or a filter. */
   readonly vifsWithState: readonly VifId[];
+  /** The blocked vifs, by what they are remembered by. */
+  readonly blocks?: ReadonlyMap<string, Block>;
   readonly netback: boolean;
   /** Command lines of running processes. */
   readonly processes: readonly string[];
@@ -102,6 +106,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         ),
         uplink: uplink === undefined ? undefined : links.byIndex(uplink)?.name,
       },
+      blocks: Blocks.open(blocksDirectory()).all(),
       vifsWithState: host.vifsWithState(),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),

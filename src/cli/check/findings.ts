@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.js';
+import { blockKey } from '../../model/block.js';
 import { vifOfLink } from '../../model/observed.js';
 import { vifName } from '../../model/vif-id.js';
 import { aheadOf } from './ahead.js';
@@ -37,6 +38,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
           'xen-netback is not loaded: no vif will get a netdev',
           'modprobe xen-netback, and name it in /etc/modules-load.d',
         ),
+    ...aboutBlocks(facts),
     ...aboutRivals(facts),
     ...aboutClaims(facts),
     ...aboutBridges(facts),
@@ -81,6 +83,20 @@ function aboutXenstore({ xenstore }: Facts): Finding[] {
           `${vifs.length} vifs, about ${nodes} of the ${quota.nodes} xenstore nodes a domain has by default`,
         ),
   ];
+}
+
+/** The vifs that are blocked, and the blocks whose guest has gone. */
+function aboutBlocks({ blocks = new Map(), xenstore }: Facts): Finding[] {
+  const vifs = 'reason' in xenstore ? [] : xenstore.vifs;
+  return [...blocks].map(([key, { vif, since, by }]) => {
+    const names = vifs.filter((one) => blockKey(one) === key).map(({ id }) => vifName(id));
+    const [name = vif || key.replace(/_\d+$/, '')] = names;
+    return note(
+      'blocked',
+      `${names.length === 0 ? `a guest that has gone (${key}, ${vif || 'unknown'} then)` : names.join(', ')}: no frame passes, since ${since}, by ${by}`,
+      `vifd allow ${name}, if the reason is gone`,
+    );
+  });
 }
 
 function aboutBridges({ links, xenstore }: Facts): Finding[] {

@@ -70,6 +70,8 @@ export const openvswitch: Topology = {
     const bypassed = filtered.filter && found && unfilterable(id, filtered.filter, found);
     if (bypassed !== undefined && holds(filtered.filter)) return { problem: bypassed, dependsOn };
     const filter = bypassed === undefined ? filtered.filter : undefined;
+    // No chain blocks it on such a bridge; the switch keeps its port, and the kernel takes and sends nothing by a device that is down.
+    const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
       externalIds: externalIds(snapshot, snapshot.mac),
@@ -93,7 +95,13 @@ export const openvswitch: Topology = {
     }
     return {
       desired: {
-        link: { mac: vifMac, mtu: snapshot.mtu, master: null, addresses: [] },
+        link: {
+          mac: vifMac,
+          mtu: snapshot.mtu,
+          master: null,
+          addresses: [],
+          ...(isDown && { down: true }),
+        },
         ovsPort: port,
         filter,
       },
@@ -139,6 +147,10 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
   };
 }
 
+/** Whether frames go through this bridge past nf_tables. */
+const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
+  datapathType === 'netdev' || offloads;
+
 /**
  * Why a vif's filter cannot be on this bridge; undefined when it can. Open vSwitch's userspace datapath reads frames from
  * a packet socket, before nftables' netdev ingress sees them: a filter there would stop nothing.
@@ -146,8 +158,9 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
 export function unfilterable(
   id: VifId,
   { hold, protectHost }: FilterSpec,
-  { name, datapathType, offloads }: OvsBridge,
+  bridge: OvsBridge,
 ): OperationError | undefined {
+  const { name, datapathType } = bridge;
   const isHeld = hold !== 'nothing';
   const refused = (by: string, instead: string): OperationError => {
     const keys = [
@@ -157,10 +170,10 @@ export function unfilterable(
     const reason = `${isHeld ? 'anti-spoofing' : 'protect_host'} does not work with ${by}; ${instead}, or turn it off: ${keys.join(' and ')}`;
     return problem('filter-bypassed', `attach ${vifName(id)} to Open vSwitch bridge`, name, reason);
   };
+  if (!bypasses(bridge)) return undefined;
   if (datapathType === 'netdev') {
     return refused('its datapath_type=netdev', 'use a bridge with datapath_type=system');
   }
-  if (!offloads) return undefined;
   // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
   return refused(
     'other_config:hw-offload=true',

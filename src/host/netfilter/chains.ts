@@ -1,5 +1,5 @@
 import { sameList } from '../../model/list.js';
-import type { InstalledChain } from '../../model/nft.js';
+import { chainMark, type InstalledChain } from '../../model/nft.js';
 import { parseChainName } from '../../nft/tables.js';
 import { decodeChain, type NftMessage, nft, policyDrop } from './messages.js';
 
@@ -45,7 +45,7 @@ export class Chains {
     return [...(this.#byVif.get(vif) ?? [])].map(([name, chain]) => ({
       chain: name,
       device: chain.device,
-      fits: !chain.doubtful && chain.policy === policyDrop && sameList([...chain.rules.values()], [vif]),
+      ...kindOf(vif, chain),
     }));
   }
 
@@ -96,4 +96,14 @@ export class Chains {
     ofVif?.delete(name);
     if (chain.vif !== undefined && ofVif?.size === 0) this.#byVif.delete(chain.vif);
   }
+}
+
+/** Whether a vif's chain is as vifd makes one, and of which kind. */
+function kindOf(vif: string, { doubtful, policy, rules }: Chain): { fits: boolean; blocks?: boolean } {
+  const found = [...rules.values()];
+  const blocks = sameList(found, [chainMark(vif, { blocks: true })]);
+  return {
+    ...(blocks && { blocks }),
+    fits: !doubtful && policy === policyDrop && (blocks || sameList(found, [chainMark(vif, {})])),
+  };
 }

@@ -70,7 +70,12 @@ export function isShown(state: NftState, changes: readonly NftChange[]): boolean
       case 'add-element':
         return state.owner(change.element) === change.owner;
       case 'set-chain':
-        return state.chains(change.owner).some(({ chain, fits }) => chain === change.chain && fits);
+        return state
+          .chains(change.owner)
+          .some(
+            ({ chain, fits, blocks = false }) =>
+              chain === change.chain && fits && blocks === (change.blocks ?? false),
+          );
       case 'delete-chain':
       case 'forget-drops':
         return true;

@@ -1,14 +1,22 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { BlockReply } from '../../model/vif-status.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
+import { askerOf } from './asker.js';
 
 /** The state that requests are answered from. */
 export interface ControlSource {
   status(vif?: string): Promise<unknown>;
   events(vif?: string): VifEvent[];
   follow(follower: (event: VifEvent) => void): () => void;
+  /**
+   * Blocks a vif's card or ends that.
+   * @param by the user that asks
+   * @returns what has come of it, or an error where there is nothing to block or to allow
+   */
+  setBlock(vif: string, blocked: boolean, by: string): Promise<BlockReply | { readonly error: string }>;
 }
 
 /** Timeouts in ms after which a slow or silent connection is closed; by default Node checks only every 30 s. */
@@ -22,7 +30,7 @@ const httpLimits = {
 /**
  * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
  * `/events`, `/events/vif5.0`, `/events?follow`, answered with JSON (one object a line when following). It can be asked
- * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`, and it changes nothing.
+ * with `curl --unix-socket /run/vifd/control.sock http://vifd/status`. It changes nothing but by `POST /block/vif5.0` and `/allow/vif5.0`.
  */
 export class ControlServer {
   readonly #server: Server;
@@ -67,11 +75,17 @@ function respond(source: ControlSource, request: IncomingMessage, response: Serv
   const reply = (status: number, body: unknown): void => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
   };
-  if (request.method !== 'GET') {
-    reply(405, { error: 'only GET is supported: the control socket changes nothing' });
+  const sets = more.length === 0 && vif !== undefined && (topic === 'block' || topic === 'allow');
+  if (request.method !== (sets ? 'POST' : 'GET')) {
+    reply(405, {
+      error: sets
+        ? 'only POST is supported: it changes something'
+        : 'only GET is supported: the control socket changes nothing',
+    });
     return;
   }
-  lookUp(source, path).then(
+  const answer = sets ? set(source, vif, topic === 'block', askerOf(request.socket)) : lookUp(source, path);
+  answer.then(
     ([status, body]) => reply(status, body),
     (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
   );
@@ -86,7 +100,24 @@ async function lookUp(source: ControlSource, path: string): Promise<[status: num
       ? [404, { error: `vifd serves no vif "${vif}"; "vifd status" lists those that it serves` }]
       : [200, status];
   }
-  return [404, { error: 'no such path; there are /status[/VIF] and /events[/VIF][?follow]' }];
+  return [
+    404,
+    {
+      error:
+        'no such path; there are /status[/VIF] and /events[/VIF][?follow], and by POST /block/VIF and /allow/VIF',
+    },
+  ];
+}
+
+/** Blocks a vif or allows it; answered when that is in effect. */
+async function set(
+  source: ControlSource,
+  vif: string,
+  blocked: boolean,
+  by: string,
+): Promise<[status: number, body: unknown]> {
+  const reply = await source.setBlock(vif, blocked, by);
+  return ['vifs' in reply ? 200 : 404, reply];
 }
 
 function follow(source: ControlSource, vif: string | undefined, response: ServerResponse): void {

@@ -1,4 +1,5 @@
 import type { Action } from '../../model/action.js';
+import type { Block } from '../../model/block.js';
 import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
@@ -32,6 +33,12 @@ export interface HostPort {
   traffic(name: string): Traffic | undefined;
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
+}
+
+/** What administrators have blocked. */
+export interface BlocksPort {
+  /** The block of a vif's network card; undefined where its frames may pass. */
+  of(snapshot: VifSnapshot): Block | undefined;
 }
 
 /** The backend directories of this domain in xenstore. */

@@ -123,6 +123,18 @@ test.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('%s is refused', async (method) 
     });
 });
 
+test('what changes something is asked for by POST, of a vif that there is', async () => {
+  for (const topic of ['block', 'allow']) {
+    expect(await ask('GET', `/${topic}/vif5.0`)).toMatchObject({ status: 405 });
+    const { status, body } = await ask('POST', `/${topic}/vif99.0`);
+    expect({ status, body: JSON.parse(body) }).toEqual({
+      status: 404,
+      body: { error: expect.stringMatching(/^vifd serves no vif "vif99.0"/) },
+    });
+    expect(await ask('POST', `/${topic}/vif5.0/more`)).toMatchObject({ status: 405 });
+  }
+});
+
 test.each([
   '/',
   '//',

@@ -178,7 +178,12 @@ export class Domnet {
 
   /** The environment of the daemon. */
   get vifdEnv(): NodeJS.ProcessEnv {
-    return { ...process.env, XENSTORED_PATH: this.xenstored.socketPath, VIFD_RUNTIME_DIR: this.dir };
+    return {
+      ...process.env,
+      XENSTORED_PATH: this.xenstored.socketPath,
+      VIFD_RUNTIME_DIR: this.dir,
+      VIFD_STATE_DIR: join(this.dir, 'state'),
+    };
   }
 
   /** Runs another command of vifd in the driver domain to its end. */

@@ -4,6 +4,7 @@ import { parseNetwork } from '../../../model/address.js';
 import { parseVifName } from '../../../model/vif-id.js';
 import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
+import { withBlock } from '../../plan.js';
 import { table } from '../../table.js';
 import { vifdAnswers } from '../facts.js';
 import { marks } from '../finding.js';
@@ -31,7 +32,9 @@ export async function checkVif(
   const xenstore = await Xenstore.open();
   const vifdRuns = await vifdAnswers();
   const snapshot = await new Backend(xenstore).read(id).finally(() => xenstore.close());
-  const way = judgeWay(await gatherWay(id, snapshot, config, { vifdRuns, to: to?.address }));
+  const way = judgeWay(
+    await gatherWay(id, snapshot && withBlock(snapshot), config, { vifdRuns, to: to?.address }),
+  );
   const end = way.ends === undefined ? null : way.ends.check;
   process.stdout.write(
     options.json

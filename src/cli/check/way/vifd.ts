@@ -32,6 +32,15 @@ export function aboutVifd({ id, snapshot, step, vifdRuns }: WayFacts): Finding[]
   }
   const missing = step.kind === 'attached' ? step.missing : [];
   return [
+    ...(snapshot.blocked === undefined
+      ? []
+      : [
+          error(
+            'block',
+            `no frame passes: blocked since ${snapshot.blocked.since} by ${snapshot.blocked.by}`,
+            `vifd allow ${name}, if the reason is gone`,
+          ),
+        ]),
     ...(vifdRuns ? [] : [warning('vifd', 'it does not run', 'systemctl start vifd')]),
     ...(snapshot.hotplugStatus === 'connected' || actionsOf(step).length > 0
       ? []

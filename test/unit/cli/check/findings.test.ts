@@ -65,6 +65,31 @@ function found(facts: Partial<Facts>, use: Parameters<typeof findings>[1] = conf
     .map(({ severity, check, message }) => `${severity} ${check}: ${message}`);
 }
 
+test('what is blocked is named, and the guests that have gone', () => {
+  const block = (name: string) => ({ vif: name, since: '2026-11-28T03:00:00.000Z', by: 'uid 0' });
+  const blocks = new Map([
+    ['00:16:3e:00:00:05_0', block('vif4.0')],
+    ['00:16:3e:00:00:09_1', block('vif9.1')],
+  ]);
+  const mac = '00:16:3e:00:00:05';
+  const all = { ...fit, ...withVifs(vif(5, { mac }), vif(6, { mac: '00:16:3e:00:00:06' })), blocks };
+  expect(findings(all, config).filter(({ check }) => check === 'blocked')).toEqual([
+    {
+      check: 'blocked',
+      severity: 'note',
+      message: 'vif5.0: no frame passes, since 2026-11-28T03:00:00.000Z, by uid 0',
+      remedy: 'vifd allow vif5.0, if the reason is gone',
+    },
+    {
+      check: 'blocked',
+      severity: 'note',
+      message:
+        'a guest that has gone (00:16:3e:00:00:09_1, vif9.1 then): no frame passes, since 2026-11-28T03:00:00.000Z, by uid 0',
+      remedy: 'vifd allow vif9.1, if the reason is gone',
+    },
+  ]);
+});
+
 test('a fit machine has nothing but "ok", and no remedies', () => {
   for (const finding of findings(fit, config)) expect(finding).toMatchObject({ severity: 'ok', remedy: '' });
 });
