@@ -24,6 +24,8 @@ Commands:
 Options:
   --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
   --to ADDRESS     check VIF: the way to this address, instead of any outside
+  --trace          check VIF: also where the packets end that the guest sends and is sent meanwhile, rule by rule
+  --seconds N      --trace: for how long, 1 to 60; default 5
   --json           answer in JSON
   --version        print the version
   -h, --help       print this
@@ -42,6 +44,8 @@ const parse = (args: string[]) =>
       json: { type: 'boolean', default: false },
       watch: { type: 'boolean', default: false },
       to: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      seconds: { type: 'string' },
       format: { type: 'string', default: 'mermaid' },
       follow: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
@@ -56,7 +60,7 @@ const optionsOf: ReadonlyMap<string, readonly string[]> = new Map([
   ['block', ['json']],
   ['allow', ['json']],
   ['plan', ['config', 'json']],
-  ['check', ['config', 'json', 'to']],
+  ['check', ['config', 'json', 'to', 'trace', 'seconds']],
   ['events', ['json', 'follow']],
   ['graph', ['config', 'json', 'format']],
 ]);
@@ -89,8 +93,14 @@ async function main(args: string[]): Promise<number> {
     case 'check':
       if (subject !== undefined) {
         const { checkVif } = await import('./cli/check/way/check-vif.js');
-        return await checkVif(subject, readConfig(values.config), { json: values.json, to: values.to });
+        const { json, to } = values;
+        return await checkVif(subject, readConfig(values.config), {
+          json,
+          to,
+          traceSeconds: secondsOf(values),
+        });
       }
+      if (values.trace) throw usage('--trace needs a vif, as in "vifd check vif5.0 --trace"');
       if (values.to !== undefined) throw usage('--to needs a vif, as in "vifd check vif5.0 --to 192.0.2.1"');
       return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
@@ -103,6 +113,15 @@ async function main(args: string[]): Promise<number> {
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
   }
+}
+
+/** For how long to trace; undefined where nothing is to be traced. */
+function secondsOf({ trace, seconds }: { trace: boolean; seconds?: string | undefined }): number | undefined {
+  if (!trace && seconds === undefined) return undefined;
+  if (!trace) throw usage('--seconds is for --trace');
+  if (!/^\d+$/.test(seconds ?? '5') || Number(seconds ?? 5) < 1 || Number(seconds ?? 5) > 60)
+    throw usage(`--seconds takes a number from 1 to 60, not "${seconds}"`);
+  return Number(seconds ?? 5);
 }
 
 function parseOrExplain(args: string[]): ReturnType<typeof parse> {

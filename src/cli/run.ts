@@ -21,10 +21,17 @@ export async function run(configFile: string | undefined): Promise<number> {
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
   const onTerminal = hasTerminal();
+  const reloads = { last: Promise.resolve(), waiting: false };
   process.on('SIGHUP', (signal) => {
     if (onTerminal && !hasTerminal()) return stop(signal);
-    Promise.resolve()
-      .then(() => daemon.reload(readConfig(configFile)))
+    // One reload at a time, and one more for all signals that come during it.
+    if (reloads.waiting) return;
+    reloads.waiting = true;
+    reloads.last = reloads.last
+      .then(() => {
+        reloads.waiting = false;
+        return daemon.reload(readConfig(configFile));
+      })
       .then(
         () => log.info('configuration reloaded'),
         (error: unknown) => log.error({ error: messageOf(error) }, 'configuration not reloaded'),

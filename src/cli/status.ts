@@ -96,6 +96,7 @@ function printVif(vif: VifStatus): string {
     ['mac', vif.mac],
     ['ip', vif.ip.join(' ')],
     ['mtu', vif.mtu],
+    ['group', vif.group || null],
     ...printHolding(vif.holding),
     ['attached in', vif.attachMs === null ? null : `${vif.attachMs} ms`],
     [

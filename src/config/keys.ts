@@ -1,3 +1,4 @@
+import type { NewPortFlag } from '../model/bridge-port.js';
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
@@ -8,6 +9,7 @@ import {
   deviceName,
   ipv4Address,
   ipv4Network,
+  linkGroup,
   listenAddress,
   macAddress,
   service,
@@ -16,6 +18,55 @@ import {
 import { type Key, key, repeated, type SnakeCase, section } from './section.js';
 
 const asFound = 'left as it is found';
+
+/** The switches of a port of a Linux bridge that `[bridge]` has for all vifs, and `[[vif]]` for some. */
+const portFlags = {
+  learning: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence:
+      'Whether a Linux bridge learns the addresses that the guest sends from; without it its frames are flooded, or need entries of yours.',
+  }),
+  unicast_flood: key(flag, {
+    otherwise: asFound,
+    example: false,
+    sentence: 'Whether a Linux bridge sends the vif unicast to an address that it has not learned.',
+  }),
+  bpdu_guard: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a Linux bridge with a spanning tree disables the port when a BPDU comes from the guest, which takes control_frames.',
+  }),
+  root_block: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether the port may never be the way to the root of the spanning tree.',
+  }),
+  hairpin: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether a frame may go back by the port it came from, as guests that bridge others of their own need it.',
+  }),
+  fast_leave: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether multicast ends as soon as the guest leaves a group, which is right with one listener behind the port.',
+  }),
+  multicast_to_unicast: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence: 'Whether multicast that the guest has asked for is sent to its own MAC address.',
+  }),
+  neighbor_suppress: key(flag, {
+    otherwise: asFound,
+    example: true,
+    sentence:
+      'Whether the bridge answers ARP and neighbour solicitations from what it knows itself, and floods the guest none of them.',
+  }),
+} satisfies Record<SnakeCase<NewPortFlag>, Key>;
 
 /**
  * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
@@ -71,6 +122,7 @@ export const sections = {
         'What stays open with protect_host: "dhcp" is UDP port 67 by IPv4, "dns" port 53 by UDP and TCP, the others are ' +
         'ports by both families.',
     }),
+    ...portFlags,
   }),
   openvswitch: section({
     database: key(unixSocket, {
@@ -166,6 +218,12 @@ export const sections = {
         'Where Prometheus may ask for /metrics, by TCP or at a Unix socket like unix:/run/vifd/metrics.sock; the unit ' +
         'lets in the loopback only, and security.md tells how to open it.',
     }),
+    traffic: key(flag, {
+      default: false,
+      sentence:
+        'Whether bytes, packets and drops of each vif are among the metrics, six series for each of them, which are read from the ' +
+        'kernel when Prometheus asks.',
+    }),
   }),
   vif: repeated(
     'Settings of the vifs that match; there may be several of these tables, and where more than one matches, the ' +
@@ -236,11 +294,18 @@ export const sections = {
         example: false,
         sentence: 'Whether the bridge sends the vif broadcast, which ARP needs.',
       }),
+      ...portFlags,
       uplink: key(oneOrMore(deviceName), {
         otherwise: 'those of [nat]',
         example: 'tun0',
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
+      }),
+      group: key(linkGroup, {
+        otherwise: asFound,
+        example: 7,
+        sentence:
+          "The group of the vif's interface, a number or a name of /etc/iproute2/group, by which rules of yours match it as iifgroup and oifgroup.",
       }),
       txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,

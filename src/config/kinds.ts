@@ -16,7 +16,8 @@ export interface Plain<Value, Written = Value> extends Kind<Value, Written> {
   readonly parse: (value: unknown) => Value | undefined;
 }
 
-const plain = <Value, Written = Value>(
+/** A kind whose values a function takes whole. */
+export const plain = <Value, Written = Value>(
   expected: string,
   parse: (value: unknown) => Value | undefined,
 ): Plain<Value, Written> => ({

@@ -2,11 +2,23 @@ import { type Network, networkOf, parseIpv4, parseNetwork } from '../model/addre
 import type { Service } from '../model/filter.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
-import { matching, text } from './kinds.js';
+import { matching, plain, text } from './kinds.js';
+import { linkGroupNamed } from './link-groups.js';
 
 export const bridgeName = matching('a bridge name', /^[^\s/:]{1,15}$/);
 
 export const deviceName = matching("a network device's name", /^[^\s/:"]{1,15}$/);
+
+/** The group of a netdev, which the kernel keeps as 32 bits. */
+export const linkGroup = plain<number, number | string>(
+  'a number or a name of /etc/iproute2/group',
+  (value) => {
+    if (typeof value === 'string') return linkGroupNamed(value);
+    return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffffffff
+      ? (value as number)
+      : undefined;
+  },
+);
 
 export const macAddress = text('a MAC address', parseMac);
 

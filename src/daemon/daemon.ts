@@ -18,7 +18,7 @@ import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js'
 import type { Metrics } from '../observe/metrics.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { lockRuntimeDir } from '../runtime/lock.js';
-import { blocksDirectory } from '../runtime/runtime-dir.js';
+import { blocksDirectory, hooksDirectory } from '../runtime/runtime-dir.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 import { Presence } from '../xenstore/presence.js';
@@ -53,7 +53,11 @@ export class Daemon implements ControlSource {
     this.#log = log;
     this.#blocks = Blocks.open(blocksDirectory());
     this.#events = new Events(log);
-    this.#hooks = new Hooks({ directory: () => this.#config.hooks.directory, log });
+    this.#hooks = new Hooks({
+      directory: () => this.#config.hooks.directory,
+      stateDir: hooksDirectory(),
+      log,
+    });
   }
 
   /**
@@ -128,14 +132,15 @@ export class Daemon implements ControlSource {
       phases: () => this.#reconciler?.phases() ?? [],
       connected: () => this.#reconciler !== undefined,
       drops: async () => (await this.#reconciler?.drops()) ?? new Map(),
+      traffic: () => (this.#config.metrics.traffic && this.#reconciler?.traffic()) || new Map(),
       counts: () => this.#reconciler?.counts() ?? { reconciliations: 0, xenstoreRequests: 0 },
     });
     await this.#metrics.listen(listen);
   }
 
   async status(vif?: string): Promise<unknown> {
-    const vifs = (await this.#reconciler?.status()) ?? [];
-    if (vif !== undefined) return vifs.find((one) => one.vif === vif);
+    const vifs = (await this.#reconciler?.status(vif)) ?? [];
+    if (vif !== undefined) return vifs[0];
     return {
       version: version(),
       pid: process.pid,

@@ -1,4 +1,5 @@
 import { contains, grantedBy, type Network } from '../model/address.js';
+import { newPortFlagNames, newPortFlags } from '../model/bridge-port.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
 import type { Offload } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
@@ -37,17 +38,27 @@ export function withOptions(
 ): WithOptions {
   const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
   if (matching.length === 0) return { desired, unused: [] };
-  const { isolated, multicastFlood, broadcastFlood, txqueuelen }: VifOptions = Object.assign({}, ...matching);
+  const options: VifOptions = Object.assign({}, ...matching);
+  const { isolated, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
   const isSwitched = topology === 'openvswitch';
   const flags = {
     ...(isolated === undefined ? {} : { isolated }),
     ...(multicastFlood === undefined ? {} : { multicastFlood }),
     ...(broadcastFlood === undefined ? {} : { broadcastFlood }),
+    ...Object.fromEntries(
+      newPortFlagNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+    ),
   };
   if (isolated === true && topology !== 'bridge' && !isSwitched) {
     const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology = "bridge" or bridge`;
     return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
+  }
+  const unlike = newPortFlagNames.find((name) => options[name] === !newPortFlags[name]);
+  if (unlike !== undefined && topology !== 'bridge') {
+    const name = unlike.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    const reason = `vif-${topology} has no port of a Linux bridge; leave its vifs out of the table, by topology = "bridge" or bridge`;
+    return { problem: notHad('option-unusable', snapshot, name, reason) };
   }
   const floods = { multicast_flood: multicastFlood, broadcast_flood: broadcastFlood };
   const unused = Object.entries(floods)
@@ -59,6 +70,7 @@ export function withOptions(
       link: {
         ...desired.link,
         ...(txqueuelen === undefined ? {} : { txqueuelen }),
+        ...(group === undefined ? {} : { group }),
         ...(Object.keys(offload).length === 0 ? {} : { offload }),
         ...(topology === 'bridge' && Object.keys(flags).length > 0
           ? { port: { ...desired.link.port, ...flags } }

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { Program } from '../host/process/program.js';
 import { trustedExecutable } from '../host/process/trusted-path.js';
 import type { HookEvent, HooksPort } from '../reconcile/ports/ports.js';
+import { LastEvents } from './last-events.js';
 
 const timeoutMs = 10_000;
 /** The most events of one vif that wait for hooks, so that a vif that flaps cannot fill the memory. */
@@ -14,6 +15,8 @@ const hookName = /^[A-Za-z0-9_][A-Za-z0-9_-]*(\.(sh|py|pl|js))?$/;
 export interface HookOptions {
   /** The directory of the hooks; undefined for none. Called each time, because the configuration can be reloaded. */
   readonly directory: () => string | undefined;
+  /** The directory of the vifs' last events. */
+  readonly stateDir: string;
   readonly log: Logger;
 }
 
@@ -26,13 +29,33 @@ export class Hooks implements HooksPort {
   /** By vif: the last call, and how many are not finished. */
   readonly #queues = new Map<string, { last: Promise<void>; length: number }>();
   readonly #running = new Set<Program>();
+  readonly #last: LastEvents;
   #closed = false;
 
   constructor(options: HookOptions) {
     this.#options = options;
+    this.#last = new LastEvents(options.stateDir, (error) =>
+      options.log.error(
+        { err: error },
+        'hook event not kept; a vif that goes while vifd is away has no detach',
+      ),
+    );
+  }
+
+  note(event: HookEvent): void {
+    if (this.#options.directory() !== undefined || event.event === 'detach') this.#last.set(event);
+  }
+
+  last(vif: string): HookEvent | undefined {
+    return this.#last.of(vif);
+  }
+
+  vifs(): readonly string[] {
+    return this.#last.vifs();
   }
 
   call(event: HookEvent): void {
+    this.note(event);
     if (this.#options.directory() === undefined) return;
     const queue = this.#queues.get(event.vif) ?? { last: Promise.resolve(), length: 0 };
     if (queue.length >= maxQueuedEvents) {

@@ -12,6 +12,7 @@ import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { Announcer } from './announcer.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
 import { Resolvers } from './dhcp/resolvers.js';
+import { Conntrack } from './netfilter/conntrack.js';
 import { everyVif } from './netfilter/contents.js';
 import type { Drops } from './netfilter/drops.js';
 import { Firewall } from './netfilter/firewall.js';
@@ -50,24 +51,40 @@ export class Host implements HostPort {
   }
 
   /** @param listener told of every change on the host, ours included */
-  static async open(
+  static async open(listener: HostListener, options: HostOptions = {}): Promise<Host> {
+    // What is open already is closed again when the rest cannot be opened: each attempt to reconnect would leave a thread.
+    const opened: { close(): void }[] = [];
+    try {
+      return await Host.#open(listener, options, opened);
+    } catch (error) {
+      for (const part of opened) part.close();
+      throw error;
+    }
+  }
+
+  static async #open(
     listener: HostListener,
-    { openvswitch, scripts, log, serves = false }: HostOptions = {},
+    { openvswitch, scripts, log, serves = false }: HostOptions,
+    opened: { close(): void }[],
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
     const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
+    opened.push(firewall);
     await firewall.read();
     const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
       serves,
       log,
       foreignChanged: () => serves && firewall.change(),
     });
+    opened.push(nft);
     const links = await Links.open(
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
     );
+    opened.push(links);
     const resolvers = new Resolvers();
     const dnsmasq = new Dnsmasq(dhcpDirectory(), log);
+    opened.push(resolvers, dnsmasq);
     if (serves) {
       dnsmasq.serve();
       resolvers.follow(() => {
@@ -76,12 +93,14 @@ export class Host implements HostPort {
       });
     }
     const database = openvswitch && new OpenVswitch(openvswitch.database, listener, log);
+    if (database) opened.push(database);
     await database?.begin();
     return new Host({
       links,
       announcer: new Announcer(links, log),
       offloads: new Offloads(),
       nft,
+      conntrack: new Conntrack(),
       firewall,
       serves,
       dnsmasq,
@@ -193,6 +212,8 @@ export class Host implements HostPort {
         rxPackets: read('rx_packets'),
         txBytes: read('tx_bytes'),
         txPackets: read('tx_packets'),
+        rxDropped: read('rx_dropped'),
+        txDropped: read('tx_dropped'),
       };
     } catch {
       return undefined;
@@ -200,8 +221,10 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, announcer, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, announcer, nft, conntrack, firewall, dnsmasq, resolvers, openvswitch, scripts } =
+      this.#parts;
     announcer.close();
+    conntrack.close();
     resolvers.close();
     firewall.close();
     dnsmasq.close();

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../model/error-codes.js';
 import type { Announcer } from './announcer.js';
 import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import type { Resolvers } from './dhcp/resolvers.js';
-import { forgetConnections } from './netfilter/conntrack.js';
+import type { Conntrack } from './netfilter/conntrack.js';
 import type { Firewall } from './netfilter/firewall.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
@@ -18,6 +18,7 @@ export interface Parts {
   readonly announcer: Announcer;
   readonly offloads: Offloads;
   readonly nft: NftTables;
+  readonly conntrack: Conntrack;
   readonly firewall: Firewall;
   /** Whether vifs are served, and not only looked at. */
   readonly serves: boolean;
@@ -29,14 +30,14 @@ export interface Parts {
 
 /** What performs each kind of action. */
 export function performers(parts: Parts): ActionTable<Promise<void> | void> {
-  const { links, announcer, offloads, nft, dnsmasq, openvswitch, scripts } = parts;
+  const { links, announcer, offloads, nft, conntrack, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
-    'set-link': ({ index, name, changes }) => links.changeLink(index, name, changes),
-    'pin-mtu': ({ index, mtu }) => links.pinMtu(index, mtu),
-    'set-port': ({ index, flags }) => links.setPort(index, flags),
-    'add-vlans': ({ index, vlans }) => links.addVlans(index, vlans),
-    'delete-vlans': ({ index, vlans }) => links.deleteVlans(index, vlans),
+    'set-link': ({ index, name, changes }) => links.link.change(index, name, changes),
+    'pin-mtu': ({ index, mtu }) => links.link.pinMtu(index, mtu),
+    'set-port': ({ index, flags }) => links.port.set(index, flags),
+    'add-vlans': ({ index, vlans }) => links.port.addVlans(index, vlans),
+    'delete-vlans': ({ index, vlans }) => links.port.deleteVlans(index, vlans),
     'set-offload': ({ index, name, offload }) => offloads.set(index, name, offload, links.view),
     'add-address': ({ index, address }) => links.address.add(index, address),
     'delete-address': ({ index, address }) => links.address.delete(index, address),
@@ -48,7 +49,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
     announce: (action) => announcer.announce(action),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
-    'forget-connections': ({ network, untranslated }) => forgetConnections(network, untranslated),
+    'forget-connections': ({ network, untranslated }) => conntrack.forget(network, untranslated),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
     'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
     nft: (action) => nft.perform(action),

@@ -16,6 +16,7 @@ export interface LinkChanges {
   readonly mac?: string;
   readonly mtu?: number;
   readonly txqueuelen?: number;
+  readonly group?: number;
   /** The master's index, 0 for none, as IFLA_MASTER has it; and its name, for people. */
   readonly master?: { readonly index: number; readonly name: string | undefined };
   readonly up?: boolean;

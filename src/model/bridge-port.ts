@@ -11,7 +11,42 @@ export interface PortFlags {
   readonly multicastFlood?: boolean;
   /** Broadcast leaves here (IFLA_BRPORT_BCAST_FLOOD). */
   readonly broadcastFlood?: boolean;
+  /** The bridge learns the addresses that frames come from here (IFLA_BRPORT_LEARNING). */
+  readonly learning?: boolean;
+  /** Unicast to an address that the bridge does not know leaves here too (IFLA_BRPORT_UNICAST_FLOOD). */
+  readonly unicastFlood?: boolean;
+  /** The port is disabled when a BPDU comes in, where the bridge has a spanning tree (IFLA_BRPORT_GUARD). */
+  readonly bpduGuard?: boolean;
+  /** The port never becomes the way to the root of the spanning tree (IFLA_BRPORT_PROTECT). */
+  readonly rootBlock?: boolean;
+  /** A frame may leave by the port it came from (IFLA_BRPORT_MODE). */
+  readonly hairpin?: boolean;
+  /** A group is left as soon as the guest says so (IFLA_BRPORT_FAST_LEAVE). */
+  readonly fastLeave?: boolean;
+  /** Multicast that was asked for comes to the guest's own address (IFLA_BRPORT_MCAST_TO_UCAST). */
+  readonly multicastToUnicast?: boolean;
+  /** The bridge answers ARP and neighbour solicitations for what it knows itself, and floods none here (IFLA_BRPORT_NEIGH_SUPPRESS). */
+  readonly neighborSuppress?: boolean;
 }
+
+/** The switches whose values are told of each port. */
+type ToldFlag = 'isolated' | 'multicastFlood' | 'broadcastFlood';
+
+/** The others, by what each is at a port that has just joined a bridge (new_nbp). */
+export const newPortFlags = {
+  learning: true,
+  unicastFlood: true,
+  bpduGuard: false,
+  rootBlock: false,
+  hairpin: false,
+  fastLeave: false,
+  multicastToUnicast: false,
+  neighborSuppress: false,
+} as const satisfies Record<Exclude<keyof PortFlags, ToldFlag>, boolean>;
+
+export type NewPortFlag = keyof typeof newPortFlags;
+
+export const newPortFlagNames = Object.keys(newPortFlags) as NewPortFlag[];
 
 /**
  * The switches that vifd alone sets. `silent` is a port that is sent nothing and at which the bridge learns no address: what a vif's
@@ -21,8 +56,11 @@ export interface PortSwitches extends PortFlags {
   readonly silent?: boolean;
 }
 
-/** A bridge port as AF_BRIDGE messages tell of it; the VLANs are in ascending order. */
-export interface BridgePort extends Required<PortFlags> {
+/**
+ * A bridge port as AF_BRIDGE messages tell of it; the VLANs are in ascending order. A switch of {@link newPortFlags} is left out where it is as at
+ * a new port, or follows from `silent`.
+ */
+export interface BridgePort extends Required<Pick<PortFlags, ToldFlag>>, Pick<PortFlags, NewPortFlag> {
   /** Absent for no. */
   readonly silent?: boolean;
   /** What the spanning tree lets it do, where that is not to forward. */

@@ -2,7 +2,7 @@
 export type Dependency =
   /** A network device, or what has its name in Open vSwitch: a bridge, a port, an interface. */
   | { readonly kind: 'netdev'; readonly name: string }
-  /** Whatever changes. */
+  /** Any change. */
   | { readonly kind: 'any-netdev' }
   /** Those ports of a bridge that are no vifs. */
   | { readonly kind: 'ports-of'; readonly bridge: string }

@@ -17,6 +17,7 @@ export interface DesiredLink {
   readonly down?: boolean;
   readonly port?: DesiredPort;
   readonly txqueuelen?: number;
+  readonly group?: number;
   readonly offload?: Offload;
 }
 

@@ -31,6 +31,8 @@ export interface Link {
   /** What kind of port it is; undefined when it is none. */
   readonly port?: BridgePort | undefined;
   readonly txqueuelen?: number | undefined;
+  /** The group that firewalls match it by (IFLA_GROUP); 0 by default. */
+  readonly group?: number | undefined;
   /**
    * Absent without a carrier, which netback gives a netdev while its frontend is connected. Else the place in the order in
    * which the carriers came, 0 for those that were there when vifd began to look.
@@ -126,4 +128,7 @@ export interface Traffic {
   readonly rxPackets: number;
   readonly txBytes: number;
   readonly txPackets: number;
+  /** Packets that the driver or the kernel had no room for; those that a filter dropped are not among them. */
+  readonly rxDropped: number;
+  readonly txDropped: number;
 }

@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { NewPortFlag } from './bridge-port.js';
 import type { Service } from './filter.js';
 import type { TopologyName } from './topology-name.js';
 import type { VifOptions } from './vif-options.js';
@@ -16,13 +17,14 @@ export interface VifPolicy {
     /** Whether guests on bridges may send the frames by which switches speak. */
     readonly controlFrames: boolean;
   };
+  /** With what the switches of each port of a Linux bridge are where no `[[vif]]` table says it. */
   readonly bridge: {
     /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */
     readonly mtu: 'bridge' | 'uplink';
     /** Whether this domain's services are closed to guests on Linux bridges, and those that stay open. */
     readonly protectHost: boolean;
     readonly services: readonly Service[];
-  };
+  } & { readonly [Flag in NewPortFlag]: boolean | undefined };
   readonly openvswitch: {
     /** The same of guests on Open vSwitch. */
     readonly protectHost: boolean;

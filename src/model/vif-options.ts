@@ -24,5 +24,7 @@ export interface VifOptions extends PortFlags {
   /** Where a vif behind NAT leaves. */
   readonly uplink?: readonly string[];
   readonly txqueuelen?: number;
+  /** The group of its netdev, by which an administrator's rules match it. */
+  readonly group?: number;
   readonly offload?: Offload;
 }

@@ -22,6 +22,8 @@ export interface VifStatus {
   /** The guest's addresses: of its `ip` key, or else those that were chosen for it. */
   readonly ip: readonly string[];
   readonly mtu: number | null;
+  /** The group of its netdev; null while there is none. */
+  readonly group: number | null;
   /** What its frames are held to; null before it is attached, and when that fails. */
   readonly holding: Holding | null;
   /** Since when and at whose request no frame passes; null where they do. */

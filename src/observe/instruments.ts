@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
 import { type ErrorCode, errorCodes } from '../model/error-codes.js';
+import type { Traffic } from '../model/observed.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifPhase } from '../model/vif-status.js';
 import type { VifEvent } from './events.js';
@@ -13,6 +14,8 @@ export interface MetricsSource {
   connected(): boolean;
   /** Packets that anti-spoofing dropped, by vif and reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
+  /** What the interfaces of vifs have counted, by vif; none where that is not asked for. */
+  traffic(): ReadonlyMap<string, Traffic>;
   /** Reconciliations of vifs and requests to xenstore since the connection to it began. */
   counts(): { readonly reconciliations: number; readonly xenstoreRequests: number };
 }
@@ -23,6 +26,7 @@ const phases: readonly VifPhase[] = ['new', 'waiting', 'attached', 'failed', 'cl
 export function registerMetrics(registry: Registry, source: MetricsSource): (event: VifEvent) => void {
   registerProcessMetrics(registry);
   registerState(registry, source);
+  registerTraffic(registry, source);
   return registerEvents(registry);
 }
 
@@ -75,12 +79,35 @@ function registerState(registry: Registry, source: MetricsSource): void {
   new Counter({
     ...configure(registry, 'vifd_antispoof_drops_total'),
     async collect() {
+      const now = await source.drops();
       this.reset();
-      for (const [vif, drops] of await source.drops()) {
+      for (const [vif, drops] of now) {
         for (const [reason, count] of Object.entries(drops)) this.inc({ vif, reason }, count);
       }
     },
   });
+}
+
+/** Registers what the interfaces of vifs count, which the kernel is asked for at each scrape. */
+function registerTraffic(registry: Registry, source: MetricsSource): void {
+  const counted = {
+    vifd_vif_bytes_total: ({ rxBytes, txBytes }: Traffic) => [rxBytes, txBytes],
+    vifd_vif_packets_total: ({ rxPackets, txPackets }: Traffic) => [rxPackets, txPackets],
+    vifd_vif_dropped_total: ({ rxDropped, txDropped }: Traffic) => [rxDropped, txDropped],
+  } as const;
+  for (const [name, of] of Object.entries(counted) as [keyof typeof counted, (of: Traffic) => number[]][]) {
+    new Counter({
+      ...configure(registry, name),
+      collect() {
+        this.reset();
+        for (const [vif, traffic] of source.traffic()) {
+          const [from = 0, to = 0] = of(traffic);
+          this.inc({ vif, direction: 'from_guest' }, from);
+          this.inc({ vif, direction: 'to_guest' }, to);
+        }
+      },
+    });
+  }
 }
 
 /** Registers what is counted as it happens. @returns the function to call with each event */
@@ -99,7 +126,7 @@ function registerEvents(registry: Registry): (event: VifEvent) => void {
     attach.zero({ topology });
     for (const kind of ['attached', 'adopted', 'repaired', 'updated']) events.inc({ kind, topology }, 0);
   }
-  for (const kind of ['degraded', 'recovered', 'failed', 'removed'])
+  for (const kind of ['degraded', 'recovered', 'failed', 'removed', 'blocked', 'allowed'])
     events.inc({ kind, topology: 'none' }, 0);
   return ({ kind, topology = 'none', ms, errorKind, errorCode }) => {
     events.inc({ kind, topology });

@@ -14,6 +14,9 @@ interface Metric {
 
 const topology = 'the topology, `script` for an own script';
 
+const vifLabel = 'its name, as `vif5.0`';
+const direction = '`from_guest`, `to_guest`';
+
 /** Every metric that vifd has besides those of its process. A name never changes its meaning: alerts have it. */
 export const metrics = {
   vifd_vifs: {
@@ -42,10 +45,10 @@ export const metrics = {
     kind: 'counter',
     unit: 'events',
     labels: {
-      kind: '`attached`, `adopted` (it was connected when vifd started), `repaired` (something on the host had changed), `updated`, `degraded` and `recovered` (it stays attached and lacks something), `failed`, `removed`',
-      topology: `${topology}; \`none\` for the last four kinds`,
+      kind: '`attached`, `adopted` (it was connected when vifd started), `repaired` (something on the host had changed), `updated`, `degraded` and `recovered` (it stays attached and lacks something), `failed`, `removed`, `blocked` and `allowed` (an administrator asked for it)',
+      topology: `${topology}; \`none\` for the last six kinds`,
     },
-    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, degraded, recovered, failed, removed',
+    help: 'What happened to vifs: attached, adopted, repaired (drift), updated, degraded, recovered, failed, removed, blocked, allowed',
   },
   vifd_errors_total: {
     kind: 'counter',
@@ -61,8 +64,26 @@ export const metrics = {
   vifd_antispoof_drops_total: {
     kind: 'counter',
     unit: 'packets',
-    labels: { vif: 'its name, as `vif5.0`', reason: 'as `vifd status VIF` has it' },
+    labels: { vif: vifLabel, reason: 'as `vifd status VIF` has it' },
     help: 'Frames and packets of guests that anti-spoofing dropped, since the filter was made',
+  },
+  vifd_vif_bytes_total: {
+    kind: 'counter',
+    unit: 'bytes',
+    labels: { vif: vifLabel, direction },
+    help: 'Bytes that the interface of a vif has counted since netback made it; only with traffic = true',
+  },
+  vifd_vif_packets_total: {
+    kind: 'counter',
+    unit: 'packets',
+    labels: { vif: vifLabel, direction },
+    help: 'Packets that the interface of a vif has counted since netback made it; only with traffic = true',
+  },
+  vifd_vif_dropped_total: {
+    kind: 'counter',
+    unit: 'packets',
+    labels: { vif: vifLabel, direction },
+    help: 'Packets that the interface of a vif had no room for, such as those for a guest that does not take them; only with traffic = true',
   },
   vifd_reconciles_total: {
     kind: 'counter',

@@ -1,7 +1,7 @@
-import { constants, openSync, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 
-const { O_APPEND, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
+const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 
 /** stdout or stderr, written to without ever waiting for its reader, and without an error when that is gone. */
 export class Output {
@@ -41,15 +41,25 @@ export class Output {
     }
   }
 
-  /** The same pipe, terminal or file without blocking for this process alone: O_NONBLOCK would hold for all that share the descriptor. */
+  /** The same pipe or terminal without blocking for this process alone: O_NONBLOCK would hold for all that share the descriptor. */
   #open(): number {
+    // A file never blocks, and opened again it would have a position of its own.
+    if (fstatSync(this.#standard).isFile()) return this.#standard;
     try {
-      return openSync(`/proc/self/fd/${this.#standard}`, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK);
+      return openSync(`/proc/self/fd/${this.#standard}`, O_WRONLY | O_NOCTTY | O_NONBLOCK);
     } catch {
-      // A socket cannot be opened again (ENXIO). libuv sets O_NONBLOCK on a descriptor that it takes.
+      return this.#takeSocket();
+    }
+  }
+
+  /** A socket cannot be opened again (ENXIO); libuv sets O_NONBLOCK on one that it takes. Anything else is written to as it is. */
+  #takeSocket(): number {
+    try {
       this.#socket ??= new Socket({ fd: this.#standard, readable: false, writable: true });
       this.#socket.on('error', () => undefined).unref();
-      return this.#standard;
+    } catch {
+      // A terminal of another mount namespace, for one.
     }
+    return this.#standard;
   }
 }

@@ -1,5 +1,12 @@
 import type { Action } from '../model/action.js';
-import type { BridgePort, DesiredPort, PortSwitches } from '../model/bridge-port.js';
+import {
+  type BridgePort,
+  type DesiredPort,
+  newPortFlagNames,
+  newPortFlags,
+  type PortFlags,
+  type PortSwitches,
+} from '../model/bridge-port.js';
 
 /** What a port is when it has just joined a bridge (new_nbp and nbp_vlan_init in Linux's net/bridge). */
 export function newPort(defaultPvid: number | undefined): BridgePort {
@@ -11,19 +18,35 @@ export function newPort(defaultPvid: number | undefined): BridgePort {
   };
 }
 
-/** What silences a port, or has it hear again what it is not configured to miss; nothing when it is as desired. */
+/** The switches that silence a port (no learning, no flooding to it), or end that; empty when it is as desired. */
 function planSilence(want: DesiredPort, { silent = false }: BridgePort): PortSwitches {
   if (want.silent === undefined || want.silent === silent) return {};
+  const { learning, unicastFlood, multicastFlood, broadcastFlood } = want;
+  // One that is configured so is no other than one that is silent.
+  if (silent && [learning, unicastFlood, multicastFlood, broadcastFlood].every((on) => on === false))
+    return {};
   return want.silent
     ? { silent: true, multicastFlood: false, broadcastFlood: false }
     : {
         silent: false,
-        multicastFlood: want.multicastFlood ?? true,
-        broadcastFlood: want.broadcastFlood ?? true,
+        multicastFlood: multicastFlood ?? true,
+        broadcastFlood: broadcastFlood ?? true,
+        ...(learning === false && { learning }),
+        ...(unicastFlood === false && { unicastFlood }),
       };
 }
 
-/** The changes that make a port as desired. VLANs that must go do so first, so that none is open that should not be. */
+/** The others of a port's switches that are not as desired; those that silence it are not asked for meanwhile. */
+function planFlags(want: DesiredPort, port: BridgePort): PortFlags {
+  const changed = newPortFlagNames.filter((name) => {
+    const isHeard = newPortFlags[name];
+    if (want[name] === undefined || (isHeard && (want.silent === true || port.silent === true))) return false;
+    return want[name] !== (port[name] ?? newPortFlags[name]);
+  });
+  return Object.fromEntries(changed.map((name) => [name, want[name]]));
+}
+
+/** The changes that make a port as desired. VLANs are deleted before others are added, so that no frame passes by both. */
 export function planPort(
   index: number,
   name: string,
@@ -33,6 +56,7 @@ export function planPort(
   if (want === undefined) return [];
   const actions: Action[] = [];
   const flags: PortSwitches = {
+    ...planFlags(want, port),
     ...planSilence(want, port),
     ...(want.isolated === undefined || want.isolated === port.isolated ? {} : { isolated: want.isolated }),
     ...(want.silent || want.multicastFlood === undefined || want.multicastFlood === port.multicastFlood

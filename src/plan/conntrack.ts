@@ -7,9 +7,9 @@ import { type VifId, vifName } from '../model/vif-id.js';
 import { masqueradeElement } from '../nft/elements.js';
 
 /**
- * Ends the connections of addresses that are new on a device, which are those of the guest that had them before.
+ * Ends the connections of addresses that are new on a device, because they belong to the guest that had the address before.
  * @param missing the routes that the device lacks
- * @param known its neighbour entries: a route that was lost comes back to where its entry still is
+ * @param known its neighbour entries: an address that has one was on the device before, and lost its route only
  * @param twins the netdevs of the same guest's card, whose connections are the same guest's
  */
 export const strangeConnections = (
@@ -27,8 +27,8 @@ export const strangeConnections = (
     .map(({ to }) => ({ kind: 'forget-connections', network: to }));
 
 /**
- * Ends the connections of addresses that are masqueraded anew, or by another device, where they began untranslated: a flow
- * that never pauses would stay so for ever.
+ * Ends connections that began before their address was masqueraded, or left by another device. The kernel decides about
+ * translation by a connection's first packet, so that a flow that never pauses would stay untranslated.
  */
 export function unmasqueraded(
   id: VifId,

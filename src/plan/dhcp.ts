@@ -2,7 +2,7 @@ import type { ActionOf } from '../model/action.js';
 import type { DesiredIp, IpState } from '../model/ip.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
-/** Tells dnsmasq of a vif, where it does not know it as it should. */
+/** Writes a vif's entry for dnsmasq where it is missing or has changed. */
 export function missingDhcp(
   id: VifId,
   { dhcp: entry }: DesiredIp,
@@ -12,7 +12,7 @@ export function missingDhcp(
   return entry === undefined || dhcp.get(vif) === entry ? [] : [{ kind: 'set-dhcp', vif, entry }];
 }
 
-/** Has dnsmasq forget a vif that is not to be served. */
+/** Deletes a vif's entry for dnsmasq where none is desired. */
 export function strayDhcp(
   id: VifId,
   { dhcp: entry }: DesiredIp,

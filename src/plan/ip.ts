@@ -33,8 +33,8 @@ export function clearIp(id: VifId, observed: ObservedState): IpAction[] {
 }
 
 /**
- * What must be in place before the link goes up: that nothing leaves under a guest's own address, and nothing is
- * believed that a guest says of the network.
+ * What must be in place before the link goes up: its sysctls, such as those that ignore redirects from the guest, and its
+ * entry for DHCP.
  */
 export function planBeforeLink(id: VifId, want: DesiredIp | undefined, observed: ObservedState): IpAction[] {
   const ip = observed.ip ?? noIp;
@@ -67,7 +67,7 @@ export function planAfterLink(
     ...unmasqueraded(id, want, observed).filter(
       ({ network }) => !forgotten.some((one) => one.network.address === network.address),
     ),
-    // What is flushed is gone already.
+    // The kernel has deleted them with the link.
     ...(flushed ? [] : [...strayRoutes(link, name, want, ip), ...strayNeighbours(link, name, want, ip)]),
     ...planProxies(id, want, observed, ip),
     ...strayDhcp(id, want, ip),

@@ -7,8 +7,8 @@ import { newPort, planPort } from './bridge-port.js';
 import { planOffload } from './offload.js';
 
 /**
- * Makes a link as desired whose filter is to be installed first: after a rename, which needs the link down, since a chain
- * is bound to the name the netdev has when it is made.
+ * Installs a link's filter and makes the link as desired. A rename comes before the filter, because a chain is bound to the
+ * name that the netdev has when the chain is made; it needs the link down.
  */
 export function attachFiltered(
   id: VifId,
@@ -28,7 +28,7 @@ export function attachFiltered(
   ];
 }
 
-/** Makes a link as desired: its name, address, MTU and master, the port that it is, and that it is up. */
+/** Makes a link as desired: name, address, MTU, queue length, master, bridge port, offloads, and up. */
 export function attachLink(
   id: VifId,
   link: Link,
@@ -50,6 +50,7 @@ export function attachLink(
     ...(want.txqueuelen === undefined || link.txqueuelen === want.txqueuelen
       ? {}
       : { txqueuelen: want.txqueuelen }),
+    ...(want.group === undefined || (link.group ?? 0) === want.group ? {} : { group: want.group }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
     ...(link.up === up ? {} : { up }),
   };
@@ -62,7 +63,7 @@ export function attachLink(
   );
   const offload = planOffload(link, name, want.offload, observed);
   const pinned = bridge === undefined ? [] : pinMtu(bridge, mtu, observed);
-  // What a port must be, it must be before its first frame: it joins while it is down.
+  // A port gets its VLANs and flags before its first frame: it joins while it is down.
   if (up && port.length > 0 && (joins || !link.up)) {
     const { up: _, ...first } = changes;
     return [
@@ -84,8 +85,8 @@ export function attachLink(
 }
 
 /**
- * Keeps a bridge's MTU where a port with a smaller one would take it down, and with it that of the domain itself and of guests
- * to come. One with such a port already has been set by hand, or by this: otherwise it would have followed.
+ * Keeps a bridge's MTU that a port with a smaller one would lower (br_mtu_auto_adjust), and with it the domain's own. A bridge
+ * that has such a port already keeps its MTU, because it was set before by hand or by this.
  */
 function pinMtu({ index, name, mtu }: Link, wanted: number | undefined, { links }: ObservedState): Action[] {
   if (wanted === undefined || wanted >= mtu) return [];

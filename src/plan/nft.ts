@@ -10,6 +10,7 @@ import {
   type NftChange,
   type NftView,
   type RuledTable,
+  ruledTables,
   type Table,
   tableOf,
   tables,
@@ -20,29 +21,29 @@ import { filterElements, forwardElements, masqueradeElement } from '../nft/eleme
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
-  /** What it may send; undefined means anything. */
+  /** What it may send; undefined for anything. */
   readonly filter: FilterSpec | undefined;
   /** That no frame passes, in either direction. */
   readonly blocked?: boolean | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
-  /** What this plan makes forward, and the families in which the vif's packets go nowhere but by its ways. */
+  /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
-  /** What is switched off with the last vif. */
+  /** The sysctls that are switched off with the last vif. */
   readonly closes?: readonly Sysctl[];
 }
 
-/** The transactions that make it so; each undefined when there is nothing for it to do. */
+/** The transactions that make nf_tables as desired for a vif, in their order; each undefined when it would change nothing. */
 export interface NftPlan {
   /**
-   * What makes dormant tables work, to be done first: the kernel refuses a base chain in the transaction that wakes its
-   * table (nf_tables_addchain, since 6.9).
+   * Makes dormant tables work. It is a transaction of its own, because the kernel refuses a base chain in the one that
+   * wakes its table (nf_tables_addchain, since 6.9).
    */
   readonly wake: NftAction | undefined;
-  /** What holds the vif, and what replaces that: to be done before its link is up. */
+  /** Installs or changes what holds the vif: performed before its link is up. */
   readonly hold: NftAction | undefined;
-  /** What the vif no longer has: to be done when nothing is sent by it any more, or when it may be. */
+  /** Deletes what the vif no longer has: performed when its link is down, or all else is as desired. */
   readonly release: NftAction | undefined;
 }
 
@@ -97,12 +98,12 @@ export function planNft(
     ...(wantedChains.length > 0 ? ['netdev vifd' as const] : []),
   ]);
 
-  // Fewer rights come at once, more when the rest has followed.
+  // Elements of the filter that the vif loses go before its link is up, all others at the end.
   const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
   const unbound = chains.filter((found) => !isBound(found));
   const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
-    ...ruled.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
+    ...ruledTables.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
     ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
@@ -117,7 +118,7 @@ export function planNft(
     (table) =>
       !used.has(table) &&
       observed.isAll(table, vif) &&
-      // One that another has made and that is empty is none of a vif's business.
+      // An empty table that another program made stays.
       (released.some((element) => tableOf(element) === table) ||
         (table === 'netdev vifd' && chains.length > 0) ||
         table === 'inet vifd-nat' ||
@@ -136,7 +137,7 @@ export function planNft(
   return {
     wake: transaction(
       vif,
-      ruled.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
+      ruledTables.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
     ),
     hold: transaction(vif, before),
     release: release && {
@@ -160,13 +161,11 @@ function chainsOf(
   ];
 }
 
-/** What is to be noted as made to forward, or was and is not there any more. */
+/** The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. */
 function unnoted(opens: readonly Element[], observed: NftView): Element[] {
   const all = new Map([...opens, ...observed.opened()].map((element) => [elementId(element), element]));
   return [...all.values()].filter((element) => !observed.isNoted(element));
 }
-
-const ruled: readonly RuledTable[] = ['netdev vifd', 'inet vifd'];
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
   const dormant = observed.dormant(table);
@@ -182,7 +181,7 @@ const deleteElement = (element: Element): NftChange => ({ change: 'delete-elemen
 
 const deleteChain = ({ chain }: { chain: string }): NftChange => ({ change: 'delete-chain', chain });
 
-/** Of the netdevs that these elements held and that are held no longer. */
+/** Deletes the counters of the netdevs that these elements held, except of the one that is still held. */
 function forgetDrops(elements: readonly Element[], held: string | undefined): NftChange[] {
   const devices = elements
     .filter(({ set }) => set === 'macs' || set === 'unheld')

@@ -1,7 +1,7 @@
 import type { Action } from '../model/action.js';
 import type { Link, ObservedState, Offload } from '../model/observed.js';
 
-/** Sets the offloads that this daemon has not set yet; those that are set cannot be seen. */
+/** Sets the offloads that this daemon has not set yet. Netlink does not report them, so those in the kernel are not compared. */
 export function planOffload(
   { index }: Link,
   name: string,

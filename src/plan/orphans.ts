@@ -3,10 +3,7 @@ import { noIp } from '../model/ip.js';
 import { type ObservedState, vifOfLink } from '../model/observed.js';
 import { deleteProxy } from './proxy.js';
 
-/**
- * Removes what bears our protocol number and belongs to no vif: proxy entries without an owner, and routes to a device
- * that is no vif's.
- */
+/** Deletes what has vifd's protocol number and belongs to no vif: proxy entries without an owner, routes to other devices. */
 export function planOrphans({ links, ip = noIp }: ObservedState): IpAction[] {
   const ownerless = ip.routes.ours().filter(({ device }) => {
     const link = links.byIndex(device);

@@ -4,7 +4,7 @@ import { type Link, mtuToBe, type ObservedState } from '../model/observed.js';
 import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from '../model/ovs-port.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
-/** Deletes the ports of a vif that should not be there: all, or all but the one that can be kept. */
+/** Deletes the ports of a vif except the one that can stay; all of them when nothing is desired. */
 export function planOvsRemovals(
   id: VifId,
   desired: DesiredState | undefined,
@@ -58,17 +58,16 @@ export function planOvsPort(
   return isAsWanted(before, port) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
 }
 
-/** Where dom0 asks for no VLAN, the port with those that it has, unless they are what dom0 asked for before. */
+/** The desired port with the VLANs that it has, where dom0 asks for none and did not ask for these before. */
 const withVlansOfOthers = (
   port: DesiredOvsPort,
   { hasOurVlans, tag, trunks, vlanMode }: OvsPort,
 ): DesiredOvsPort => (port.vlansStay && !hasOurVlans ? { ...port, tag, trunks, vlanMode } : port);
 
 /**
- * Whether a port can become what is wanted by changes in place. What was made for another bridge, netdev or guest can't:
- * it may carry more than is known here (domids come round), and of that nothing is kept. One that goes on standby is made anew as
- * well: ovs-vswitchd learns the guest's MAC at it again from the counters of its flows, until it is another port (XC_NORMAL in
- * ofproto-dpif-xlate-cache.c).
+ * Whether a port can be changed in place. One that was made for another bridge, netdev or guest is made anew, since it may have
+ * settings that vifd does not know, and domids are used again. So is one that goes on standby: ovs-vswitchd would learn the
+ * guest's MAC there again from the counters of its flows (XC_NORMAL in ofproto-dpif-xlate-cache.c).
  */
 function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
   return (

@@ -13,8 +13,8 @@ import { runsAsWanted, undoScript } from './script.js';
 import { closedFamilies, closeForwarding, opensForwarding, planNoRouter, planSysctls } from './sysctl.js';
 
 /**
- * The changes that make the host as desired for one vif, the fewest messages that do it; nothing when it is so already.
- * Undefined means off the network, whatever it was attached to. A filter is there before the link is up or has its
+ * The changes that make the host as desired for one vif, in order and as few as do it; empty when it is so already. A desired
+ * state of undefined means off the network. A filter is there before the link is up or has its
  * master, and goes after the link is down.
  */
 export function plan(id: VifId, desired: DesiredState | undefined, observed: ObservedState): Action[] {
@@ -22,7 +22,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   const removals = [...undoScript(id, observed), ...planOvsRemovals(id, desired, observed)];
   if (link === undefined || desired === undefined) {
     return [
-      // Closed before anything else, so that no later failure leaves it open.
+      // The link goes down first, so that no later failure leaves the vif on the network.
       ...(link === undefined ? [] : detachLink(link, observed)),
       ...removals,
       ...takeOff(id, link, observed),
@@ -48,7 +48,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     observed.nft,
   );
   const renamed = link.name !== name;
-  // What a router's vif has in nf_tables is there before anything is made to forward.
+  // The rules for a routed vif are there before any device is made to forward.
   const holdsFirst = ip !== undefined && !renamed;
   const attach =
     hold === undefined || holdsFirst
@@ -59,14 +59,14 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   return [
     ...optional(wake),
     ...removals,
-    // What has a route must not be without an address in between, what is a bridge's port never have one.
+    // A bridge's port must have no address; a routed vif loses an old one only when it has its new one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
     ...(holdsFirst ? optional(hold) : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
-    // A port that is there already is small as soon as its link is.
+    // Before the link: a port of Open vSwitch that exists already lowers the bridge's MTU with its own.
     ...pinOvsMtu(desired, link, observed),
     ...attach,
-    // The sysctls of a device that is about to get its name can be set only afterwards.
+    // A device's sysctls are found by its new name only after the rename.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
     ...planOvsPort(id, desired, link, observed),
     ...planAfterLink(id, link, name, desired, observed, flushed),
@@ -84,7 +84,7 @@ export interface HeldTo {
   readonly blocked?: boolean;
 }
 
-/** Takes all of a vif that goes down off the host but a script, Open vSwitch's port, and the filter. */
+/** Deletes what a vif that goes down has on the host, except what its script did, its port of Open vSwitch and its filter. */
 const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
   ...clearIp(id, observed),
   // IPv6 addresses go with the link, unless keep_addr_on_down is set.
@@ -116,7 +116,7 @@ export function planScript(
   );
   const held = [...optional(wake), ...optional(hold), ...optional(release)];
   if (runsAsWanted(run, script)) return held;
-  // Known first, so that it is undone when there can be no filter.
+  // The script is remembered first, so that it is undone where the filter fails.
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
   return [
     ...(link === undefined ? [] : detachLink(link, observed)),
@@ -129,8 +129,8 @@ export function planScript(
 }
 
 /**
- * What keeps a vif from sending unfiltered when its filter could not be installed, or what blocks it; nothing when that is there.
- * @param name what the netdev should be called
+ * Takes a vif off the network whose filter could not be installed, or what blocks it; nothing when that is there.
+ * @param name the desired name of the netdev
  */
 export function isolate(
   id: VifId,

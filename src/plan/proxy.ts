@@ -8,8 +8,8 @@ import { type VifId, vifName } from '../model/vif-id.js';
 type ProxyAction = ActionOf<'set-proxy' | 'delete-proxy' | 'announce'>;
 
 /**
- * Sets the proxy entries a vif lacks, announces what is answered for anew at the gateway device, and deletes those of its own
- * that it does not want: only the owner deletes one.
+ * Sets the proxy entries that a vif lacks, announces their addresses at the gateway device, and deletes entries that it owns
+ * and does not want. Entries of other owners stay.
  */
 export function planProxies(
   id: VifId,
@@ -25,7 +25,7 @@ export function planProxies(
   ];
   const isOn = (proxy: ProxyEntry, { device, address }: (typeof wanted)[number]): boolean =>
     proxy.device === device && proxy.address.address === address.address;
-  // Without a gateway the entries there are left as they are.
+  // While there is no gateway device, the entries on it are left as they are.
   const own = ip.routes
     .proxies()
     .filter((proxy) => proxy.owner === owner && (want.proxies !== undefined || proxy.device === link?.index));
@@ -49,8 +49,8 @@ export function planProxies(
 }
 
 /**
- * Announces the addresses that come to the gateway device, or whose announcement was lost: it had no carrier, or another one.
- * Its neighbours have the address at the host that the guest was on before, for hours where theirs are not asked again.
+ * Announces the addresses that are new on the gateway device, and those announced before its carrier came last. Its neighbours may
+ * have the address with the MAC of the guest's former host, for hours where their entries are not verified.
  */
 function announcements(
   { proxies }: DesiredIp,
@@ -64,7 +64,7 @@ function announcements(
   const { index, name, mac } = link;
   const isTold = ({ address }: Network): boolean => {
     const there = own.find((proxy) => proxy.device === index && proxy.address.address === address);
-    // An entry from before this process was announced then, with the carrier that it has found.
+    // An entry of an earlier daemon counts as announced with the carrier that this one has found.
     return there !== undefined && (there.announced ?? 0) >= carrier;
   };
   return proxies.hosts
@@ -74,7 +74,7 @@ function announcements(
 
 const ethernetLength = 'fe:ff:ff:ff:ff:ff'.length;
 
-/** Deletes a proxy entry, on whichever device it is. */
+/** The action that deletes a proxy entry; it carries the device's index as its name where the device is gone. */
 export const deleteProxy = (
   { device: index, address }: ProxyEntry,
   links: LinkView,

@@ -7,8 +7,8 @@ import { type VifId, vifName } from '../model/vif-id.js';
 import type { PortVlan } from '../model/vlan.js';
 
 /**
- * Whether nothing is to be done. A script is run once in a netdev's life, as `xl devd` does it: other keys may change
- * under it as they do there. One that failed is not run again and again either, but when dom0 has changed something.
+ * Whether the script has been run as desired, so that it is not run again. It is run once in a netdev's life, as `xl devd` does
+ * it, even when keys change; one that failed is run again when dom0 changes a key that it reads.
  */
 export function runsAsWanted(run: ScriptRun | undefined, want: DesiredScript): boolean {
   return (

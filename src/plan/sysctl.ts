@@ -5,9 +5,9 @@ import { type Link, type ObservedState, vifOfLink } from '../model/observed.js';
 import type { Sysctl } from '../model/sysctl.js';
 
 /**
- * Sets the sysctls that have another value. One that is not there would have no effect either: below an MTU of 1280 a
- * device has no IPv6, and none of its sysctls.
- * @param renamed a device that has its name only when this is performed: its sysctls are still to be found under another
+ * Sets the sysctls that have another value. Those that are not there are left out: below an MTU of 1280 a device has no IPv6,
+ * and none of its sysctls.
+ * @param renamed the old and the new name of a device that an earlier action renames
  */
 export function planSysctls(
   want: DesiredIp | undefined,
@@ -27,15 +27,15 @@ const all6 = 'net/ipv6/conf/all/forwarding';
 const default6 = 'net/ipv6/conf/default/forwarding';
 
 /**
- * The kernel changes `default` with `all`. It goes back, so that devices to come are no router's by vifd, and that one which
- * is 1 tells of another program that made the machine a router.
+ * Sets `default` back after the kernel has changed it with `all` (addrconf_fixup_forwarding). Devices to come do not forward
+ * then, and a `default` of 1 shows that another program has made the machine a router.
  */
 const keepDefault = (ip: IpState): Sysctl[] =>
   ip.sysctl(default6) === '0' ? [{ name: default6, value: '0' }] : [];
 
 /**
- * What does not forward and is to, for the sets of {@link isOpenedSet}: for IPv4 each device is asked whether what comes in by
- * it is forwarded, for IPv6 the machine. The vifs themselves are not among them.
+ * The elements that note the devices which this plan makes forward. IPv4 is switched by the device that a packet comes in by,
+ * IPv6 for the whole machine, so that all its devices are noted. Vifs are left out.
  */
 export function opensForwarding(
   want: DesiredIp | undefined,
@@ -53,7 +53,7 @@ export function opensForwarding(
     if (name === 'lo' || name.startsWith('vif') || vifOfLink(link) !== undefined) continue;
     const of = (family: 4 | 6): string => `net/ipv${family}/conf/${name}/forwarding`;
     const is4 = isOff(of(4)) && sysctls.some((sysctl) => sysctl.name === of(4));
-    // A device that comes later is noted too, but for ports, since guests and containers bring many.
+    // A device that comes later is noted too, unless it is a port: guests and containers bring many of those.
     const is6 = (begins6 || (goesOn6 && link.master === undefined)) && isOff(of(6));
     if (is4) opened.push({ set: 'opened4', key: [name] });
     if (is6) opened.push({ set: 'opened6', key: [name] });
@@ -74,7 +74,7 @@ export function closedFamilies({ ip = noIp, nft }: ObservedState, opens: readonl
   return [...(closed4 ? [4 as const] : []), ...(isOpened(6) ? [6 as const] : [])];
 }
 
-/** What switches off what vifd made forward, but for what another program has made forward as well since. */
+/** The sysctls that end the forwarding which vifd began. Where another program has switched it on for the machine, it stays. */
 export const closeForwarding = ({ ip = noIp, nft }: ObservedState): Sysctl[] => {
   const opened = nft?.opened() ?? [];
   if (opened.length === 0) return [];
@@ -87,8 +87,8 @@ export const closeForwarding = ({ ip = noIp, nft }: ObservedState): Sysctl[] => 
 };
 
 /**
- * Sets back what makes a netdev an interface of a router, for a vif that is to become a bridge's port. Open vSwitch's
- * userspace datapath leaves its frames to the kernel as well, which would go on answering ARP for the whole network.
+ * Sets back the sysctls by which a netdev routes, for a vif that becomes a bridge's port. Open vSwitch's userspace datapath
+ * leaves its frames to the kernel as well, which would go on answering ARP for the whole network.
  */
 export function planNoRouter({ name, master }: Link, { ip = noIp }: ObservedState): ActionOf<'set-sysctl'>[] {
   // A port gives its frames to its master.

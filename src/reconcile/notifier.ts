@@ -49,7 +49,7 @@ export class Notifier {
     bridge: string | undefined,
     adopted: boolean,
   ): void {
-    const last = record.lastHookEvent;
+    const last = this.#lastEvent(record);
     const now: HookEvent = {
       event: last === undefined ? 'attach' : 'update',
       vif: record.name,
@@ -63,15 +63,26 @@ export class Notifier {
     };
     record.lastHookEvent = now;
     // Hooks were called when it was attached, or there were none: a restart of the daemon is no event.
-    if (adopted) return;
-    if (last === undefined || !isDeepStrictEqual({ ...last, event: now.event }, now)) {
+    if (adopted) this.#hooks.note(now);
+    else if (last === undefined || !isDeepStrictEqual({ ...last, event: now.event }, now)) {
       this.#hooks.call(now);
     }
   }
 
-  /** Calls the hooks with `detach`, where they were called with `attach` before. */
+  /** The event that hooks were called with last; before that, `detach` where an earlier daemon's was of another guest's vif. */
+  #lastEvent(record: VifRecord): HookEvent | undefined {
+    const { lastHookEvent, snapshot, name } = record;
+    if (lastHookEvent !== undefined) return lastHookEvent;
+    const earlier = this.#hooks.last(name);
+    if (earlier === undefined || earlier.mac === (snapshot?.mac ?? null)) return earlier;
+    this.detached(record);
+    return undefined;
+  }
+
+  /** Calls the hooks with `detach`, where they were called with `attach` before, by this daemon or an earlier one. */
   detached(record: VifRecord): void {
-    if (record.lastHookEvent !== undefined) this.#hooks.call({ ...record.lastHookEvent, event: 'detach' });
+    const last = record.lastHookEvent ?? this.#hooks.last(record.name);
+    if (last !== undefined) this.#hooks.call({ ...last, event: 'detach' });
     record.lastHookEvent = undefined;
   }
 }

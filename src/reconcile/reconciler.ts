@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { dependencyKey, type News } from '../model/dependency.js';
-import { vifOfLink } from '../model/observed.js';
+import { type Traffic, vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, vifKeys } from '../model/snapshot.js';
 import { cardOf } from '../model/twins.js';
@@ -40,6 +40,7 @@ const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
 export class Reconciler {
   readonly #backend: BackendPort;
   readonly #host: HostPort;
+  readonly #hooks: HooksPort;
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #lost: (error: unknown) => void;
@@ -66,6 +67,7 @@ export class Reconciler {
     const { clock = systemClock, blocks = { of: () => undefined } } = deps;
     this.#backend = deps.backend;
     this.#host = deps.host;
+    this.#hooks = deps.hooks;
     this.#log = deps.log;
     this.#clock = clock;
     this.#lost = deps.lost;
@@ -157,17 +159,27 @@ export class Reconciler {
     );
   }
 
-  /** The status of each vif, as `vifd status` shows it, in order of domid and devid. */
-  async status(): Promise<VifStatus[]> {
+  /** The status of each vif, or of the one of this name, as `vifd status` shows it, in order of domid and devid. */
+  async status(vif?: string): Promise<VifStatus[]> {
     const drops = await this.#host.drops();
     const { links } = this.#host.observe();
     return [...this.#records.values()]
-      .filter(({ phase }) => phase !== 'new')
+      .filter(({ phase, name }) => phase !== 'new' && (vif === undefined || name === vif))
       .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
       .map((record) => {
         const link = links.ofVif(record.id);
         return record.status(link, link && this.#host.traffic(link.name), drops.get(record.name));
       });
+  }
+
+  /** What the netdev of each vif has counted, by the vif's name; the kernel is asked for it. */
+  traffic(): ReadonlyMap<string, Traffic> {
+    const { links } = this.#host.observe();
+    const counted = [...this.#records.values()].map(({ id, name }): [string, Traffic | undefined] => {
+      const link = links.ofVif(id);
+      return [name, link && this.#host.traffic(link.name)];
+    });
+    return new Map(counted.filter((one): one is [string, Traffic] => one[1] !== undefined));
   }
 
   /** The phase of each vif, from memory. */
@@ -245,11 +257,12 @@ export class Reconciler {
     await this.#dropNotices.tell();
   }
 
-  /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host and in memory. */
+  /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host, in memory, and those that hooks know. */
   async #listVifs(domid: number | undefined): Promise<void> {
     const listed = await this.#backend.list(domid);
     const known = [...this.#records.values()].map(({ id }) => id);
-    const all = [...listed, ...known, ...this.#host.vifsWithState()];
+    const announced = this.#hooks.vifs().flatMap((name) => parseVifName(name) ?? []);
+    const all = [...listed, ...known, ...this.#host.vifsWithState(), ...announced];
     const asked = all.filter((id) => domid === undefined || id.domid === domid);
     const met = new Map(asked.map((id) => [vifName(id), id]));
     for (const name of this.#records.keys()) met.delete(name);

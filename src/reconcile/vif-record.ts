@@ -109,6 +109,7 @@ export class VifRecord {
       mac: this.snapshot?.mac ?? null,
       ip: (this.snapshot?.ip.length ? this.snapshot.ip : this.#addresses).map(formatNetwork),
       mtu: link?.mtu ?? null,
+      group: link ? (link.group ?? 0) : null,
       holding: this.holding ?? null,
       blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,

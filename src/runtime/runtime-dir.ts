@@ -19,3 +19,6 @@ export const controlSocket = (): string => join(runtimeDir(), 'control.sock');
 
 /** The directory of dnsmasq's files. */
 export const dhcpDirectory = (): string => join(runtimeDir(), 'dhcp');
+
+/** The directory of what hooks were called with last. */
+export const hooksDirectory = (): string => join(runtimeDir(), 'hooks');

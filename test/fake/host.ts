@@ -106,7 +106,9 @@ export class FakeHost implements HostPort {
   }
 
   traffic(name: string): Traffic | undefined {
-    return this.link(name) && { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1 };
+    return (
+      this.link(name) && { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1, rxDropped: 0, txDropped: 0 }
+    );
   }
 
   async drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {

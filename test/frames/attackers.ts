@@ -113,7 +113,7 @@ export const surroundings = (
   other6: ['2001:db8::2', '2001:db8:2::', '2001:db8::ffff', '2001:db8:ffff::9', 'fe80::216:3eff:fe00:900'],
 });
 
-/** Frames that pass, a datagram to nobody each. */
+/** Frames that pass, each a datagram to an address that no guest has. */
 const lastFrame =
   (mac: string, own: string) =>
   (number: number): Buffer => {

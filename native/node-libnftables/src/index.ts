@@ -18,7 +18,13 @@ const load = () =>
 const context = ref.refType('void');
 let library: ReturnType<typeof load> | undefined;
 
-const libc = ffi.Library(null, { fcntl: ['int', ['int', 'int', 'int']] });
+const libc = ffi.Library(null, {
+  fcntl: ['int', ['int', 'int', 'int']],
+  socket: ['int', ['int', 'int', 'int']],
+  close: ['int', ['int']],
+});
+/** AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC and NETLINK_NETFILTER. */
+const nfnetlink = [16, 3 | 0o2000000, 12] as const;
 /** F_SETFD and FD_CLOEXEC of fcntl(2). */
 const setDescriptorFlags = 2;
 const closeOnExec = 1;
@@ -65,6 +71,10 @@ export class Nftables {
   constructor() {
     library ??= load();
     this.#lib = library;
+    // Where it gets no socket, nft_ctx_new ends the process (netlink_init_error of nftables' src/netlink.c).
+    const socket = libc.socket(...nfnetlink);
+    if (socket < 0) throw new Error('this kernel has no nf_tables, or does not let this process use it');
+    libc.close(socket);
     const created = keepFromChildren(library.nft_ctx_new);
     if (ref.isNull(created)) throw new Error('nft_ctx_new failed');
     this.#context = created;

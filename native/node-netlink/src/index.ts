@@ -11,6 +11,9 @@ export { type Packet, sendPacket } from './packet.js';
  */
 const receiveBuffer = 16 << 20;
 
+/** LARGEST of netlink-thread.c, in bytes. */
+const largest = 256 << 10;
+
 /** NETLINK_ROUTE. */
 const route = 0;
 
@@ -26,7 +29,7 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
   /**
    * @param options.groups the numbers of the multicast groups to listen to, RTNLGRP_* for NETLINK_ROUTE
    * @param options.protocol NETLINK_ROUTE by default
-   * @throws Error when the kernel refuses the socket or a group
+   * @throws Error with the `code` of the failure when the kernel refuses the socket or a group
    */
   constructor(options: { groups: readonly number[]; protocol?: number; receiveBuffer?: number }) {
     super();
@@ -37,7 +40,7 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
     );
     if ('errno' in started) {
       const [code, text] = getSystemErrorMap().get(-started.errno) ?? [`errno ${started.errno}`, ''];
-      throw new Error(`open a netlink socket: ${text} (${code})`);
+      throw Object.assign(new Error(`open a netlink socket: ${text} (${code})`), { code });
     }
     this.#socket = new Socket({ fd: started.fd, readable: true, writable: true })
       .on('data', (chunk) => this.#receive(chunk))
@@ -48,8 +51,9 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
       });
   }
 
-  /** Sends one datagram to the kernel. */
+  /** Sends one datagram to the kernel. @throws RangeError when it is larger than any request of netlink's */
   send(datagram: Uint8Array): void {
+    if (datagram.length > largest) throw new RangeError(`a datagram of ${datagram.length} bytes`);
     const frame = Buffer.allocUnsafe(4 + datagram.length);
     frame.writeUInt32LE(datagram.length, 0);
     frame.set(datagram, 4);

@@ -64,6 +64,22 @@ static bool receive(struct channel *c)
 	}
 }
 
+/* Answers a request that the kernel did not even take, as the kernel would answer one that it refuses. */
+static bool refuse(struct channel *c, const char *request, uint32_t size, int error)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+	} answer = {.header = {.nlmsg_len = sizeof answer, .nlmsg_type = NLMSG_ERROR}, .error.error = -error};
+
+	if (size < sizeof answer.error.msg)
+		return true;
+	memcpy(&answer.error.msg, request, sizeof answer.error.msg);
+	answer.header.nlmsg_seq = answer.error.msg.nlmsg_seq;
+	memcpy(c->out + 4, &answer, sizeof answer);
+	return pass_on(c, sizeof answer);
+}
+
 /* Sends Node's requests to the kernel, each as one datagram. */
 static bool forward(struct channel *c)
 {
@@ -80,9 +96,14 @@ static bool forward(struct channel *c)
 			return false;
 		if (c->in_used - done < 4 + size)
 			break;
-		while (send(c->netlink, c->in + done + 4, size, 0) < 0)
-			if (errno != EINTR)
+		while (send(c->netlink, c->in + done + 4, size, 0) < 0) {
+			if (errno == EINTR)
+				continue;
+			/* ENOBUFS without memory, EMSGSIZE above the send buffer: this request fails, no other does. */
+			if (!refuse(c, c->in + done + 4, size, errno))
 				return false;
+			break;
+		}
 	}
 	memmove(c->in, c->in + done, c->in_used - done);
 	c->in_used -= done;
@@ -107,12 +128,15 @@ static void *run(void *argument)
 static int open_netlink(int protocol, const uint32_t *groups, int count, int buffer)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), error;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), on = 1, error;
 
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+	/* The reasons of errors in words, since Linux 4.12; and of a request only the header in them. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
 	if (!bind(fd, (struct sockaddr *)&any, sizeof any)) {
 		while (count > 0 && !setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[count - 1], 4))
 			count--;

@@ -187,11 +187,34 @@ static bool wanted(const struct view *op, const char *name)
 	return !op->value_size;
 }
 
+/* Whether a directory has other wanted children than it had: it was replaced while they were read. */
+static bool replaced(struct connection *c, const struct view *op, char **names, unsigned count)
+{
+	unsigned now_count, i = 0, j = 0;
+	char **now = xs_directory(c->request, XBT_NULL, op->path, &now_count);
+	bool same;
+
+	if (!now)
+		return true;
+	for (;; i++, j++) {
+		while (i < count && !wanted(op, names[i]))
+			i++;
+		while (j < now_count && !wanted(op, now[j]))
+			j++;
+		same = i == count && j == now_count;
+		if (i == count || j == now_count || strcmp(names[i], now[j]))
+			break;
+	}
+	free(now);
+	return !same;
+}
+
 /*
  * Appends the values of a directory's children: {name size, value size, name, value} of each. The directory is listed
  * first, so that absent keys cost no round trip, and again when a key is gone by the time it is read: the directory may
- * have been removed in between, and half of it must not pass for the whole. Of a directory that keeps losing keys those
- * count as absent after `attempts`. When a child cannot be read, the data is its name.
+ * have been removed in between, and half of it must not pass for the whole. It is listed once more at the end: the list of
+ * a device and the values of the next one of the same number would be a vif that lacks keys, such as `ip`. Of a directory that
+ * keeps losing keys those count as absent after `attempts`. When a child cannot be read, the data is its name.
  */
 static int children(struct connection *c, xs_transaction_t t, const struct view *op, unsigned attempts)
 {
@@ -230,6 +253,8 @@ static int children(struct connection *c, xs_transaction_t t, const struct view 
 		}
 		free(path);
 	}
+	if (!error && !changed && t == XBT_NULL)
+		changed = replaced(c, op, names, count);
 	free(names);
 	if (error || !changed || attempts == 1)
 		return error;

@@ -98,7 +98,7 @@ test('the event loop goes on while xenstored is stopped, and requests are answer
   await store.close();
 });
 
-test('the loss of xenstored is told once, to everybody', async () => {
+test('the loss of xenstored is told once to each listener', async () => {
   const store = await Xenstore.open({ path: server.socketPath });
   const told: XenstoreError[] = [];
   store.on('lost', (error) => told.push(error));

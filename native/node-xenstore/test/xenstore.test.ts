@@ -86,6 +86,34 @@ describe('directories', () => {
     expect([...sizes].sort((a, b) => a - b)).toEqual([0, keys.length]);
   });
 
+  test('readChildren gives no directory the list of another that was there before it', async () => {
+    const dom0 = await Xenstore.open({ path: server.socketPath });
+    const device = (keys: Record<string, string>): readonly Operation[] => [
+      { op: 'rm', path: 't' },
+      ...Object.entries(keys).map(([key, value]) => ({ op: 'write', path: `t/${key}`, value }) as const),
+    ];
+    await store.mkdir('t');
+    let reads = 0;
+    let done = false;
+    const replacing = (async () => {
+      for (let i = 0; i < 300; i++) {
+        await dom0.commit(device({ mac: 'a' }));
+        await dom0.commit(device({ mac: 'b', ip: '10.0.0.1' }));
+        // The next one like the first comes when no read under way has seen the first.
+        for (const before = reads; reads < before + 2; ) await new Promise(setImmediate);
+      }
+      done = true;
+    })();
+    const seen = new Set<string>();
+    for (; !done; reads++) {
+      const keys = await store.readChildren('t', ['mac', 'ip']);
+      if (keys?.get('mac') === 'b') seen.add(`b ${keys.get('ip')}`);
+    }
+    await replacing;
+    await dom0.close();
+    expect([...seen]).toEqual(['b 10.0.0.1']);
+  });
+
   test('readChildren gives all, or those which were asked for and exist', async () => {
     await store.writeMany([
       ['t/mac', '00:16:3e:00:00:01'],

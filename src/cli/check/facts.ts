@@ -1,7 +1,3 @@
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { delimiter, join } from 'node:path';
-import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
@@ -11,24 +7,19 @@ import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
 import type { LinkView } from '../../model/observed.js';
-import type { VifSnapshot } from '../../model/snapshot.js';
 import type { VifId } from '../../model/vif-id.js';
-import { blocksDirectory, controlSocket } from '../../runtime/runtime-dir.js';
-import { Backend } from '../../xenstore/backend.js';
+import { blocksDirectory } from '../../runtime/runtime-dir.js';
 import { readIngress } from './ahead.js';
+import { answers, askXenstore, vifdAnswers, type XenstoreFacts } from './daemons.js';
+import { exists, type Files, files, inPath, isExecutable, processes, read, sysctls } from './files.js';
 import { type Stopped, stoppedVifs } from './firewalls.js';
+import { stalledQueues } from './rings.js';
 import type { IngressQdisc, IpLink, WayFacts } from './way/facts.js';
 import { jsonOf } from './way/run.js';
 
-/** In ms: how long xenstored may take to answer, and the pause between two readings of netback's queues. */
-const timeouts = { xenstore: 3000, ring: 300 };
-
 /** The state of the machine that `vifd check` judges. The text of an absent file is undefined. */
 export interface Facts {
-  /** This domain's id and its vifs; or the reason why xenstore did not answer. */
-  readonly xenstore:
-    | { readonly domid: number; readonly vifs: readonly VifSnapshot[] }
-    | { readonly reason: string };
+  readonly xenstore: XenstoreFacts;
   readonly links: LinkView;
   /** The devices with all their addresses, those that the kernel makes by itself included. */
   readonly devices?: readonly IpLink[];
@@ -66,8 +57,6 @@ export interface Facts {
   /** Queues of netback in which packets wait and none was consumed between two readings; undefined without debugfs. */
   readonly stalled: readonly string[] | undefined;
 }
-
-export type Files = readonly { readonly path: string; readonly text: string }[];
 
 /** Reads the state of the machine; changes nothing. */
 export async function gatherFacts(config: Config): Promise<Facts> {
@@ -145,137 +134,4 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   } finally {
     host.close();
   }
-}
-
-async function askXenstore(): Promise<Facts['xenstore']> {
-  const late = new Promise<never>((_, reject) => {
-    setTimeout(
-      () => reject(new Error(`no answer in ${timeouts.xenstore / 1000} s`)),
-      timeouts.xenstore,
-    ).unref();
-  });
-  try {
-    const xenstore = await Promise.race([Xenstore.open(), late]);
-    try {
-      return await Promise.race([readVifs(new Backend(xenstore)), late]);
-    } finally {
-      await xenstore.close();
-    }
-  } catch (error) {
-    return { reason: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-async function readVifs(backend: Backend): Promise<{ domid: number; vifs: VifSnapshot[] }> {
-  const snapshots = await Promise.all((await backend.list()).map((id) => backend.read(id)));
-  return { domid: await backend.domid(), vifs: snapshots.filter((one) => one !== undefined) };
-}
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-/** The files of these directories; of files of one name the first directory's is used, as systemd does. */
-function files(directories: readonly string[], suffix: string): Files {
-  const found = new Map<string, { path: string; text: string }>();
-  for (const directory of directories) {
-    for (const name of list(directory).filter((one) => one.endsWith(suffix) && !found.has(one))) {
-      found.set(name, { path: join(directory, name), text: read(join(directory, name)) ?? '' });
-    }
-  }
-  return [...found.values()];
-}
-
-const processes = (): string[] =>
-  list('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => (read(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim())
-    .filter(Boolean);
-
-const sysctls = (names: readonly string[]): Record<string, string | undefined> =>
-  Object.fromEntries(names.map((name) => [name, read(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim()]));
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function inPath(program: string): boolean {
-  // A service's PATH often lacks sbin.
-  return [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((directory) => {
-    try {
-      accessSync(join(directory, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Whether the daemon runs. */
-export const vifdAnswers = (): Promise<boolean> => answers(controlSocket());
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    const end = (result: boolean): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket
-      .once('connect', () => end(true))
-      .once('error', () => end(false))
-      .setTimeout(1000, () => end(false));
-  });
-}
-
-/** netback's queues in debugfs (`xenvif_read_io_ring`): the request counters of the guest and of netback. */
-const rings = (): Map<string, { produced: number; consumed: number }> => {
-  const root = '/sys/kernel/debug/xen-netback';
-  const found = new Map<string, { produced: number; consumed: number }>();
-  for (const vif of list(root)) {
-    for (const queue of list(join(root, vif)).filter((name) => name.startsWith('io_ring'))) {
-      const match = /TX:.*?req prod (\d+).*?cons (\d+)/s.exec(read(join(root, vif, queue)) ?? '');
-      if (match) found.set(`${vif} ${queue}`, { produced: Number(match[1]), consumed: Number(match[2]) });
-    }
-  }
-  return found;
-};
-
-async function stalledQueues(): Promise<string[] | undefined> {
-  if (!exists('/sys/kernel/debug/xen-netback')) return undefined;
-  const before = rings();
-  if (before.size === 0) return [];
-  await new Promise((resolve) => setTimeout(resolve, timeouts.ring));
-  const after = rings();
-  return [...before]
-    .filter(
-      ([queue, { produced, consumed }]) => produced !== consumed && after.get(queue)?.consumed === consumed,
-    )
-    .map(([queue]) => queue);
 }

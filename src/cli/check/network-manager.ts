@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import type { Files } from './facts.js';
+import type { Files } from './files.js';
 
 /** A vif's netdev as NetworkManager and systemd-networkd see it: an Ethernet device without a kind, of the driver `vif`. */
 export interface Device {

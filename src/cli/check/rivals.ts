@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { vifName } from '../../model/vif-id.js';
-import type { Facts, Files } from './facts.js';
+import type { Facts } from './facts.js';
+import type { Files } from './files.js';
 import { error, type Finding, ok, warning } from './finding.js';
 import { type Device, glob, networkManagerKeepsOff } from './network-manager.js';
 

@@ -1,6 +1,8 @@
+import { newPortFlagNames, type PortFlags } from '../../model/bridge-port.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { problem } from '../../model/operation-error.js';
+import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { isPreferred, twinsOf } from '../twins.js';
@@ -47,13 +49,19 @@ export const bridge: Topology = {
           mtu: mtu ?? inheritedMtu(link, master),
           master: master.name,
           addresses: [],
-          port: { silent, ...(vlans === undefined ? {} : { vlans }) },
+          port: { silent, ...flagsOf(config.bridge), ...(vlans === undefined ? {} : { vlans }) },
         },
       },
       dependsOn,
     };
   },
 };
+
+/** The switches that `[bridge]` gives to each port. */
+const flagsOf = (bridge: VifPolicy['bridge']): PortFlags =>
+  Object.fromEntries(
+    newPortFlagNames.flatMap((name) => (bridge[name] === undefined ? [] : [[name, bridge[name]]])),
+  );
 
 /**
  * The bridge the key means, or why there is none. An empty key means the oldest bridge, where the stock script takes

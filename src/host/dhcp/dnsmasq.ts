@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
 import { spawnGuarded } from '../process/guard.js';
+import { dnsPortIsTaken } from './dns-port.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
 
 /** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
@@ -41,6 +42,8 @@ export class Dnsmasq {
   #devices = '';
   /** Whether a guest has its router for a resolver. */
   #asks = false;
+  /** Whether another server answers guests, since it has port 53 of every address. */
+  #leavesDns = false;
   #child: ChildProcess | undefined;
   #byUnit = false;
   #timer: NodeJS.Timeout | undefined;
@@ -128,6 +131,12 @@ export class Dnsmasq {
     this.#devices = this.#interfaces();
     this.#asks = [...this.#entries.values()].some(asksRouter);
     makeReadable(this.#dir);
+    const isTaken = this.#asks && dnsPortIsTaken();
+    if (isTaken && !this.#leavesDns)
+      this.#log?.warn(
+        'another server has port 53 of all addresses: it answers guests, and no resolver of vifd',
+      );
+    this.#leavesDns = isTaken;
     writeFileSync(this.#conf, this.#configuration());
     const unitServes = this.#unitServes;
     await this.#endOthers({ butUnit: unitServes });
@@ -209,7 +218,8 @@ export class Dnsmasq {
     return [
       // Guests have their router for a resolver, at an address that stays, and what it asks follows the machine's resolv.conf.
       // Where [nat] dns names others, there is no such service of this machine.
-      ...(this.#asks ? ['except-interface=lo'] : ['port=0', 'no-resolv']),
+      // A server that has the port already is at that address as well; dnsmasq ends where it cannot have the port it is told.
+      ...(this.#asks && !this.#leavesDns ? ['except-interface=lo'] : ['port=0', 'no-resolv']),
       'no-hosts',
       'no-ping',
       'bind-dynamic',
@@ -275,7 +285,8 @@ function makeReadable(dir: string): void {
 async function restartUnit(): Promise<boolean> {
   if ((await systemctl('restart', unit)) !== undefined) return true;
   const state = await systemctl('show', '--value', '--property=LoadState', unit);
-  if (state === undefined || state.trim() === 'not-found') return false;
+  // A second server inside vifd's sandbox may not bind its port; where systemd does not answer now, it is asked again.
+  if (state?.trim() === 'not-found' || (state === undefined && !underSystemd)) return false;
   throw new Error(`${unit} does not start: see "systemctl status ${unit}"`);
 }
 

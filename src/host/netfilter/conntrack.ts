@@ -21,23 +21,57 @@ const ctaIp = { 4: { source: 1, destination: 2 }, 6: { source: 3, destination: 4
 const ctaFilter = { orig: 1, reply: 2 };
 const filterOn = { source: 1, destination: 2 };
 
+/** How long the socket stays open without a request, in ms. */
+const idleMs = 1000;
+
 /**
- * Deletes the connection tracking entries of the addresses in a network, at either end and in either direction, so that
- * the next guest with an address gets no packets of its former guest's connections.
- * @param untranslated only those that began there and have their own source address on the way: the kernel asks whether to
- *   masquerade at a connection's first packet only
- * @throws NetlinkError
+ * The kernel's connection tracking entries. Networks that are forgotten at the same time share one socket: a socket for each
+ * of hundreds of vifs would exhaust the descriptors.
  */
-export async function forgetConnections(network: Network, untranslated = false): Promise<void> {
-  // The file is absent without the module.
-  if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
-  const tuples: Buffer[] = [];
-  const netlink = new NetlinkConnection(
-    [],
-    { message: (message) => collect(message, network, untranslated, tuples), overflow: () => undefined },
-    Protocol.NETFILTER,
-  );
-  try {
+export class Conntrack {
+  #netlink: NetlinkConnection | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** Receives the entries of the listing under way. */
+  #row: (message: NetlinkMessage) => void = () => undefined;
+
+  /**
+   * Deletes the entries of the addresses in a network, at either end and in either direction, so that the next guest with an
+   * address gets no packets of its former guest's connections.
+   * @param untranslated only those that began there and are not masqueraded: the kernel decides that by a
+   *   connection's first packet
+   * @throws NetlinkError
+   */
+  async forget(network: Network, untranslated = false): Promise<void> {
+    this.#waiting++;
+    clearTimeout(this.#timer);
+    const mine = this.#turn.then(() => this.#forget(network, untranslated));
+    this.#turn = mine.catch(() => undefined);
+    try {
+      await mine;
+    } finally {
+      if (--this.#waiting === 0) this.#timer = setTimeout(() => this.close(), idleMs).unref();
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#netlink?.close();
+    this.#netlink = undefined;
+  }
+
+  async #forget(network: Network, untranslated: boolean): Promise<void> {
+    // The file is absent without the module.
+    if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
+    this.#netlink ??= new NetlinkConnection(
+      [],
+      { message: (message) => this.#row(message), overflow: () => undefined },
+      Protocol.NETFILTER,
+    );
+    const netlink = this.#netlink;
+    const tuples: Buffer[] = [];
+    this.#row = (message) => collect(message, network, untranslated, tuples);
     for (const filter of filters(network).slice(0, untranslated ? 1 : undefined))
       await netlink.request(conntrackGet, 0x300, header(network), filter);
     for (const tuple of tuples) {
@@ -45,8 +79,6 @@ export async function forgetConnections(network: Network, untranslated = false):
       which.emit(formatAttribute({ type: cta.tupleOrig, nested: true, data: tuple }));
       await netlink.remove(conntrackDelete, header(network), which);
     }
-  } finally {
-    netlink.close();
   }
 }
 

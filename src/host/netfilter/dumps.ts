@@ -6,14 +6,15 @@ import type { NftState } from './state.js';
 
 /** Reads vifd's tables by netlink. The readings have to be made one at a time, by {@link exclusively}. */
 export class TableDumps {
-  readonly #netlink: NetlinkConnection;
+  readonly #netlink: () => NetlinkConnection | undefined;
   #row: ((row: NftMessage) => void) | undefined;
   /** Whether something that the dump under way goes through has changed since it began, and whether a rule of ours has. */
   #disturbed = false;
   #reordered = false;
   #reading: Promise<unknown> = Promise.resolve();
 
-  constructor(netlink: NetlinkConnection) {
+  /** @param netlink the connection; undefined while there is none, and then there are no tables */
+  constructor(netlink: () => NetlinkConnection | undefined) {
     this.#netlink = netlink;
   }
 
@@ -32,7 +33,7 @@ export class TableDumps {
   async readTable(table: Table): Promise<void> {
     const { header, attributes } = requestFor(table);
     try {
-      await this.#netlink.request(nft.getTable, 0, header, attributes);
+      await this.#netlink()?.request(nft.getTable, 0, header, attributes);
     } catch (error) {
       if (!isAbsence(error)) throw error;
     }
@@ -97,7 +98,7 @@ export class TableDumps {
     if (set !== undefined) attributes.push(attribute.elementsSet, putString(set));
     this.#disturbed = false;
     try {
-      await this.#netlink.dump(type, header, attributes);
+      await this.#netlink()?.dump(type, header, attributes);
     } catch (error) {
       // The kernel reports NLM_F_DUMP_INTR also when only tables of other programs changed.
       if (error instanceof NetlinkError && error.code === 'EINTR' && !this.#disturbed) return;

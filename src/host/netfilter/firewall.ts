@@ -3,10 +3,10 @@ import type { FirewallView } from '../../model/firewall.js';
 import { firewallView } from '../../nft/walk/firewall.js';
 import { hasLegacy, legacyFamilies, readForeignRuleset } from './ruleset.js';
 
-/** In ms: from a change to its reading, and between two readings: a program that changes its sets all the time is not run after. */
+/** In ms: from a change to its reading, and the least time between two readings, since a program may change its sets all the time. */
 const pauseMs = { first: 200, between: 2000 };
 
-/** The filters of other programs, read when they change; those of iptables-legacy, which announces nothing, when asked to. */
+/** The filters of other programs, read when they change. Those of iptables-legacy, which announces nothing, are read by {@link refresh}. */
 export class Firewall {
   readonly #changed: () => void;
   readonly #log: Logger | undefined;
@@ -25,12 +25,12 @@ export class Firewall {
     this.#log = log;
   }
 
-  /** Undefined while nothing but vifd filters, or it could not be read. */
+  /** What others filter; undefined while only vifd does, or where it could not be read. */
   get view(): FirewallView | undefined {
     return this.#view;
   }
 
-  /** Whether nothing but vifd is certain to have a chain at netfilter's hooks, of whatever kind. */
+  /** Whether it is certain that only vifd has chains at netfilter's hooks, chains of NAT included. */
   get isAlone(): boolean {
     return this.#isAlone && !hasLegacy();
   }

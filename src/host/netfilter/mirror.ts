@@ -1,4 +1,5 @@
 import { NetlinkConnection } from '../netlink/connection.js';
+import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import { Flags, type NetlinkMessage, Protocol } from '../netlink/format.js';
 import type { Expected } from './contents.js';
 import { TableDumps } from './dumps.js';
@@ -22,7 +23,7 @@ interface MirrorListener {
 
 /** The state of vifd's tables, read once and then followed by the kernel's notifications. */
 export class NftMirror {
-  readonly #netlink: NetlinkConnection;
+  #netlink: NetlinkConnection | undefined;
   readonly #dumps: TableDumps;
   readonly #listener: MirrorListener;
   readonly #expected: Expected;
@@ -40,13 +41,22 @@ export class NftMirror {
     this.#expected = expected;
     this.#listener = listener;
     this.#current = new NftState(expected);
+    this.#dumps = new TableDumps(() => this.#netlink);
+  }
+
+  /** Whether the kernel can be asked; before {@link connect} there are no tables. */
+  get isConnected(): boolean {
+    return this.#netlink !== undefined;
+  }
+
+  /** @throws Error with a `code`, where the kernel has no nf_tables EPROTONOSUPPORT */
+  connect(): void {
     const receive = (message: NetlinkMessage): void => this.#receive(message);
     const overflow = (): Promise<void> => {
-      listener.foreignChanged();
+      this.#listener.foreignChanged();
       return this.sync();
     };
-    this.#netlink = new NetlinkConnection([group], { message: receive, overflow }, Protocol.NETFILTER);
-    this.#dumps = new TableDumps(this.#netlink);
+    this.#netlink ??= new NetlinkConnection([group], { message: receive, overflow }, Protocol.NETFILTER);
   }
 
   /** The state now. */
@@ -81,7 +91,7 @@ export class NftMirror {
   }
 
   close(): void {
-    this.#netlink.close();
+    this.#netlink?.close();
   }
 
   #receive(message: NetlinkMessage): void {
@@ -125,9 +135,9 @@ export class NftMirror {
         this.#current = next;
       } catch (error) {
         // vifd's tables changed during the dump, or notifications overflowed the socket: begin again.
-        const { code } = error as NodeJS.ErrnoException;
-        if (code !== 'EINTR' && code !== 'ENOBUFS') throw error;
+        if (!isDisturbed(error)) throw error;
         this.#stale = true;
+        await afterPause(error);
       } finally {
         this.#next = undefined;
       }

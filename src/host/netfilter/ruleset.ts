@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Nftables } from 'node-libnftables';
 import { parseIptables } from '../../nft/walk/iptables-save.js';
 import { parseRuleset, type Ruleset, together } from '../../nft/walk/ruleset.js';
@@ -9,16 +10,20 @@ export type Rules =
   | { readonly ruleset: Ruleset; readonly unreadLegacy: readonly string[] }
   | { readonly reason: string };
 
-/** Reads nf_tables whole, in a thread of libuv's pool, and the filter tables of iptables-legacy where those are in use. */
-export async function readRuleset(): Promise<Rules> {
+/**
+ * Reads nf_tables whole, in a thread of libuv's pool, and the filter tables of iptables-legacy where those are in use.
+ * @param options.texts each rule's, also where nothing but its text needs them
+ */
+export async function readRuleset({ texts = false } = {}): Promise<Rules> {
   try {
     const nft = new Nftables();
     try {
-      const json = await nft.runAside('list ruleset', { json: true });
+      const json = await listJson(nft, 'list ruleset');
       // The devices of a chain, and matches of iptables, are in the text alone.
-      const text = /"(xt|hook": "(in|e)gress)"/.test(json)
-        ? await nft.runAside('list ruleset', { handles: true })
-        : '';
+      const text =
+        texts || /"(xt|hook": "(in|e)gress)"/.test(json)
+          ? await nft.runAside('list ruleset', { handles: true })
+          : '';
       const legacy = await readLegacy();
       const found = legacy.flatMap(({ ruleset }) => ruleset ?? []);
       return {
@@ -30,6 +35,23 @@ export async function readRuleset(): Promise<Rules> {
     }
   } catch (error) {
     return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** How often a listing is asked for that came out empty, and the pause between, in ms. */
+const listings = { most: 10, pauseMs: 20 };
+
+/** A listing as JSON. libnftables gives an empty one, without an error, where a table goes while it reads. */
+async function listJson(
+  nft: Nftables,
+  command: string,
+  options: { stateless?: boolean } = {},
+): Promise<string> {
+  for (let i = 1; ; i++) {
+    const json = await nft.runAside(command, { ...options, json: true });
+    if (json.trim() !== '') return json;
+    if (i === listings.most) throw new Error('the rules change faster than they can be read');
+    await sleep(listings.pauseMs);
   }
 }
 
@@ -54,7 +76,7 @@ async function readLegacy(): Promise<Legacy[]> {
 export const legacyFamilies = (): ('ip' | 'ip6')[] =>
   (['ip', 'ip6'] as const).filter((family) => names(family).includes('filter'));
 
-/** Whether iptables-legacy has a table of whatever kind in this network namespace. */
+/** Whether iptables-legacy has a table, of filters, NAT or another, in this network namespace. */
 export const hasLegacy = (): boolean =>
   (['ip', 'ip6'] as const).some((family) => names(family).some((name) => name !== ''));
 
@@ -84,12 +106,12 @@ export async function readForeignRuleset(): Promise<ForeignRules> {
   try {
     const nft = new Nftables();
     try {
-      const chains = await nft.runAside('list chains', { json: true });
+      const chains = await listJson(nft, 'list chains');
       const legacy = await readLegacy();
       const unreadLegacy = legacy.filter(({ ruleset }) => ruleset === undefined).map(({ family }) => family);
       const isForeign = parseRuleset(chains, '').base.some(({ table }) => table !== 'vifd');
       if (!isForeign && legacy.length === 0) return { ruleset: undefined, unreadLegacy, text: '' };
-      const json = await nft.runAside('list ruleset', { json: true, stateless: true });
+      const json = await listJson(nft, 'list ruleset', { stateless: true });
       const text = await nft.runAside('list ruleset', { handles: true });
       const found = legacy.flatMap(({ ruleset }) => ruleset ?? []);
       return {

@@ -48,6 +48,8 @@ export class NftTables {
   /** The foreign objects that the log has warned of. */
   #warnedOf: readonly string[] = [];
   #performing: Promise<unknown> = Promise.resolve();
+  /** Whether the log has said that there is no nf_tables. */
+  #isSaid = false;
 
   private constructor(listener: NftListener, options: NftOptions) {
     this.#listener = listener;
@@ -69,8 +71,14 @@ export class NftTables {
    */
   static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
     const opened = new NftTables(listener, options);
-    await opened.#mirror.sync();
-    if (options.serves) for (const table of ruledTables) await opened.#claim(table);
+    opened.#connect();
+    try {
+      await opened.#mirror.sync();
+      if (options.serves) for (const table of ruledTables) await opened.#claim(table);
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     // The initial dump is no change.
     opened.#mirror.forgetTouched();
     return opened;
@@ -142,8 +150,27 @@ export class NftTables {
     }
   }
 
+  /** Connects where the kernel has nf_tables; else what needs no filter works without. */
+  #connect(): void {
+    try {
+      this.#mirror.connect();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EPROTONOSUPPORT' && code !== 'EAFNOSUPPORT') throw error;
+      if (this.#isSaid) return;
+      this.#isSaid = true;
+      this.#options.log?.warn({ err: error }, 'no nf_tables: vifs that need a filter are not attached');
+    }
+  }
+
   async #run(changes: readonly NftChange[]): Promise<void> {
     if (changes.length === 0) return;
+    // It may have come meanwhile, as a module.
+    if (!this.#mirror.isConnected) {
+      this.#connect();
+      if (!this.#mirror.isConnected) throw new Error('this kernel has no nf_tables, which the filter needs');
+      await this.#mirror.sync();
+    }
     this.#library ??= new Nftables();
     await this.#library.runAside(nftCommands(changes, declareElements).join('\n'));
   }

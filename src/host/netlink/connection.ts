@@ -7,6 +7,7 @@ import {
   MessageType,
   type NetlinkMessage,
   Protocol,
+  parseAttributes,
   parseError,
   parseMessages,
 } from './format.js';
@@ -15,13 +16,26 @@ import {
 export class NetlinkError extends Error {
   readonly code: string;
 
-  constructor(errno: number) {
-    const [code, text] = getSystemErrorMap().get(-Math.abs(errno)) ?? [`E${errno}`, 'unknown error'];
-    super(`${text} (${code})`);
+  /** @param told the kernel's own words (extended acknowledgement) */
+  constructor(errno: number, told?: string) {
+    const number = Math.abs(errno);
+    const [code, text] = getSystemErrorMap().get(-number) ??
+      unmapped.get(number) ?? [`errno ${number}`, 'unknown error'];
+    super(told === undefined ? `${text} (${code})` : `${told} (${code})`);
     this.name = 'NetlinkError';
     this.code = code;
   }
 }
+
+/** Errors that libuv has no name for; of these the kernel gives a bridge's 1,024th port the first (br_if.c). */
+const unmapped: ReadonlyMap<number, readonly [string, string]> = new Map([
+  [54, ['EXFULL', 'there is no room for one more; a bridge takes 1,023 ports']],
+  [71, ['EPROTO', 'protocol error']],
+  [75, ['EOVERFLOW', 'the value is too large']],
+  [83, ['ELIBEXEC', 'the program cannot be run']],
+  [85, ['ERESTART', 'interrupted']],
+  [524, ['ENOTSUPP', 'the kernel or the driver does not support it']],
+]);
 
 interface Request {
   readonly seq: number;
@@ -114,10 +128,10 @@ export class NetlinkConnection {
 
   #receive(message: NetlinkMessage): void {
     if (message.type === MessageType.DONE) {
-      this.#settle(message.seq, message.flags & dumpInterrupted ? new NetlinkError(eintr) : undefined);
+      this.#settle(message.seq, endOfDump(message));
     } else if (message.type === MessageType.ERROR) {
       const { errno } = parseError(message.data, message.flags);
-      this.#settle(message.seq, errno === 0 ? undefined : new NetlinkError(errno));
+      this.#settle(message.seq, errno === 0 ? undefined : new NetlinkError(errno, toldIn(message)));
     } else {
       this.#listener.message(message);
     }
@@ -140,6 +154,30 @@ export class NetlinkConnection {
     });
   }
 }
+
+/** The error of a dump that ended early, which its last message carries (netlink_dump_done), or that was interrupted. */
+function endOfDump({ data, flags }: NetlinkMessage): NetlinkError | undefined {
+  const errno = data.length >= 4 ? data.readInt32LE(0) : 0;
+  if (errno < 0) return new NetlinkError(errno);
+  return flags & dumpInterrupted ? new NetlinkError(eintr) : undefined;
+}
+
+/** The kernel's words in an error, NLMSGERR_ATTR_MSG; undefined where it has none. The request's header precedes them. */
+function toldIn({ data, flags }: NetlinkMessage): string | undefined {
+  if (!(flags & hasAttributes)) return undefined;
+  // Without NLM_F_CAPPED the whole request is there, and the attributes after it.
+  const start = flags & capped ? 4 + 16 : 4 + data.readUInt32LE(4);
+  let told: string | undefined;
+  parseAttributes(data.subarray((start + 3) & ~3), ({ type, data: value }) => {
+    if (type === attributeMessage) told = value.toString().replace(/\0$/, '');
+  });
+  return told;
+}
+
+/** NLM_F_CAPPED, NLM_F_ACK_TLVS and NLMSGERR_ATTR_MSG of linux/netlink.h. */
+const capped = 0x100;
+const hasAttributes = 0x200;
+const attributeMessage = 1;
 
 /** The errnos by which the kernel says that an object, a route, a device or an address to delete does not exist. */
 const absences: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENODEV', 'ENXIO', 'EADDRNOTAVAIL']);

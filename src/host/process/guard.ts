@@ -16,9 +16,12 @@ for group in $groups; do kill -s KILL -- "-$group"; done`;
 /**
  * A shell script that adds itself to the guard, whose input is its fd 3, and then becomes the program. The guard's input ends
  * when the last writer has closed it, so a program whose parent is killed at any moment of this is known to the guard. In a
- * subshell, so that a guard that has ended costs no SIGPIPE.
+ * subshell, so that a guard that has ended costs no SIGPIPE. What protects vifd from the kernel's OOM killer, the unit's
+ * OOMScoreAdjust=, is not for what it starts: a hook that takes all memory is to be killed, and not a guest's QEMU.
  */
-const launcher = '(echo "+ $$" >&3) 2>/dev/null; exec 3>&-; exec "$0" "$@"';
+const launcher = `(echo "+ $$" >&3) 2>/dev/null; exec 3>&-
+read -r score </proc/self/oom_score_adj && [ "$score" -ge 0 ] || echo 0 >/proc/self/oom_score_adj
+exec "$0" "$@"`;
 
 /** Pause in ms before a guard that ended is replaced. */
 const againMs = 100;

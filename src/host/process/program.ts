@@ -5,6 +5,9 @@ import { spawnGuarded } from './guard.js';
 /** The most output of a program that is passed on: further lines, and the rest of a longer line, are dropped. */
 const bounds = { lines: 100, characters: 1000 };
 
+/** How long the output of a program is still read after its end, in ms. */
+const drainMs = 1000;
+
 /** PATH of scripts and hooks, independent of the daemon's own. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -61,7 +64,13 @@ export class Program {
         );
       });
     });
-    void this.ended.then(() => clearTimeout(timer));
+    void this.ended.then(() => {
+      clearTimeout(timer);
+      // What it wrote before it ended is read first. A process that it left running may hold the pipes for ever.
+      setTimeout(() => {
+        for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      }, drainMs).unref();
+    });
   }
 
   /** Kills its process group. @param reason the value of `ended` */
@@ -95,6 +104,7 @@ function readLines(stream: Readable, counter: { lines: number }, line: (line: st
     rest = (lines.pop() ?? '').slice(0, bounds.characters);
     for (const one of lines) tell(one);
   });
-  stream.on('end', () => tell(rest));
+  // Also where it is destroyed, before its end.
+  stream.on('close', () => tell(rest));
   stream.on('error', () => undefined);
 }

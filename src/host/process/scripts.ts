@@ -33,7 +33,7 @@ export class Scripts {
 
   constructor(options: ScriptOptions) {
     this.#options = options;
-    mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+    this.#tryToKeep(() => mkdirSync(options.stateDir, { recursive: true, mode: 0o700 }));
     // A script that ran when the last daemon ended was killed then.
     this.#runs = new Map(
       [...recordedRuns(options.stateDir)].map(([name, run]) => [
@@ -98,7 +98,7 @@ export class Scripts {
     }
     if (this.#closed) return;
     this.#runs.delete(name);
-    rmSync(this.#stateFile(name), { force: true });
+    this.#tryToKeep(() => rmSync(this.#stateFile(name), { force: true }), name);
   }
 
   /** Kills the scripts that run: without the daemon no timeout would end them. */
@@ -137,16 +137,30 @@ export class Scripts {
     }
   }
 
-  /** Records a run. A failure is kept in memory only, so that a daemon that is restarted tries again. */
+  /**
+   * Records a run. A failure is kept in memory only, so that a daemon that is restarted tries again; and any run where it
+   * cannot be written, as on a full /run.
+   */
   #remember(name: string, run: ScriptRun): void {
     this.#runs.set(name, run);
     const file = this.#stateFile(name);
     if (run.state === 'failed') {
-      rmSync(file, { force: true });
+      this.#tryToKeep(() => rmSync(file, { force: true }), name);
       return;
     }
-    writeFileSync(`${file}.new`, JSON.stringify(run), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    this.#tryToKeep(() => {
+      writeFileSync(`${file}.new`, JSON.stringify(run), { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    }, name);
+  }
+
+  #tryToKeep(write: () => void, vif?: string): void {
+    try {
+      write();
+    } catch (error) {
+      const what = { ...(vif !== undefined && { vif }), err: error };
+      this.#options.log.error(what, 'script record not kept; after a restart of vifd the script runs again');
+    }
   }
 
   #stateFile(name: string): string {
@@ -164,10 +178,21 @@ export function recordedRuns(directory = scriptStateDir()): Map<string, ScriptRu
     const name = file.replace(/\.json$/, '');
     if (name === file || parseVifName(name) === undefined) continue;
     try {
-      runs.set(name, JSON.parse(readFileSync(join(directory, file), 'utf8')) as ScriptRun);
+      const run: unknown = JSON.parse(readFileSync(join(directory, file), 'utf8'));
+      if (isRun(run)) runs.set(name, run);
     } catch {
       // vifd writes a record whole or not at all, so this file is not vifd's.
     }
   }
   return runs;
 }
+
+/** Whether what was read is a record, of this version or of another one. */
+function isRun(run: unknown): run is ScriptRun {
+  const { file, gatewaydev, state } = (run ?? {}) as Record<string, unknown>;
+  return (
+    typeof file === 'string' && typeof gatewaydev === 'string' && states.has(state as ScriptRun['state'])
+  );
+}
+
+const states: ReadonlySet<ScriptRun['state']> = new Set(['running', 'online', 'interrupted', 'failed']);

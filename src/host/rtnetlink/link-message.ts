@@ -22,6 +22,7 @@ export const ifla = {
   txqueuelen: 13,
   linkinfo: 18,
   ifalias: 20,
+  group: 27,
   carrier: 33,
   parentDevName: 56,
 };
@@ -51,6 +52,7 @@ export function decodeLink(data: Buffer) {
     addresses: [] as readonly Network[],
     port: undefined as BridgePort | undefined,
     txqueuelen: undefined as number | undefined,
+    group: undefined as number | undefined,
     vlanFiltering: undefined as boolean | undefined,
     vlanDefaultPvid: undefined as number | undefined,
     forwardDelay: undefined as number | undefined,
@@ -81,6 +83,7 @@ export function decodeLink(data: Buffer) {
     else if (type === ifla.ifalias) link.alias = text(at, length);
     else if (type === ifla.parentDevName) link.parent = text(at, length);
     else if (type === ifla.carrier) carrier = data[at] !== 0;
+    else if (type === ifla.group) link.group = data.readUInt32LE(at);
     else if (type === ifla.txqueuelen) link.txqueuelen = data.readUInt32LE(at);
     else if (type === ifla.linkinfo) eachAttribute(data, at, readInfo, at + length);
   });

@@ -6,7 +6,7 @@ import { routerLinkLocal } from '../../model/ip.js';
 import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
-import { decodePort, familyBridge } from './bridge-port.js';
+import { decodePort, familyBridge } from './bridge-port-message.js';
 import { decodeAddress, decodeLink, family, rtm } from './link-message.js';
 
 const scopeLink = 253;

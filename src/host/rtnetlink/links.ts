@@ -1,16 +1,14 @@
-import type { LinkChanges } from '../../model/action.js';
-import { type PortSwitches, passingMtu } from '../../model/bridge-port.js';
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
-import { ChangedMeanwhile } from '../../model/operation-error.js';
 import type { RouteView } from '../../model/route.js';
-import type { PortVlan } from '../../model/vlan.js';
-import { eachAttribute } from '../netlink/attributes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
-import { AttrStream, Flags, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
+import { afterPause, isDisturbed } from '../netlink/disturbed.js';
+import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { Addresses } from './address.js';
-import { encodeFlags, encodeVlans, portDump, portHeader } from './bridge-port.js';
-import { family, iffUp, ifla, rtm } from './link-message.js';
+import { BridgePorts } from './bridge-port.js';
+import { portDump } from './bridge-port-message.js';
+import { LinkSettings } from './link.js';
+import { family, rtm } from './link-message.js';
 import { LinkState } from './link-state.js';
 import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
@@ -42,7 +40,9 @@ export class Links {
   readonly #netlink: NetlinkConnection;
   readonly #listener: LinkListener;
   readonly #gone: GoneListener;
-  /** Changes of addresses, routes and neighbour entries, through the same socket. */
+  /** Changes of devices, addresses, routes and neighbour entries, through the same socket. */
+  readonly link: LinkSettings;
+  readonly port: BridgePorts;
   readonly address: Addresses;
   readonly route: Routes;
   readonly neighbour: Neighbours;
@@ -52,8 +52,6 @@ export class Links {
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
   #stale = false;
-  /** The MTU that a device has for a moment, by its index. */
-  readonly #passing = new Map<number, number>();
   #syncing: Promise<void> | undefined;
 
   private constructor(listener: LinkListener, gone: GoneListener) {
@@ -69,6 +67,8 @@ export class Links {
     const states = () => (this.#next === undefined ? [this.#current] : [this.#current, this.#next.links]);
     const routes = () =>
       this.#next === undefined ? [this.#currentRoutes] : [this.#currentRoutes, this.#next.routes];
+    this.link = new LinkSettings(this.#netlink, () => this.#current);
+    this.port = new BridgePorts(this.#netlink);
     this.address = new Addresses(this.#netlink, states);
     this.route = new Routes(this.#netlink, routes);
     this.neighbour = new Neighbours(this.#netlink, routes);
@@ -78,7 +78,12 @@ export class Links {
   /** Opens the socket and reads everything once. */
   static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
     const links = new Links(listener, gone);
-    await links.#sync();
+    try {
+      await links.#sync();
+    } catch (error) {
+      links.close();
+      throw error;
+    }
     return links;
   }
 
@@ -102,84 +107,9 @@ export class Links {
     await this.#netlink.request(rtm.getLink, 0, loopback);
   }
 
-  /**
-   * Changes a link as planned. An MTU that its driver refuses is noted in the view.
-   * @throws ChangedMeanwhile when it was refused; NetlinkError
-   */
-  async changeLink(index: number, name: string, changes: LinkChanges): Promise<void> {
-    try {
-      await this.setLink(index, changes);
-    } catch (error) {
-      const { mtu } = changes;
-      if (mtu === undefined || !(await this.#refuses(index, changes, mtu, error))) throw error;
-      this.#current.refuseMtu(index, mtu);
-      throw new ChangedMeanwhile(`the MTU that ${name} takes`);
-    }
-  }
-
-  /** Whether it is the MTU that a change failed for; among others that may be invalid it is asked for alone. */
-  async #refuses(index: number, changes: LinkChanges, mtu: number, error: unknown): Promise<boolean> {
-    const isInvalid = (one: unknown): boolean => (one as NodeJS.ErrnoException).code === 'EINVAL';
-    if (!isInvalid(error)) return false;
-    if (Object.keys(changes).length === 1) return true;
-    return await this.setLink(index, { mtu }).then(() => false, isInvalid);
-  }
-
   /** Has an MTU that was refused asked for again, of one device or of all. */
   askMtuAgain(index?: number): void {
     this.#current.askMtuAgain(index);
-  }
-
-  /** Changes a link by one RTM_SETLINK. @throws NetlinkError */
-  async setLink(index: number, changes: LinkChanges): Promise<void> {
-    const { name, alias, mac, mtu, txqueuelen, master, up } = changes;
-    const header = Buffer.alloc(16);
-    header.writeInt32LE(index, 4);
-    if (up !== undefined) {
-      header.writeUInt32LE(up ? iffUp : 0, 8);
-      header.writeUInt32LE(iffUp, 12);
-    }
-    const attributes = new AttrStream();
-    if (mac !== undefined) attributes.push(ifla.address, Buffer.from(mac.replaceAll(':', ''), 'hex'));
-    if (mtu !== undefined) attributes.push(ifla.mtu, putU32(mtu));
-    if (txqueuelen !== undefined) attributes.push(ifla.txqueuelen, putU32(txqueuelen));
-    if (name !== undefined) attributes.push(ifla.ifname, putString(name));
-    if (alias !== undefined) attributes.push(ifla.ifalias, putString(alias));
-    if (master !== undefined) attributes.push(ifla.master, putU32(master.index));
-    await this.#netlink.request(rtm.setLink, 0, header, attributes);
-  }
-
-  /**
-   * Sets the MTU of a bridge to what it is, by hand. Nothing is told of the one that it has for a moment: a vif that joins just
-   * then would take it for its own.
-   * @throws NetlinkError
-   */
-  async pinMtu(index: number, mtu: number): Promise<void> {
-    const passing = passingMtu(mtu);
-    this.#passing.set(index, passing);
-    try {
-      await this.setLink(index, { mtu: passing });
-      await this.setLink(index, { mtu });
-    } finally {
-      this.#passing.delete(index);
-    }
-  }
-
-  /** Sets flags of a bridge port. @throws NetlinkError */
-  async setPort(index: number, flags: PortSwitches): Promise<void> {
-    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeFlags(flags)]));
-  }
-
-  /** Adds VLANs to a bridge port, or changes their flags. @throws NetlinkError */
-  async addVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
-    await this.#netlink.request(rtm.setLink, 0, Buffer.concat([portHeader(index), encodeVlans(vlans)]));
-  }
-
-  /** @throws NetlinkError */
-  async deleteVlans(index: number, vlans: readonly PortVlan[]): Promise<void> {
-    // The kernel uses only the numbers here, and wants equal flags within a range.
-    const numbers = vlans.map(({ vid }) => ({ vid, pvid: false, untagged: false }));
-    await this.#netlink.remove(rtm.delLink, Buffer.concat([portHeader(index), encodeVlans(numbers)]));
   }
 
   /**
@@ -200,20 +130,8 @@ export class Links {
     this.#netlink.close();
   }
 
-  /** Whether a message is about a device with an MTU that it has for a moment only. */
-  #isPassing({ type, data }: NetlinkMessage): boolean {
-    if (type !== rtm.newLink || data.readUInt8(0) !== family.unspec) return false;
-    const passing = this.#passing.get(data.readInt32LE(4));
-    let mtu: number | undefined;
-    if (passing !== undefined)
-      eachAttribute(data, 16, (type, at) => {
-        if (type === ifla.mtu) mtu = data.readUInt32LE(at);
-      });
-    return passing !== undefined && mtu === passing;
-  }
-
   #apply(message: NetlinkMessage): void {
-    if (this.#isPassing(message)) return;
+    if (this.link.isPassing(message)) return;
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;
@@ -253,6 +171,7 @@ export class Links {
       } catch (error) {
         if (!isDisturbed(error)) throw error;
         this.#stale = true;
+        await afterPause(error);
       } finally {
         this.#next = undefined;
       }
@@ -280,10 +199,4 @@ export class Links {
     proxies.writeUInt8(ntfProxy, 10);
     await this.#netlink.dump(rtmNeigh.get, proxies);
   }
-}
-
-/** Whether a table changed during its dump, or notifications overflowed the socket. */
-function isDisturbed(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EINTR' || code === 'ENOBUFS';
 }

@@ -9,7 +9,7 @@ const learned = 0x02 | 0x04 | 0x08 | 0x10;
 const afBridge = 7;
 const ntfSelf = 0x02;
 
-/** What the kernel has learned of the hosts around: who has an address, and behind which port of a bridge a MAC address is. */
+/** What the kernel has learned of the hosts around: which MAC address an address has, and behind which port of a bridge a MAC address is. */
 export interface Senders {
   readonly neighbours: readonly { readonly index: number; readonly address: string; readonly mac: string }[];
   /** The forwarding databases of bridges; `index` is the port's. */

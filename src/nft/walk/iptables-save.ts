@@ -6,7 +6,7 @@ const hooks: { readonly [chain: string]: string } = { INPUT: 'input', FORWARD: '
 
 /**
  * Reads `iptables-legacy -S`, whose filter table is not in nf_tables: its chains become base chains of the table
- * {@link legacyTable}. An option that is not known here is one that may hold or not.
+ * {@link legacyTable}. Of an option that this does not know, it is not known whether it holds.
  */
 export function parseIptables(family: 'ip' | 'ip6', text: string): Ruleset {
   const base: BaseChain[] = [];

@@ -53,7 +53,7 @@ function fieldOf(left: Json, packet: Packet): Value {
       return ct(of.key as string, packet);
     case 'fib':
       if (of.result === 'type' && (of.flags as readonly Json[]).includes('daddr')) return packet.to;
-      // What a reverse path is asked for; "missing" is 0, and there is one.
+      // Rules for reverse paths ask whether there is a route back; one is assumed, and `missing` is written as 0.
       return of.result === 'type' ? undefined : 'present';
     case 'concat':
       return (fields as readonly Json[]).map((one) => fieldOf(one, packet));

@@ -1,4 +1,4 @@
-/** A packet at a hook, as far as rules ask for it. What is undefined is not known, and a match with it neither holds nor fails. */
+/** The fields of a packet at a hook that rules ask for. Of a match with an undefined field it is not known whether it holds. */
 export interface Packet {
   readonly family: 4 | 6;
   /** The device it came in by and the one it goes out by; empty where there is none, as at input and output. */

@@ -32,12 +32,12 @@ export interface Ruleset {
   elements(of: Pick<BaseChain, 'family' | 'table'>, set: string): readonly Json[] | undefined;
 }
 
-/** What programs like iptables say of the one that runs a table; the family of iptables-legacy is `ip` or `ip6`. */
+/** The name that stands for the filter table of iptables-legacy; its family is `ip` or `ip6`. */
 export const legacyTable = 'iptables-legacy';
 
 type Fields = { readonly [key: string]: Json };
 
-/** What the text of a listing knows beside its JSON: the devices of base chains, and rules as text. */
+/** What a listing has as text and not as JSON: the devices of base chains, and the rules as nft(8) prints them. */
 interface Texts {
   readonly devices: ReadonlyMap<string, readonly string[]>;
   readonly rules: ReadonlyMap<string, string>;

@@ -50,7 +50,7 @@ interface End {
 const deepest = 16;
 
 function passChain(ruleset: Ruleset, chain: BaseChain, packet: Packet): Passage {
-  /** Whether a rule that might hold would have accepted, or dropped, where it is taken not to hold. */
+  /** The verdicts of rules of which it is not known whether they hold; the walk goes on as if they did not. */
   const doubts = { accept: false, drop: false };
   const run = (name: string, depth: number, isDoubtful: boolean): End => {
     for (const rule of depth > deepest ? [] : ruleset.rules(chain, name)) {

@@ -12,15 +12,22 @@ export const bridgePortLines: ActionTable<string, 'set-port' | 'add-vlans' | 'de
   'delete-vlans': ({ name, vlans }) => printVlans('delete', name, vlans),
 };
 
-function printFlags({ isolated, multicastFlood, broadcastFlood, silent }: PortSwitches): string {
+function printFlags({ isolated, multicastFlood, broadcastFlood, silent, ...others }: PortSwitches): string {
   const flag = (name: string, on: boolean | undefined): string =>
     on === undefined ? '' : ` ${name} ${on ? 'on' : 'off'}`;
+  const hears = silent === undefined ? undefined : !silent;
   return [
     flag('isolated', isolated),
-    flag('learning', silent === undefined ? undefined : !silent),
-    flag('flood', silent === undefined ? undefined : !silent),
+    flag('learning', others.learning ?? hears),
+    flag('flood', others.unicastFlood ?? hears),
     flag('mcast_flood', multicastFlood),
     flag('bcast_flood', broadcastFlood),
+    flag('guard', others.bpduGuard),
+    flag('root_block', others.rootBlock),
+    flag('hairpin', others.hairpin),
+    flag('fastleave', others.fastLeave),
+    flag('mcast_to_unicast', others.multicastToUnicast),
+    flag('neigh_suppress', others.neighborSuppress),
   ].join('');
 }
 

@@ -3,7 +3,7 @@ import { formatNetwork } from '../../model/address.js';
 
 export const conntrackLines: ActionTable<string, 'forget-connections'> = {
   'forget-connections': ({ network, untranslated }) =>
-    `conntrack -D, whatever ${untranslated ? 'began untranslated at' : 'is of'} ${formatNetwork(network)}`,
+    `conntrack -D, all entries ${untranslated ? 'that began untranslated at' : 'of'} ${formatNetwork(network)}`,
 };
 
 /** The commands for it: outgoing connections, incoming ones, and incoming ones by destination NAT. */

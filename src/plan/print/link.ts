@@ -8,13 +8,14 @@ export const linkLines: ActionTable<string, 'set-link' | 'pin-mtu'> = {
   'set-link': ({ name, changes }) => `ip link set dev ${word(name)}${printChanges(changes)}`,
 };
 
-function printChanges({ name, alias, mac, mtu, txqueuelen, master, up }: LinkChanges): string {
+function printChanges({ name, alias, mac, mtu, txqueuelen, group, master, up }: LinkChanges): string {
   return [
     name === undefined ? '' : ` name ${word(name)}`,
     alias === undefined ? '' : ` alias ${alias}`,
     mac === undefined ? '' : ` address ${mac}`,
     mtu === undefined ? '' : ` mtu ${mtu}`,
     txqueuelen === undefined ? '' : ` txqueuelen ${txqueuelen}`,
+    group === undefined ? '' : ` group ${group}`,
     master === undefined ? '' : master.index === 0 ? ' nomaster' : ` master ${word(master.name ?? '')}`,
     up === undefined ? '' : up ? ' up' : ' down',
   ].join('');

@@ -77,6 +77,12 @@ export interface HookEvent {
 /** The operator's hooks. */
 export interface HooksPort {
   call(event: HookEvent): void;
+  /** Keeps an event as the last one of its vif, as {@link call} does, and calls nothing. */
+  note(event: HookEvent): void;
+  /** The last event of a vif that has had no `detach`, also from before the daemon started. */
+  last(vif: string): HookEvent | undefined;
+  /** The names of the vifs that have such an event. */
+  vifs(): readonly string[];
 }
 
 /** The history of events, and the log. */

@@ -20,6 +20,7 @@ interface Port {
   isolated: boolean;
   mcast_flood: boolean;
   bcast_flood: boolean;
+  [flag: string]: unknown;
 }
 
 const port = async (name: string): Promise<Port> => {
@@ -83,6 +84,59 @@ test('options hold against drift, and only for the vifs they match', async () =>
     'bridge link set dev vif5.0 isolated on',
   ]);
   await beside.untouched();
+});
+
+test('switches of [bridge] and [[vif]] hold, and what is not to come does not', async () => {
+  const switches =
+    'root_block = true\nbpdu_guard = true\nfast_leave = true\nmulticast_to_unicast = true\nneighbor_suppress = true\n';
+  const config = `[bridge]\nunicast_flood = false\nlearning = false\n${switches}\n[[vif]]\nmac = "00:16:3e:00:07:00"\nunicast_flood = true\nhairpin = true\n`;
+  const first = await domnet.vifd({ config });
+  const [sender, spared, open] = [await guest(5), await guest(6), await guest(7)];
+  expect(await port('vif6.0')).toMatchObject({
+    ...{ flood: false, learning: false, root_block: true, guard: true, fastleave: true },
+    ...{ mcast_to_unicast: true, neigh_suppress: true, hairpin: false, mcast_flood: true },
+  });
+  expect(await port('vif7.0')).toMatchObject({ flood: true, learning: false, hairpin: true });
+  // Frames to an address that the bridge has not learned.
+  await sender.guestIp('neighbour add 10.7.0.99 lladdr 00:16:3e:00:63:00 dev eth0');
+  const heard = async (vif: Vif): Promise<number> =>
+    Number(await vif.guestExec('cat', ['/sys/class/net/eth0/statistics/rx_packets']));
+  const before = { spared: await heard(spared), open: await heard(open) };
+  const unanswered = ['-q', '-c', '20', '-i', '0.01', '-W', '0.1', '10.7.0.99'];
+  await sender.guestExec('ping', unanswered).catch(() => undefined);
+  expect((await heard(open)) - before.open).toBeGreaterThanOrEqual(20);
+  expect((await heard(spared)) - before.spared).toBeLessThan(20);
+
+  await domnet.exec('bridge', ['link', 'set', 'dev', 'vif6.0', 'flood', 'on', 'guard', 'off']);
+  await until('the repair', async () => {
+    const { flood, guard } = await port('vif6.0');
+    return flood === false && guard === true;
+  });
+  await first.terminate();
+  const second = await domnet.vifd({ config });
+  for (const { name } of [sender, spared, open]) await second.logged('vif adopted', name);
+  expect(second.log.filter(({ msg }) => msg === 'vif updated' || msg === 'vif repaired')).toEqual([]);
+});
+
+test("rules of an administrator's own match a guest by its group, from its first frame on, and after a restart", async () => {
+  const config = '[[vif]]\nmac = "00:16:3e:00:05:00"\ngroup = 7\n';
+  const rules =
+    'table bridge roles {\n chain forward {\n type filter hook forward priority 0; policy accept;\n iifgroup 7 counter drop\n }\n}\n';
+  writeFileSync(join(domnet.dir, 'roles.nft'), rules);
+  await domnet.exec('nft', ['-f', join(domnet.dir, 'roles.nft')]);
+  const first = await domnet.vifd({ config });
+  const [bound, other, beside] = [await guest(5), await guest(6), await guest(7)];
+  const group = async () => ((await domnet.link('vif5.0')) as { group?: string })?.group;
+  expect(await group()).toBe('7');
+  expect(await pings(other, '10.7.0.7')).toBe(true);
+  expect(await pings(bound, '10.7.0.7')).toBe(false);
+  expect((await domnet.command('status', 'vif5.0')).stdout).toMatch(/^group: +7$/m);
+  await domnet.ip('link set vif5.0 group 0');
+  await until('the repair', async () => (await group()) === '7');
+  await first.terminate();
+  const second = await domnet.vifd({ config });
+  for (const { name } of [bound, other, beside]) await second.logged('vif adopted', name);
+  expect(await pings(bound, '10.7.0.6')).toBe(false);
 });
 
 test('a restart with options finds nothing to do', async () => {

@@ -78,7 +78,7 @@ test('more news of links than the kernel keeps for it: it reads everything anew'
       },
       30_000,
     );
-    // What comes now is told to nobody.
+    // Of what comes now no event is sent.
     await domnet.ip(`link set ${vif.name} nomaster`);
   } finally {
     process.kill(daemon.pid, 'SIGCONT');

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => domnet.stop());
 
-// Two guests who have nothing to do with any of it talk all the time.
+// Two other guests talk all the time.
 let good: Vif[];
 beforeAll(async () => {
   good = [await domnet.plug({ domid: 1 }), await domnet.plug({ domid: 2 })];
@@ -166,7 +166,7 @@ describe.each([
       await domnet.xenstore.write(`${vif.backend}/${key}`, value);
       await vif.addNetdev();
       await refused(vif, new RegExp(key));
-      // Fit for the terminal of whoever reads it.
+      // Printable on a terminal.
       const told = (await vif.read('hotplug-error')) ?? '';
       expect(told).toMatch(/^[\x20-\x7e]{1,300}$/);
       await until('the log to say it', () =>
@@ -179,7 +179,7 @@ describe.each([
   );
 });
 
-test('whatever a guest writes on its side, it is connected', async () => {
+test('a guest is connected with any values on its side', async () => {
   for (const [, value] of hostile) {
     domid++;
     const vif = await domnet.writeDevice({ domid });

@@ -66,6 +66,36 @@ test('hooks are told of attach, update and detach, and not of a restart', async 
   expect(told()[2]).toEqual({ event: 'detach', ...facts, mtu: 1400 });
 });
 
+test('vifs that went while no daemon ran are detached by the next one, also where another has the number now', async () => {
+  dir.script('note', `cat >> ${dir.path}/${notes}`);
+  const first = await domnet.vifd({ config });
+  const [gone, replaced, stays] = [
+    await domnet.plug({ domid: 5 }),
+    await domnet.plug({ domid: 6 }),
+    await domnet.plug({ domid: 7 }),
+  ];
+  for (const vif of [gone, replaced, stays]) await vif.connected();
+  await until('attach', () => told().length === 3);
+  await first.kill();
+  for (const vif of [gone, replaced]) {
+    await vif.removeNetdev();
+    await domnet.xenstore.rm(vif.backend);
+  }
+  await domnet.exec('nft', ['flush', 'ruleset']).catch(() => undefined);
+  const other = await domnet.plug({ domid: 6, keys: { mac: '00:16:3e:00:66:66' } });
+  const second = await domnet.vifd({ config });
+  await other.connected();
+  await until('three more', () => told().length === 6);
+  const later = told().slice(3);
+  expect(later.map(({ vif, event, mac }) => [vif, event, mac]).sort()).toEqual([
+    ['vif5.0', 'detach', '00:16:3e:00:05:00'],
+    ['vif6.0', 'attach', '00:16:3e:00:66:66'],
+    ['vif6.0', 'detach', '00:16:3e:00:06:00'],
+  ]);
+  expect(later.filter(({ vif }) => vif === 'vif6.0').map(({ event }) => event)).toEqual(['detach', 'attach']);
+  await second.logged('vif adopted', 'vif7.0');
+});
+
 test('a vif that is taken off the network is detached', async () => {
   dir.script('note', `cat >> ${dir.path}/${notes}`);
   await domnet.vifd({ config });

@@ -70,7 +70,7 @@ test('another bridge is moved to in one message, the link staying up', async () 
   await beside.untouched();
 });
 
-test('what somebody else changed is a repair, what dom0 changed an update', async () => {
+test('what another program changed is a repair, what dom0 changed an update', async () => {
   const daemon = await domnet.vifd();
   const vif = await guest();
   const beside = await Neighbours.of(daemon, domnet, 'bridge');

@@ -134,7 +134,7 @@ test("a script that fails with words of its own has those in hotplug-error, and 
   const vif = await plug(script);
   const line = await daemon.logged('vif not attached', 'vif5.0');
   expect(line).toMatchObject({ error: `run script ${script}: no luck`, errorKind: 'script' });
-  // Several events later: a link that changed, and a key nobody decides by.
+  // Several events later: a link that changed, and a key that decides nothing.
   await domnet.ip('link set vif5.0 mtu 1400');
   await vif.write({ 'feature-x': '1', state: '2' });
   await vif.write({ 'hotplug-status': 'error' });

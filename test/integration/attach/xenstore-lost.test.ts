@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => domnet.stop());
 
-/** SIGTERM must end it before systemd loses patience (TimeoutStopSec), whatever xenstored does. */
+/** SIGTERM must end it before systemd loses patience (TimeoutStopSec), also while xenstored does not answer. */
 async function endsInTime(daemon: Vifd): Promise<void> {
   const began = performance.now();
   expect(await daemon.terminate()).toBe(0);

@@ -383,6 +383,33 @@ test('anti-spoofing that drops what a guest sends just now', async () => {
   }
 });
 
+test.each([
+  ['egress', 'nat'],
+  ['ingress', 'route'],
+] as const)('a filter of tc that drops at the %s of a vif', async (side, kind) => {
+  const [vif, other] = guests[kind];
+  const tc = (words: string) => exec('tc', ['-n', domnet.namespace, ...words.split(' ')]);
+  const pings = await Promise.all(
+    guests[kind].map(async ({ domid }) => {
+      const words = ['ping', '-n', '-q', '-i', '0.02', outer];
+      return new Background('ip', ['netns', 'exec', await domnet.guestNamespace(domid), ...words]);
+    }),
+  );
+  await tc(`qdisc add dev ${vif.name} clsact`);
+  try {
+    // TC_ACT_SHOT for every frame: this kernel has no actions of tc.
+    const filter = ['filter', 'add', 'dev', vif.name, side, 'bpf', 'da', 'bytecode', '1,6 0 0 2'];
+    await exec('tc', ['-n', domnet.namespace, ...filter]);
+    const [[error]] = await Promise.all([expectEnds('tc', [vif]), expectEnds(null, [other])]);
+    expect(error).toContain(`drops frames at ${vif.name} right now`);
+    expect(error).toContain(`tc -s filter show dev ${vif.name} egress`);
+  } finally {
+    await tc(`qdisc delete dev ${vif.name} clsact`);
+    for (const ping of pings) await ping.stop();
+  }
+  await reaches(vif, outer);
+});
+
 test('a bridge with the spanning tree and a delay of 15 s', async () => {
   await domnet.ip('link add xenbr1 up type bridge stp_state 1 forward_delay 1500');
   const vifs = await Promise.all([31, 32].map((domid) => domnet.plug({ domid, keys: { bridge: 'xenbr1' } })));

@@ -258,7 +258,7 @@ describe('with a daemon and two vifs, one attached and one not', () => {
     expect(await domnet.command('status', 'vif5.0')).toMatchObject({ status: 0 });
   });
 
-  test('who follows is told when the daemon ends; then every question is answered with what to do', async () => {
+  test('a follower is told when the daemon ends; then every command says what to do', async () => {
     const following = background('events', '--follow');
     await until('the past', () => following.lines.length > 0);
     expect(await daemon.terminate()).toBe(0);
@@ -396,7 +396,7 @@ describe('without a daemon', () => {
     const check = async () => (await domnet.command('check')).stdout;
     expect(await check()).toMatch(/^ok +forwarding /m);
     await daemon.terminate();
-    // What a line in /etc/sysctl.d does, whoever applies it: every device stops, and vifd is not there to see it.
+    // What a line in /etc/sysctl.d does: every device stops forwarding, while vifd does not run.
     await domnet.exec('sysctl', ['-w', 'net.ipv4.ip_forward=1']);
     await domnet.exec('sysctl', ['-w', 'net.ipv4.ip_forward=0']);
     expect(await check()).toMatch(

@@ -83,7 +83,7 @@ async function outcome(name: AgentName, input: Input): Promise<Outcome> {
   const domnet = await Domnet.start();
   let ovs: OpenVswitch | undefined;
   try {
-    // Then an address is there at once, without a time in which the kernel asks for others who have it.
+    // Then an address is there at once, without the time in which the kernel looks for duplicates.
     await domnet.exec('sysctl', ['-qw', 'net.ipv6.conf.default.accept_dad=0']);
     if (input.openvswitch) {
       ovs = new OpenVswitch(domnet);

@@ -10,19 +10,19 @@ export interface Difference extends Values {
 }
 
 const reasons = {
-  alias: 'so that a renamed interface still says whose it is',
+  alias: 'names the vif that a renamed interface belongs to',
   antispoof: 'the guest is held to its MAC and these addresses; `[antispoof] mode = "off"` for none of it',
-  broadcast: '`ifconfig` made it up from the address; nobody is there to hear it',
-  error: 'the reason in words, naming what was looked for',
+  broadcast: '`ifconfig` derives a broadcast address; a link to one guest has no use for it',
+  error: 'the reason in words, with the name that was looked for',
   followed: 'the `mtu` key holds for every topology',
-  forwarding: 'a router that does not forward is none; only for the devices it needs',
+  forwarding: 'needed to forward for the guest; vifd sets it for the devices that need it',
   mtu: 'the guest is told the MTU it has',
   neighbour: 'the MAC is known, so no ARP is needed, and no other guest can answer it',
-  owner: 'the mark by which vifd knows what it made, here and after a restart',
+  owner: 'marks the port as made by vifd, also after a restart',
   proxyDelay: "the kernel holds back proxied answers for up to 0.8 s, and with them the guest's first packet",
-  ra: 'a guest is no router of the domain: it must not change its routes',
-  route: 'the protocol number is the mark by which vifd knows its routes',
-  status: 'what the stock script does not attach works',
+  ra: "a guest must not change the domain's routes by a redirect or a router advertisement",
+  route: 'the protocol number marks the route as made by vifd',
+  status: 'vifd attaches what the stock script does not',
   v6: 'the stock script knows IPv4 only',
 };
 
@@ -63,7 +63,7 @@ const bridge: Difference[] = [
         'xenstore /local/domain/anna0/device/vif/anna0/mtu',
         '1500',
         null,
-        'the script takes the new name for the guest; in a driver domain xenstored refuses that, and the script fails',
+        "the script takes the new name for the guest's domid; in a driver domain xenstored refuses that write, and the script fails",
       ],
       ['xenstore frontend mtu', null, '1500', reasons.mtu],
     ],
@@ -88,7 +88,7 @@ const bridge: Difference[] = [
         'xenstore backend hotplug-error',
         null,
         'attach vif5.0 to bridge xenbr0: it does not filter VLANs, and the vif has the vlan key; run: ip link set dev xenbr0 type bridge vlan_filtering 1',
-        'with the remedy; the vif comes up by itself after it',
+        'with the remedy, after which the vif is attached without more',
       ],
       ['xenstore backend hotplug-status', 'connected', 'error', 'the same'],
       ['xenstore frontend mtu', '1500', null, 'nothing is written for a vif that is refused'],
@@ -101,7 +101,7 @@ const bridge: Difference[] = [
         'link xenbr0 mtu',
         '1400',
         '1500',
-        'a bridge follows the smallest MTU of its ports, unless its own was set by hand, which is done here',
+        'a bridge follows the smallest MTU of its ports, unless its own was set by hand, which vifd does',
       ],
     ],
   ),
@@ -171,7 +171,7 @@ const openvswitch: Difference[] = [
         'OVS Port VIF external_ids vifd-vlan',
         null,
         'asked',
-        'that its VLANs are those of the keys; without it those that an operator or a controller sets stay',
+        'marks its VLANs as set by the keys; VLANs that an operator or a controller sets stay',
       ],
     ],
   ),
@@ -247,7 +247,7 @@ const openvswitch: Difference[] = [
 const routerTable = (sets: string): string =>
   `set routed, set confined, ${sets}, set itself, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain leaving`;
 const guestSets = 'set guests, set ways_out';
-const heldAtRouter = `${reasons.antispoof}; nobody outside may claim its address, it reaches nothing of the domain but what it needs, and the domain forwards for it and by its way out only`;
+const heldAtRouter = `${reasons.antispoof}; packets from elsewhere with its address are dropped, of the domain itself it reaches only what it needs, and it is forwarded by its way out only`;
 const routed = (device = 'eth0') =>
   [
     [`sysctl net/ipv4/conf/${device}/forwarding`, '0', '1', reasons.forwarding],
@@ -263,7 +263,7 @@ const routed6 = [
     'scope link',
     "the guest's IPv6 router, by an address that is always the same",
   ],
-  ['sysctl net/ipv6/conf/all/forwarding', '0', '1', 'IPv6 is forwarded by the whole machine, or not at all'],
+  ['sysctl net/ipv6/conf/all/forwarding', '0', '1', 'IPv6 is forwarded by the whole machine or not at all'],
   ['sysctl net/ipv6/conf/eth0/forwarding', '0', '1', 'the same'],
   ['sysctl net/ipv6/conf/VIF/forwarding', '0', '1', 'the same'],
   ['sysctl net/ipv6/conf/eth0/accept_ra', '1', '2', 'a router would lose its own default route otherwise'],
@@ -291,7 +291,7 @@ const route: Difference[] = [
         'nft table netdev vifd',
         null,
         'set macs, chain vif5.0_<ifindex>',
-        'without an address it may speak from none',
+        'without an address in `ip` it may send from none',
       ],
     ],
   ),
@@ -325,7 +325,7 @@ const route: Difference[] = [
         'neighbour proxy 192.0.2.5 dev eth0',
         null,
         'there',
-        'the guest is found from a network that knows no route to it, without `proxy_arp` for everybody',
+        'hosts on the uplink find the guest without a route to it; `proxy_arp` would answer for all addresses',
       ],
       [
         'route 192.0.2.5 dev VIF',
@@ -412,7 +412,7 @@ const route: Difference[] = [
         'the guest is found from a network that knows no route to it',
       ],
       ['route 192.0.2.5 dev VIF', null, protocolOf('120', '192.0.2.1'), reasons.route],
-      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, where it gets there'],
+      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, unless it fails before'],
       [
         'xenstore backend hotplug-error',
         '/etc/xen/scripts/vif-route failed; error detected.',
@@ -489,10 +489,15 @@ const nat: Difference[] = [
   ...each(
     ['address above 127'],
     [
-      ['address VIF 10.0.9.73/32', null, 'scope global', '127 less, where 127 more is no address any more'],
+      [
+        'address VIF 10.0.9.73/32',
+        null,
+        'scope global',
+        '127 less, because 127 more is beyond the last octet',
+      ],
       ['neighbour 10.0.9.200 dev VIF', null, '00:16:3e:00:05:00', reasons.neighbour],
       ['route 10.0.9.200 dev VIF', null, protocolOf('120', '10.0.9.73'), reasons.status],
-      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, where it gets there'],
+      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, unless it fails before'],
       ['xenstore backend hotplug-error', 'ip addr add 10.0.9.327 dev vif5.0 failed', null, reasons.status],
       ['xenstore backend hotplug-status', 'error', 'connected', reasons.status],
     ],
@@ -506,7 +511,7 @@ const nat: Difference[] = [
       natTable('set masqueraded4, set masqueraded6', 'set opened4, set opened6', '; here for IPv6, too'),
       ['route 10.0.9.5 dev VIF', null, protocolOf('120', '10.0.9.132'), reasons.status],
       ['route fd00::5 dev VIF', null, 'table main protocol 120 scope global metric 2', reasons.v6],
-      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, where it gets there'],
+      ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, unless it fails before'],
       [
         'xenstore backend hotplug-error',
         'ip route add 10.0.9.5 fd00::5 dev vif5.0 src 10.0.9.132 failed',

@@ -27,7 +27,7 @@ export const leftovers: readonly Leftover[] = [
         'xenstore /local/domain/anna0/device/vif/anna0/mtu',
         '1500',
         null,
-        'what the script wrote for a guest of the wrong name; in a driver domain xenstored refuses that',
+        'written to the path of a domid that does not exist; in a driver domain xenstored refuses that',
       ],
     ],
   ),

@@ -25,7 +25,7 @@ const parties: Parties = { from: '00:16:3e:00:01:00', to: '00:16:3e:00:02:00' };
 /** The kernel's whole ruleset in the driver domain. */
 const ruleset = (): Promise<string> => domnet.exec('nft', ['list', 'ruleset']);
 
-/** The attacker, with the addresses of `ipKey` by default, and who listens. */
+/** The attacker, with the addresses of `ipKey` by default, and the guest that listens. */
 async function twoGuests(keys: Record<string, string | undefined> = { ip: ipKey }): Promise<[Vif, Vif]> {
   const attacker = await domnet.plug({ domid: 1, keys });
   const listener = await domnet.plug({ domid: 2, keys: { ip: '10.0.0.2 2001:db8::2' } });
@@ -216,7 +216,7 @@ describe('what others do to the rules', () => {
   });
 });
 
-/** The same chains, in whatever order, with the same rules in order, whatever was counted. */
+/** The same chains in any order, with the same rules in order, without their counters. */
 function sameRules(one: string, other: string): boolean {
   const chains = (text: string): string[] =>
     text
@@ -265,7 +265,7 @@ describe('a vif', () => {
     const withHandles = () => domnet.exec('nft', ['-a', 'list', 'chain', 'netdev', 'vifd', chain]);
     const chain = `vif1.0_${(await domnet.link('vif1.0'))?.ifindex}`;
     const before = await withHandles();
-    // While nobody looks.
+    // While no daemon runs.
     await two.removeNetdev();
     await domnet.xenstore.rm(two.backend);
     const second = await domnet.vifd();

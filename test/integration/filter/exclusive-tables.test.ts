@@ -48,7 +48,7 @@ const taken = ({ log }: Vifd): unknown[] =>
     .sort();
 
 describe('the tables', () => {
-  it('are nobody else’s where that can be had, and put back at once where not', async () => {
+  it('are closed to others where the kernel can, and put back at once where not', async () => {
     const daemon = await domnet.vifd(debug);
     await twoVifs();
     expect(await tables()).toEqual(ours);
@@ -60,7 +60,7 @@ describe('the tables', () => {
     else await until('the tables', async () => (await tables()).length === ours.length);
   });
 
-  it('outlive the daemon, belong to the next, and to anybody when there is none', async () => {
+  it('outlive the daemon, belong to the next, and are open while none runs', async () => {
     const first = await domnet.vifd(debug);
     await twoVifs();
     const before = await handles();

@@ -238,7 +238,7 @@ it('filters a netdev again that was in another namespace for a while', async () 
     });
     expect((await domnet.link('vif1.0'))?.ifindex).toBe(ifindex);
     expect(await passes('10.0.0.66')).toBe(false);
-    // Kernels before 6.16 have deleted the chain, and told nobody: it is made again in any case, before the link is up.
+    // Kernels before 6.16 delete the chain without a notification: it is made again in any case, before the link is up.
     const actions = changes(daemon, 'vif1.0', since);
     const kinds = actions.flatMap((action) =>
       action.includes(`add chain netdev vifd vif1.0_${ifindex} {`)

@@ -77,7 +77,7 @@ const filterBoth = (): Promise<string> =>
       .join('\n'),
   );
 
-/** Whether somebody elsewhere gets a datagram through to guest 2 with this sender. */
+/** Whether a datagram with this sender arrives at guest 2 from elsewhere. */
 async function arrivesFrom(source: string): Promise<boolean> {
   const { address: router } = (await domnet.link(uplink.name)) ?? { address: '' };
   const datagram = (from: string, id: number): Buffer =>

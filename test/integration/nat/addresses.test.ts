@@ -121,7 +121,7 @@ test('the resolvers of the machine are followed, and guests need no new lease fo
   }
 });
 
-test('an address that the domain itself needs is refused, with the reason, and nobody else notices', async () => {
+test('an address that the domain itself needs is refused, with the reason, and other guests go on', async () => {
   const keys = (ip: string) => ({ script: 'vif-nat', bridge: undefined, ip });
   const router = await domnet.plug({ domid: 21, keys: keys('203.0.113.9/24') });
   const resolver = await domnet.plug({ domid: 22, keys: keys(`${resolvers[1]}/24`) });

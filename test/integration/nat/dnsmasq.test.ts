@@ -183,7 +183,7 @@ test('it ends with a daemon that is stopped, also one that is about to start it'
   }
 });
 
-test('killed by hand, by whatever signal and again and again, it is back within a second', async () => {
+test('killed by hand, by any signal and again and again, it is back within a second', async () => {
   await domnet.vifd({ config });
   await twoGuests();
   let server = await oneServer();
@@ -250,6 +250,31 @@ test('half an entry, of a daemon that was killed, is completed or removed', asyn
   await until('the half to go', () => !existsSync(file('options', 'vif9.0')));
   await until('the whole', () => existsSync(file('hosts', 'vif5.0')));
   await Client.in(vif);
+});
+
+test('where another server has port 53 of every address, guests have their leases and ask that one', async () => {
+  const words = ['--keep-in-foreground', '--conf-file=/dev/null', '--pid-file=', '--no-resolv', '--no-hosts'];
+  const other = new Background('ip', [
+    ...['netns', 'exec', domnet.namespace, 'dnsmasq', ...words, '--address=/test.example/192.0.2.53'],
+  ]);
+  try {
+    await until('the other server', async () =>
+      (await domnet.exec('cat', ['/proc/net/udp'])).includes(' 00000000:0035 '),
+    );
+    const vifd = await domnet.vifd({ config });
+    await twoGuests();
+    await vifd.logged(
+      'another server has port 53 of all addresses: it answers guests, and no resolver of vifd',
+    );
+    for (const domid of [5, 6]) {
+      const script = `busybox nslookup test.example 10.0.${domid}.128 || :`;
+      const namespace = await domnet.guestNamespace(domid);
+      expect(await exec('ip', ['netns', 'exec', namespace, 'sh', '-c', script])).toContain('192.0.2.53');
+    }
+    await oneServer();
+  } finally {
+    await other.stop('SIGKILL');
+  }
 });
 
 test('a dnsmasq of the same words in another network is left alone', async () => {

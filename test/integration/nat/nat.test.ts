@@ -23,7 +23,7 @@ beforeEach(async () => {
 });
 afterEach(() => domnet.stop());
 
-/** Counts who pings there, and refuses everybody but these. */
+/** Counts pings there by their source, and refuses all sources but these. */
 async function countSources(there: Outside, expected: string[]): Promise<void> {
   const rules = expected.map((address) => {
     const [ip, icmp] = address.includes(':') ? ['ip6', 'icmpv6'] : ['ip', 'icmp'];
@@ -249,7 +249,7 @@ test('what is deleted by hand comes back, and a restart touches nothing', async 
   expect(second.log.filter(({ msg }) => msg === 'host change')).toEqual([]);
 });
 
-test('removal leaves nothing, also of what went while nobody looked', async () => {
+test('removal leaves nothing, also of a vif that went while no daemon ran', async () => {
   chmodSync(domnet.dir, 0o755);
   const config = '[nat]\ndhcp = "dnsmasq"\n';
   const first = await domnet.vifd({ config });
@@ -332,7 +332,7 @@ test('a DHCP client is given its one address, router and resolver, and is on the
   await heir.connected();
   expect(await lease(heir)).toMatchObject({ ip: '10.7.0.9' });
 
-  // Who takes the MAC address of another guest is told nothing.
+  // A guest with the MAC address of another gets no answer.
   await heir.guestIp('address flush dev eth0');
   await heir.guestIp('link set eth0 down address 00:16:3e:00:05:00');
   await heir.guestIp('link set eth0 up');

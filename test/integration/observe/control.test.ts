@@ -26,7 +26,7 @@ afterAll(() => domnet.stop());
 beforeEach(() => {
   sockets = [];
 });
-// Whatever was done to it, it is the same daemon, answers at once, and serves vifs.
+// After each of these it is the same daemon, answers at once, and serves vifs.
 afterEach(async () => {
   for (const socket of sockets) socket.destroy();
   const answer = JSON.parse(await until('an answer', () => get('/status').catch(() => undefined)));
@@ -163,7 +163,7 @@ test('events of a vif that never was are none', async () => {
   expect(await get('/events/__proto__')).toBe('[]\n');
 });
 
-test('who connects and says nothing, or hardly anything, is cut off, so that others get in', async () => {
+test('a client that sends nothing, or hardly anything, is cut off, so that others get in', async () => {
   const slow = await Promise.all(Array.from({ length: 32 }, open));
   for (const [i, socket] of slow.entries()) if (i % 2) socket.write('GET /status HTTP/1.1\r\nX: ');
   const trickle = setInterval(() => {
@@ -190,7 +190,7 @@ test('hundreds of questions at once, all that were let in answered', async () =>
   for (const { value } of answered) expect(JSON.parse(value)).toMatchObject({ pid: daemon.pid });
 });
 
-test('who follows and does not read is let go', async () => {
+test('a follower that does not read is let go', async () => {
   const handles = () => readdirSync(`/proc/${daemon.pid}/fd`).length;
   const alone = handles();
   const followers = await Promise.all(Array.from({ length: 4 }, open));

@@ -19,7 +19,7 @@ const listen = (where: string) => `[metrics]\nlisten = "${where}"\n`;
 const tcp = '127.0.0.1:9753';
 const socket = () => join(domnet.dir, 'metrics.sock');
 
-/** From within the domain, as Prometheus would. @throws when nobody answers */
+/** From within the domain, as Prometheus would. @throws when it does not answer */
 const overTcp = (address = tcp, path = '/metrics'): Promise<string> =>
   domnet.exec('python3', [
     '-c',
@@ -64,6 +64,13 @@ test('what happens to vifs is counted, on a Unix socket', async () => {
   expect(one.get('nodejs_eventloop_lag_seconds')).toBeGreaterThanOrEqual(0);
   const dropped = [...one].filter(([name]) => name.startsWith('vifd_antispoof_drops_total{vif="vif5.0",'));
   expect(dropped.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(0);
+  // Scrapes at the same moment count nothing twice.
+  const together = await Promise.all([values(), values(), values()]);
+  for (const each of together)
+    for (const [name, count] of dropped) expect(each.get(name), name).toBeLessThanOrEqual(count + 5);
+  expect(new Set(together.map((each) => JSON.stringify(dropped.map(([name]) => each.get(name))))).size).toBe(
+    1,
+  );
 
   await domnet.ip('link set vif5.0 nomaster');
   await daemon.logged('vif repaired', 'vif5.0');
@@ -106,7 +113,7 @@ test('off by default; a reload opens it, moves it, keeps the counts, and closes 
   await expect(overTcp('[::1]:9754')).rejects.toThrow();
 });
 
-test('an address that is not to be had: refused at the start, and at a reload the old one stays', async () => {
+test('an address that cannot be listened on: refused at the start, and at a reload the old one stays', async () => {
   const daemon = await domnet.vifd({ config: listen(tcp) });
   await reload(daemon, `${listen('192.0.2.1:9753')}[log]\nlevel = "error"`);
   expect(await daemon.logged('configuration not reloaded')).toMatchObject({
@@ -157,4 +164,24 @@ test('the dashboard and the alerts ask for what there is, and the reference list
   expect(listed.map(([, name, type]) => [name, type]).sort()).toEqual(
     types.map(([, name, type]) => [name, type]).sort(),
   );
+});
+
+test('traffic of each vif is counted where that is asked for, and not otherwise', async () => {
+  const daemon = await domnet.vifd({ config: listen(`unix:${socket()}`) });
+  const [one, two] = [await domnet.plug({ domid: 5 }), await domnet.plug({ domid: 6 })] as const;
+  for (const vif of [one, two]) {
+    await vif.connected();
+    await vif.guestIp(`address add 10.0.0.${vif.domid}/24 dev eth0`);
+  }
+  const counted = async (what: string, vif: string, direction: string) =>
+    (await values()).get(`vifd_vif_${what}_total{vif="${vif}",direction="${direction}"}`);
+  expect([...(await values()).keys()].filter((name) => name.startsWith('vifd_vif_'))).toEqual([]);
+  await reload(daemon, `${listen(`unix:${socket()}`)}traffic = true\n`);
+  const before = (await counted('packets', 'vif6.0', 'to_guest')) ?? Number.NaN;
+  await one.guestExec('ping', ['-q', '-c', '5', '-i', '0.01', '-s', '1000', '10.0.0.6']);
+  expect(await counted('packets', 'vif6.0', 'to_guest')).toBeGreaterThanOrEqual(before + 5);
+  expect(await counted('bytes', 'vif5.0', 'from_guest')).toBeGreaterThan(5000);
+  expect(await counted('dropped', 'vif5.0', 'to_guest')).toBe(0);
+  await two.unplug();
+  expect(await counted('packets', 'vif6.0', 'to_guest')).toBeUndefined();
 });

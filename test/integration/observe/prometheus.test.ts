@@ -39,7 +39,7 @@ let prometheus: Prometheus;
 beforeAll(async () => {
   domnet = await Domnet.start();
   await domnet.addBridge('xenbr0');
-  daemon = await domnet.vifd({ config: `[metrics]\nlisten = "${target}"\n` });
+  daemon = await domnet.vifd({ config: `[metrics]\nlisten = "${target}"\ntraffic = true\n` });
   prometheus = await Prometheus.start(domnet, target);
   await until('the first scrape', async () => (await prometheus.query('vifd_vifs')).length > 0);
 });

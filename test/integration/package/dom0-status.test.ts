@@ -17,9 +17,9 @@ beforeAll(async () => {
 afterAll(() => domnet.stop());
 
 /** The shell that /bin/sh is, and xenstore-utils, nothing more. */
-async function status(): Promise<{ lines: string[]; code: number }> {
+async function status(...args: string[]): Promise<{ lines: string[]; code: number }> {
   const env = { PATH: '/usr/bin:/bin', XENSTORED_PATH: domnet.xenstored.socketPath };
-  return await promisify(execFile)(script, [], { env }).then(
+  return await promisify(execFile)(script, args, { env }).then(
     ({ stdout }) => ({ lines: stdout.trimEnd().split('\n'), code: 0 }),
     (error: { stdout: string; code: number }) => ({
       lines: error.stdout.trimEnd().split('\n'),
@@ -81,4 +81,32 @@ test('a vif whose driver domain is gone, and none whose driver domain is another
 test('xenstore that cannot be read', async () => {
   const env = { PATH: '/usr/bin:/bin', XENSTORED_PATH: '/nowhere' };
   await expect(promisify(execFile)(script, [], { env })).rejects.toMatchObject({ code: 2 });
+});
+
+test('it waits for one guest, whatever others lack, and exits by the outcome', async () => {
+  // vif6.0 has an error, and vif5.3 no driver domain.
+  expect((await status()).code).toBe(1);
+  await domnet.xenstore.write('/local/domain/8/name', 'db');
+  const late = await domnet.writeDevice({ domid: 8 });
+  const waits = status('--wait', 'db');
+  const over = status('--wait', '8', '--timeout', '0');
+  expect(await over).toEqual({ lines: ['vif8.0: not connected yet, state Initialising'], code: 3 });
+  await late.addNetdev();
+  await late.setState(2);
+  expect(await waits).toEqual({ lines: [''], code: 0 });
+  expect(await status('--wait', '6')).toEqual({
+    lines: ['vif6.0: attach vif6.0 to bridge xenbr9: no such bridge; the bridges here are xenbr0'],
+    code: 1,
+  });
+  const gone = await status('--wait', 'web');
+  expect(gone).toEqual({
+    lines: [expect.stringMatching(/^vif5\.3: its driver domain \(9\) is gone/)],
+    code: 1,
+  });
+  expect(await status('--wait', 'nobody', '--timeout', '0')).toEqual({
+    lines: ['there is no guest nobody'],
+    code: 3,
+  });
+  expect(await status('--timeout', '5')).toMatchObject({ code: 2 });
+  expect(await status('--wait', 'db', '--timeout', '1e3')).toMatchObject({ code: 2 });
 });

@@ -9,7 +9,7 @@ let outside: Outside;
 
 beforeEach(async () => {
   domnet = await Domnet.start();
-  // The guests' addresses are of this network: whoever is in it asks for them by ARP and neighbour discovery.
+  // The guests' addresses are of this network: its hosts ask for them by ARP and neighbour discovery.
   outside = await Outside.connect(domnet, {
     device: 'eth0',
     addresses: ['192.0.2.1/24', '2001:db8::1/64'],
@@ -252,7 +252,7 @@ test('a netdev that is on its way out is no error: its sysctls go before the ker
   await beside.untouched();
 });
 
-test('what a vif left that went while nobody looked is removed at the start', async () => {
+test('what a vif left that went while no daemon ran is removed at the start', async () => {
   const first = await domnet.vifd();
   const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
   await vif.connected();

@@ -1,16 +1,14 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { buildShim } from '../process/shim.js';
 
 const shimSource = fileURLToPath(new URL('xenstored-shim.c', import.meta.url));
-const cache = fileURLToPath(new URL('../../../.cache', import.meta.url));
 
 /**
  * The distribution's own xenstored, without a hypervisor: its calls to Xen are answered by `xenstored-shim.c`.
@@ -40,7 +38,7 @@ export class Xenstored {
    * @param options.args more options for xenstored, such as `['-M', '64']`
    */
   static async start(options: { dir?: string; args?: string[] } = {}): Promise<Xenstored> {
-    const shim = await buildShim();
+    const shim = await buildShim(shimSource);
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'xenstored-'));
     // -N keeps it in the foreground, so that its pid is the child's.
     const child = spawn(findXenstored(), ['-N', ...(options.args ?? [])], {
@@ -84,20 +82,6 @@ function findXenstored(): string {
   const found = candidates.filter((path) => path.includes('/xen-') && existsSync(path)).at(-1);
   if (!found) throw new Error('there is no /usr/lib/xen-*/bin/xenstored: install xen-utils');
   return found;
-}
-
-/** Compiles the shim once for each version of its source; safe when several processes do so at a time. */
-async function buildShim(): Promise<string> {
-  const version = createHash('sha256').update(readFileSync(shimSource)).digest('hex').slice(0, 16);
-  const shim = join(cache, `xenstored-shim-${version}.so`);
-  if (!existsSync(shim)) {
-    mkdirSync(cache, { recursive: true });
-    const unfinished = `${shim}.${process.pid}`;
-    const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared'];
-    await promisify(execFile)('cc', [...flags, '-o', unfinished, shimSource, '-ldl']);
-    renameSync(unfinished, shim);
-  }
-  return shim;
 }
 
 /** Whether xenstored answers a request; its socket exists before it does. */

@@ -73,7 +73,7 @@ describe.each([
     const { problems } = parse({ [key]: value });
     expect(problems.map(({ target }) => target)).toEqual([`backend/vif/5/0/${key}`]);
     expect(problems[0]?.waits).toBe(true);
-    // The message goes to terminals and into xenstore, so it is short and printable, whatever the value.
+    // The message goes to terminals and into xenstore, so it is short and printable for any value.
     expect(problems[0]?.message).toMatch(/^[\x20-\x7e]{1,220}$/);
   });
 });

@@ -12,6 +12,10 @@ function register() {
     phases: () => ['attached', 'attached', 'failed'],
     connected: () => true,
     drops: () => Promise.resolve(new Map([['vif5.0', { 'source MAC': 2 }]])),
+    traffic: () =>
+      new Map([
+        ['vif5.0', { rxBytes: 10, rxPackets: 2, rxDropped: 0, txBytes: 30, txPackets: 4, txDropped: 1 }],
+      ]),
     counts: () => ({ reconciliations: 3, xenstoreRequests: 4 }),
   });
   return { registry, tell };
@@ -53,5 +57,9 @@ test('an event counts where it belongs, and every series is there before the fir
   expect(after).toContain('vifd_attach_seconds_bucket{le="0.004",topology="bridge"} 1');
   expect(after).toContain('vifd_attach_seconds_bucket{le="0.002",topology="bridge"} 0');
   expect(after).toContain('vifd_vifs{state="attached"} 2');
+  // What came in by the interface is what the guest sent.
+  expect(after).toContain('vifd_vif_bytes_total{vif="vif5.0",direction="from_guest"} 10');
+  expect(after).toContain('vifd_vif_packets_total{vif="vif5.0",direction="to_guest"} 4');
+  expect(after).toContain('vifd_vif_dropped_total{vif="vif5.0",direction="to_guest"} 1');
   expect(after).toContain('vifd_antispoof_drops_total{vif="vif5.0",reason="source MAC"} 2');
 });

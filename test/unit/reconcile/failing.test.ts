@@ -146,7 +146,7 @@ test('an attached vif whose machine changes faster than it is followed is no fai
   await domain.start();
   await domain.birth(id);
   const { host } = domain;
-  // Each change of vifd is answered by another one of somebody else.
+  // Each change of vifd is followed by one of another program.
   const perform = host.perform.bind(host);
   let answers = 0;
   host.perform = async (action) => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { HookEvent } from '../../../src/reconcile/ports/ports.js';
 import { DriverDomain } from '../../fake/driver-domain.js';
 
 const id = { domid: 5, devid: 0 };
@@ -144,4 +145,27 @@ test('a directory that was left to delete while no daemon ran is deleted, and to
   await domain.start();
   expect(domain.backend.keys(id)).toBeUndefined();
   expect(domain.events.of('vif5.0')).toEqual(['removed']);
+});
+
+test('a vif of which hooks alone know went while no daemon ran: detached at the start, and others are not', async () => {
+  const domain = new DriverDomain();
+  const event: HookEvent = {
+    event: 'attach',
+    vif: 'vif9.0',
+    domid: 9,
+    devid: 0,
+    mac: '00:16:3e:00:00:09',
+    ip: [],
+    bridge: 'xenbr0',
+    topology: 'bridge',
+    netdev: 'vif9.0',
+    mtu: 1500,
+  };
+  domain.hooks.lastEvents.set('vif9.0', event);
+  await domain.birth(id);
+  await domain.start();
+  expect(domain.hooks.of('vif9.0')).toEqual(['detach']);
+  expect(domain.hooks.calls).toContainEqual({ ...event, event: 'detach' });
+  expect(domain.hooks.of('vif5.0')).toEqual(['attach']);
+  expect(domain.losses).toEqual([]);
 });

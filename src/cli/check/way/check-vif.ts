@@ -6,19 +6,20 @@ import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
 import { withBlock } from '../../plan.js';
 import { table } from '../../table.js';
-import { vifdAnswers } from '../facts.js';
+import { vifdAnswers } from '../daemons.js';
 import { marks } from '../finding.js';
 import { gatherWay } from './gather.js';
+import { traceWay } from './trace-way.js';
 import { judgeWay } from './way.js';
 
 /**
- * `vifd check VIF [--to ADDRESS] [--json]`: walks the way of the vif's packets and says where it ends, with the remedy. Exits 1
- * when it does.
+ * `vifd check VIF [--to ADDRESS] [--trace] [--json]`: walks the way of the vif's packets and says where it ends, with the remedy;
+ * with a trace also where those that it has at this time end. Exits 1 when it does.
  */
 export async function checkVif(
   name: string,
   config: Config,
-  options: { json: boolean; to: string | undefined },
+  options: { json: boolean; to: string | undefined; traceSeconds: number | undefined },
 ): Promise<number> {
   const id = parseVifName(name);
   if (id === undefined) {
@@ -32,10 +33,17 @@ export async function checkVif(
   const xenstore = await Xenstore.open();
   const vifdRuns = await vifdAnswers();
   const snapshot = await new Backend(xenstore).read(id).finally(() => xenstore.close());
-  const way = judgeWay(
-    await gatherWay(id, snapshot && withBlock(snapshot), config, { vifdRuns, to: to?.address }),
-  );
-  const end = way.ends === undefined ? null : way.ends.check;
+  const facts = await gatherWay(id, snapshot && withBlock(snapshot), config, {
+    vifdRuns,
+    to: to?.address,
+  });
+  const judged = judgeWay(facts);
+  if (options.traceSeconds !== undefined && !options.json)
+    process.stderr.write(`vifd: tracing the packets of ${name} for ${options.traceSeconds} s\n`);
+  const traced =
+    options.traceSeconds === undefined ? [] : await traceWay(facts, judged.topology, options.traceSeconds);
+  const way = { ...judged, findings: [...judged.findings, ...traced] };
+  const end = way.findings.find(({ severity }) => severity === 'error')?.check ?? null;
   process.stdout.write(
     options.json
       ? `${JSON.stringify({ vif: name, topology: way.topology ?? null, ends: end, findings: way.findings }, undefined, 2)}\n`

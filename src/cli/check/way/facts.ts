@@ -3,6 +3,7 @@ import { type VifId, vifName } from '../../../model/vif-id.js';
 import type { Ruleset } from '../../../nft/walk/ruleset.js';
 import type { Step } from '../../../reconcile/next.js';
 import type { SwitchFacts } from './switch.js';
+import type { Qdisc } from './traffic-control.js';
 
 /** A device as `ip -d -j address show` prints it, as far as a packet's way depends on it. */
 export interface IpLink {
@@ -91,6 +92,7 @@ export interface WayFacts {
   readonly vifdRuns: boolean;
   readonly links: readonly IpLink[];
   readonly ingress: readonly IngressQdisc[];
+  readonly tc: readonly Qdisc[];
   /** The netdevs of vifs, by name. */
   readonly vifs: ReadonlySet<string>;
   /** Packets that the guest has sent, and those of them that vifd's filter dropped, by reason. */

@@ -15,6 +15,7 @@ import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
 import { jsonOf, runProgram } from './run.js';
 import { gatherSwitch } from './switch.js';
+import { between, readQdiscs } from './traffic-control.js';
 
 /** Looked up and never sent to: addresses that only a default route leads to. */
 const outside = { 4: '1.1.1.1', 6: '2606:4700:4700::1111' } as const;
@@ -37,6 +38,9 @@ export async function gatherWay(
     const name = observed.links.ofVif(id)?.name ?? vifName(id);
     const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
     const before = await dropsOf();
+    const qdiscs = await readQdiscs();
+    const hadDrops =
+      countOf(serious(before)) > 0 || qdiscs.some(({ dev, dropped }) => dev === name && dropped > 0);
     const sentBefore = host.traffic(name)?.rxPackets ?? 0;
     const [links, ingress, vlans, fdb, neighbours, trips, rules, ovs] = await Promise.all([
       jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
@@ -47,7 +51,7 @@ export async function gatherWay(
       Promise.all(addressesOf(step, snapshot).map((address) => trip(name, address, to))),
       readRuleset(),
       gatherSwitch(step, config.openvswitch.database),
-      sleep(countOf(serious(before)) > 0 ? watchMs.afterDrops : watchMs.usual),
+      sleep(hadDrops ? watchMs.afterDrops : watchMs.usual),
     ]);
     const drops = await dropsOf();
     const sent = host.traffic(name)?.rxPackets;
@@ -58,6 +62,7 @@ export async function gatherWay(
       vifdRuns,
       links: links.filter((link) => link.ifname !== undefined),
       ingress,
+      tc: between(qdiscs, await readQdiscs()),
       vifs: new Set([...observed.links.all()].filter(vifOfLink).map((link) => link.name)),
       sent,
       drops,

@@ -72,6 +72,8 @@ const harmless: ReadonlySet<string> = new Set([
   'neighbour discovery',
 ]);
 
+export const isHarmless = (reason: string): boolean => harmless.has(reason);
+
 /** Drops without those that every guest has. */
 export const serious = (drops: WayFacts['drops']): WayFacts['drops'] =>
   Object.fromEntries(Object.entries(drops).filter(([reason, count]) => count > 0 && !harmless.has(reason)));

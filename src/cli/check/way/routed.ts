@@ -141,7 +141,7 @@ function aboutFilters(
   const { family, guest, target } = trip;
   const remedy = (chain: (typeof ruleset.base)[number]): string =>
     chain.family === 'inet' && chain.table === 'vifd'
-      ? `vifd lets ${own.ifname} out by the device of a default route, or of uplink in [nat] or [[vif]]: ip -${family} rule show, and ip -${family} route get ${target} from ${guest} iif ${own.ifname}`
+      ? ownRemedy(chain.hook, own.ifname, trip)
       : remedyFor(ruleset, chain, own.ifname);
   const judge = (what: string, packet: Packet): Finding[] => {
     const hooks = ['prerouting', 'forward', 'postrouting'];
@@ -203,6 +203,14 @@ function aboutFilters(
     );
   }
   return findings;
+}
+
+/** What to do about a drop by vifd's own rules for routed vifs. */
+function ownRemedy(hook: string, device: string, { family, guest, target }: Trip): string {
+  return hook === 'prerouting'
+    ? // `from_anywhere`: the route to the sender leads to a vif, and not to where it came from.
+      `a guest's address comes only from its own vif: ip -${family} route get ${guest} is to lead to ${device}, and that to ${target} to no vif`
+    : `vifd lets ${device} out by the device of a default route, or of uplink in [nat] or [[vif]]: ip -${family} rule show, and ip -${family} route get ${target} from ${guest} iif ${device}`;
 }
 
 function aboutWayBack(facts: WayFacts, own: IpLink, trip: Trip, way: string, back: Trip['back']): Finding[] {

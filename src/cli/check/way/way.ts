@@ -4,6 +4,7 @@ import { netdevName, type WayFacts } from './facts.js';
 import { fromGuest } from './guest.js';
 import { onSwitch } from './on-switch.js';
 import { routed } from './routed.js';
+import { aboutTrafficControl } from './traffic-control.js';
 import { aboutState, aboutVifd } from './vifd.js';
 
 /** What was found on the way of a vif's packets, stage by stage, and the stage at which they end. */
@@ -24,9 +25,20 @@ export function judgeWay(facts: WayFacts): Way {
   const findings = [
     ...before,
     ...(goesOn ? fromGuest(facts) : []),
-    ...(goesOn ? [...beyond(facts, topology), ...aboutState(facts)] : []),
+    ...(goesOn
+      ? [...aboutTrafficControl(facts, devicesOf(facts)), ...beyond(facts, topology), ...aboutState(facts)]
+      : []),
   ];
   return { topology, ends: findings.find(({ severity }) => severity === 'error'), findings };
+}
+
+/** The vif's netdev, and those by which its packets go on: ports of its bridge that are no vifs, and ways out. */
+function devicesOf(facts: WayFacts): string[] {
+  const name = netdevName(facts);
+  const master = facts.links.find(({ ifname }) => ifname === name)?.master;
+  const ports = facts.links.filter((link) => link.master === master && !facts.vifs.has(link.ifname));
+  const ways = facts.trips.flatMap(({ out }) => ('dev' in out ? [out.dev] : []));
+  return [name, ...(master === undefined ? [] : ports.map(({ ifname }) => ifname)), ...ways];
 }
 
 function beyond(facts: WayFacts, topology: string | undefined): Finding[] {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Facts, Files } from '../../../../src/cli/check/facts.js';
+import type { Facts } from '../../../../src/cli/check/facts.js';
+import type { Files } from '../../../../src/cli/check/files.js';
 import { findings } from '../../../../src/cli/check/findings.js';
 import { type Config, parseConfig } from '../../../../src/config/config.js';
 import { type Link, linkView } from '../../../../src/model/observed.js';
@@ -94,7 +95,7 @@ test('a fit machine has nothing but "ok", and no remedies', () => {
   for (const finding of findings(fit, config)) expect(finding).toMatchObject({ severity: 'ok', remedy: '' });
 });
 
-test('whatever is not ok has a remedy', () => {
+test('all that is not ok has a remedy', () => {
   const wrong: Facts = {
     ...fit,
     ...withVifs(
@@ -410,7 +411,7 @@ test('vifd that does not run', () => {
   ]);
 });
 
-test('dnsmasq and Open vSwitch are missed by those who need them', () => {
+test('dnsmasq and Open vSwitch are missed where they are needed', () => {
   const nat = withVifs(vif(5, { script: '/etc/xen/scripts/vif-nat' }));
   expect(found(nat)).toContain('note dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP');
   expect(found({ ...nat, programs: { dnsmasq: true } }).join()).not.toContain('dnsmasq');

@@ -67,6 +67,7 @@ const bridged: WayFacts = {
   vifdRuns: true,
   links: [bridge(), port(3, 'eth1'), port(5, 'vif5.0'), port(6, 'vif6.0')],
   ingress: [],
+  tc: [],
   vifs: new Set(['vif5.0', 'vif6.0']),
   sent: 7,
   drops: {},
@@ -147,6 +148,51 @@ const refuse = {
   problem: { message: 'attach vif5.0 to bridge xenbr1: no such bridge' },
   dependsOn: [],
 } as unknown as Verdict;
+
+/** A ruleset that masquerades one address out of eth0. */
+const leaving = (address: string) =>
+  parseRuleset(
+    JSON.stringify({
+      nftables: [
+        {
+          chain: {
+            ...{ family: 'inet', table: 'vifd', name: 'leaving', hook: 'postrouting' },
+            ...{ type: 'nat', prio: 100, policy: 'accept' },
+          },
+        },
+        {
+          rule: {
+            ...{ family: 'inet', table: 'vifd', chain: 'leaving', handle: 1 },
+            expr: [
+              { match: { op: '==', left: { payload: { protocol: 'ip', field: 'saddr' } }, right: address } },
+              { match: { op: '==', left: { meta: { key: 'oifname' } }, right: 'eth0' } },
+              { masquerade: null },
+            ],
+          },
+        },
+      ],
+    }),
+    '',
+  );
+
+test("a drop by vifd's own rules has the remedy of its chain", () => {
+  const own = (name: string, hook: string) => {
+    const at = { family: 'inet', table: 'vifd' };
+    return parseRuleset(
+      JSON.stringify({
+        nftables: [
+          { chain: { ...at, name, hook, type: 'filter', prio: 0, policy: 'accept' } },
+          { rule: { ...at, chain: name, handle: 1, expr: [{ drop: null }] } },
+        ],
+      }),
+      '',
+    );
+  };
+  const remedyOf = (name: string, hook: string) =>
+    judgeWay({ ...routed, ruleset: own(name, hook) }).ends?.remedy;
+  expect(remedyOf('from_anywhere', 'prerouting')).toContain("a guest's address comes only from its own vif");
+  expect(remedyOf('to_other_machines', 'forward')).toContain('vifd lets vif5.0 out by the device');
+});
 
 test.each<[string, WayFacts, string[]]>([
   [
@@ -244,6 +290,27 @@ test.each<[string, WayFacts, string[]]>([
       trips: [{ ...trip, family: 6, guest: '2001:db8::5', target: '2001:db8::1' }],
     },
     ['error forwarding: net/ipv6/conf/all/forwarding is 0: IPv6 that comes in there goes nowhere'],
+  ],
+  [
+    'behind NAT, and nothing masquerades: only that is said',
+    { ...routed, step: attached('nat'), trips: [{ ...trip, family: 4 }], ruleset: leaving('192.0.2.9') },
+    ['error masquerade: 10.0.5.1 is not masqueraded out of eth0, so that no answer finds back'],
+  ],
+  ['behind NAT, masqueraded', { ...routed, step: attached('nat'), ruleset: leaving('10.0.5.1') }, []],
+  [
+    'tc drops what goes to the guest, and what is beside it does not matter',
+    {
+      ...bridged,
+      tc: [
+        { dev: 'vif5.0', kind: 'clsact', dropped: 9, meanwhile: 3 },
+        { dev: 'vif6.0', kind: 'clsact', dropped: 9, meanwhile: 3 },
+        { dev: 'eth1', kind: 'fq_codel', dropped: 7, meanwhile: 1 },
+      ],
+    },
+    [
+      'error tc: a filter of tc (clsact) drops frames at vif5.0 right now: 3 of them',
+      'warning tc: the queue of fq_codel drops frames at eth1 right now: 1 of them',
+    ],
   ],
   [
     'a full table of connections',

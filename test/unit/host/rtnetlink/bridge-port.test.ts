@@ -4,9 +4,10 @@ import {
   encodeFlags,
   encodeVlans,
   portDump,
-} from '../../../../src/host/rtnetlink/bridge-port.js';
+} from '../../../../src/host/rtnetlink/bridge-port-message.js';
 import { rtm } from '../../../../src/host/rtnetlink/link-message.js';
 import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
+import { newPortFlagNames, newPortFlags } from '../../../../src/model/bridge-port.js';
 import { netdev } from '../../../../src/model/dependency.js';
 import { parseVlans } from '../../../../src/model/vlan.js';
 
@@ -31,6 +32,18 @@ test('a port is asked for with its VLANs in ranges', () => {
 test('flags are nested in IFLA_PROTINFO, and marked so', () => {
   expect(encodeFlags({ isolated: true, multicastFlood: false }).toString('hex')).toBe(
     '14000c80' + '0500210001000000' + '05001b0000000000',
+  );
+});
+
+test('every switch that is written is read again', () => {
+  for (const on of [true, false]) {
+    const flags = Object.fromEntries(newPortFlagNames.map((name) => [name, on]));
+    const told = decodePort(message(masterOf('03'), encodeFlags(flags).toString('hex')));
+    expect({ ...newPortFlags, ...told }).toMatchObject(flags);
+  }
+  // hairpin is IFLA_BRPORT_MODE, and bpdu_guard IFLA_BRPORT_GUARD.
+  expect(encodeFlags({ hairpin: true, bpduGuard: true }).toString('hex')).toBe(
+    '14000c80' + '0500040001000000' + '0500050001000000',
   );
 });
 

@@ -19,7 +19,7 @@ const port = {
 test.each<[Action, string, string]>([
   [
     { kind: 'forget-connections', network: { family: 6, address: '2001:db8::', prefix: 64 } },
-    'conntrack -D, whatever is of 2001:db8::/64',
+    'conntrack -D, all entries of 2001:db8::/64',
     `conntrack -D -f ipv6 -s 2001:db8::/64 || :
 conntrack -D -f ipv6 -d 2001:db8::/64 || :
 conntrack -D -f ipv6 -r 2001:db8::/64 || :`,
@@ -71,7 +71,7 @@ test("the database that is ovs-vsctl's own need not be named", () => {
   expect(printCommands(action, usual)).toBe(printAction(action));
 });
 
-test('a name is a word for the shell, whatever is in it', () => {
+test('a name with any character is one word for the shell', () => {
   const action: Action = { kind: 'set-link', index: 5, name: "a'b;c", changes: { up: true } };
   expect(printAction(action)).toBe("ip link set dev 'a'\\''b;c' up");
 });

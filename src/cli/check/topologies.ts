@@ -1,0 +1,45 @@
+import type { Config } from '../../config/config.js';
+import { vifName } from '../../model/vif-id.js';
+import type { Facts } from './facts.js';
+import { error, type Finding, note } from './finding.js';
+
+/** Whether the programs are there that the topologies of the vifs need. */
+export function aboutTopologies(
+  { xenstore, programs, openvswitch }: Facts,
+  config: Config | { readonly reason: string },
+): Finding[] {
+  if ('reason' in xenstore) return [];
+  const users = (script: string): string =>
+    xenstore.vifs
+      .filter((vif) => vif.script?.endsWith(`/${script}`))
+      .map(({ id }) => vifName(id))
+      .join(', ');
+  const [nat, ovs] = [users('vif-nat'), users('vif-openvswitch')];
+  const dhcp = !('reason' in config) && config.nat.dhcp === 'dnsmasq';
+  return [
+    ...(nat !== '' && !programs.dnsmasq
+      ? [
+          dhcp
+            ? error(
+                'dnsmasq',
+                `not installed, so ${nat} cannot get addresses by DHCP, which the configuration promises`,
+                'apt install dnsmasq-base',
+              )
+            : note(
+                'dnsmasq',
+                `not installed, so ${nat} cannot get addresses by DHCP`,
+                'apt install dnsmasq-base, and set [nat] dhcp = "dnsmasq"',
+              ),
+        ]
+      : []),
+    ...(ovs !== '' && !openvswitch
+      ? [
+          error(
+            'openvswitch',
+            `${ovs} waits for Open vSwitch, whose database does not answer`,
+            'systemctl start openvswitch-switch, or correct [openvswitch] database',
+          ),
+        ]
+      : []),
+  ];
+}
