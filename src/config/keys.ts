@@ -96,6 +96,11 @@ export const sections = {
         'Which vifs are held to their MAC and to the addresses of their ip key, or those that NAT gives them: with ' +
         '"auto" those that have any, with "strict" all, and one without is refused, with "off" none.',
     }),
+    control_frames: key(flag, {
+      default: false,
+      sentence:
+        'Whether guests on bridges, held or not, may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+    }),
   }),
   bridge: section({
     mtu: key(oneOf(['bridge', 'uplink']), {
@@ -268,7 +273,7 @@ export const sections = {
         sentence: 'MAC addresses that a vif which is held may use besides its own, as VRRP does.',
       }),
       control_frames: key(flag, {
-        otherwise: 'they do not pass',
+        otherwise: 'as [antispoof] says',
         example: true,
         sentence:
           'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',

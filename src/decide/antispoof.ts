@@ -25,7 +25,7 @@ export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'ope
 
 /**
  * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
- * never, unless a `[[vif]]` table says otherwise. A guest that is routed needs an address to speak from, so without one
+ * never, unless a `[[vif]]` table says otherwise. On a bridge one that is not held is kept from control frames. A guest that is routed needs an address to speak from, so without one
  * no packet of its passes.
  * @returns the filter, undefined for none, or why there can be none
  */
@@ -39,13 +39,15 @@ export function filterFor(
   const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
   const common = {
-    controlFrames: own.controlFrames ?? false,
+    controlFrames: own.controlFrames ?? antispoof.controlFrames,
     reverse: routed,
     protectHost: options.protectHost,
   };
   if (mode === 'off' || (mode === 'auto' && networks.length === 0 && !routed)) {
-    // On a bridge the domain's services are closed by a key of their own.
-    if (options.protectHost?.by !== 'bridge') return { filter: undefined };
+    // On a bridge the domain's services are closed by a key of their own, and a switch behind it would hear control frames.
+    const isClosed = options.protectHost?.by === 'bridge';
+    const isSwitched = options.topology === 'bridge' || options.topology === 'openvswitch';
+    if (!isClosed && (!isSwitched || common.controlFrames)) return { filter: undefined };
     return { filter: { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } };
   }
   const operation = `hold ${vifName(snapshot.id)} to`;

@@ -1,5 +1,6 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
+import { holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -60,7 +61,7 @@ export function decide(
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = nameable(ofKeys(snapshot.bridge ?? null), own, name, blocked);
+    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, observed);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
@@ -72,11 +73,12 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = nameable(
+  const filtered = possible(
     'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
     own,
     name,
     blocked,
+    observed,
   );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
@@ -89,10 +91,22 @@ export function decide(
 
 type Filtered = ReturnType<typeof filterFor>;
 
-/** The same, or why there can be no filter for a netdev of this name. */
-function nameable(filtered: Filtered, own: string, name: string, blocked: boolean): Filtered {
-  if ('problem' in filtered || (filtered.filter === undefined && !blocked) || /^[\w.-]+$/.test(name))
-    return filtered;
+/**
+ * The same, or why there can be no filter for a netdev of this name. Where it would hold the vif to no more than every vif is
+ * held to, there is none then, or where nf_tables takes none.
+ */
+function possible(
+  filtered: Filtered,
+  own: string,
+  name: string,
+  blocked: boolean,
+  { canFilter }: ObservedState,
+): Filtered {
+  if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
+  const isNeeded = blocked || holds(filtered.filter);
+  const isNameable = /^[\w.-]+$/.test(name);
+  if (!isNeeded) return isNameable && canFilter !== false ? filtered : { filter: undefined };
+  if (isNameable) return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

@@ -66,6 +66,8 @@ export interface ObservedState {
   readonly links: LinkView;
   /** Our tables of nf_tables; undefined counts as none. */
   readonly nft?: NftView;
+  /** False where nf_tables takes no chain at a netdev's ingress. */
+  readonly canFilter?: boolean;
   /** Routes and what belongs to them. */
   readonly ip?: IpState;
   /** Open vSwitch's database; absent where it is not followed. */

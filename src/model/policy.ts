@@ -12,7 +12,11 @@ export interface VifPolicy {
    * Which vifs are held to their MAC and their addresses: with `auto` those that have an address, with `strict` all, and
    * one without is refused, with `off` none.
    */
-  readonly antispoof: { readonly mode: 'auto' | 'strict' | 'off' };
+  readonly antispoof: {
+    readonly mode: 'auto' | 'strict' | 'off';
+    /** Whether guests on bridges may send the frames by which switches speak. */
+    readonly controlFrames: boolean;
+  };
   /** With what the switches of each port of a Linux bridge are where no `[[vif]]` table says it. */
   readonly bridge: {
     /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */

@@ -1,6 +1,6 @@
 import type { Action } from '../model/action.js';
 import type { DesiredState } from '../model/desired.js';
-import type { FilterSpec } from '../model/filter.js';
+import { type FilterSpec, holds } from '../model/filter.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredScript } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
@@ -140,7 +140,7 @@ export function isolate(
   blocked = false,
 ): Action[] {
   const link = observed.links.ofVif(id);
-  if (link === undefined || name === undefined || (filter === undefined && !blocked)) return [];
+  if (link === undefined || name === undefined || !(blocked || holds(filter))) return [];
   const { wake, hold } = planNft(
     id,
     { index: link.index, name },

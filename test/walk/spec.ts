@@ -63,9 +63,8 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   return lines;
 }
 
-/** Whether a vif is held to its addresses. */
-const isFiltered = (vif: VifModel): boolean =>
-  isRouted(vif) || (vif.topology === 'bridge' && (vif.keys.ip ?? vif.keys.ip6) !== undefined);
+/** Whether a vif has a filter, be it only for control frames. Open vSwitch's userspace datapath takes none. */
+const isFiltered = (vif: VifModel): boolean => isRouted(vif) || vif.topology === 'bridge';
 
 function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }: Snapshot): string[] {
   const own = nameOf(vif.slot);
@@ -127,6 +126,8 @@ function wantedElements(vif: VifModel, model: Model): string[] {
   const six = vif.keys.ip6 === undefined ? [] : [vif.keys.ip6];
   const element = (set: string, ...parts: Buffer[]): string =>
     `${set} ${Buffer.concat(parts).toString('hex')}`;
+  if (vif.topology === 'bridge' && (vif.keys.ip ?? vif.keys.ip6) === undefined)
+    return [element('netdev vifd unheld', name)];
   return [
     element('netdev vifd macs', name, mac),
     ...(held === undefined

@@ -1,8 +1,8 @@
-import { Nftables } from 'node-libnftables';
 import type { Config } from '../../config/config.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
+import { whyNotNft } from '../../host/netfilter/why-not.js';
 import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
@@ -133,18 +133,5 @@ export async function gatherFacts(config: Config): Promise<Facts> {
     };
   } finally {
     host.close();
-  }
-}
-
-/** Why the kernel refuses a table with a chain at a device's ingress; undefined when it takes one. Nothing is created. */
-function whyNotNft(): string | undefined {
-  const chain = 'add chain netdev vifd-check ingress { type filter hook ingress device "lo" priority 0; }';
-  try {
-    const nft = new Nftables();
-    nft.check(`add table netdev vifd-check\n${chain}`);
-    nft.close();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
   }
 }

@@ -11,7 +11,11 @@ export function aboutFilters({ nft }: Facts, config: Config | { readonly reason:
   const remedy = 'apt install libnftables1, and a kernel with CONFIG_NF_TABLES_NETDEV (modprobe nf_tables)';
   return [
     off
-      ? note('nft', `cannot be used (${nft}), and anti-spoofing is off`, remedy)
+      ? note(
+          'nft',
+          `cannot be used (${nft}), and anti-spoofing is off; control frames of guests pass`,
+          remedy,
+        )
       : error('nft', `cannot be used, so no vif with an ip key is attached: ${nft}`, remedy),
   ];
 }

@@ -41,7 +41,9 @@ function heldTo(vif: VifSnapshot, config: Config, links: LinkView): Held[] {
     ...(topology === undefined ? {} : { topology }),
     bridge: isRouted ? null : bridgeOf(vif, links),
   });
-  return 'problem' in filtered || filtered.filter === undefined ? [] : [{ vif, filter: filtered.filter }];
+  return 'problem' in filtered || filtered.filter === undefined || filtered.filter.hold === 'nothing'
+    ? []
+    : [{ vif, filter: filtered.filter }];
 }
 
 /** The name of the bridge that a vif is on, or else will be by its key. */

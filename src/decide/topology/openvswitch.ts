@@ -1,7 +1,7 @@
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
-import type { FilterSpec } from '../../model/filter.js';
+import { type FilterSpec, holds } from '../../model/filter.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
@@ -68,7 +68,8 @@ export const openvswitch: Topology = {
     });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, filtered.filter, found);
-    if (bypassed !== undefined) return { problem: bypassed, dependsOn };
+    if (bypassed !== undefined && holds(filtered.filter)) return { problem: bypassed, dependsOn };
+    const filter = bypassed === undefined ? filtered.filter : undefined;
     // No chain blocks it on such a bridge; the switch keeps its port, and the kernel takes and sends nothing by a device that is down.
     const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
@@ -102,7 +103,7 @@ export const openvswitch: Topology = {
           ...(isDown && { down: true }),
         },
         ovsPort: port,
-        filter: filtered.filter,
+        filter,
       },
       // A fake bridge is what its parent is.
       dependsOn: [...dependsOn, netdev(port.bridge)],

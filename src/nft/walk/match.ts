@@ -152,7 +152,11 @@ function isInObject(value: Value, right: Fields, place: Place): Tri {
   if (value === absent) return false;
   if (value === undefined || typeof value === 'object') return undefined;
   if ('prefix' in right) {
-    const { addr, len } = right.prefix as { addr: string; len: number };
+    const { addr, len } = right.prefix as { addr: string | number; len: number };
+    // So nft lists a mask of a mark's upper bits, which are 32.
+    if (typeof addr === 'number') {
+      return typeof value === 'number' ? value >>> (32 - len) === addr >>> (32 - len) : undefined;
+    }
     const network = parseNetwork(`${addr}/${len}`);
     const own = parseNetwork(String(value));
     if (network === undefined || own === undefined) return undefined;

@@ -543,7 +543,8 @@ describe('SIGHUP', () => {
   });
   afterEach(() => domnet.stop());
 
-  const rules = () => domnet.exec('nft', ['list', 'ruleset']);
+  /** The MACs that vifs are held to. */
+  const rules = () => domnet.exec('nft', ['list', 'set', 'netdev', 'vifd', 'macs']);
 
   test('applies another mode of anti-spoofing and another level', async () => {
     const vif = await domnet.plug({ domid: 5, keys: { ip: '10.0.0.5' } });

@@ -45,6 +45,17 @@ const filter46 = filterOf(
 const bridge: Difference[] = [
   ...each(['ip'], [filter46]),
   ...each(
+    ['plain', 'vifname', 'mtu', 'bridge empty', 'xenbr0 is named eth0'],
+    [
+      [
+        'nft table netdev vifd',
+        null,
+        'set unheld, chain vif5.0_<ifindex>',
+        'no control frame of a switch leaves a guest; `[antispoof] control_frames = true` for none of it',
+      ],
+    ],
+  ),
+  ...each(
     ['vifname'],
     [
       ['link VIF ifalias', null, 'vif5.0', reasons.alias],
@@ -234,7 +245,7 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `set routed, set confined, ${sets}, set itself, chain from_anywhere, chain from_bridges, chain to_this_machine, chain to_other_machines, chain leaving`;
+  `set routed, set confined, ${sets}, set itself, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain leaving`;
 const guestSets = 'set guests, set ways_out';
 const heldAtRouter = `${reasons.antispoof}; packets from elsewhere with its address are dropped, of the domain itself it reaches only what it needs, and it is forwarded by its way out only`;
 const routed = (device = 'eth0') =>

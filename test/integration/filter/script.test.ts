@@ -89,7 +89,7 @@ test('the rules stay until the script has been undone when the vif goes to a top
   await until('the end of it', () => runs().length === 2);
   expect(runs()).toEqual(['online 1', 'offline 1']);
   await vif.write({ ip: '' });
-  await until('the rules to go', async () => !(await ruleset()).includes('chain vif1.0_'));
+  await until('its addresses to go', async () => !(await ruleset()).includes('"vif1.0" . 10.'));
 });
 
 test('auto leaves one without ip alone', async () => {

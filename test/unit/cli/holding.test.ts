@@ -25,20 +25,29 @@ test.each([
     {},
     [
       'antispoof off: it may send from any address: it has no ip key and [antispoof] mode is "auto"; give it ip=…, or [[vif]] antispoof = "mac"',
-      'control frames pass',
+      'control frames are dropped',
     ],
   ],
   [
     'not held, by the mode',
     '[antispoof]\nmode = "off"',
     { ip: '10.0.0.5' },
-    ['antispoof off: it may send from any address: by the configuration', 'control frames pass'],
+    ['antispoof off: it may send from any address: by the configuration', 'control frames are dropped'],
   ],
   [
     'not held, by a table',
     '[[vif]]\nbridge = "xenbr0"\nantispoof = "off"',
     { ip: '10.0.0.5' },
-    ['antispoof off: it may send from any address: by the configuration', 'control frames pass'],
+    ['antispoof off: it may send from any address: by the configuration', 'control frames are dropped'],
+  ],
+  [
+    'not held, and open to all',
+    '[antispoof]\ncontrol_frames = true',
+    {},
+    [
+      'antispoof off: it may send from any address: it has no ip key and [antispoof] mode is "auto"; give it ip=…, or [[vif]] antispoof = "mac"',
+      'control frames pass',
+    ],
   ],
   [
     'a table of another bridge',

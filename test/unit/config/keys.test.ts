@@ -34,7 +34,7 @@ test('the defaults', () => {
   expect(parseConfig('', 'vifd.toml')).toStrictEqual({
     log: { level: 'info' },
     netdevTimeoutMs: 10_000,
-    antispoof: { mode: 'auto' },
+    antispoof: { mode: 'auto', controlFrames: false },
     bridge: {
       mtu: 'bridge',
       protectHost: false,

@@ -6,6 +6,7 @@ import type { FilterSpec } from '../../../src/model/filter.js';
 import { elementId } from '../../../src/model/nft.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
 import { snapshot } from '../../../src/model/snapshot.js';
+import type { TopologyName } from '../../../src/model/topology-name.js';
 import { nftCommands } from '../../../src/nft/commands.js';
 import { filterElements } from '../../../src/nft/elements.js';
 import { ranges } from '../../../src/nft/ranges.js';
@@ -67,7 +68,7 @@ it('derives the link-local address from the MAC', () => {
 
 it('holds a vif by mode', () => {
   const filter = (mode: 'auto' | 'strict' | 'off', more: Record<string, string>) =>
-    filterFor(keys(more), { antispoof: { mode }, vifs: [] });
+    filterFor(keys(more), { antispoof: { mode, controlFrames: false }, vifs: [] });
   const mac = '00:16:3e:00:05:00';
   expect(filter('auto', { mac })).toEqual({ filter: undefined });
   expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
@@ -75,6 +76,36 @@ it('holds a vif by mode', () => {
   expect(filter('strict', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
   expect(filter('strict', { mac })).toHaveProperty('problem.target', 'its addresses');
   expect(filter('auto', { ip: '10.0.0.5' })).toHaveProperty('problem.target', 'its MAC address');
+});
+
+it('keeps control frames of a vif on a bridge from leaving, held or not, unless these may', () => {
+  const of = (
+    topology: TopologyName | undefined,
+    controlFrames: boolean,
+    own: boolean | undefined,
+    ip?: string,
+  ) =>
+    filterFor(
+      keys({ mac: '00:16:3e:00:05:00', ...(ip === undefined ? {} : { ip }) }),
+      {
+        antispoof: { mode: 'auto', controlFrames },
+        vifs: own === undefined ? [] : [{ bridge: undefined, mac: undefined, controlFrames: own }],
+      },
+      topology === undefined ? {} : { topology },
+    );
+  const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
+  for (const topology of ['bridge', 'openvswitch'] as const) {
+    expect(of(topology, false, undefined)).toEqual({ filter: floor });
+    expect(of(topology, true, false)).toEqual({ filter: floor });
+    expect(of(topology, true, undefined)).toEqual({ filter: undefined });
+    expect(of(topology, false, true)).toEqual({ filter: undefined });
+    expect(of(topology, true, undefined, '10.0.0.5')).toEqual({
+      filter: spec('10.0.0.5', { controlFrames: true }),
+    });
+  }
+  // What is routed is not bridged, and what a script of an operator's does is not known.
+  expect(of('route', false, undefined)).toEqual({ filter: undefined });
+  expect(of(undefined, false, undefined)).toEqual({ filter: undefined });
 });
 
 it('says a filter in elements, addresses as such and networks as such', () => {

@@ -59,6 +59,7 @@ test('every chain of the netdev table ends with a refusal', () => {
     'from_anywhere',
     'from_bridges',
     'from_a_closed_vif',
+    'from_bridges_to_others',
     'to_this_machine',
     'to_other_machines',
     'from_guest',

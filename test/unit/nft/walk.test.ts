@@ -94,6 +94,8 @@ describe('a rule holds for what it names, and for nothing else', () => {
     ['one of a set', [is('iifname', { set: ['docker0', 'vif*'] }), accept], 'accept'],
     ['none of a set', [is('iifname', { set: ['docker0', 'virbr*'] }), accept], 'drop'],
     ['a network', [field('ip', 'saddr', { prefix: { addr: '10.0.0.0', len: 8 } }), accept], 'accept'],
+    ['the upper half of a mark', [is('mark', { prefix: { addr: 0x76660000, len: 16 } }), accept], 'drop'],
+    ['that of no mark', [is('mark', { prefix: { addr: 0, len: 16 } }), accept], 'accept'],
     ['another network', [field('ip', 'saddr', { prefix: { addr: '10.1.0.0', len: 16 } }), accept], 'drop'],
     ['a named set', [field('ip', 'saddr', '@lan'), accept], 'accept'],
     ['a named set it is not in', [field('ip', 'daddr', '@lan'), accept], 'drop'],

@@ -11,6 +11,9 @@ const attachedBefore = {
   ],
 } as const;
 
+/** With nothing of its own in nf_tables for a vif without `ip`. */
+const unfiltered = '[antispoof]\ncontrol_frames = true\n';
+
 test('a vif is attached when its netdev comes after its keys', async () => {
   const domain = new DriverDomain();
   await domain.start();
@@ -20,7 +23,10 @@ test('a vif is attached when its netdev comes after its keys', async () => {
   expect(domain.told(id)).toEqual({ status: '', error: undefined });
   domain.host.add({ name: 'vif5.0' });
   await domain.settle();
-  expect(domain.host.commands).toEqual(['ip link set dev vif5.0 master xenbr0 up']);
+  expect(domain.host.commands).toEqual([
+    expect.stringContaining('add element netdev vifd unheld { "vif5.0"'),
+    'ip link set dev vif5.0 master xenbr0 up',
+  ]);
   expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
   expect(domain.backend.frontendMtu(id)).toBe('1500');
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
@@ -28,7 +34,7 @@ test('a vif is attached when its netdev comes after its keys', async () => {
 });
 
 test('a vif is attached when its keys come after its netdev', async () => {
-  const domain = new DriverDomain();
+  const domain = new DriverDomain({ config: unfiltered });
   await domain.start();
   domain.host.add({ name: 'vif5.0' });
   await domain.settle();
@@ -70,7 +76,7 @@ test('attaching takes as long as from the event to the status, what others took 
 });
 
 test('what another agent has attached is adopted: nothing is done, no hook is called', async () => {
-  const domain = new DriverDomain(attachedBefore);
+  const domain = new DriverDomain({ ...attachedBefore, config: unfiltered });
   domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
   await domain.start();
   expect(domain.host.commands).toEqual([]);
@@ -87,7 +93,7 @@ test('what another agent has attached is adopted: nothing is done, no hook is ca
 test('what is added to an adopted vif is told with the adoption', async () => {
   const domain = new DriverDomain({
     ...attachedBefore,
-    config: '[antispoof]\nmode = "off"\n[[vif]]\nisolated = true\n',
+    config: '[antispoof]\nmode = "off"\ncontrol_frames = true\n[[vif]]\nisolated = true\n',
   });
   domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
   await domain.start();
@@ -97,7 +103,10 @@ test('what is added to an adopted vif is told with the adoption', async () => {
 });
 
 test('an offload, which cannot be seen, is set anew after a restart without a word to the hooks', async () => {
-  const domain = new DriverDomain({ ...attachedBefore, config: '[[vif]]\noffload = { tso = false }\n' });
+  const domain = new DriverDomain({
+    ...attachedBefore,
+    config: `${unfiltered}[[vif]]\noffload = { tso = false }\n`,
+  });
   domain.backend.create(id, { bridge: 'xenbr0', 'hotplug-status': 'connected' });
   await domain.start();
   expect(domain.host.commands).toEqual(['ethtool -K vif5.0 tso off']);

@@ -129,7 +129,7 @@ test('changes that are taken and do nothing end after four rounds, and are tried
   await domain.start();
   domain.host.ignore('set-link');
   await domain.birth(id);
-  expect(domain.host.performed).toHaveLength(4);
+  expect(domain.host.performed.filter(({ kind }) => kind === 'set-link')).toHaveLength(4);
   expect(domain.told(id)).toEqual({
     status: 'error',
     error: 'attach vif5.0: still to do afterwards: ip link set dev vif5.0 master xenbr0 up',

@@ -23,7 +23,7 @@ test('the status of a vif has what it is held to while it is attached, and none 
     networks: ['10.0.0.5', '192.0.2.0/24'],
     controlFrames: false,
   });
-  const unheld = { antispoof: 'off', because: 'no-ip', macs: [], networks: [], controlFrames: true };
+  const unheld = { antispoof: 'off', because: 'no-ip', macs: [], networks: [], controlFrames: false };
   expect((await domain.status(open))?.holding).toEqual(unheld);
   domain.backend.set(held, { bridge: 'nowhere' });
   await domain.settle();

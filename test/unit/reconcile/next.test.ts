@@ -44,9 +44,9 @@ test('a step is the changes up to the undoing of a script, and what follows is f
   expect(step).toMatchObject({
     kind: 'change',
     actions: [{ kind: 'undo-script' }],
-    foreseen: [{ kind: 'set-link' }],
+    foreseen: [{ kind: 'nft' }, { kind: 'set-link' }],
   });
-  expect(actionsOf(step).map(({ kind }) => kind)).toEqual(['undo-script', 'set-link']);
+  expect(actionsOf(step).map(({ kind }) => kind)).toEqual(['undo-script', 'nft', 'set-link']);
 });
 
 test('the start of a script is a step of its own', () => {

@@ -22,7 +22,10 @@ test('dom0 takes a vif away: hands off while netback closes, then off the host, 
   expect(domain.host.performed).toHaveLength(before);
   domain.backend.set(id, { state: '6' });
   await domain.settle();
-  expect(domain.host.commands.slice(before)).toEqual(['ip link set dev vif5.0 nomaster down']);
+  expect(domain.host.commands.slice(before)).toEqual([
+    'ip link set dev vif5.0 nomaster down',
+    "nft 'delete table netdev vifd'",
+  ]);
   expect(domain.backend.keys(id)).toBeUndefined();
   expect(domain.events.of('vif5.0')).toEqual(['attached', 'removed']);
   expect(domain.hooks.of('vif5.0')).toEqual(['attach', 'detach']);

@@ -185,7 +185,7 @@ test('a vif that goes from a script to a bridge is undone first, and then seen a
   domain.backend.set(id, { script: '/etc/xen/scripts/vif-bridge', bridge: 'xenbr0' });
   await domain.settle();
   const kinds = domain.host.performed.map(({ kind }) => kind);
-  expect(kinds).toEqual(['run-script', 'undo-script', 'set-link']);
+  expect(kinds).toEqual(['run-script', 'undo-script', 'nft', 'set-link']);
   expect(domain.events.last('vif5.0')).toMatchObject({ topology: 'bridge', bridge: 'xenbr0' });
 });
 

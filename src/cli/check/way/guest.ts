@@ -1,3 +1,4 @@
+import { holds } from '../../../model/filter.js';
 import { pass } from '../../../nft/walk/walk.js';
 import { aheadOf } from '../ahead.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
@@ -90,7 +91,7 @@ const list = (drops: WayFacts['drops']): string =>
 function aboutDrops({ drops, meanwhile, step: { verdict } }: WayFacts): Finding[] {
   const remedy =
     "compare the guest's addresses with its ip and mac keys; docs/operate/security.md says what passes and what each reason means";
-  const isFiltered = verdict.kind === 'attach' && verdict.desired.filter !== undefined;
+  const isFiltered = verdict.kind === 'attach' && holds(verdict.desired.filter);
   const now = serious(meanwhile.drops);
   if (countOf(now) > 0) {
     const text = `anti-spoofing drops what the guest sends right now: ${list(now)}`;

@@ -401,7 +401,7 @@ test('nft that cannot be used, which matters less where nothing is filtered', ()
   const nft = 'libnftables.so.1: no such file';
   expect(found({ nft })).toEqual([`error nft: cannot be used, so no vif with an ip key is attached: ${nft}`]);
   expect(found({ nft }, parseConfig('[antispoof]\nmode = "off"', 'x'))).toEqual([
-    `note nft: cannot be used (${nft}), and anti-spoofing is off`,
+    `note nft: cannot be used (${nft}), and anti-spoofing is off; control frames of guests pass`,
   ]);
 });
 
