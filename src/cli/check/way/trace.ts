@@ -31,7 +31,14 @@ export function judgeTrace(
   }: { table: string; ruleset: Ruleset; seconds: number; isRouted: boolean },
 ): Finding[] {
   const packets = new Map<number, TraceEvent[]>();
-  for (const event of events) packets.set(event.id, [...(packets.get(event.id) ?? []), event]);
+  // The kernel makes the number of a packet of its place in memory: what a guest sends is the beginning of another packet.
+  const begun = new Map<number, number>();
+  for (const event of events) {
+    if (event.table.startsWith(traceTablePrefix) && event.chain === fromGuestChain && event.headers)
+      begun.set(event.id, (begun.get(event.id) ?? 0) + 1);
+    const number = event.id * 2 ** 20 + (begun.get(event.id) ?? 0);
+    packets.set(number, [...(packets.get(number) ?? []), event]);
+  }
   const fates = new Map<string, { fate: Fate; count: number }>();
   const total = { from: 0, to: 0 };
   for (const own of packets.values()) {
