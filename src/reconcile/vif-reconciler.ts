@@ -4,8 +4,8 @@ import { isOff } from '../decide/antispoof.js';
 import { holdingOf } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
 import { Dependencies } from '../model/dependency.js';
-import { bridgeOf } from '../model/desired.js';
-import type { FilterSpec } from '../model/filter.js';
+import { bridgeOf, type DesiredState } from '../model/desired.js';
+import { type FilterSpec, holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -49,6 +49,13 @@ export interface VifReconcilerDeps {
  * changed meanwhile.
  */
 const maxChanges = 4;
+
+/** How long a vif goes without a filter for control frames alone that was refused, in ms. */
+const refusedMs = 30_000;
+
+/** Whether a vif must not be on the network without what it has in nf_tables. */
+const isHeld = ({ filter, blocked = false, ip }: DesiredState): boolean =>
+  blocked || holds(filter) || ip !== undefined;
 
 /** Reconciles one vif: reads its keys, performs steps until nothing is left to change, and reports the outcome. */
 export class VifReconciler {
@@ -159,7 +166,9 @@ export class VifReconciler {
     const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
     const attached = record.attached ?? found;
     const isNew = record.isNew && isFirst;
-    const step = next({ id, snapshot, isNew, attached }, this.config, host.observe());
+    const now = host.observe();
+    const observed = this.#isRefused(record) ? { ...now, canFilter: false } : now;
+    const step = next({ id, snapshot, isNew, attached }, this.config, observed);
     if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Dependencies(step.verdict.dependsOn);
@@ -187,6 +196,11 @@ export class VifReconciler {
     }
     // The object of the action has gone meanwhile, such as the gateway device: the action is no longer needed.
     if (!actionsOf(after).some((action) => isDeepStrictEqual(action, failed.action))) return done;
+    if (failed.action.kind === 'nft' && step.verdict.kind === 'attach' && !isHeld(step.verdict.desired)) {
+      const refusal = asOperationError(failed.error, 'internal', 'run', printAction(failed.action));
+      record.floorRefused = { problem: refusal, until: this.#deps.clock.now() + refusedMs };
+      return done;
+    }
     // Fail closed: a vif without its filter must not stay on the network.
     const isolated = await this.#executor.isolate(record, step);
     if (isolated.length > 0) record.attached = undefined;
@@ -267,8 +281,20 @@ export class VifReconciler {
     // With the netdev's MTU, which a desired state without one leaves as it is.
     const withMtu = { ...desired, link: { ...desired.link, mtu: link.mtu } };
     notifier.attached(record, how, withMtu, detail, done);
-    this.#reporter.reportMissing(record, missing, this.config.netdevTimeoutMs);
+    const lacks = [...missing];
+    if (this.#isRefused(record)) {
+      const { problem, until } = record.floorRefused;
+      lacks.push({ problem, patient: false, forwards: true });
+      record.wakeIn(until - clock.now(), () => this.#deps.enqueue(record));
+    }
+    this.#reporter.reportMissing(record, lacks, this.config.netdevTimeoutMs);
     notifier.callHooks(record, link, topology, detail.bridge, untouched);
+  }
+
+  #isRefused(
+    record: VifRecord,
+  ): record is VifRecord & { floorRefused: { readonly problem: OperationError; readonly until: number } } {
+    return record.floorRefused !== undefined && record.floorRefused.until > this.#deps.clock.now();
   }
 
   /** Notes what a vif is held to, for `vifd status`. */

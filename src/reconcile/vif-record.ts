@@ -52,6 +52,11 @@ export class VifRecord {
   holding: Holding | undefined;
   /** Present while no frame of its card may pass. */
   block: Block | undefined;
+  /**
+   * Why the filter that only keeps control frames back was refused, and until when it is not tried again (ms of the clock):
+   * the vif is on the network without it, as it is where the kernel has no nf_tables.
+   */
+  floorRefused: { readonly problem: OperationError; readonly until: number } | undefined;
   /** Called when a reconciliation has ended that observed everything up to now. */
   readonly reconciled: (() => void)[] = [];
   readonly #clock: Clock;

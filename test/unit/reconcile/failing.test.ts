@@ -270,3 +270,20 @@ test('a vif whose status cannot be written is not told to be attached until it i
   expect(domain.told(id).status).toBe('connected');
   expect(domain.events.of('vif5.0')).toEqual(['failed', 'attached']);
 });
+
+test('a vif that is held to nothing is attached where nf_tables refuses what keeps control frames back', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  const heal = domain.host.fail('nft', 'Operation not permitted');
+  await domain.birth(id);
+  await domain.birth(other, { ip: '192.0.2.6' });
+  await domain.settle();
+  expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'degraded']);
+  // The one beside it must not be on the network without its filter.
+  expect(domain.told(other).status).toBe('error');
+  heal();
+  await domain.pass(31_000);
+  expect(domain.events.of('vif5.0').at(-1)).toBe('recovered');
+  expect(domain.told(other)).toEqual({ status: 'connected', error: undefined });
+});
