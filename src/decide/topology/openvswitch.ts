@@ -69,7 +69,9 @@ export const openvswitch: Topology = {
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, filtered.filter, found);
     if (bypassed !== undefined && holds(filtered.filter)) return { problem: bypassed, dependsOn };
-    const filter = bypassed === undefined ? filtered.filter : undefined;
+    // While the database is away what kind of bridge it is is not known: a filter for control frames alone stays as it is.
+    const isUndecided = found === undefined && !holds(filtered.filter) && !hasFilter(observed, own);
+    const filter = bypassed === undefined && !isUndecided ? filtered.filter : undefined;
     // No chain blocks it on such a bridge; the switch keeps its port, and the kernel takes and sends nothing by a device that is down.
     const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
@@ -146,6 +148,10 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
     trunks: wanted.filter(({ pvid }) => !pvid).map(({ vid }) => vid),
   };
 }
+
+/** Whether a vif has a filter for control frames alone. */
+const hasFilter = ({ nft }: ObservedState, vif: string): boolean =>
+  nft?.elements(vif).some(({ set }) => set === 'unheld') ?? false;
 
 /** Whether frames go through this bridge past nf_tables. */
 const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
