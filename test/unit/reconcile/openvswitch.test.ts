@@ -106,3 +106,31 @@ test('Open vSwitch is followed from when a vif wants it', async () => {
   await domain.birth(id, keys);
   expect([...domain.host.watched]).toContain('openvswitch');
 });
+
+test.each([
+  ['system', true],
+  ['netdev', false],
+])(
+  'with datapath_type=%s a filter for control frames is there: %s, and the database going changes nothing of it',
+  async (datapathType, isThere) => {
+    const domain = new DriverDomain({
+      links: [],
+      openvswitch: { state: 'known', bridges: [{ name: 'ovsbr0', datapathType }] },
+    });
+    await domain.start();
+    await domain.birth(id, keys);
+    expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
+    const held = (): boolean =>
+      domain.host
+        .observe()
+        .nft?.elements('vif5.0')
+        .some(({ set }) => set === 'unheld') ?? false;
+    expect(held()).toBe(isThere);
+    const { length } = domain.host.performed;
+    domain.host.setDatabase('unreachable');
+    await domain.settle();
+    expect((await domain.status(id))?.missing).not.toEqual([]);
+    expect(domain.host.performed).toHaveLength(length);
+    expect(held()).toBe(isThere);
+  },
+);
