@@ -7,9 +7,12 @@ import { BenchDomain } from './bench-domain.js';
 
 // Measures the time from a vif's keys to `connected` for each agent, in the same driver domain with the same xenstored, and
 // prints a table in Markdown. The agents take turns, so that other load on the machine affects all of them. See
-// docs/develop/benchmarks.md for what the figures mean. `--before MAIN.JS` compares vifd with another build of it instead.
+// docs/develop/benchmarks.md for what the figures mean. `--before MAIN.JS` compares vifd with another build of it instead;
+// `--config TOML` is the configuration of vifd, and not of that.
 
-const { values: options } = parseArgs({ options: { before: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { before: { type: 'string' }, config: { type: 'string' } },
+});
 const names: readonly AgentName[] = options.before === undefined ? agents : ['vifd', 'before'];
 
 const turns = 3;
@@ -116,7 +119,11 @@ try {
   for (let i = 1; i <= turns; i++) {
     for (const [name, figures] of results) {
       process.stderr.write(`turn ${i} of ${turns}: ${name}\n`);
-      const agent = await startAgent(name, domnet, { main: options.before });
+      const { before: main, config } = options;
+      const agent = await startAgent(name, domnet, {
+        main,
+        ...(name === 'vifd' && config !== undefined && { config }),
+      });
       try {
         await turn(name, agent, benchDomain, figures);
       } finally {
