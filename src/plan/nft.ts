@@ -88,7 +88,7 @@ export function planNft(
   const chains = observed.chains(vif);
   const isBound = (found: InstalledChain): boolean =>
     wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
-  const isThere = ({ chain, device, blocks = false }: DesiredChain): boolean =>
+  const hasChain = ({ chain, device, blocks = false }: DesiredChain): boolean =>
     chains.some(
       (found) =>
         found.chain === chain && found.device === device && found.fits && (found.blocks ?? false) === blocks,
@@ -101,16 +101,19 @@ export function planNft(
   // Elements of the filter that the vif loses go before its link is up, all others at the end.
   const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
   const unbound = chains.filter((found) => !isBound(found));
-  const notes = forwards === undefined ? [] : unnoted(opens, observed);
+  const notes = (forwards === undefined ? [] : unnoted(opens, observed)).filter(
+    (element) => !wantedIds.has(elementId(element)),
+  );
   const before: NftChange[] = [
     ...ruledTables.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
-    ...[...revoked, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
+    // The kernel leaves an element that exists as it is, with its owner, or as a note.
+    ...[...revoked, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
     ...wantedChains
-      .filter((chain) => !isThere(chain))
+      .filter((chain) => !hasChain(chain))
       .map((chain): NftChange => ({ change: 'set-chain', ...chain, owner: vif })),
   ];
 
@@ -161,10 +164,17 @@ function chainsOf(
   ];
 }
 
-/** The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. */
+/** Whether an element is in the kernel, of whichever vif, or as the note of a device that vifd made forward. */
+const isThere = (element: Element, observed: NftView): boolean =>
+  observed.owner(element) !== undefined || observed.isNoted(element);
+
+/**
+ * The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. That
+ * of a vif which has taken the name of such a device stands for its note.
+ */
 function unnoted(opens: readonly Element[], observed: NftView): Element[] {
   const all = new Map([...opens, ...observed.opened()].map((element) => [elementId(element), element]));
-  return [...all.values()].filter((element) => !observed.isNoted(element));
+  return [...all.values()].filter((element) => !isThere(element, observed));
 }
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {

@@ -74,16 +74,16 @@ export class NftMachine implements NftView {
         case 'add-element':
           this.#there(tableOf(change.element));
           // The kernel leaves an element that exists as it is, with its comment.
-          if (this.owner(change.element) === undefined) this.add(change.element, change.owner);
+          if (!this.#isThere(change.element)) this.add(change.element, change.owner);
           break;
         case 'delete-element':
-          if (this.owner(change.element) === undefined)
-            throw new Error(`no element ${elementId(change.element)}`);
+          if (!this.#isThere(change.element)) throw new Error(`no element ${elementId(change.element)}`);
           this.#drop(change.element);
+          this.#opened.delete(elementId(change.element));
           break;
         case 'add-opened':
           this.#there('inet vifd');
-          this.#opened.set(elementId(change.element), change.element);
+          if (!this.#isThere(change.element)) this.#opened.set(elementId(change.element), change.element);
           break;
         // Nothing that is observed changes.
         case 'forget-drops':
@@ -93,6 +93,10 @@ export class NftMachine implements NftView {
           change satisfies never;
       }
     }
+  }
+
+  #isThere(element: Element): boolean {
+    return this.owner(element) !== undefined || this.#opened.has(elementId(element));
   }
 
   /** Adds an element as another program. */
