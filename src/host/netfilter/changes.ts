@@ -46,7 +46,7 @@ export function isDone(state: NftState, change: NftChange): boolean {
     case 'delete-table':
       return !state.has(change.table);
     case 'delete-element':
-      return state.owner(change.element) === undefined;
+      return state.owner(change.element) === undefined && !state.isNoted(change.element);
     case 'delete-chain':
     case 'forget-drops':
       return !state.has('netdev vifd');

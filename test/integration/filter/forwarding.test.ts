@@ -201,6 +201,24 @@ it('holds to that whatever becomes of the tables and of vifd', async () => {
   await other.kill();
 });
 
+it('gives a guest the name of a device that was made forward before', async () => {
+  const daemon = await domnet.vifd();
+  await domnet.ip('link add web0 type veth peer name web1');
+  const beside = await guest('vif-nat', 2);
+  expect(await elements('opened6')).toContain('web0');
+  await domnet.ip('link delete web0');
+  const keys = { script: 'vif-nat', bridge: undefined, ip: '10.0.0.1 2001:db8::1', vifname: 'web0' };
+  const vif = await domnet.plug({ domid: 1, keys });
+  await vif.connected();
+  expect(await domnet.exec('nft', ['list', 'set', 'inet', 'vifd', 'opened6'])).toMatch(
+    /"web0" .*comment "vif1\.0"/,
+  );
+  const failed = daemon.log.filter(({ msg }) => msg === 'vif not attached');
+  expect(failed).toEqual([]);
+  await leave(vif, beside);
+  await daemon.kill();
+});
+
 it('switches nothing off that another program has switched on since', async () => {
   const daemon = await domnet.vifd();
   const vif = await guest('vif-nat', 1);
