@@ -25,8 +25,8 @@ export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'ope
 
 /**
  * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
- * never, unless a `[[vif]]` table says otherwise. On a bridge one that is not held is kept from control frames. A guest that is routed needs an address to speak from, so without one
- * no packet of its passes.
+ * never, unless a `[[vif]]` table says otherwise. On a bridge one that is not held is kept from control frames. A guest that
+ * is routed needs an address to speak from, so without one no packet of its passes.
  * @returns the filter, undefined for none, or why there can be none
  */
 export function filterFor(

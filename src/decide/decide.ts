@@ -92,8 +92,8 @@ export function decide(
 type Filtered = ReturnType<typeof filterFor>;
 
 /**
- * The same, or why there can be no filter for a netdev of this name. Where it would hold the vif to no more than every vif is
- * held to, there is none then, or where nf_tables takes none.
+ * The same, or why there can be no filter for a netdev of this name. One that only keeps control frames back is left out instead,
+ * there and where nf_tables takes none.
  */
 function possible(
   filtered: Filtered,

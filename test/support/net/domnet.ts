@@ -360,6 +360,11 @@ export class Vifd {
     return this.#child.pid as number;
   }
 
+  /** The reconciliations that it has logged so far, which it does at level `trace`. */
+  get reconciliations(): number {
+    return this.log.filter(({ msg }) => msg === 'reconciling vif').length;
+  }
+
   /** Waits for a line with this message, about this vif if one is named. */
   logged(msg: string, vif?: string): Promise<LogLine> {
     return until(`the log line "${msg}"; stderr: ${this.noise.join('\n')}`, () => {
