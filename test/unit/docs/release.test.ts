@@ -38,9 +38,9 @@ test('the journal in the README is what the program says', () => {
   });
   const missing = problem('bridge-missing', 'attach vif5.1 to bridge', 'xenbr1', 'no such bridge');
   const said = [
-    attached('vif5.0', 'xenbr0', 2.4),
+    attached('vif5.0', 'xenbr0', 14.1),
     { level: 'warn', msg: 'vif not attached', vif: 'vif5.1', error: missing.message },
-    attached('vif5.1', 'xenbr1', 1.9),
+    attached('vif5.1', 'xenbr1', 12.4),
   ].map((record) => journalFields(record).MESSAGE);
   expect(shown).toEqual(said);
 });
