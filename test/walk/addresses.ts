@@ -18,6 +18,10 @@ export function ownIp(topology: Topology, slot: number): string {
   return topology === 'nat' ? `10.7.${slot}.9/24` : `${host}.${slot}`;
 }
 
+/** The address of a NAT vif without the `ip` key by the stock script's plan. */
+export const stockIp = ({ domid, devid }: { domid: number; devid: number }): string =>
+  `10.0.${domid}.${1 + devid}`;
+
 /** An address on the bridge that a guest takes in vain. */
 export const spoofed = (slot: number): string => `10.20.1.${slot}`;
 
@@ -59,13 +63,10 @@ export function guestOf(vif: VifModel): { address: string; prefix: number; route
         router: uplinkAddress[vif.gateway ?? keys.gatewaydev ?? 'up0'],
       };
     case 'nat': {
-      if (keys.ip === undefined) {
-        const { domid, devid } = idOf(slot);
-        return { address: `10.0.${domid}.${1 + devid}`, prefix: 16, router: `10.0.${domid}.${128 + devid}` };
-      }
-      const address = keys.ip.replace('/24', '');
+      const address = keys.ip?.replace('/24', '') ?? vif.planned ?? stockIp(idOf(slot));
       // 127 more in the last octet.
-      return { address, prefix: 24, router: address.replace(/\d+$/, (octet) => `${Number(octet) + 127}`) };
+      const router = address.replace(/\d+$/, (octet) => `${Number(octet) + 127}`);
+      return { address, prefix: keys.ip === undefined ? 16 : 24, router };
     }
   }
 }

@@ -103,6 +103,8 @@ export interface VifModel {
   readonly status: Status;
   /** Whose address and proxies a routed vif has. */
   readonly gateway: Uplink | undefined;
+  /** The address of a connected NAT vif that has no `ip` key: another than the stock script's, where a vif has that. */
+  readonly planned: string | undefined;
   /** The gateway may also be another: it is gone, and may have been moved before, while the daemon could not be asked. */
   readonly unsure: boolean;
   /** Something was done to it while no daemon could answer. */
@@ -171,6 +173,7 @@ const absent = (slot: number): VifModel => ({
   name: nameOf(slot),
   status: 'pending',
   gateway: undefined,
+  planned: undefined,
   unsure: false,
   uncertain: false,
 });

@@ -9,6 +9,7 @@ import {
   type UplinkModel,
   type VifModel,
 } from './model.js';
+import { plannedIp } from './planned.js';
 
 export const usable = ({ there, up, address }: UplinkModel): boolean => there && up && address;
 
@@ -79,7 +80,7 @@ export function settle(model: Model): Model {
 function settled(vif: VifModel, model: Model): VifModel {
   if (!vif.present) return vif;
   const name = wantedName(vif);
-  const failed: VifModel = { ...vif, status: 'error', gateway: undefined };
+  const failed: VifModel = { ...vif, status: 'error', gateway: undefined, planned: undefined };
   if (model.vifs.some((other) => other.present && other.slot !== vif.slot && other.name === name))
     return failed;
   if (name in model.foreign) return failed;
@@ -102,10 +103,17 @@ function settled(vif: VifModel, model: Model): VifModel {
       return vif.status === 'connected' && vif.gateway !== undefined ? fine : failed;
     }
     case 'nat': {
-      const first = entangled(vif, model).find(
-        (other) => isConnected(other) && guestOf(other).address === guestOf(vif).address,
+      const had = new Set(
+        model.vifs
+          .filter((other) => other.slot !== vif.slot && isConnected(other) && isRouted(other))
+          .map((other) => guestOf(other).address),
       );
-      return first !== undefined && vif.status !== 'connected' ? failed : { ...fine, gateway: undefined };
+      if (vif.keys.ip !== undefined) {
+        const isHad = vif.status !== 'connected' && had.has(guestOf(vif).address);
+        return isHad ? failed : { ...fine, gateway: undefined, planned: undefined };
+      }
+      const planned = plannedIp(vif, had);
+      return planned === undefined ? failed : { ...fine, gateway: undefined, planned };
     }
   }
 }

@@ -15,7 +15,10 @@ export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, strin
   return [
     ...model.vifs.flatMap((vif) => {
       if (!vif.present || vif.uncertain) return [];
-      const lines = isConnected(vif) ? attached(vif, model, snapshot) : detached(vif, snapshot);
+      // One that only waits for Open vSwitch to take its port is ready otherwise, once that can be told of it.
+      const isWaiting = vif.status === 'pending' && vif.topology === 'openvswitch';
+      if (isWaiting && !model.ovsdb) return [];
+      const lines = isConnected(vif) || isWaiting ? attached(vif, model, snapshot) : detached(vif, snapshot);
       return lines.map((line) => `${nameOf(vif.slot)} (${vif.topology}): ${line}`);
     }),
     ...tables(model, snapshot, rules),
@@ -272,8 +275,6 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
   const own = nameOf(vif.slot);
   const link = linkOf(snapshot, vif.name);
   const lines: string[] = [];
-  // One that only waits for Open vSwitch to take its port is ready otherwise.
-  if (vif.status === 'pending' && vif.topology === 'openvswitch') return [];
   if (link !== undefined) {
     if (isUp(link)) lines.push('it is not connected, and its netdev is up');
     if (link.master !== 0) lines.push('it is not connected, and a port of a bridge');

@@ -52,7 +52,7 @@ function apply(model: Model, step: Step): Model {
     name: nameOf(slot),
     uncertain: false,
   });
-  const fresh = { status: 'pending', gateway: undefined, unsure: false } as const;
+  const fresh = { status: 'pending', gateway: undefined, planned: undefined, unsure: false } as const;
   const gone: Partial<VifModel> = {
     ...fresh,
     present: false,

@@ -1,12 +1,12 @@
 import { hostOf, type Network } from '../../model/address.js';
-import { type Dependency, netdev } from '../../model/dependency.js';
+import type { Dependency } from '../../model/dependency.js';
 import type { IpState } from '../../model/ip.js';
-import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
+import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { Twins } from '../twins.js';
-import { deviceName, holderOf, isRoutedTo, routedElsewhere } from './routed-link.js';
+import { claims, deviceName, holderOf, isRoutedTo, newsOf, routedElsewhere } from './routed-link.js';
 
 /**
  * Why a vif does not get one of these addresses, which another device has, and news of that device. The first vif keeps an
@@ -47,34 +47,20 @@ export function conflictOf(
   return undefined;
 }
 
-/** What to depend on for news of a netdev; under its vif's own name there is that of what the vif has besides. */
-function newsOf(link: Link): Dependency[] {
-  const vif = vifOfLink(link);
-  return [netdev(link.name), ...(vif === undefined ? [] : [netdev(vifName(vif))])];
-}
-
-/**
- * The netdev of another vif that has this address: it is masqueraded under it, or its filter lets it speak from it. Both
- * outlast a link that is down for a while, which takes the route.
- */
+/** The netdev of another vif that has this address, be its link down for a while. */
 export function claimant(
   guest: Network,
   id: VifId,
   twins: Twins,
-  { links, nft }: ObservedState,
+  observed: ObservedState,
   ip: IpState,
 ): Link | undefined {
+  const { links } = observed;
   const own = links.ofVif(id);
-  const { family, address } = guest;
   // The vif that has the route needs no look at all the others.
   if (isRoutedTo(own, [hostOf(guest)], ip)) return undefined;
-  const masqueraded = ip.masquerades.get(address)?.owner;
-  const set = family === 4 ? 'hosts4' : 'hosts6';
-  for (const link of links.all()) {
-    const vif = vifOfLink(link);
-    if (vif === undefined || vifName(vif) === vifName(id) || twins.links.includes(link)) continue;
-    const isHeld = nft?.owner({ set, key: [link.name, address] }) === vifName(vif);
-    if (isHeld || masqueraded === vifName(vif)) return link;
-  }
-  return undefined;
+  const isClaimed = claims(hostOf(guest), observed, ip);
+  return [...links.all()].find(
+    (link) => link.index !== own?.index && !twins.links.includes(link) && isClaimed(link),
+  );
 }

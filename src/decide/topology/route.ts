@@ -17,11 +17,13 @@ import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
 import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
 import {
   atTwin,
+  claims,
   deviceName,
   holderOf,
   hosts,
   isRoutedTo,
   linkLocalRouter,
+  newsOf,
   routedElsewhere,
   waysOut,
 } from './routed-link.js';
@@ -135,7 +137,7 @@ export const route: Topology = {
           twins: twins.links.map(({ index }) => index),
         },
       },
-      dependsOn: [...dependsOn, ...[...held.values()].map(({ name }) => netdev(name))],
+      dependsOn: [...dependsOn, ...[...held.values()].flatMap(newsOf)],
       missing: [
         ...(taken === undefined ? [] : [taken.problem]),
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
@@ -179,7 +181,8 @@ function isFollowed(own: Link | undefined, { othersFilter = false, ip = noIp }: 
 
 /**
  * What a newer vif has taken over, and that vif. The newest is the one whose netdev came last: the kernel numbers
- * devices in order, and the numbers outlive us. When the newer one goes, its address comes back to the older.
+ * devices in order, and the numbers outlive us. When the newer one goes, its address comes back to the older; a link that is
+ * down for a while has not gone.
  */
 function takenOver(
   networks: readonly Network[],
@@ -190,10 +193,19 @@ function takenOver(
 ): Map<Network, Link> {
   const own = observed.links.ofVif(snapshot.id);
   const taken = new Map<Network, Link>();
+  if (own === undefined) return taken;
+  const isNewer = ({ index }: Link): boolean =>
+    index > own.index && !twins.links.some((twin) => twin.index === index);
   for (const network of networks) {
-    const other = routedElsewhere(network, own, observed, ip);
-    if (other === undefined || twins.links.some(({ index }) => index === other.index)) continue;
-    if (own !== undefined && other.index > own.index) taken.set(network, other);
+    // The vif that has the route needs no look at all the others.
+    if (isRoutedTo(own, [network], ip)) continue;
+    const routed = routedElsewhere(network, own, observed, ip);
+    const isClaimed = claims(network, observed, ip);
+    const other =
+      routed !== undefined && isNewer(routed)
+        ? routed
+        : [...observed.links.all()].find((link) => isNewer(link) && isClaimed(link));
+    if (other !== undefined) taken.set(network, other);
   }
   return taken;
 }

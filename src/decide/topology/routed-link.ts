@@ -1,6 +1,8 @@
-import { contains, hostOf, isHost, type Network } from '../../model/address.js';
+import { contains, formatNetwork, hostOf, isHost, type Network } from '../../model/address.js';
+import { type Dependency, netdev } from '../../model/dependency.js';
 import { type IpState, routerLinkLocal } from '../../model/ip.js';
-import type { Link, LinkView, ObservedState } from '../../model/observed.js';
+import type { Element } from '../../model/nft.js';
+import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { isPreferred, type Twins } from '../twins.js';
@@ -48,6 +50,43 @@ export function routedElsewhere(
 ): Link | undefined {
   const there = routes.to(network)?.device;
   return there === undefined || there === own?.index ? undefined : links.byIndex(there);
+}
+
+/**
+ * Tells of a netdev whether its vif has this network by what outlasts a link that is down, which takes the route: it is routed and
+ * its filter lets it speak from there, it is masqueraded under it, or it is answered for on its behalf. A guest on a bridge may
+ * have the same address.
+ */
+export function claims(
+  network: Network,
+  { nft }: ObservedState,
+  { masquerades, routes }: IpState,
+): (link: Link) => boolean {
+  const { family, address } = network;
+  const masqueraded = masquerades.get(address)?.owner;
+  const answered = isHost(network)
+    ? routes.proxies().filter((proxy) => proxy.address.address === address)
+    : [];
+  return (link) => {
+    const id = vifOfLink(link);
+    if (id === undefined) return false;
+    const vif = vifName(id);
+    const element: Element = isHost(network)
+      ? { set: `hosts${family}`, key: [link.name, address] }
+      : { set: `networks${family}`, key: [link.name, formatNetwork(network)] };
+    return (
+      (nft?.owner(element) === vif && nft.owner({ set: 'routed', key: [link.name] }) === vif) ||
+      masqueraded === vif ||
+      // At a vif's own device the addresses of others are answered for.
+      answered.some(({ owner, device }) => owner === vif && device !== link.index)
+    );
+  };
+}
+
+/** What to depend on for news of a netdev; under its vif's own name there is that of what the vif has besides. */
+export function newsOf(link: Link): Dependency[] {
+  const vif = vifOfLink(link);
+  return [netdev(link.name), ...(vif === undefined ? [] : [netdev(vifName(vif))])];
 }
 
 /**

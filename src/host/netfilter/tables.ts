@@ -14,10 +14,12 @@ import { writeSysctl } from '../sysctl.js';
 import { isDone, isShown, refuseConflicts } from './changes.js';
 import type { everyVif } from './contents.js';
 import { type Drops, readDrops } from './drops.js';
+import { joined } from './joining.js';
 import { NftMirror } from './mirror.js';
 import { TableOwnership } from './ownership.js';
 import { rulesFile } from './rules-file.js';
 import type { NftState } from './state.js';
+import { TransactionQueue } from './transaction-queue.js';
 
 /** Called with the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
 export type NftListener = (vifs: readonly string[]) => void;
@@ -47,7 +49,7 @@ export class NftTables {
   readonly #opened = new Map<string, Element>();
   /** The foreign objects that the log has warned of. */
   #warnedOf: readonly string[] = [];
-  #performing: Promise<unknown> = Promise.resolve();
+  readonly #queue = new TransactionQueue((actions) => this.#perform(actions));
   /** Whether the log has said that there is no nf_tables. */
   #isSaid = false;
 
@@ -109,9 +111,7 @@ export class NftTables {
    * @throws ChangedMeanwhile when it was planned for another state of the tables; NftError
    */
   perform(action: NftAction): Promise<void> {
-    const mine = this.#performing.then(() => this.#perform(action));
-    this.#performing = mine.catch(() => undefined);
-    return mine;
+    return this.#queue.perform(action);
   }
 
   close(): void {
@@ -119,10 +119,14 @@ export class NftTables {
     this.#library?.close();
   }
 
-  async #perform({ vif, closes = [], changes }: NftAction): Promise<void> {
-    refuseConflicts(this.view, vif, changes);
-    closes.forEach(writeSysctl);
-    await this.#change(vif, changes);
+  async #perform(actions: readonly NftAction[]): Promise<void> {
+    const refuse = (): void => {
+      for (const { vif, changes } of actions) refuseConflicts(this.view, vif, changes);
+    };
+    const changes = joined(actions);
+    refuse();
+    for (const { closes = [] } of actions) closes.forEach(writeSysctl);
+    await this.#change(changes, refuse);
     if (changes.some((change) => change.change === 'delete-table' && change.table === 'inet vifd'))
       this.#opened.clear();
     // The kernel queues the notifications of the transaction before the answer to this request.
@@ -130,12 +134,15 @@ export class NftTables {
     // The kernel announces nothing for an element that was there already.
     if (!isShown(this.view, changes)) await this.#mirror.sync();
     for (const change of changes) if (change.change === 'set-rules') this.#logOwnership(change.table);
-    // Another vif may have waited for an address that this one has given up.
-    if (changes.some(({ change }) => change.startsWith('delete-'))) this.#listener([vif]);
+    // Another vif may have waited for an address that one of these has given up.
+    const deleting = actions.filter((action) =>
+      action.changes.some(({ change }) => change.startsWith('delete-')),
+    );
+    if (deleting.length > 0) this.#listener(deleting.map(({ vif }) => vif));
   }
 
-  /** Makes those changes that are not made yet. */
-  async #change(vif: string, changes: readonly NftChange[]): Promise<void> {
+  /** Makes those changes that are not made yet. @param refuse throws when the tables are not as they were planned for */
+  async #change(changes: readonly NftChange[], refuse: () => void): Promise<void> {
     const left = changes.filter((change) => !isDone(this.view, change));
     try {
       await this.#run(left);
@@ -143,7 +150,7 @@ export class NftTables {
       if (!(error instanceof NftError)) throw error;
       // The refusal may mean that the view is wrong.
       await this.#mirror.sync();
-      refuseConflicts(this.view, vif, changes);
+      refuse();
       const still = left.filter((change) => !isDone(this.view, change));
       if (still.length === left.length) throw error;
       await this.#run(still);

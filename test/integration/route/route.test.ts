@@ -273,7 +273,7 @@ test('an address moves to the newest vif, without a trace of the old one, and ba
   await domnet.exec('nft', [
     'add table t; add chain t c { type filter hook forward priority 0; }; add rule t c ct state new',
   ]);
-  const daemon = await domnet.vifd();
+  const daemon = await domnet.vifd({ config: '[log]\nlevel = "debug"\n' });
   const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
   const old = await plug(5, { ip: '192.0.2.5 192.0.2.6' });
   await old.connected();
@@ -295,6 +295,14 @@ test('an address moves to the newest vif, without a trace of the old one, and ba
   await configure(next, '192.0.2.5');
   await answers(() => outside.exec('ping', ['-c', '1', '-W', '1', '192.0.2.5']));
   expect(await old.read('hotplug-status')).toBe('connected');
+
+  // A link that is down for a moment takes the kernel's route, and the address stays where it is.
+  const since = daemon.log.length;
+  await domnet.ip('link set vif6.0 down');
+  await daemon.logged('vif repaired', next.name);
+  await answers(() => outside.exec('ping', ['-c', '1', '-W', '1', '192.0.2.5']));
+  const ofOld = daemon.log.slice(since).filter(({ vif, msg }) => vif === old.name && msg === 'host change');
+  expect(ofOld).toEqual([]);
 
   await next.unplug();
   await until('the way back', async () =>

@@ -157,3 +157,25 @@ test('what is missing is told as recovered once when it is there again', async (
   expect(domain.events.of('vif5.0').filter((kind) => kind === 'degraded')).toHaveLength(2);
   expect(domain.hooks.of('vif5.0')).not.toContain('detach');
 });
+
+test('an address stays with the newer of two vifs while its link is down, and comes back when that goes', async () => {
+  const domain = new DriverDomain({ ...router, config: '' });
+  await domain.start();
+  await domain.birth(id, routeKeys);
+  const newer = { domid: 6, devid: 0 };
+  await domain.birth(newer, { ...routeKeys, mac: '00:16:3e:00:00:06' });
+  const ofOlder = (since: number): string[] =>
+    domain.host.commands.slice(since).filter((command) => command.includes('dev vif5.0'));
+  // The machine in memory has no news of addresses.
+  domain.host.changed('vif5.0');
+  await domain.settle();
+  const before = domain.host.performed.length;
+  domain.host.change('vif6.0', { up: false });
+  domain.host.changed('vif5.0');
+  await domain.settle();
+  expect(ofOlder(before)).toEqual([]);
+  expect(domain.host.link('vif6.0')?.up).toBe(true);
+  domain.backend.set(newer, { ip: '192.0.2.6' });
+  await domain.settle();
+  expect(ofOlder(before)).toContain('ip route replace 192.0.2.5 dev vif5.0 src 192.0.2.1 proto 120 metric 2');
+});

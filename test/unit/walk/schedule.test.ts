@@ -116,6 +116,21 @@ test('of two NAT vifs with one address the first keeps it, of two routed ones th
   ]);
 });
 
+test('a NAT vif whose address of the stock plan is taken has another, and keeps it', () => {
+  const taken = walkThrough(come(13, 'nat', {}), come(11, 'nat', {}), {
+    do: 'same-address',
+    vif: 11,
+    of: 13,
+  });
+  const model = [{ do: 'go', vif: 13 } as const, come(13, 'nat', {}), { do: 'go', vif: 11 } as const].reduce(
+    (before: Model, step) => after(before, step),
+    taken,
+  );
+  expect(connected(model)).toEqual([13]);
+  // As the product has it of this MAC address.
+  expect(vifOf(model, 13).planned).toBe('10.155.158.117');
+});
+
 test('a name is had by one, and handed on', () => {
   const model = walkThrough(
     come(10, 'bridge', { bridge: 'xenbr0', vifname: 'eve10' }),

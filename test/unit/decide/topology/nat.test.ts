@@ -3,8 +3,7 @@ import { parseConfig } from '../../../../src/config/config.js';
 import { nat } from '../../../../src/decide/topology/nat.js';
 import { formatNetwork } from '../../../../src/model/address.js';
 import { noIp } from '../../../../src/model/ip.js';
-import type { Element, NftView } from '../../../../src/model/nft.js';
-import { type Link, linkView } from '../../../../src/model/observed.js';
+import { linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';
 import type { PlainIp } from '../../../fake/ip-machine.js';
 import { Machine, type PlainLink, plainLinks } from '../../../fake/machine.js';
@@ -79,36 +78,30 @@ test.each([
   expect(attach(domid, devid, { ip })).toBe(message);
 });
 
-test('an address is kept by the first vif while its link is down and nothing leads out', () => {
-  const link = (index: number, name: string) =>
-    ({ index, name, addresses: [], up: false }) as unknown as Link;
-  const machine = new Machine({
-    links: [link(1, 'vif4.0'), link(2, 'vif5.0')],
-    openvswitch: undefined,
-    ip: {},
-    scripts: new Map(),
-  });
-  const { nft } = machine.observe();
-  const owner = ({ set, key }: Element) =>
-    set === 'hosts4' && key.join() === 'vif4.0,10.0.9.5' ? 'vif4.0' : undefined;
-  const keys = new Map([
-    ['script', 'vif-nat'],
-    ['mac', '00:16:3e:00:00:05'],
-    ['ip', '10.0.9.5'],
+const machineWith = (links: readonly PlainLink[], ip: PlainIp = {}): Machine =>
+  new Machine({ links: plainLinks(links), openvswitch: undefined, ip, scripts: new Map() });
+
+test.each([
+  ['kept by the first vif while its link is down and nothing leads out', true],
+  ['not refused for the sake of a guest on a bridge', false],
+])('an address is %s', (_, isRouted) => {
+  const machine = machineWith([
+    { index: 1, name: 'vif4.0' },
+    { index: 2, name: 'vif5.0' },
   ]);
+  machine.nft.add({ set: 'hosts4', key: ['vif4.0', '10.0.9.5'] }, 'vif4.0');
+  if (isRouted) machine.nft.add({ set: 'routed', key: ['vif4.0'] }, 'vif4.0');
+  const keys = { script: 'vif-nat', mac: '00:16:3e:00:00:05', ip: '10.0.9.5' };
   const attachment = nat.attach(
-    snapshot({ domid: 5, devid: 0 }, keys),
+    snapshot({ domid: 5, devid: 0 }, new Map(Object.entries(keys))),
     parseConfig('', 'vifd.toml'),
-    { ...machine.observe(), nft: { ...(nft as NftView), owner } },
+    machine.observe(),
     undefined,
   );
   expect('problem' in attachment && attachment.problem.message).toBe(
-    'give vif5.0 the address 10.0.9.5: vif4.0 has it',
+    isRouted && 'give vif5.0 the address 10.0.9.5: vif4.0 has it',
   );
 });
-
-const machineWith = (links: readonly PlainLink[], ip: PlainIp = {}): Machine =>
-  new Machine({ links: plainLinks(links), openvswitch: undefined, ip, scripts: new Map() });
 
 /** Plans a guest without `ip` on a machine, as the reconciler does. */
 function planOn(
