@@ -2,6 +2,7 @@ import type { NewPortFlag } from '../model/bridge-port.js';
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
+import { forwardListen, forwardTo } from './forwards.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import {
   anyNetwork,
@@ -15,7 +16,7 @@ import {
   service,
   unixSocket,
 } from './network-kinds.js';
-import { type Key, key, repeated, type SnakeCase, section } from './section.js';
+import { type Key, key, needed, repeated, type SnakeCase, section } from './section.js';
 
 const asFound = 'left as it is found';
 
@@ -318,5 +319,21 @@ export const sections = {
         sentence: 'Offloads and whether they are on, by the names that "ethtool -K" takes.',
       }),
     } satisfies Record<SnakeCase<keyof VifOptions>, Key>,
+  ),
+  forward: repeated(
+    'Ports of this machine that lead to guests behind NAT; there may be several of these tables. What is forwarded follows the ' +
+      "guest's address and that of the uplink, and a guest reaches it as the outside does.",
+    {
+      listen: needed(forwardListen, {
+        example: { port: 2222, proto: 'tcp' },
+        sentence:
+          "The port, at the addresses of the guest's uplinks or at the one address that is named; no two tables have one in common.",
+      }),
+      to: needed(forwardTo, {
+        example: { mac: '00:16:3e:00:00:05', port: 22 },
+        sentence:
+          'The guest, by one of mac, ip and domid, the last of which is another after each start, and its port.',
+      }),
+    },
   ),
 };

@@ -1,8 +1,8 @@
-import { type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
+import { hostOf, type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
 import type { Service } from '../model/filter.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
-import { matching, plain, text } from './kinds.js';
+import { integerFrom, matching, plain, text } from './kinds.js';
 import { linkGroupNamed } from './link-groups.js';
 
 export const bridgeName = matching('a bridge name', /^[^\s/:]{1,15}$/);
@@ -47,6 +47,14 @@ export const listenAddress = text<Listen>('address:port, [address]:port or unix:
   const port = Number(match?.[3]);
   return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
 });
+
+/** One address, of a host. */
+export const hostAddress = text<Network>('an address', (value) => {
+  const network = parseNetwork(value);
+  return network !== undefined && !value.includes('/') ? hostOf(network) : undefined;
+});
+
+export const portNumber = integerFrom(1, 65_535);
 
 export const service = text<Service>('dhcp, dns, tcp/PORT or udp/PORT', (value) => {
   if (value === 'dhcp' || value === 'dns') return value;

@@ -8,6 +8,7 @@ import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
 import { filterFor, protectedBy } from './antispoof.js';
+import { unusedForwards } from './forwards.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -85,7 +86,12 @@ export function decide(
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
   const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
-  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
+  const missing = [
+    ...(attachment.missing ?? []),
+    ...unusedKeys(snapshot, topology.name),
+    ...options.unused,
+    ...unusedForwards(snapshot, topology.name, config.forwards),
+  ];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 

@@ -73,6 +73,16 @@ export const errorCodes = {
     'A `[[vif]]` table sets something that the topology does not have; the vif works without it.',
     'Leave the vif out of the table, by `topology` or `bridge`.',
   ),
+  'forward-taken': code(
+    'configuration',
+    'A `[[forward]]` port leads to another vif, whose guest the table names as well.',
+    'Name one guest in `to`; when the other vif goes, this one gets the port by itself.',
+  ),
+  'forward-unused': code(
+    'configuration',
+    'A `[[forward]]` table names a guest that is not behind NAT; the guest works without.',
+    'Take the table out; a guest on a bridge or with `vif-route` is reached by its own address.',
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',

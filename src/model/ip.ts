@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { ForwardedPort } from './forward.js';
 import type { Masquerade } from './masquerade.js';
 import type { DesiredRoute, RouteView } from './route.js';
 import type { Sysctl } from './sysctl.js';
@@ -36,6 +37,8 @@ export interface DesiredIp {
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   /** Where its packets are forwarded to and from, besides other guests; undefined for nowhere. */
   readonly forwards?: DesiredForwards;
+  /** The ports of this domain that lead to it; absent for none. */
+  readonly ports?: readonly ForwardedPort[];
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
   /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */

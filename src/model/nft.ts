@@ -21,7 +21,7 @@ export type KeyPart =
   | 'number'
   | 'iface_index';
 
-/** The sets whose elements are a vif's: the table, and what a key consists of. */
+/** The sets whose elements are a vif's: the table, what a key consists of, and of a map what the value consists of. */
 export const sets = {
   unheld: { table: 'netdev vifd', key: ['ifname'] },
   mac_only: { table: 'netdev vifd', key: ['ifname'] },
@@ -56,6 +56,19 @@ export const sets = {
   opened4: { table: 'inet vifd', key: ['ifname'] },
   opened6: { table: 'inet vifd', key: ['ifname'] },
   itself: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  forwards4: {
+    table: 'inet vifd',
+    key: ['ipv4_addr', 'inet_proto', 'inet_service'],
+    value: ['ipv4_addr', 'inet_service'],
+  },
+  forwards6: {
+    table: 'inet vifd',
+    key: ['ipv6_addr', 'inet_proto', 'inet_service'],
+    value: ['ipv6_addr', 'inet_service'],
+  },
+  hairpins4: { table: 'inet vifd', key: ['ipv4_addr', 'ipv4_addr'] },
+  hairpins6: { table: 'inet vifd', key: ['ipv6_addr', 'ipv6_addr'] },
+  reached: { table: 'inet vifd', key: ['ifname'] },
   // An earlier release's.
   reverse: { table: 'inet vifd', key: ['iface_index'] },
   protected: { table: 'inet vifd', key: ['iface_index'] },
@@ -64,7 +77,16 @@ export const sets = {
   dns_clients: { table: 'inet vifd', key: ['ifname'] },
   guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
   guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
-} as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
+} as const satisfies Record<string, SetSpec>;
+
+interface SetSpec {
+  readonly table: Table;
+  readonly key: readonly KeyPart[];
+  readonly value?: readonly KeyPart[];
+}
+
+/** What a set is; a map has a value. */
+export const specOf = (set: SetName): SetSpec => sets[set];
 
 export type SetName = keyof typeof sets;
 
@@ -112,7 +134,10 @@ export const countingSets = {
   opened6: 'no other way out',
 } as const satisfies Partial<Record<SetName, string>>;
 
-/** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */
+/**
+ * An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. In a map the parts of
+ * the value follow those of the key.
+ */
 export interface Element {
   readonly set: SetName;
   readonly key: readonly string[];
@@ -120,6 +145,12 @@ export interface Element {
 
 /** The same for the same element: what to find it by. */
 export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
+
+/** The same for elements of a map that have the same key, of which there can be one; undefined for those of a set. */
+export const mapKeyId = ({ set, key }: Element): string | undefined => {
+  const spec = specOf(set);
+  return spec.value && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
+};
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 
@@ -203,6 +234,8 @@ export interface NftView {
   strangers(device: string, vif: string): readonly Element[];
   /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
   owner(element: Element): string | undefined;
+  /** The element that a map has in the place of this one, since it has the same key and another value. */
+  rival(element: Element): Element | undefined;
   /** What vifd made forward while its table was there, also where another program has deleted the elements since. */
   opened(): readonly Element[];
   /** Whether an element of {@link opened} is there. */

@@ -1,6 +1,7 @@
 import type { Network } from './address.js';
 import type { NewPortFlag } from './bridge-port.js';
 import type { Service } from './filter.js';
+import type { Forward } from './forward.js';
 import type { TopologyName } from './topology-name.js';
 import type { VifOptions } from './vif-options.js';
 
@@ -55,4 +56,5 @@ export interface VifPolicy {
     readonly map: ReadonlyMap<string, TopologyName>;
   };
   readonly vifs: readonly VifOptions[];
+  readonly forwards: readonly Forward[];
 }

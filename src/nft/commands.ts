@@ -6,6 +6,7 @@ import {
   type NftChange,
   type SetName,
   sets,
+  specOf,
 } from '../model/nft.js';
 
 /** Priority of the vifs' chains: before flowtables and filters (0), whose verdict may take a packet off the hook. */
@@ -92,6 +93,9 @@ function commandsOf(
 
 /** An element in nft's syntax, as it stands between braces. */
 function printElement({ set, key }: Element, owner?: string): string {
-  const parts = key.map((part, i) => (sets[set].key[i] === 'ifname' ? `"${part}"` : part));
-  return `${parts.join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}`;
+  const spec = specOf(set);
+  const parts = key.map((part, i) => (spec.key[i] === 'ifname' ? `"${part}"` : part));
+  const size = spec.key.length;
+  const value = spec.value === undefined ? '' : ` : ${parts.slice(size).join(' . ')}`;
+  return `${parts.slice(0, size).join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}${value}`;
 }

@@ -1,5 +1,6 @@
-import { addressValue, formatAddress, linkLocalOf, type Network } from '../model/address.js';
+import { canonical, formatAddress, linkLocalOf, type Network } from '../model/address.js';
 import type { FilterSpec, HostServices } from '../model/filter.js';
+import { type ForwardedPort, forwardElement } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
 import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
@@ -51,10 +52,20 @@ const hostElements = (device: string, { by, dhcp, ports }: HostServices): Elemen
 const macNumber = (mac: string): string => formatNumber(BigInt(`0x${mac.replaceAll(':', '')}`), 48);
 
 /** The element that has packets from an address masqueraded when they leave by a device. */
-export const masqueradeElement = ({ family, address }: Network, uplink: string): Element => ({
-  set: `masqueraded${family}`,
-  key: [formatAddress(family, addressValue({ family, address })), uplink],
+export const masqueradeElement = (address: Network, uplink: string): Element => ({
+  set: `masqueraded${address.family}`,
+  key: [canonical(address), uplink],
 });
+
+/** The elements that forward ports to a guest behind a netdev. */
+export const portElements = (device: string, ports: readonly ForwardedPort[]): Element[] => [
+  ...ports.map(forwardElement),
+  ...[...new Map(ports.map(({ guest }) => [guest.address, guest])).values()].map((guest): Element => {
+    const address = canonical(guest);
+    return { set: `hairpins${guest.family}`, key: [address, address] };
+  }),
+  ...(ports.length === 0 ? [] : [{ set: 'reached', key: [device] } as const]),
+];
 
 /**
  * The elements that have a netdev's packets forwarded.

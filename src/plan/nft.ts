@@ -1,5 +1,6 @@
 import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
+import type { ForwardedPort } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
 import {
   type DesiredChain,
@@ -17,7 +18,7 @@ import {
 } from '../model/nft.js';
 import type { Sysctl } from '../model/sysctl.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { filterElements, forwardElements, masqueradeElement } from '../nft/elements.js';
+import { filterElements, forwardElements, masqueradeElement, portElements } from '../nft/elements.js';
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
@@ -27,6 +28,7 @@ export interface DesiredNft {
   readonly blocked?: boolean | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
+  readonly ports?: readonly ForwardedPort[] | undefined;
   /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
@@ -56,6 +58,7 @@ const nothing: NftView = {
   owner: () => undefined,
   opened: () => [],
   isNoted: () => false,
+  rival: () => undefined,
   isAll: () => false,
   earlier: () => undefined,
 };
@@ -68,7 +71,16 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, blocked = false, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
+  {
+    filter,
+    blocked = false,
+    masquerades,
+    forwards,
+    ports = [],
+    opens = [],
+    closed = [],
+    closes = [],
+  }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
@@ -77,11 +89,14 @@ export function planNft(
     ...(filter && link ? filterElements(link.name, filter) : []),
     ...(forwards && link ? forwardElements(link.name, forwards, closed) : []),
     ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
+    ...(link ? portElements(link.name, ports) : []),
   ];
   const wantedIds = new Set(wanted.map(elementId));
   const missing = wanted.filter((element) => observed.owner(element) !== vif);
+  const rivals = missing.map((element) => observed.rival(element)).filter((element) => element !== undefined);
+  const replaced = new Set(rivals.map(elementId));
   const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
-    (element) => !wantedIds.has(elementId(element)),
+    (element) => !wantedIds.has(elementId(element)) && !replaced.has(elementId(element)),
   );
   const isHeld = filter !== undefined || blocked;
   const wantedChains = link && isHeld ? chainsOf(vif, link, blocked) : [];
@@ -109,7 +124,7 @@ export function planNft(
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
     // The kernel leaves an element that exists as it is, with its owner, or as a note.
-    ...[...revoked, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
+    ...[...revoked, ...rivals, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
     ...wantedChains

@@ -3,6 +3,7 @@ import type { Block } from '../model/block.js';
 import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
 import type { FilterSpec } from '../model/filter.js';
+import { printForward } from '../model/forward.js';
 import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError } from '../model/operation-error.js';
@@ -65,6 +66,7 @@ export class VifRecord {
   #bridge: string | undefined;
   /** The addresses that the topology routes to the vif: shown where its keys have none. */
   #addresses: readonly Network[] = [];
+  #forwards: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
@@ -88,6 +90,7 @@ export class VifRecord {
     if (phase === 'attached' || phase === 'failed') {
       this.#topology = topology;
       this.#bridge = desired && bridgeOf(desired);
+      this.#forwards = desired?.ip?.ports?.map(printForward) ?? [];
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
     if (phase === 'failed') this.holding = undefined;
@@ -116,6 +119,7 @@ export class VifRecord {
       mtu: link?.mtu ?? null,
       group: link ? (link.group ?? 0) : null,
       holding: this.holding ?? null,
+      forwards: this.#forwards,
       blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,
       drops,

@@ -13,6 +13,7 @@ import { readIngress } from './ahead.js';
 import { answers, askXenstore, vifdAnswers, type XenstoreFacts } from './daemons.js';
 import { exists, type Files, files, inPath, isExecutable, processes, read, sysctls } from './files.js';
 import { type Stopped, stoppedVifs } from './firewalls.js';
+import { type Listening, listeningSockets } from './listening.js';
 import { stalledQueues } from './rings.js';
 import type { IngressQdisc, IpLink, WayFacts } from './way/facts.js';
 import { jsonOf } from './way/run.js';
@@ -35,6 +36,8 @@ export interface Facts {
   readonly vifsWithState: readonly VifId[];
   /** The blocked vifs, by what they are remembered by. */
   readonly blocks?: ReadonlyMap<string, Block>;
+  /** Absent where no port is forwarded, so that nothing depends on them. */
+  readonly listening?: readonly Listening[];
   readonly netback: boolean;
   /** Command lines of running processes. */
   readonly processes: readonly string[];
@@ -97,6 +100,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
       },
       blocks: Blocks.open(blocksDirectory()).all(),
       vifsWithState: host.vifsWithState(),
+      ...(config.forwards.length === 0 ? {} : { listening: listeningSockets() }),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),
       files: {

@@ -5,6 +5,7 @@ import type { Facts } from './facts.js';
 import { aboutFilters, aboutIngress } from './filters.js';
 import { error, type Finding, ok, warning } from './finding.js';
 import { aboutFirewalls } from './firewalls.js';
+import { aboutForwards } from './forwards.js';
 import { aboutForwarding, aboutKernel } from './kernel.js';
 import { aboutLeftovers } from './leftovers.js';
 import { aboutOpenBridges } from './open-bridges.js';
@@ -48,6 +49,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutIngress(facts),
     ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
     ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
+    ...('reason' in config ? [] : aboutForwards(facts, config)),
     ...aboutSenders(facts, config),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),

@@ -5,6 +5,7 @@ import {
   isOpenedSet,
   type SetName,
   sets,
+  specOf,
   type Table,
   tableOf,
   tables,
@@ -133,8 +134,9 @@ export class TableContents {
     const set = setOf(message);
     if (set === dropsSet || !isSet(set) || sets[set].table !== table) return [];
     const isNew = message.type === nft.newElements;
+    const spec = specOf(set);
     const owners = new Set<string>();
-    for (const { key, comment } of decodeElements(message, sets[set].key)) {
+    for (const { key, comment } of decodeElements(message, spec.key, spec.value)) {
       const element = { set, key };
       const before = this.elements.owner(element);
       const owner = /^vif\d+\.\d+$/.test(comment) ? comment : '';

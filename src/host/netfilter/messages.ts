@@ -43,7 +43,7 @@ const ruleAttribute = { chain: 2, handle: 3, userdata: 7 };
 const setAttribute = { name: 2, flags: 3 };
 const setFlags = { anonymous: 1 };
 const elementList = 3;
-const elementAttribute = { key: 1, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
+const elementAttribute = { key: 1, data: 2, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
 const expressionAttribute = { name: 1, data: 2 };
 const counterPackets = 2;
 const generationPid = 2;
@@ -116,16 +116,24 @@ export interface DecodedElement {
   readonly packets: bigint | undefined;
 }
 
-/** The elements of a message whose keys have these parts. */
-export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'mark')[]): DecodedElement[] {
+/** The elements of a message whose keys, and in a map values, have these parts. */
+export function decodeElements(
+  { of }: NftMessage,
+  parts: readonly (KeyPart | 'mark')[],
+  valueParts: readonly KeyPart[] = [],
+): DecodedElement[] {
   const elements: DecodedElement[] = [];
   each(of.get(elementList), (element) => {
     const found = collect(element);
     const data = (type: number): Buffer | undefined => collect(found.get(type) ?? empty).get(1);
     const first = data(elementAttribute.key);
+    const value = data(elementAttribute.data) ?? empty;
     elements.push({
       // A catch-all element has no key.
-      key: first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts),
+      key: [
+        ...(first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts)),
+        ...(valueParts.length === 0 ? [] : decodeKey(value, value, valueParts)),
+      ],
       comment: comment(found.get(elementAttribute.userdata)),
       packets: countedPackets(found),
     });

@@ -84,6 +84,10 @@ export class NftState implements NftView {
     return this.#contents.elements.owner(element);
   }
 
+  rival(element: Element): Element | undefined {
+    return this.#contents.elements.rival(element);
+  }
+
   opened(): Element[] {
     return [...this.#expected.opened.values()];
   }

@@ -7,7 +7,7 @@ import {
   type RuledTable,
   ruledTables,
   type SetName,
-  sets,
+  specOf,
 } from '../../model/nft.js';
 import { nftCommands } from '../../nft/commands.js';
 import { writeSysctl } from '../sysctl.js';
@@ -217,6 +217,6 @@ export class NftTables {
  * all chains of all tables (2.7 ms with 1,000 of them, against 0.4).
  */
 const declareElements = (set: SetName, elements: readonly string[]): string => {
-  const { table } = sets[set];
-  return `add set ${table} ${set} { ${rulesFile.get(table)?.sets.get(set)} elements = { ${elements.join(', ')} }; }`;
+  const { table, value } = specOf(set);
+  return `add ${value === undefined ? 'set' : 'map'} ${table} ${set} { ${rulesFile.get(table)?.sets.get(set)} elements = { ${elements.join(', ')} }; }`;
 };

@@ -64,6 +64,7 @@ test('every chain of the netdev table ends with a refusal', () => {
     'to_other_machines',
     'from_guest',
     'between_networks',
+    'arriving',
     'leaving',
   ]);
 });
