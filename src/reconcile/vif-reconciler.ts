@@ -7,7 +7,7 @@ import { Dependencies } from '../model/dependency.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
 import { type FilterSpec, holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
-import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
+import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { isConnected, xenbusState } from '../model/snapshot.js';
 import { topologyNames } from '../model/topology-name.js';
@@ -308,7 +308,7 @@ export class VifReconciler {
   /** Reports how a started script stands. It writes `hotplug-status` itself, so nothing is written unless it failed. */
   async #scriptStarted(
     record: VifRecord,
-    { verdict, link, run, failure }: Step & { kind: 'script' },
+    { verdict, link, run, failure, silence }: Step & { kind: 'script' },
     done: readonly Action[],
     since: number,
   ): Promise<void> {
@@ -317,13 +317,13 @@ export class VifReconciler {
     // The script may have written its words after the keys were read; they are read again.
     if (failure !== undefined && record.mustReread) return;
     if (failure !== undefined) return await this.#reporter.failed(record, failure);
-    if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
+    if (run.state !== 'online' || silence !== undefined) {
       record.enter('waiting');
-      if (run.state === 'online' && record.problem === undefined) {
-        // As with libxl, which reports nothing here: a process that the script started may still write the status.
-        const reason = 'it ended well but wrote no hotplug-status';
-        record.problem = problem('script-silent', 'run script', script.file, reason);
-        log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
+      if (silence !== undefined && record.problem === undefined) {
+        record.problem = silence;
+        const { message, kind, code } = silence;
+        const told = { ...fields(record), error: message, errorKind: kind, errorCode: code };
+        log.warn(told, 'vif waits for its script');
       }
       return;
     }
@@ -333,7 +333,7 @@ export class VifReconciler {
     if (record.phase !== 'attached') record.attachMs = ms;
     const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
     record.enter('attached', undefined, 'script');
-    this.#noteHolding(record, filter, { bridge: record.snapshot.bridge });
+    this.#noteHolding(record, filter, { bridge: record.snapshot?.bridge });
     notifier.attached(
       record,
       how,
