@@ -116,7 +116,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -133,7 +133,7 @@ export class Host implements HostPort {
       get othersFilter() {
         return !firewall.isAlone;
       },
-      ...(serves && firewall.view && { firewall: firewall.view }),
+      ...(firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };

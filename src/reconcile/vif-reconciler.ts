@@ -9,13 +9,14 @@ import { type FilterSpec, holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
-import { isConnected, xenbusState } from '../model/snapshot.js';
+import { xenbusState } from '../model/snapshot.js';
 import { topologyNames } from '../model/topology-name.js';
 import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
 import type { Cards } from './cards.js';
+import { keysWith, knownOf } from './known.js';
 import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
 import { PlanExecutor } from './plan-executor.js';
@@ -37,7 +38,7 @@ export interface VifReconcilerDeps {
   /** Drops the events up to now from the queue: the reconciliation under way has observed what they are about. */
   readonly acknowledge: (record: VifRecord) => void;
   /** Which vifs are of one network card. */
-  readonly cards: Cards;
+  readonly cards: Cards<VifRecord>;
   /** Deletes the record of a vif that is gone. */
   readonly forget: (record: VifRecord) => void;
   /** Called when xenstored is out of reach, or was started anew and is empty: then nothing follows from absent keys. */
@@ -156,19 +157,13 @@ export class VifReconciler {
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#deps;
     const { id } = record;
-    const twins = this.#deps.cards.twins(record);
     record.block = record.snapshot && this.#deps.blocks.of(record.snapshot);
-    const snapshot = record.snapshot && {
-      ...record.snapshot,
-      ...(twins.length > 0 && { twins }),
-      ...(record.block && { blocked: record.block }),
-    };
-    const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
-    const attached = record.attached ?? found;
-    const isNew = record.isNew && isFirst;
+    const snapshot =
+      record.snapshot && keysWith(record.snapshot, this.#deps.cards.twins(record), record.block);
+    const known = knownOf(id, snapshot, record);
     const now = host.observe();
     const observed = this.#isRefused(record) ? { ...now, canFilter: false } : now;
-    const step = next({ id, snapshot, isNew, attached }, this.config, observed);
+    const step = next({ ...known, isNew: known.isNew && isFirst }, this.config, observed);
     if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Dependencies(step.verdict.dependsOn);

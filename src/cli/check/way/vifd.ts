@@ -31,7 +31,9 @@ export function aboutVifd({ id, snapshot, step, vifdRuns }: WayFacts): Finding[]
       ),
     ];
   }
-  const missing = step.kind === 'attached' ? step.missing : [];
+  const lacks = step.kind === 'attached' ? step.missing : [];
+  // The filters of others have a stage of their own.
+  const missing = lacks.filter(({ problem }) => problem.code !== 'firewall-drops');
   return [
     ...(snapshot.blocked === undefined
       ? []
