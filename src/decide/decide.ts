@@ -1,6 +1,5 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
-import { holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -8,6 +7,7 @@ import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
 import { filterFor, protectedBy } from './antispoof.js';
+import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
@@ -19,6 +19,8 @@ import { withOptions } from './vif-options.js';
  * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
  * exist. `dependsOn` is what can change the verdict by coming, changing or going.
  *
+ * @param isFloorRefused whether nf_tables has refused the vif's floor lately, so that it goes without
+ *
  * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
  */
 export function decide(
@@ -26,6 +28,7 @@ export function decide(
   config: VifPolicy,
   observed: ObservedState,
   attached: Attached | undefined,
+  isFloorRefused = false,
 ): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
@@ -35,6 +38,7 @@ export function decide(
   const name = snapshot.vifname ?? own;
   const names = [netdevOf(own), netdevOf(name)];
   const blocked = snapshot.blocked !== undefined;
+  const takesFloor = observed.canFilter !== false && !isFloorRefused;
   const [keyProblem] = snapshot.problems;
   if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [netdevOf(own)] };
   const topology = topologyOf(snapshot, config);
@@ -62,7 +66,7 @@ export function decide(
     });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, observed);
+    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, takesFloor);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined)
       return { kind: 'await-netdev', desired: undefined, filter: filtered.filter, dependsOn };
@@ -80,7 +84,7 @@ export function decide(
     own,
     name,
     blocked,
-    observed,
+    takesFloor,
   );
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   const { filter } = filtered;
@@ -100,21 +104,17 @@ export function decide(
 
 type Filtered = ReturnType<typeof filterFor>;
 
-/**
- * The same, or why there can be no filter for a netdev of this name. One that only keeps control frames back is left out instead,
- * there and where nf_tables takes none.
- */
+/** The same, or why there can be no filter for a netdev of this name. The floor is left out instead, there and where it is not taken. */
 function possible(
   filtered: Filtered,
   own: string,
   name: string,
   blocked: boolean,
-  { canFilter }: ObservedState,
+  takesFloor: boolean,
 ): Filtered {
   if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
-  const isNeeded = blocked || holds(filtered.filter);
   const isNameable = /^[\w.-]+$/.test(name);
-  if (!isNeeded) return isNameable && canFilter !== false ? filtered : { filter: undefined };
+  if (!isNeeded(filtered.filter, blocked)) return isNameable && takesFloor ? filtered : { filter: undefined };
   if (isNameable) return filtered;
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
