@@ -131,6 +131,7 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },
       },
