@@ -1,3 +1,4 @@
+import { formatNetwork, isHost, type Network } from './address.js';
 import type { Sysctl } from './sysctl.js';
 
 /** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
@@ -151,6 +152,12 @@ export const mapKeyId = ({ set, key }: Element): string | undefined => {
   const spec = specOf(set);
   return spec.value && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
 };
+
+/** The element by which a netdev's filter lets its guest speak from an address, or from all of a network. */
+export const spokenFrom = (device: string, network: Network): Element =>
+  isHost(network)
+    ? { set: `hosts${network.family}`, key: [device, network.address] }
+    : { set: `networks${network.family}`, key: [device, formatNetwork(network)] };
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 
