@@ -68,7 +68,7 @@ it('derives the link-local address from the MAC', () => {
 
 it('holds a vif by mode', () => {
   const filter = (mode: 'auto' | 'strict' | 'off', more: Record<string, string>) =>
-    filterFor(keys(more), { antispoof: { mode, controlFrames: false }, vifs: [] });
+    filterFor(keys(more), { antispoof: { mode, controlFrames: false }, vifs: [] }, { topology: undefined });
   const mac = '00:16:3e:00:05:00';
   expect(filter('auto', { mac })).toEqual({ filter: undefined });
   expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
@@ -91,7 +91,7 @@ it('keeps control frames of a vif on a bridge from leaving, held or not, unless 
         antispoof: { mode: 'auto', controlFrames },
         vifs: own === undefined ? [] : [{ bridge: undefined, mac: undefined, controlFrames: own }],
       },
-      topology === undefined ? {} : { topology },
+      { topology },
     );
   const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
   for (const topology of ['bridge', 'openvswitch'] as const) {
