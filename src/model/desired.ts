@@ -22,7 +22,7 @@ export interface DesiredLink {
 }
 
 /**
- * That a vif is on the network, so that it keeps what it can when the gateway or the database goes. The addresses are those
+ * A vif that is on the network, and so keeps what it can when the gateway or the database goes. The addresses are those
  * its link was given; none are known where another daemon gave them.
  */
 export interface Attached {

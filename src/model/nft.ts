@@ -98,7 +98,7 @@ export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', '
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';
 
-/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 is none. */
+/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 means none. */
 export const dropReasons: readonly string[] = [
   '',
   'source MAC',
@@ -143,7 +143,7 @@ export interface Element {
   readonly key: readonly string[];
 }
 
-/** The same for the same element: what to find it by. */
+/** A text that is equal for equal elements, to find them by. */
 export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
 
 /** The same for elements of a map that have the same key, of which there can be one; undefined for those of a set. */

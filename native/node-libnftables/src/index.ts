@@ -113,14 +113,16 @@ export class Nftables {
     }
   }
 
-  /** Checks a text as `nft -c -f` would; changes nothing. @throws NftError when it is refused */
-  check(text: string): void {
-    if (this.#context === undefined) throw new Error('the nftables context is closed');
-    this.#lib.nft_ctx_set_dry_run(this.#context, true);
+  /**
+   * Checks a text as `nft -c -f` would, in a thread of libuv's pool; changes nothing.
+   * @throws NftError when it is refused
+   */
+  async checkAside(text: string): Promise<void> {
+    this.#lib.nft_ctx_set_dry_run(this.#idle(), true);
     try {
-      this.run(text);
+      await this.runAside(text);
     } finally {
-      this.#lib.nft_ctx_set_dry_run(this.#context, false);
+      if (this.#context !== undefined) this.#lib.nft_ctx_set_dry_run(this.#context, false);
     }
   }
 

@@ -2,7 +2,7 @@ import type { Config } from '../../config/config.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
-import { whyNotNft } from '../../host/netfilter/why-not.js';
+import { readSupport } from '../../host/netfilter/support.js';
 import { recordedRuns } from '../../host/process/scripts.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
@@ -89,7 +89,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         })),
       senders: await readSenders(),
       vifd: await vifdAnswers(),
-      nft: whyNotNft(),
+      nft: (await readSupport()).whyNotFilter,
       forwarding: {
         off: new Set(
           [...links.all()]

@@ -92,8 +92,7 @@ const addElement = (
     ),
   );
 
-const empty = (ownable = false) =>
-  new NftState({ rules: rulesFile, ownable: () => ownable, opened: new Map() });
+const empty = (ownable = false) => new NftState({ rules: rulesFile, ownable, opened: new Map() });
 function filled(): NftState {
   const state = empty();
   addTable(state, 'netdev vifd');
