@@ -34,7 +34,7 @@ export interface DesiredState {
   /** The netdev's name: the vif's own, or the one dom0 chose. */
   readonly name: string;
   readonly link: DesiredLink;
-  /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
+  /** What it may send; undefined means anything. */
   readonly filter?: FilterSpec | undefined;
   /** No frame passes, in either direction. */
   readonly blocked?: boolean;
