@@ -66,6 +66,10 @@ const dnsPorts: readonly ServedPort[] = [
   { protocol: 'tcp', port: 53 },
 ];
 
+/** Whether packets of a family pass a filter, if only from some addresses. */
+export const passesFamily = (filter: FilterSpec | undefined, family: 4 | 6): boolean =>
+  filter?.hold !== 'addresses' || filter.networks.some((network) => network.family === family);
+
 /** Whether a filter holds a vif to more than what every vif is held to. */
 export const holds = (filter: FilterSpec | undefined): filter is FilterSpec =>
   filter !== undefined && (filter.hold !== 'nothing' || filter.protectHost !== undefined);
