@@ -89,7 +89,8 @@ const notHad = (
   reason: string,
 ): OperationError => problem(code, `set of ${vifName(id)} by [[vif]]`, name, reason);
 
-function matchedBy(
+/** A vif as the tables match it, by what a topology desires for it. */
+export function matchedBy(
   desired: Omit<DesiredState, 'name'>,
   snapshot: VifSnapshot,
   topology: TopologyName,

@@ -24,6 +24,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
+  wantsGuest: true,
   attach(snapshot: VifSnapshot, config, observed: ObservedState, attached: Attached | undefined): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
