@@ -229,9 +229,9 @@ export class Reconciler {
     this.#queue.remove({ vif: record.name });
   }
 
+  /** Deletes the record of a vif that is gone. It is of no card any longer: keys that are gone, or of a vif that goes, name none. */
   #forget(record: VifRecord): void {
     record.sleep();
-    for (const { id } of this.#cards.set(record, undefined)) this.#enqueue(id);
     this.#records.delete(record.name);
   }
 

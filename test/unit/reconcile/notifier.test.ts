@@ -54,3 +54,15 @@ test('each change of an attached vif is told to hooks once', async () => {
     ['update', ['10.0.0.5']],
   ]);
 });
+
+test('a guest without a mac key is the same one as long as it has none', async () => {
+  const domain = new DriverDomain();
+  domain.hooks.lastEvents.set('vif5.0', { ...earlier(null), mtu: 1400 });
+  domain.host.add({ name: 'vif5.0' });
+  domain.backend.create(id, { bridge: 'xenbr0', mac: '' });
+  await domain.start();
+  expect(domain.hooks.calls.map(({ event, mac, mtu }) => [event, mac, mtu])).toEqual([
+    ['update', null, 1500],
+  ]);
+  expect((await domain.status(id))?.mac).toBeNull();
+});

@@ -256,3 +256,26 @@ test('a vif of which nothing is left but its elements in nf_tables is taken off 
   expect(domain.host.machine.nft.tables.size).toBe(0);
   expect(domain.reconciler.phases()).toEqual([]);
 });
+
+test('what bears the name of no vif concerns none', async () => {
+  const domain = new DriverDomain();
+  domain.hooks.lastEvents.set('eth0', {
+    event: 'attach',
+    vif: 'eth0',
+    ...id,
+    mac: null,
+    ip: [],
+    bridge: null,
+    topology: 'bridge',
+    netdev: 'eth0',
+    mtu: null,
+  });
+  await domain.start();
+  await domain.birth(id);
+  await domain.birth({ domid: 6, devid: 0 });
+  domain.reconciler.hostChanged([], ['eth0', 'vif5.0']);
+  expect(await domain.reconciliationsDuring(() => domain.settle())).toBe(1);
+  expect((await domain.reconciler.status('vif6.0')).map(({ vif }) => vif)).toEqual(['vif6.0']);
+  expect(await domain.reconciler.status('eth0')).toEqual([]);
+  expect(domain.hooks.of('eth0')).toEqual([]);
+});
