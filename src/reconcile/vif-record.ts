@@ -61,7 +61,7 @@ export class VifRecord {
   /** Called when a reconciliation has ended that observed everything up to now. */
   readonly reconciled: (() => void)[] = [];
   readonly #clock: Clock;
-  #since = new Date();
+  #since: Date;
   #topology: string | undefined;
   #bridge: string | undefined;
   /** The addresses that the topology routes to the vif: shown where its keys have none. */
@@ -75,6 +75,7 @@ export class VifRecord {
     this.id = id;
     this.name = vifName(id);
     this.#clock = clock;
+    this.#since = clock.date();
   }
 
   /** Whether this daemon has not finished a reconciliation of the vif yet. */
@@ -84,7 +85,7 @@ export class VifRecord {
 
   /** Sets the phase; `attached` clears the problem and the count of failures. */
   enter(phase: VifPhase, desired?: DesiredState, topology?: string): void {
-    if (this.phase !== phase) this.#since = new Date();
+    if (this.phase !== phase) this.#since = this.#clock.date();
     this.phase = phase;
     // In the other phases `vifd status` goes on showing the last topology.
     if (phase === 'attached' || phase === 'failed') {

@@ -150,6 +150,12 @@ export class NftMachine implements NftView {
       .map(({ element }) => element);
   }
 
+  /** The vifs that have a chain or an element. */
+  owners(): string[] {
+    const ofChains = [...this.#chains.keys()].flatMap((chain) => parseChainName(chain)?.vif ?? []);
+    return [...new Set([...ofChains, ...[...this.#elements.values()].map(({ owner }) => owner)])];
+  }
+
   owner(element: Element): string | undefined {
     return this.#elements.get(elementId(element))?.owner;
   }
