@@ -73,8 +73,11 @@ export function isShown(state: NftState, changes: readonly NftChange[]): boolean
         return state
           .chains(change.owner)
           .some(
-            ({ chain, fits, blocks = false }) =>
-              chain === change.chain && fits && blocks === (change.blocks ?? false),
+            ({ chain, fits, blocks = false, limits = false }) =>
+              chain === change.chain &&
+              fits &&
+              blocks === (change.blocks ?? false) &&
+              limits === (change.limits ?? false),
           );
       case 'delete-chain':
       case 'forget-drops':
