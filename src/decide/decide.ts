@@ -1,12 +1,13 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
+import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
-import { problem } from '../model/operation-error.js';
+import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
-import { filterFor, protectedBy } from './antispoof.js';
+import { filterFor } from './antispoof.js';
 import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
 import { netbackGaveUp } from './readiness.js';
@@ -57,16 +58,14 @@ export function decide(
       dependsOn: names,
     };
   }
-  const ofKeys = (bridge: string | null) =>
-    filterFor(snapshot, config, {
-      bridge,
-      ...('file' in topology ? {} : { topology: topology.name }),
-      tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
-      ...('name' in topology && topology.name === 'bridge' ? protectedBy(config.bridge) : {}),
-    });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, takesFloor);
+    const ofKeys = filterFor(snapshot, config, {
+      topology: undefined,
+      bridge: snapshot.bridge ?? null,
+      tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+    });
+    const filtered = possible(ofKeys, own, name, blocked, takesFloor);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
     if (netdev === undefined)
       return { kind: 'await-netdev', desired: undefined, filter: filtered.filter, dependsOn };
@@ -79,13 +78,7 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = possible(
-    'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
-    own,
-    name,
-    blocked,
-    takesFloor,
-  );
+  const filtered = possible(ofTopology, own, name, blocked, takesFloor);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
   const { filter } = filtered;
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
@@ -102,20 +95,19 @@ export function decide(
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 
-type Filtered = ReturnType<typeof filterFor>;
-
 /** The same, or why there can be no filter for a netdev of this name. The floor is left out instead, there and where it is not taken. */
 function possible(
-  filtered: Filtered,
+  filtered: { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError },
   own: string,
   name: string,
   blocked: boolean,
   takesFloor: boolean,
-): Filtered {
+): ReturnType<typeof filterFor> {
   if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
   const isNameable = /^[\w.-]+$/.test(name);
-  if (!isNeeded(filtered.filter, blocked)) return isNameable && takesFloor ? filtered : { filter: undefined };
-  if (isNameable) return filtered;
+  if (!isNeeded(filtered.filter, blocked))
+    return { filter: isNameable && takesFloor ? filtered.filter : undefined };
+  if (isNameable) return { filter: filtered.filter };
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

@@ -179,3 +179,44 @@ test('an address stays with the newer of two vifs while its link is down, and co
   await domain.settle();
   expect(ofOlder(before)).toContain('ip route replace 192.0.2.5 dev vif5.0 src 192.0.2.1 proto 120 metric 2');
 });
+
+test.each([
+  ['kept when its link was down for a moment', false],
+  ['forgotten when its netdev was made anew', true],
+])('the connections of a guest behind NAT are %s', async (_, isNew) => {
+  const domain = new DriverDomain({ ...router, config: '' });
+  await domain.start();
+  await domain.birth(id, natKeys);
+  const before = domain.host.performed.length;
+  if (isNew) {
+    domain.host.remove('vif5.0');
+    domain.host.add({ name: 'vif5.0' });
+  } else domain.host.change('vif5.0', { up: false });
+  await domain.settle();
+  const done = domain.host.commands.slice(before).join();
+  expect(done).toContain('ip route replace 10.0.5.1 dev vif5.0');
+  expect(done.includes('conntrack')).toBe(isNew);
+});
+
+test('a vif without its filter that cannot be taken off the network is reported for that, and tried again', async () => {
+  const domain = new DriverDomain({
+    links: [
+      { name: 'xenbr0', kind: 'bridge', up: true },
+      { name: 'vif5.0', master: 'xenbr0', up: true },
+    ],
+  });
+  const heal = [
+    domain.host.fail('nft', 'Operation not supported'),
+    domain.host.fail('set-link', 'Device or resource busy'),
+  ];
+  domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.told(id)).toMatchObject({
+    status: 'error',
+    error: expect.stringMatching(/^run ip link set dev vif5\.0 nomaster down: Device or resource busy$/),
+  });
+  for (const end of heal) end();
+  await domain.pass(2000);
+  expect(domain.told(id).status).toBe('connected');
+  expect(domain.host.machine.nft.chains('vif5.0')).toHaveLength(1);
+});
