@@ -6,10 +6,9 @@ import { parseVifName } from '../model/vif-id.js';
 import { printCommands } from '../plan/print/print.js';
 import { actionsOf } from '../reconcile/next.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
-import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 import { outlook } from './outlook.js';
-import { observeNow, planNow, readKeys } from './plan-now.js';
+import { backendOf, observeNow, planNow, readKeys } from './plan-now.js';
 
 /**
  * `vifd plan VIF [--json]`: prints what vifd would do for a vif now, as commands that can be pasted. Changes nothing and
@@ -26,7 +25,7 @@ export async function planCommand(name: string, config: Config, options: { json:
   const xenstore = await Xenstore.open();
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
-    const step = planNow(id, await readKeys(new Backend(xenstore), id), config, observeNow(host));
+    const step = planNow(id, await readKeys(backendOf(xenstore, config), id), config, observeNow(host));
     const { headline, problem, waitsFor, missing } = outlook(id, step);
     const places = { ovsDatabase: config.openvswitch.database, dhcpDirectory: dhcpDirectory() };
     const commands = actionsOf(step).map((action) => printCommands(action, places));

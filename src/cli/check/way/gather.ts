@@ -11,6 +11,7 @@ import { type VifId, vifName } from '../../../model/vif-id.js';
 import type { Step } from '../../../reconcile/next.js';
 import { observeNow, planNow } from '../../plan-now.js';
 import { readIngress } from '../ahead.js';
+import { dhcpServer } from './dhcp-server.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
 import { jsonOf, runProgram } from './run.js';
@@ -79,7 +80,8 @@ export async function gatherWay(
       ruleset: 'ruleset' in rules ? rules.ruleset : rules,
       unreadLegacy: 'ruleset' in rules ? rules.unreadLegacy : [],
       switch: ovs,
-      dhcpServes: listensForDhcp(),
+      dhcpServer: await dhcpServer(),
+      servesNames: config.nat.dns.length === 0,
       dhcpWanted: config.nat.dhcp === 'dnsmasq',
       resolvers: config.nat.dns.length > 0 ? config.nat.dns : resolversHere(),
     };
@@ -143,14 +145,6 @@ async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteA
 }
 
 /** Whether a UDP socket of this network namespace is bound to port 67. */
-function listensForDhcp(): boolean {
-  try {
-    return /^\s*\d+: [0-9A-F]{8}:0043 /m.test(readFileSync('/proc/net/udp', 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 function resolversHere(): string[] {
   try {
     const text = readFileSync('/etc/resolv.conf', 'utf8');
