@@ -4,15 +4,16 @@ import { limitsOf } from '../model/limits.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
-import type { TopologyName } from '../model/topology-name.js';
+import { type TopologyName, traitsOf } from '../model/topology-name.js';
 import { vifName } from '../model/vif-id.js';
 import { optionsOf } from './vif-options.js';
 
 /** What a topology knows of a vif beyond its keys. */
 export interface FilterOptions {
-  /** The bridge it is on, and its topology, for the `[[vif]]` tables. */
+  /** Undefined for an operator's own script. On a switch it keeps control frames back; `[[vif]]` tables ask for it. */
+  readonly topology: TopologyName | undefined;
+  /** The bridge it is on, for the `[[vif]]` tables. */
   readonly bridge?: string | null;
-  readonly topology?: TopologyName;
   /** Instead of the `ip` key: the addresses which the topology itself chose. */
   readonly networks?: readonly Network[];
   readonly tagged?: boolean;
@@ -33,7 +34,7 @@ export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'ope
 export function filterFor(
   snapshot: VifSnapshot,
   { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
-  options: FilterOptions = {},
+  options: FilterOptions,
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const own = ownOptions(snapshot, vifs, options);
   const mode = own.antispoof ?? antispoof.mode;
@@ -50,7 +51,7 @@ export function filterFor(
   if (mode === 'off' || (mode === 'auto' && networks.length === 0 && !routed)) {
     // On a bridge the domain's services are closed by a key of their own, and a switch behind it would hear control frames.
     const isClosed = options.protectHost?.by === 'bridge';
-    const isSwitched = options.topology === 'bridge' || options.topology === 'openvswitch';
+    const isSwitched = traitsOf(options.topology)?.isSwitched ?? false;
     const isOpen = !isClosed && (!isSwitched || common.controlFrames);
     if (isOpen && common.limits === undefined) return { filter: undefined };
     const held = { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } as const;

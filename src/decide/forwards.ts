@@ -4,7 +4,7 @@ import { type Forward, type ForwardedPort, forwardElement } from '../model/forwa
 import type { Link, ObservedState } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifSnapshot } from '../model/snapshot.js';
-import type { TopologyName } from '../model/topology-name.js';
+import { type TopologyName, traitsOf } from '../model/topology-name.js';
 import { parseVifName, vifName } from '../model/vif-id.js';
 
 /** The ports that lead to a guest, which of them it does not get, and what that depends on. */
@@ -95,7 +95,7 @@ export const unusedForwards = (
   topology: TopologyName,
   forwards: readonly Forward[],
 ): OperationError[] =>
-  topology === 'nat'
+  traitsOf(topology).isNat
     ? []
     : forwards
         .filter(({ to }) => to.domid === undefined && names(to, snapshot, snapshot.ip))

@@ -42,6 +42,7 @@ export function withOptions(
   const options: VifOptions = Object.assign({}, ...matching);
   const { isolated, lan, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
+  const { port } = desired.link;
   const flags = {
     ...(isolated === undefined ? {} : { isolated }),
     ...(multicastFlood === undefined ? {} : { multicastFlood }),
@@ -50,20 +51,24 @@ export function withOptions(
       newPortFlagNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
     ),
   };
-  const isRouted = topology === 'route' || topology === 'nat';
+  const isRouted = desired.ip?.forwards !== undefined;
+  if (isolated === true && port === undefined && desired.ovsPort === undefined && !isRouted) {
+    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology or bridge`;
+    return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
+  }
   if (lan === false && !isRouted) {
     const reason = `vif-${topology} gives frames to a switch, and does not know the router and resolver that the guest has to reach; leave its vifs out of the table, by topology = "route" or "nat", or part the networks by VLANs`;
     return { problem: notHad('option-unusable', snapshot, 'lan', reason) };
   }
   const unlike = newPortFlagNames.find((name) => options[name] === !newPortFlags[name]);
-  if (unlike !== undefined && topology !== 'bridge') {
+  if (unlike !== undefined && port === undefined) {
     const name = unlike.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     const reason = `vif-${topology} has no port of a Linux bridge; leave its vifs out of the table, by topology = "bridge" or bridge`;
     return { problem: notHad('option-unusable', snapshot, name, reason) };
   }
   const floods = { multicast_flood: multicastFlood, broadcast_flood: broadcastFlood };
   const unused = Object.entries(floods)
-    .filter(([, on]) => on === false && topology !== 'bridge')
+    .filter(([, on]) => on === false && port === undefined)
     .map(([name]) => notHad('option-unused', snapshot, name, `vif-${topology} has no such switch at a port`));
   return {
     desired: {
@@ -73,9 +78,7 @@ export function withOptions(
         ...(txqueuelen === undefined ? {} : { txqueuelen }),
         ...(group === undefined ? {} : { group }),
         ...(Object.keys(offload).length === 0 ? {} : { offload }),
-        ...(topology === 'bridge' && Object.keys(flags).length > 0
-          ? { port: { ...desired.link.port, ...flags } }
-          : {}),
+        ...(port === undefined ? {} : { port: { ...port, ...flags } }),
       },
       ...(desired.ovsPort === undefined || isolated === undefined
         ? {}
@@ -107,7 +110,7 @@ function matchedBy(
   snapshot: VifSnapshot,
   topology: TopologyName,
 ): Matched {
-  const bridges = [bridgeOf(desired), topology === 'openvswitch' ? ovsBridge(snapshot.bridge) : undefined];
+  const bridges = [bridgeOf(desired), desired.ovsPort && ovsBridge(snapshot.bridge)];
   return {
     domid: snapshot.id.domid,
     mac: snapshot.mac,

@@ -95,7 +95,7 @@ export const errorCodes = {
   ),
   'bridge-unfit': code(
     'bridge',
-    'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
+    'The device that the bridge key names is not a bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
   ),
   'bridge-waits': code(
@@ -115,7 +115,7 @@ export const errorCodes = {
   ),
   'address-unusable': code(
     'address',
-    'The address is none of a single guest, or there is none left to plan.',
+    'The address is not that of a single guest, or there is none left to plan.',
     "Give the guest's own address by ip=.",
   ),
   'ipv6-unavailable': code(

@@ -4,9 +4,9 @@ import type { Limits } from './limits.js';
 /**
  * What a vif may send. `undefined` in its place means anything at all.
  *
- * `decide()` gives every attachment the filter of its keys, so a topology has nothing to do. One that knows more (the
- * address of a NAT guest, that the vif is routed) calls {@link filterFor} with what it knows and puts the outcome into
- * its `desired.filter`. One whose datapath passes nft by must refuse when the outcome {@link holds} the vif.
+ * A topology calls `filterFor` with what it knows of the vif beyond its keys (the address of a NAT guest, that the vif is
+ * routed) and puts the outcome into its `desired.filter`. One whose datapath passes nft by must refuse when the outcome
+ * {@link holds} the vif.
  */
 export interface FilterSpec {
   /** What its frames are held to. Even with `nothing` a switch's control frames do not pass. */

@@ -41,6 +41,8 @@ export interface DesiredIp {
   readonly ports?: readonly ForwardedPort[];
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
+  /** Whether the guest is on the network already: its connections outlast a link that is down for a while. */
+  readonly resumes?: boolean;
   /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */
   readonly twins?: readonly number[];
 }

@@ -1,3 +1,4 @@
+import { formatNetwork, isHost, type Network } from './address.js';
 import type { Sysctl } from './sysctl.js';
 
 /** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
@@ -110,7 +111,7 @@ export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', '
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';
 
-/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 is none. */
+/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 means none. */
 export const dropReasons: readonly string[] = [
   '',
   'source MAC',
@@ -161,7 +162,7 @@ export interface Element {
   readonly key: readonly string[];
 }
 
-/** The same for the same element: what to find it by. */
+/** A text that is equal for equal elements, to find them by. */
 export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
 
 /** The same for elements that differ in their value or limit only, of which there can be one; undefined where they have neither. */
@@ -169,6 +170,12 @@ export const mapKeyId = ({ set, key }: Element): string | undefined => {
   const spec = specOf(set);
   return (spec.value ?? spec.limit) && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
 };
+
+/** The element by which a netdev's filter lets its guest speak from an address, or from all of a network. */
+export const spokenFrom = (device: string, network: Network): Element =>
+  isHost(network)
+    ? { set: `hosts${network.family}`, key: [device, network.address] }
+    : { set: `networks${network.family}`, key: [device, formatNetwork(network)] };
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 

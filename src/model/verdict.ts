@@ -3,13 +3,14 @@ import type { DesiredState } from './desired.js';
 import type { FilterSpec } from './filter.js';
 import type { OperationError } from './operation-error.js';
 import type { DesiredScript } from './script.js';
+import type { TopologyName } from './topology-name.js';
 
 /** The whole decision about one vif. */
 export type Verdict =
   /** Attach it, or keep it attached. */
   | {
       readonly kind: 'attach';
-      readonly topology: string;
+      readonly topology: TopologyName;
       readonly desired: DesiredState;
       readonly dependsOn: readonly Dependency[];
       /** What it lacks, and works without. */

@@ -3,6 +3,7 @@ import { Xenstore } from 'node-xenstore';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import { Backend } from '../../xenstore/backend.js';
+import { readAllKeys } from '../plan-now.js';
 
 /** How long xenstored may take to answer, in ms. */
 const xenstoreMs = 3000;
@@ -30,8 +31,8 @@ export async function askXenstore(): Promise<XenstoreFacts> {
 }
 
 async function readVifs(backend: Backend): Promise<{ domid: number; vifs: VifSnapshot[] }> {
-  const snapshots = await Promise.all((await backend.list()).map((id) => backend.read(id)));
-  return { domid: await backend.domid(), vifs: snapshots.filter((one) => one !== undefined) };
+  const vifs = await readAllKeys(backend);
+  return { domid: await backend.domid(), vifs };
 }
 
 /** Whether the daemon runs. */

@@ -2,13 +2,13 @@ import type { Config } from '../../config/config.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
-import { whyNotNft } from '../../host/netfilter/why-not.js';
-import { recordedRuns } from '../../host/process/scripts.js';
+import { readSupport } from '../../host/netfilter/support.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
 import type { LinkView } from '../../model/observed.js';
 import type { VifId } from '../../model/vif-id.js';
 import { blocksDirectory } from '../../runtime/runtime-dir.js';
+import { observeNow } from '../plan-now.js';
 import { readIngress } from './ahead.js';
 import { answers, askXenstore, vifdAnswers, type XenstoreFacts } from './daemons.js';
 import { exists, type Files, files, inPath, isExecutable, processes, read, sysctls } from './files.js';
@@ -66,7 +66,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   const { openvswitch } = config;
   const host = await Host.open(() => undefined, { openvswitch });
   try {
-    const observed = { ...host.observe(), scripts: recordedRuns() };
+    const observed = observeNow(host);
     const { links, ip, openvswitch: ovs } = observed;
     const xenstore = await askXenstore();
     const rules = await readRuleset();
@@ -89,7 +89,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         })),
       senders: await readSenders(),
       vifd: await vifdAnswers(),
-      nft: whyNotNft(),
+      nft: (await readSupport()).whyNotFilter,
       forwarding: {
         off: new Set(
           [...links.all()]

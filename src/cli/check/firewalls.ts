@@ -1,13 +1,13 @@
-import { decide } from '../../decide/decide.js';
 import { filtersInTheWay, type InTheWay } from '../../decide/obstacles.js';
 import type { DesiredState } from '../../model/desired.js';
 import { type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { VifPolicy } from '../../model/policy.js';
-import { isConnected, type VifSnapshot } from '../../model/snapshot.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { bridgedRemedy, firewallView } from '../../nft/walk/firewall.js';
 import type { Ruleset } from '../../nft/walk/ruleset.js';
 import { explain, nameChain, pass } from '../../nft/walk/walk.js';
+import { planNow } from '../plan-now.js';
 import { type Finding, warning } from './finding.js';
 import type { WayFacts } from './way/facts.js';
 import { unreadable } from './way/firewall.js';
@@ -26,8 +26,7 @@ export function stoppedVifs(
 ): Stopped[] {
   const observed = { ...state, firewall: firewallView(ruleset) };
   return vifs.flatMap((snapshot) => {
-    const attached = isConnected(snapshot) ? { addresses: [] } : undefined;
-    const verdict = decide(snapshot, config, observed, attached);
+    const { verdict } = planNow(snapshot.id, snapshot, config, observed);
     if (verdict.kind !== 'attach') return [];
     const { desired } = verdict;
     return [...filtersInTheWay(desired, observed), ...ofBridgeFamily(desired, observed.links, ruleset)].map(

@@ -38,7 +38,7 @@ function heldTo(vif: VifSnapshot, config: Config, links: LinkView): Held[] {
     config.scripts.map.get(script.slice(script.lastIndexOf('/') + 1)) ?? stockTopology(vif.script);
   const isRouted = topology === 'route' || topology === 'nat';
   const filtered = filterFor(vif, config, {
-    ...(topology === undefined ? {} : { topology }),
+    topology,
     bridge: isRouted ? null : bridgeOf(vif, links),
   });
   return 'problem' in filtered || filtered.filter === undefined || filtered.filter.hold === 'nothing'

@@ -136,6 +136,7 @@ export const nat: Topology = {
                 })
               : undefined,
           ...(forwarded.ports.length === 0 ? {} : { ports: forwarded.ports }),
+          resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },
       },

@@ -12,7 +12,7 @@ import type { TopologyName } from '../../model/topology-name.js';
  */
 export type Attachment =
   | {
-      readonly desired: Omit<DesiredState, 'name'>;
+      readonly desired: Omit<DesiredState, 'name' | 'filter'> & Required<Pick<DesiredState, 'filter'>>;
       readonly dependsOn: readonly Dependency[];
       readonly missing?: readonly OperationError[];
     }

@@ -31,7 +31,7 @@ export const everyVif = '*';
 export interface Expected {
   readonly rules: ReadonlyMap<string, TableRules>;
   /** Whether nft and the kernel support tables that have an owner and outlive it (`flags owner, persist`). */
-  readonly ownable: () => boolean;
+  readonly ownable: boolean;
   /** What vifd made forward, by {@link elementId}: added to by each state, and outlives a table that another program deletes. */
   readonly opened: Map<string, Element>;
 }

@@ -5,7 +5,7 @@ import { Masquerades } from './masquerades.js';
 /** An element and the vif it belongs to. */
 export interface OwnedElement {
   readonly element: Element;
-  /** The vif's name in its comment; empty when it is none. */
+  /** The vif's name in its comment; empty where that is not a vif's name. */
   readonly owner: string;
 }
 

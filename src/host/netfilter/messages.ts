@@ -31,7 +31,10 @@ const destroyed: ReadonlyMap<number, number> = new Map([
   [subsystem | 29, nft.delSet],
   [subsystem | 30, nft.delElements],
 ]);
-export const family = { inet: 1, netdev: 5 };
+export const family = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 };
+const familyNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(family).map(([name, number]) => [number, name]),
+);
 export const tableFlags = { dormant: 1, owner: 2, persist: 4 };
 export const policyDrop = 0;
 /** The table's name is attribute 1 of every kind of message. */
@@ -70,8 +73,7 @@ export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undef
   const type = destroyed.get(sent) ?? sent;
   if (type >> 8 !== subsystem >> 8 || type >= nft.newGeneration) return undefined;
   const of = collect(data.subarray(header));
-  const names = { [family.inet]: 'inet', [family.netdev]: 'netdev' };
-  return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
+  return { type, table: `${familyNames.get(data.readUInt8(0))} ${text(of.get(attribute.table))}`, of };
 }
 
 /** The id of the thread whose transaction ends with this message (NFT_MSG_NEWGEN); undefined for any other message. */

@@ -19,6 +19,7 @@ import { NftMirror } from './mirror.js';
 import { TableOwnership } from './ownership.js';
 import { rulesFile } from './rules-file.js';
 import type { NftState } from './state.js';
+import { type NftSupport, readSupport } from './support.js';
 import { TransactionQueue } from './transaction-queue.js';
 
 /** Called with the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
@@ -40,6 +41,8 @@ interface NftOptions {
  * notifications. A change of another program is in {@link view} at once, one of {@link perform} when that resolves.
  */
 export class NftTables {
+  /** Whether the kernel takes a chain at a netdev's ingress. */
+  readonly canFilter: boolean;
   readonly #listener: NftListener;
   readonly #options: NftOptions;
   readonly #ownership: TableOwnership;
@@ -53,12 +56,13 @@ export class NftTables {
   /** Whether the log has said that there is no nf_tables. */
   #isSaid = false;
 
-  private constructor(listener: NftListener, options: NftOptions) {
+  private constructor(listener: NftListener, options: NftOptions, support: NftSupport) {
     this.#listener = listener;
     this.#options = options;
-    this.#ownership = new TableOwnership(options.log);
+    this.canFilter = support.whyNotFilter === undefined;
+    this.#ownership = new TableOwnership(options.log, support.whyNotOwner);
     this.#mirror = new NftMirror(
-      { rules: rulesFile, ownable: () => this.#ownership.isPossible(), opened: this.#opened },
+      { rules: rulesFile, ownable: this.#ownership.isPossible, opened: this.#opened },
       {
         changed: listener,
         oursChanged: () => this.#warnOfForeign(),
@@ -72,7 +76,7 @@ export class NftTables {
    * @param listener called for changes of others, and for what {@link perform} has deleted
    */
   static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
-    const opened = new NftTables(listener, options);
+    const opened = new NftTables(listener, options, await readSupport());
     opened.#connect();
     try {
       await opened.#mirror.sync();

@@ -41,7 +41,7 @@ export class TransactionQueue {
     this.#working = false;
   }
 
-  /** Performs a group; where it is refused, each on its own, so that one that cannot be had costs no other. */
+  /** Performs a group; where it is refused, each on its own, so that one that the kernel refuses costs no other. */
   async #settle(group: readonly Waiting[]): Promise<void> {
     try {
       await this.#transact(group.map(({ action }) => action));

@@ -17,7 +17,7 @@ import { Routes } from './route.js';
 import { rtmRoute } from './route-message.js';
 import { RouteState } from './route-state.js';
 
-/** Called with the names of the devices that came, changed or went; `*` means that any may have. */
+/** Called with what came, changed or went: devices, the default route, or anything. */
 export type LinkListener = (news: readonly News[]) => void;
 
 /**
@@ -72,7 +72,9 @@ export class Links {
     this.address = new Addresses(this.#netlink, states);
     this.route = new Routes(this.#netlink, routes);
     this.neighbour = new Neighbours(this.#netlink, routes);
-    this.proxy = new Proxies(this.#netlink, routes);
+    this.proxy = new Proxies(this.#netlink, routes, ({ address }) =>
+      listener([{ kind: 'address', address }]),
+    );
   }
 
   /** Opens the socket and reads everything once. */

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
-import { recordedRuns } from '../../../host/process/scripts.js';
 import { readSysctl } from '../../../host/sysctl.js';
 import { isHost } from '../../../model/address.js';
 import { vifOfLink } from '../../../model/observed.js';
-import { isConnected, type VifSnapshot } from '../../../model/snapshot.js';
+import type { VifSnapshot } from '../../../model/snapshot.js';
 import { type VifId, vifName } from '../../../model/vif-id.js';
-import { next, type Step } from '../../../reconcile/next.js';
+import type { Step } from '../../../reconcile/next.js';
+import { observeNow, planNow } from '../../plan-now.js';
 import { readIngress } from '../ahead.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
@@ -32,9 +32,8 @@ export async function gatherWay(
 ): Promise<WayFacts> {
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
-    const observed = { ...host.observe(), scripts: recordedRuns() };
-    const attached = isConnected(snapshot) ? { addresses: [] } : undefined;
-    const step = next({ id, snapshot, isNew: true, attached }, config, observed);
+    const observed = observeNow(host);
+    const step = planNow(id, snapshot, config, observed);
     const name = observed.links.ofVif(id)?.name ?? vifName(id);
     const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
     const before = await dropsOf();

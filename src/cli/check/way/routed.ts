@@ -6,7 +6,7 @@ import type { IpLink, Trip, WayFacts } from './facts.js';
 import { judgePassages, unreadable } from './firewall.js';
 
 /** From a routed vif, or one behind NAT, by this domain's routes to the outside and back. */
-export function routed(facts: WayFacts, own: IpLink, topology: 'route' | 'nat'): Finding[] {
+export function routed(facts: WayFacts, own: IpLink, { isNat } = { isNat: false }): Finding[] {
   const { trips } = facts;
   if (trips.length === 0) {
     return [
@@ -17,15 +17,15 @@ export function routed(facts: WayFacts, own: IpLink, topology: 'route' | 'nat'):
       ),
     ];
   }
-  const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, topology))];
+  const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, isNat))];
   return [
     ...findings,
-    ...(topology === 'nat' && facts.dhcpWanted ? aboutDhcp(facts, own) : []),
+    ...(isNat && facts.dhcpWanted ? aboutDhcp(facts, own) : []),
     ...aboutConnections(facts),
   ];
 }
 
-function walk(facts: WayFacts, own: IpLink, trip: Trip, topology: 'route' | 'nat'): Finding[] {
+function walk(facts: WayFacts, own: IpLink, trip: Trip, isNat: boolean): Finding[] {
   const { out, back } = trip;
   const way = 'dev' in out ? out : trip.own;
   return [
@@ -34,7 +34,7 @@ function walk(facts: WayFacts, own: IpLink, trip: Trip, topology: 'route' | 'nat
     ...('dev' in way
       ? [
           ...aboutUplink(facts, trip, way.dev),
-          ...aboutFilters(facts, own, trip, way.dev, topology),
+          ...aboutFilters(facts, own, trip, way.dev, isNat),
           ...aboutWayBack(facts, own, trip, way.dev, back),
         ]
       : []),
@@ -129,13 +129,7 @@ function aboutUplink(
   return [ok('uplink', `${device} is up and has carrier`)];
 }
 
-function aboutFilters(
-  facts: WayFacts,
-  own: IpLink,
-  trip: Trip,
-  way: string,
-  topology: 'route' | 'nat',
-): Finding[] {
+function aboutFilters(facts: WayFacts, own: IpLink, trip: Trip, way: string, isNat: boolean): Finding[] {
   const { ruleset } = facts;
   if (!('base' in ruleset)) return [];
   const { family, guest, target } = trip;
@@ -188,7 +182,7 @@ function aboutFilters(
   const forth = judge(`packets from ${guest}`, out);
   const findings = [...forth, ...judge(`answers to ${guest}`, back)];
   // What is dropped on its way is not translated.
-  if (topology === 'nat' && !forth.some(({ severity }) => severity === 'error')) {
+  if (isNat && !forth.some(({ severity }) => severity === 'error')) {
     const translated = pass(ruleset, 'postrouting', { ...out, iif: '' }).some(
       ({ isTranslated }) => isTranslated,
     );

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import type { IpLink, Trip, WayFacts } from '../../../../src/cli/check/way/facts.js';
-import { judgeWay } from '../../../../src/cli/check/way/way.js';
-import { snapshot } from '../../../../src/model/snapshot.js';
-import type { Verdict } from '../../../../src/model/verdict.js';
-import { parseRuleset } from '../../../../src/nft/walk/ruleset.js';
-import type { Step } from '../../../../src/reconcile/next.js';
+import type { IpLink, Trip, WayFacts } from '../../../../../src/cli/check/way/facts.js';
+import { judgeWay } from '../../../../../src/cli/check/way/way.js';
+import { snapshot } from '../../../../../src/model/snapshot.js';
+import type { Verdict } from '../../../../../src/model/verdict.js';
+import { parseRuleset } from '../../../../../src/nft/walk/ruleset.js';
+import type { Step } from '../../../../../src/reconcile/next.js';
 
 // The stages of which test/integration/cli/check-vif.test.ts has no fault, because this kernel or a namespace cannot have it.
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { joinable, joined } from '../../../src/host/netfilter/joining.js';
-import { TransactionQueue } from '../../../src/host/netfilter/transaction-queue.js';
-import type { Element, NftAction, NftChange, SetName } from '../../../src/model/nft.js';
-import { nftCommands } from '../../../src/nft/commands.js';
+import { joinable, joined } from '../../../../src/host/netfilter/joining.js';
+import { TransactionQueue } from '../../../../src/host/netfilter/transaction-queue.js';
+import type { Element, NftAction, NftChange, SetName } from '../../../../src/model/nft.js';
+import { nftCommands } from '../../../../src/nft/commands.js';
 
 // Which actions of several vifs are one transaction, what it does, and what becomes of the others when one is refused.
 
