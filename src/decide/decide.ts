@@ -62,7 +62,8 @@ export function decide(
     });
     const filtered = possible(ofKeys, own, name, blocked, observed);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-    if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+    if (netdev === undefined)
+      return { kind: 'await-netdev', desired: undefined, filter: filtered.filter, dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, blocked, dependsOn };
   }
@@ -74,10 +75,12 @@ export function decide(
   const { desired: ofTopology } = attachment;
   const filtered = possible(ofTopology, own, name, blocked, observed);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-  if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+  const { filter } = filtered;
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  const ofOptions = 'problem' in options ? ofTopology : options.desired;
+  const desired = { ...ofOptions, name, filter, ...(blocked ? { blocked } : {}) };
+  if (netdev === undefined) return { kind: 'await-netdev', desired, filter, dependsOn };
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
-  const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
   const missing = [
     ...(attachment.missing ?? []),
     ...unusedKeys(snapshot, topology.name),

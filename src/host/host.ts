@@ -108,7 +108,7 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
@@ -125,7 +125,7 @@ export class Host implements HostPort {
       get othersFilter() {
         return !firewall.isAlone;
       },
-      ...(serves && firewall.view && { firewall: firewall.view }),
+      ...(firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };

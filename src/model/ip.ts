@@ -41,6 +41,8 @@ export interface DesiredIp {
   readonly ports?: readonly ForwardedPort[];
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
+  /** Whether the guest is on the network already: its connections outlast a link that is down for a while. */
+  readonly resumes?: boolean;
   /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */
   readonly twins?: readonly number[];
 }
@@ -51,6 +53,12 @@ export interface DesiredForwards {
   readonly in: readonly string[];
   /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
   readonly bound: boolean;
+  /** Whether nothing passes between it and other isolated ones; absent for no. */
+  readonly isolated?: boolean;
+  /** Whether it reaches private networks; absent for yes. */
+  readonly lan?: boolean;
+  /** The resolvers that it is told of, which it reaches in any case. */
+  readonly resolvers?: readonly string[];
   /** Whether connections are followed (conntrack), as masquerading and other programs' rules need it. */
   readonly tracked: boolean;
 }

@@ -1,31 +1,43 @@
 import type { ActionOf } from '../model/action.js';
-import { hostOf } from '../model/address.js';
+import { hostOf, type Network } from '../model/address.js';
 import { type ForwardedPort, forwardElement, forwardedBy } from '../model/forward.js';
-import type { DesiredIp, IpState } from '../model/ip.js';
+import { type DesiredIp, noIp } from '../model/ip.js';
+import { spokenFrom } from '../model/nft.js';
 import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredRoute } from '../model/route.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import { masqueradeElement } from '../nft/elements.js';
+import { parseChainName } from '../nft/tables.js';
 
 /**
  * Ends the connections of addresses that are new on a device, because they belong to the guest that had the address before.
  * @param missing the routes that the device lacks
  * @param known its neighbour entries: an address that has one was on the device before, and lost its route only
- * @param twins the netdevs of the same guest's card, whose connections are the same guest's
+ * @param want.twins the netdevs of the same guest's card, whose connections are the same guest's
  */
-export const strangeConnections = (
-  { index }: Link,
+export function strangeConnections(
+  id: VifId,
+  link: Link,
   missing: readonly DesiredRoute[],
   known: ReadonlyMap<string, string>,
-  { routes }: IpState,
-  twins: readonly number[] = [],
-): ActionOf<'forget-connections'>[] =>
-  missing
+  { resumes = false, twins = [] }: DesiredIp,
+  { ip = noIp, nft }: ObservedState,
+): ActionOf<'forget-connections'>[] {
+  const vif = vifName(id);
+  const isSameNetdev = (nft?.chains(vif) ?? []).some(
+    ({ chain }) => parseChainName(chain)?.index === link.index,
+  );
+  // The kernel deletes routes and neighbours with a link that goes down; the filter stays.
+  const hadIt = (network: Network): boolean =>
+    resumes && isSameNetdev && nft?.owner(spokenFrom(link.name, network)) === vif;
+  return missing
     .filter(({ to }) => {
-      const before = routes.to(to)?.device;
-      return !known.has(to.address) && before !== index && !(before !== undefined && twins.includes(before));
+      const before = ip.routes.to(to)?.device;
+      if (before === undefined) return !known.has(to.address) && !hadIt(to);
+      return !known.has(to.address) && before !== link.index && !twins.includes(before);
     })
     .map(({ to }) => ({ kind: 'forget-connections', network: to }));
+}
 
 /**
  * Ends connections that began before their address was masqueraded, or left by another device. The kernel decides about

@@ -58,7 +58,7 @@ export function planAfterLink(
   const { index } = link;
   const known = flushed ? new Map<string, string>() : ip.routes.neighbours(index);
   const missing = missingRoutes(link, want, ip, flushed);
-  const forgotten = strangeConnections(link, missing, known, ip, want.twins);
+  const forgotten = strangeConnections(id, link, missing, known, want, observed);
   return [
     ...missingAddresses(link, name, addresses, flushed),
     ...missing.map((route): IpAction => ({ kind: 'set-route', index, name, route })),

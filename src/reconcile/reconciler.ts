@@ -46,7 +46,7 @@ export class Reconciler {
   readonly #lost: (error: unknown) => void;
   readonly #vifReconciler: VifReconciler;
   readonly #records = new Map<string, VifRecord>();
-  readonly #cards = new Cards();
+  readonly #cards = new Cards<VifRecord>();
   readonly #queue: WorkQueue<Request>;
   readonly #periodicResync: PeriodicResync;
   readonly #dropNotices: DropNotices;

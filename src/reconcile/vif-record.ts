@@ -1,7 +1,7 @@
 import { formatNetwork, type Network } from '../model/address.js';
 import type { Block } from '../model/block.js';
 import { Dependencies } from '../model/dependency.js';
-import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
+import { type Attached, bridgeOf, type DesiredState, keptFrom } from '../model/desired.js';
 import type { FilterSpec } from '../model/filter.js';
 import { printForward } from '../model/forward.js';
 import type { Holding } from '../model/holding.js';
@@ -67,6 +67,7 @@ export class VifRecord {
   /** The addresses that the topology routes to the vif: shown where its keys have none. */
   #addresses: readonly Network[] = [];
   #forwards: readonly string[] = [];
+  #keptFrom: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
@@ -91,6 +92,7 @@ export class VifRecord {
     if (phase === 'attached' || phase === 'failed') {
       this.#topology = topology;
       this.#bridge = desired && bridgeOf(desired);
+      this.#keptFrom = desired ? keptFrom(desired) : [];
       this.#forwards = desired?.ip?.ports?.map(printForward) ?? [];
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
@@ -121,6 +123,7 @@ export class VifRecord {
       group: link ? (link.group ?? 0) : null,
       holding: this.holding ?? null,
       forwards: this.#forwards,
+      keptFrom: this.#keptFrom,
       blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,
       drops,

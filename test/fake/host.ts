@@ -69,6 +69,8 @@ export class FakeHost implements HostPort {
     }
     const names = [...new Set([...before, ...this.#namesOf(action)])];
     if (names.length > 0) this.listener.hostChanged(names.map(netdev), ownersOf(action));
+    if (action.kind === 'delete-proxy')
+      this.listener.hostChanged([{ kind: 'address', address: action.address.address }], []);
   }
 
   async whenQuiet(): Promise<void> {
@@ -232,7 +234,7 @@ export class FakeHost implements HostPort {
         return [action.port.name];
       case 'nft':
         return ownersOf(action);
-      // Not announced: neighbour entries are not followed, nor are masquerading and dnsmasq's files.
+      // The only one of these that is announced is a deleted proxy entry: neighbour entries are not followed, nor are masquerading and dnsmasq's files.
       case 'set-neighbour':
       case 'delete-neighbour':
       case 'set-proxy':

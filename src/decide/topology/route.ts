@@ -134,6 +134,7 @@ export const route: Topology = {
           masquerades: [],
           forwards: { out: around, in: around, bound: false, tracked: isFollowed(own, observed) },
           dhcp: undefined,
+          resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },
       },

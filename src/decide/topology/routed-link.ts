@@ -1,7 +1,7 @@
-import { contains, formatNetwork, hostOf, isHost, type Network } from '../../model/address.js';
+import { contains, hostOf, isHost, type Network } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import { type IpState, routerLinkLocal } from '../../model/ip.js';
-import type { Element } from '../../model/nft.js';
+import { spokenFrom } from '../../model/nft.js';
 import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
@@ -62,7 +62,7 @@ export function claims(
   { nft }: ObservedState,
   { masquerades, routes }: IpState,
 ): (link: Link) => boolean {
-  const { family, address } = network;
+  const { address } = network;
   const masqueraded = masquerades.get(address)?.owner;
   const answered = isHost(network)
     ? routes.proxies().filter((proxy) => proxy.address.address === address)
@@ -71,11 +71,9 @@ export function claims(
     const id = vifOfLink(link);
     if (id === undefined) return false;
     const vif = vifName(id);
-    const element: Element = isHost(network)
-      ? { set: `hosts${family}`, key: [link.name, address] }
-      : { set: `networks${family}`, key: [link.name, formatNetwork(network)] };
     return (
-      (nft?.owner(element) === vif && nft.owner({ set: 'routed', key: [link.name] }) === vif) ||
+      (nft?.owner(spokenFrom(link.name, network)) === vif &&
+        nft.owner({ set: 'routed', key: [link.name] }) === vif) ||
       masqueraded === vif ||
       // At a vif's own device the addresses of others are answered for.
       answered.some(({ owner, device }) => owner === vif && device !== link.index)

@@ -72,7 +72,9 @@ export class Links {
     this.address = new Addresses(this.#netlink, states);
     this.route = new Routes(this.#netlink, routes);
     this.neighbour = new Neighbours(this.#netlink, routes);
-    this.proxy = new Proxies(this.#netlink, routes);
+    this.proxy = new Proxies(this.#netlink, routes, ({ address }) =>
+      listener([{ kind: 'address', address }]),
+    );
   }
 
   /** Opens the socket and reads everything once. */

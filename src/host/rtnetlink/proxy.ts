@@ -9,11 +9,20 @@ import type { RouteState } from './route-state.js';
 export class Proxies {
   readonly #netlink: NetlinkConnection;
   readonly #states: () => readonly RouteState[];
+  readonly #deleted: (address: Network) => void;
 
-  /** @param states where changes are noted: the kernel announces proxy entries to no socket */
-  constructor(netlink: NetlinkConnection, states: () => readonly RouteState[]) {
+  /**
+   * @param states where changes are noted: the kernel announces proxy entries to no socket
+   * @param deleted called with the address of an entry that has been deleted, which another vif may have waited for
+   */
+  constructor(
+    netlink: NetlinkConnection,
+    states: () => readonly RouteState[],
+    deleted: (address: Network) => void,
+  ) {
     this.#netlink = netlink;
     this.#states = states;
+    this.#deleted = deleted;
   }
 
   /** @param owner the vif that the entry belongs to @throws NetlinkError */
@@ -33,5 +42,6 @@ export class Proxies {
     const header = neighbourHeader(index, address, ntfProxy);
     await this.#netlink.remove(rtmNeigh.delete, header, neighbourAttributes(address));
     for (const state of this.#states()) state.deleteProxy(index, address);
+    this.#deleted(address);
   }
 }

@@ -304,10 +304,16 @@ test('an address moves to the newest vif, without a trace of the old one, and ba
   const ofOld = daemon.log.slice(since).filter(({ vif, msg }) => vif === old.name && msg === 'host change');
   expect(ofOld).toEqual([]);
 
+  const leadsTo = (device: string): Promise<unknown> =>
+    until(`the way to ${device}`, async () =>
+      (await routes()).includes(`192.0.2.5 dev ${device} scope link src 192.0.2.1 metric 2`),
+    );
+  await next.write({ ip: '192.0.2.7' });
+  await leadsTo('vif5.0');
+  await next.write({ ip: '192.0.2.5' });
+  await leadsTo('vif6.0');
   await next.unplug();
-  await until('the way back', async () =>
-    (await routes()).includes('192.0.2.5 dev vif5.0 scope link src 192.0.2.1 metric 2'),
-  );
+  await leadsTo('vif5.0');
   await beside.untouched();
 });
 

@@ -180,6 +180,24 @@ test('an address stays with the newer of two vifs while its link is down, and co
   expect(ofOlder(before)).toContain('ip route replace 192.0.2.5 dev vif5.0 src 192.0.2.1 proto 120 metric 2');
 });
 
+test.each([
+  ['kept when its link was down for a moment', false],
+  ['forgotten when its netdev was made anew', true],
+])('the connections of a guest behind NAT are %s', async (_, isNew) => {
+  const domain = new DriverDomain({ ...router, config: '' });
+  await domain.start();
+  await domain.birth(id, natKeys);
+  const before = domain.host.performed.length;
+  if (isNew) {
+    domain.host.remove('vif5.0');
+    domain.host.add({ name: 'vif5.0' });
+  } else domain.host.change('vif5.0', { up: false });
+  await domain.settle();
+  const done = domain.host.commands.slice(before).join();
+  expect(done).toContain('ip route replace 10.0.5.1 dev vif5.0');
+  expect(done.includes('conntrack')).toBe(isNew);
+});
+
 test('a vif without its filter that cannot be taken off the network is reported for that, and tried again', async () => {
   const domain = new DriverDomain({
     links: [
