@@ -176,7 +176,7 @@ async function takeOff(vif: Vif): Promise<void> {
   expect(await planned(vif)).toMatch(/^#.*\n$/);
 }
 
-test('what vifd plan prints can be pasted, and leaves nothing to do: twins, blocked cards and a host that is closed', async () => {
+test('what vifd plan prints can be pasted, and leaves nothing to do: twins, blocked cards, offloads and a host that is closed', async () => {
   await domnet.addBridge('xenbr0');
   const blocks = Blocks.open(join(domnet.dir, 'state/blocked'));
   for (const domid of [8, 9]) {
@@ -184,7 +184,8 @@ test('what vifd plan prints can be pasted, and leaves nothing to do: twins, bloc
     const of = snapshot({ domid, devid: 0 }, new Map([['mac', mac]]));
     blocks.add(of, { vif: `vif${domid}.0`, since: new Date().toISOString(), by: 'uid 0' });
   }
-  const config = '[bridge]\nprotect_host = true\nservices = ["dns", "tcp/8080"]\n[nat]\ndhcp = "off"\n';
+  const config =
+    '[bridge]\nprotect_host = true\nservices = ["dns", "tcp/8080"]\n[nat]\ndhcp = "off"\n[[vif]]\noffload = { tso = false, gro = true }\n';
   const card = { mac: '00:16:3e:00:05:00', ip: '10.0.0.5 2001:db8::5' };
   const emulated = await paste(6, config, card);
   const own = await paste(5, config, card);
