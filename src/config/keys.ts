@@ -262,12 +262,14 @@ export const sections = {
         example: 'mac',
         sentence:
           'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
-          'ip key, and without any it is refused.',
+          'ip key and of allow, and without any it is refused.',
       }),
       allow: key(listOf(anyNetwork), {
         otherwise: 'none',
         example: ['fe80::/10'],
-        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+        sentence:
+          'Addresses and networks that a vif which is held may use besides those of its ip key; by itself it holds none: a vif ' +
+          'without ip is held to these alone only with antispoof = "addresses" or mode = "strict".',
       }),
       allow_macs: key(listOf(macAddress), {
         otherwise: 'none',
