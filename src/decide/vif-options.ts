@@ -160,3 +160,7 @@ export const uplinksOf = (
   { nat, vifs }: VifPolicy,
 ): readonly string[] | undefined =>
   optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;
+
+/** Whether a table sets offloads, so that those of vifs are to be known. */
+export const wantsOffloads = ({ vifs }: Pick<VifPolicy, 'vifs'>): boolean =>
+  vifs.some(({ offload }) => offload !== undefined);
