@@ -6,7 +6,7 @@ import type { FilterSpec } from '../model/filter.js';
 import { printForward } from '../model/forward.js';
 import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
-import type { OperationError } from '../model/operation-error.js';
+import type { OperationError, Problem } from '../model/operation-error.js';
 import type { DesiredScript } from '../model/script.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { type VifId, vifName } from '../model/vif-id.js';
@@ -28,8 +28,8 @@ export class VifRecord {
   mustReread = true;
   dependsOn = new Dependencies();
   problem: OperationError | undefined;
-  /** What an attached vif lacks, as reported last, a sentence each. */
-  missing: readonly string[] = [];
+  /** What an attached vif lacks, as reported last. */
+  problems: readonly Problem[] = [];
   /** The last event that hooks were called with; undefined while the vif is not attached. */
   lastHookEvent: HookEvent | undefined;
   /** What was desired when it was last attached: a change while this stays the same is a repair. */
@@ -98,7 +98,7 @@ export class VifRecord {
     }
     if (phase === 'failed') this.holding = undefined;
     if (phase !== 'attached') {
-      this.missing = [];
+      this.problems = [];
       return;
     }
     this.attached = { addresses: desired?.link.addresses ?? [] };
@@ -128,7 +128,8 @@ export class VifRecord {
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,
-      missing: this.missing,
+      missing: this.problems.map(({ message }) => message),
+      problems: this.problems,
       error: this.problem?.message ?? null,
       errorKind: this.problem?.kind ?? null,
       errorCode: this.problem?.code ?? null,

@@ -50,7 +50,9 @@ test('a script that ends well without a status is said so once, and the vif wait
     state: 'waiting',
     error: expect.stringMatching(/wrote no hotplug-status$/),
   });
-  expect(domain.journal.filter(({ msg }) => msg === 'vif waits for its script')).toHaveLength(1);
+  expect(domain.journal.filter(({ msg }) => msg === 'vif waits for its script')).toMatchObject([
+    { errorCode: 'script-silent', errorKind: 'script' },
+  ]);
   expect(domain.events.all).toEqual([]);
   // A process that it started may write the status later.
   domain.backend.set(id, { 'hotplug-status': 'connected' });
