@@ -16,7 +16,7 @@ const cures: Readonly<Record<string, string>> = {
   'neighbour discovery':
     'the guest tells of an IPv6 address that is not in its ip key, or of another MAC address: add the address to ip=',
   'control frame':
-    'the guest speaks as a switch does (STP, LLDP, CDP): [[vif]] control_frames = true, if it is one',
+    'the guest speaks as a switch does (STP, LLDP, MVRP, CDP): [[vif]] control_frames = true, if it is one',
   'no other way out':
     'its packets have a route by a device that is not named for it: add that to [nat] uplink or to [[vif]] uplink, if it may leave by it',
 };
