@@ -2,7 +2,9 @@ import type { NewPortFlag } from '../model/bridge-port.js';
 import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
+import { forwardListen, forwardTo } from './forwards.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import { vifLimit } from './limit.js';
 import {
   anyNetwork,
   bridgeName,
@@ -15,7 +17,7 @@ import {
   service,
   unixSocket,
 } from './network-kinds.js';
-import { type Key, key, repeated, type SnakeCase, section } from './section.js';
+import { type Key, key, needed, repeated, type SnakeCase, section } from './section.js';
 
 const asFound = 'left as it is found';
 
@@ -260,12 +262,14 @@ export const sections = {
         example: 'mac',
         sentence:
           'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
-          'ip key, and without any it is refused.',
+          'ip key and of allow, and without any it is refused.',
       }),
       allow: key(listOf(anyNetwork), {
         otherwise: 'none',
         example: ['fe80::/10'],
-        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+        sentence:
+          'Addresses and networks that a vif which is held may use besides those of its ip key; by itself it holds none: a vif ' +
+          'without ip is held to these alone only with antispoof = "addresses" or mode = "strict".',
       }),
       allow_macs: key(listOf(macAddress), {
         otherwise: 'none',
@@ -282,7 +286,22 @@ export const sections = {
         otherwise: asFound,
         example: true,
         sentence:
-          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
+          'Whether the vif is kept from other isolated ones: by its bridge from its other isolated ports (on Open vSwitch "protected"), where ' +
+          'it is routed or behind NAT from all that are.',
+      }),
+      limit: key(vifLimit, {
+        otherwise: 'none',
+        example: { from_guest: '100mbit', to_guest: '200mbit', packets: '20kpps', broadcast: '100pps' },
+        sentence:
+          'How much may pass in a second, and is dropped beyond that: bits from the guest and to it, its frames, and those of them to ' +
+          'broadcast and multicast addresses; burst is what may pass at once beside the bits of one second, by default 128kb.',
+      }),
+      lan: key(flag, {
+        otherwise: 'it does',
+        example: false,
+        sentence:
+          'Whether a routed vif or one behind NAT reaches private networks: those of RFC 1918, of carriers (100.64.0.0/10), link-local ones and fc00::/7; ' +
+          'with false it is left answers, and the resolver that it is told of.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,
@@ -318,5 +337,21 @@ export const sections = {
         sentence: 'Offloads and whether they are on, by the names that "ethtool -K" takes.',
       }),
     } satisfies Record<SnakeCase<keyof VifOptions>, Key>,
+  ),
+  forward: repeated(
+    'Ports of this machine that lead to guests behind NAT; there may be several of these tables. What is forwarded follows the ' +
+      "guest's address and that of the uplink, and a guest reaches it as the outside does.",
+    {
+      listen: needed(forwardListen, {
+        example: { port: 2222, proto: 'tcp' },
+        sentence:
+          "The port, at the addresses of the guest's uplinks or at the one address that is named; no two tables have one in common.",
+      }),
+      to: needed(forwardTo, {
+        example: { mac: '00:16:3e:00:00:05', port: 22 },
+        sentence:
+          'The guest, by one of mac, ip and domid, the last of which is another after each start, and its port.',
+      }),
+    },
   ),
 };

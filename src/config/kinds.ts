@@ -80,5 +80,48 @@ export const tableOf = <T, Written>(
       : at.refuse('must be a table'),
 });
 
+type Kinds = Readonly<Record<string, Kind<unknown, unknown>>>;
+type ValueIn<K> = K extends Kind<infer Value, unknown> ? Value : never;
+type WrittenIn<K> = K extends Kind<unknown, infer Written> ? Written : never;
+
+/** A table with the keys of `needed`, and those of `optional` that are given. */
+export const recordOf = <Needed extends Kinds, Optional extends Kinds>(
+  needed: Needed,
+  optional: Optional,
+): Kind<
+  { readonly [Name in keyof Needed]: ValueIn<Needed[Name]> } & {
+    readonly [Name in keyof Optional]?: ValueIn<Optional[Name]>;
+  },
+  { readonly [Name in keyof Needed]: WrittenIn<Needed[Name]> } & {
+    readonly [Name in keyof Optional]?: WrittenIn<Optional[Name]>;
+  }
+> => {
+  const all: Kinds = { ...needed, ...optional };
+  const list = (kinds: Kinds): string =>
+    Object.entries(kinds)
+      .map(([name, { expected }]) => `${name} (${expected})`)
+      .join(', ');
+  return {
+    expected:
+      Object.keys(needed).length === 0
+        ? `a table of any of ${list(optional)}`
+        : `a table of ${list(needed)} and, if wanted, ${list(optional)}`,
+    read: (value, at) => {
+      if (!isTable(value)) return at.refuse('must be a table');
+      const unknown = Object.keys(value).find((name) => !Object.hasOwn(all, name));
+      if (unknown !== undefined)
+        return at
+          .key(unknown)
+          .refuse(`there is no such key; known are ${Object.keys(all).sort().join(', ')}`);
+      const missing = Object.keys(needed).find((name) => value[name] === undefined);
+      if (missing !== undefined)
+        return at.key(missing).refuse(`is missing; it takes ${needed[missing]?.expected}`);
+      const read = Object.entries(value).map(([name, one]) => [name, all[name]?.read(one, at.key(name))]);
+      // What the compiler cannot follow: each name has the value that its kind has read.
+      return Object.fromEntries(read);
+    },
+  };
+};
+
 export const isTable = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);

@@ -19,6 +19,8 @@ export interface Key<Value = unknown> extends Entry<Value> {
   readonly otherwise?: string;
   /** A value as written in the file, which the example file shows instead of the default. */
   readonly example?: unknown;
+  /** Whether the section's table is refused without it. */
+  readonly isNeeded?: boolean;
 }
 
 /** A section `[name]`, or `[[name]]`, which may be repeated. */
@@ -49,6 +51,19 @@ export function key(
     read: (value = told.default, at) => (value === undefined ? undefined : read(value, at)),
   };
 }
+
+/** Declares a key of a section that is refused without it. */
+export const needed = <Value, Written>(
+  { expected, read }: Kind<Value, Written>,
+  told: { sentence: string; example: NoInfer<Written> },
+): Key<Value> => ({
+  ...told,
+  expected,
+  otherwise: 'it has to be given',
+  isNeeded: true,
+  read: (value, at) =>
+    value === undefined ? at.refuse(`is missing; it takes ${expected}`) : read(value, at),
+});
 
 /** Declares a section `[name]`. */
 export const section = <Keys extends Section['keys']>(keys: Keys): Section<Values<Keys>> => ({

@@ -1,13 +1,14 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
-import { holds } from '../model/filter.js';
+import { type FilterSpec, holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
-import { problem } from '../model/operation-error.js';
+import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
-import { filterFor, protectedBy } from './antispoof.js';
+import { filterFor } from './antispoof.js';
+import { unusedForwards } from './forwards.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -52,18 +53,17 @@ export function decide(
       dependsOn: names,
     };
   }
-  const ofKeys = (bridge: string | null) =>
-    filterFor(snapshot, config, {
-      bridge,
-      ...('file' in topology ? {} : { topology: topology.name }),
-      tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
-      ...('name' in topology && topology.name === 'bridge' ? protectedBy(config.bridge) : {}),
-    });
   if ('file' in topology) {
     const dependsOn = names;
-    const filtered = possible(ofKeys(snapshot.bridge ?? null), own, name, blocked, observed);
+    const ofKeys = filterFor(snapshot, config, {
+      topology: undefined,
+      bridge: snapshot.bridge ?? null,
+      tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
+    });
+    const filtered = possible(ofKeys, own, name, blocked, observed);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-    if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+    if (netdev === undefined)
+      return { kind: 'await-netdev', desired: undefined, filter: filtered.filter, dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, blocked, dependsOn };
   }
@@ -73,40 +73,39 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = possible(
-    'filter' in ofTopology ? { filter: ofTopology.filter } : ofKeys(ofTopology.link.master),
-    own,
-    name,
-    blocked,
-    observed,
-  );
+  const filtered = possible(ofTopology, own, name, blocked, observed);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-  if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+  const { filter } = filtered;
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  const ofOptions = 'problem' in options ? ofTopology : options.desired;
+  const desired = { ...ofOptions, name, filter, ...(blocked ? { blocked } : {}) };
+  if (netdev === undefined) return { kind: 'await-netdev', desired, filter, dependsOn };
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
-  const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
-  const missing = [...(attachment.missing ?? []), ...unusedKeys(snapshot, topology.name), ...options.unused];
+  const missing = [
+    ...(attachment.missing ?? []),
+    ...unusedKeys(snapshot, topology.name),
+    ...options.unused,
+    ...unusedForwards(snapshot, topology.name, config.forwards),
+  ];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
-
-type Filtered = ReturnType<typeof filterFor>;
 
 /**
  * The same, or why there can be no filter for a netdev of this name. One that only keeps control frames back is left out instead,
  * there and where nf_tables takes none.
  */
 function possible(
-  filtered: Filtered,
+  filtered: { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError },
   own: string,
   name: string,
   blocked: boolean,
   { canFilter }: ObservedState,
-): Filtered {
+): ReturnType<typeof filterFor> {
   if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
   const isNeeded = blocked || holds(filtered.filter);
   const isNameable = /^[\w.-]+$/.test(name);
-  if (!isNeeded) return isNameable && canFilter !== false ? filtered : { filter: undefined };
-  if (isNameable) return filtered;
+  if (!isNeeded) return { filter: isNameable && canFilter !== false ? filtered.filter : undefined };
+  if (isNameable) return { filter: filtered.filter };
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };
 }

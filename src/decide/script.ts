@@ -1,6 +1,6 @@
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { DesiredScript, ScriptRun } from '../model/script.js';
-import type { VifSnapshot } from '../model/snapshot.js';
+import { isConnected, type VifSnapshot } from '../model/snapshot.js';
 
 /** The script a vif asks for. */
 export function desiredScript(snapshot: VifSnapshot, file: string, ifindex: number): DesiredScript {
@@ -31,3 +31,13 @@ export function scriptFailure(
     ? problem('script-failed', operation, file, run.reason ?? 'it failed')
     : undefined;
 }
+
+/** That a script ended well and wrote no `connected`; libxl reports nothing then, and waits. Undefined when it did. */
+export const scriptSilence = (
+  file: string,
+  run: ScriptRun,
+  snapshot: VifSnapshot | undefined,
+): OperationError | undefined =>
+  run.state === 'online' && !isConnected(snapshot)
+    ? problem('script-silent', 'run script', file, 'it ended well but wrote no hotplug-status')
+    : undefined;

@@ -1,6 +1,7 @@
 import { contains, grantedBy, type Network } from '../model/address.js';
 import { newPortFlagNames, newPortFlags } from '../model/bridge-port.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
+import type { DesiredForwards } from '../model/ip.js';
 import type { Offload } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -39,9 +40,9 @@ export function withOptions(
   const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
   if (matching.length === 0) return { desired, unused: [] };
   const options: VifOptions = Object.assign({}, ...matching);
-  const { isolated, multicastFlood, broadcastFlood, txqueuelen, group } = options;
+  const { isolated, lan, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
-  const isSwitched = topology === 'openvswitch';
+  const { port } = desired.link;
   const flags = {
     ...(isolated === undefined ? {} : { isolated }),
     ...(multicastFlood === undefined ? {} : { multicastFlood }),
@@ -50,19 +51,24 @@ export function withOptions(
       newPortFlagNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
     ),
   };
-  if (isolated === true && topology !== 'bridge' && !isSwitched) {
+  const isForwarded = desired.ip?.forwards !== undefined;
+  if (isolated === true && port === undefined && desired.ovsPort === undefined && !isForwarded) {
     const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology = "bridge" or bridge`;
     return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
   }
+  if (lan === false && !isForwarded) {
+    const reason = `vif-${topology} gives frames to a switch, and does not know the router and resolver that the guest has to reach; leave its vifs out of the table, by topology = "route" or "nat", or part the networks by VLANs`;
+    return { problem: notHad('option-unusable', snapshot, 'lan', reason) };
+  }
   const unlike = newPortFlagNames.find((name) => options[name] === !newPortFlags[name]);
-  if (unlike !== undefined && topology !== 'bridge') {
+  if (unlike !== undefined && port === undefined) {
     const name = unlike.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     const reason = `vif-${topology} has no port of a Linux bridge; leave its vifs out of the table, by topology = "bridge" or bridge`;
     return { problem: notHad('option-unusable', snapshot, name, reason) };
   }
   const floods = { multicast_flood: multicastFlood, broadcast_flood: broadcastFlood };
   const unused = Object.entries(floods)
-    .filter(([, on]) => on === false && topology !== 'bridge')
+    .filter(([, on]) => on === false && port === undefined)
     .map(([name]) => notHad('option-unused', snapshot, name, `vif-${topology} has no such switch at a port`));
   return {
     desired: {
@@ -72,17 +78,25 @@ export function withOptions(
         ...(txqueuelen === undefined ? {} : { txqueuelen }),
         ...(group === undefined ? {} : { group }),
         ...(Object.keys(offload).length === 0 ? {} : { offload }),
-        ...(topology === 'bridge' && Object.keys(flags).length > 0
-          ? { port: { ...desired.link.port, ...flags } }
-          : {}),
+        ...(port === undefined ? {} : { port: { ...port, ...flags } }),
       },
       ...(desired.ovsPort === undefined || isolated === undefined
         ? {}
         : { ovsPort: { ...desired.ovsPort, isolated } }),
+      ...(desired.ip?.forwards === undefined
+        ? {}
+        : { ip: { ...desired.ip, forwards: keptApart(desired.ip.forwards, options) } }),
     },
     unused,
   };
 }
+
+/** With `lan = false` the state of connections tells answers. */
+const keptApart = (forwards: DesiredForwards, { isolated, lan }: VifOptions): DesiredForwards => ({
+  ...forwards,
+  ...(isolated ? { isolated } : {}),
+  ...(lan === false ? { lan, tracked: true } : {}),
+});
 
 const notHad = (
   code: 'option-unusable' | 'option-unused',
@@ -91,12 +105,13 @@ const notHad = (
   reason: string,
 ): OperationError => problem(code, `set of ${vifName(id)} by [[vif]]`, name, reason);
 
-function matchedBy(
+/** A vif as the tables match it, by what a topology desires for it. */
+export function matchedBy(
   desired: Omit<DesiredState, 'name'>,
   snapshot: VifSnapshot,
   topology: TopologyName,
 ): Matched {
-  const bridges = [bridgeOf(desired), topology === 'openvswitch' ? ovsBridge(snapshot.bridge) : undefined];
+  const bridges = [bridgeOf(desired), desired.ovsPort && ovsBridge(snapshot.bridge)];
   return {
     domid: snapshot.id.domid,
     mac: snapshot.mac,

@@ -14,7 +14,7 @@ import { type Block, blockKey } from '../model/block.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { parseVifName, vifName } from '../model/vif-id.js';
 
-/** The blocked network cards: a file each in a directory, named by {@link blockKey}. That it is there is what blocks. */
+/** The blocked network cards: a file each in a directory, named by {@link blockKey}. A card is blocked while its file is there. */
 export class Blocks {
   readonly #directory: string;
   readonly #blocks: Map<string, Block>;

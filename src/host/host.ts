@@ -17,7 +17,6 @@ import { everyVif } from './netfilter/contents.js';
 import type { Drops } from './netfilter/drops.js';
 import { Firewall } from './netfilter/firewall.js';
 import { NftTables } from './netfilter/tables.js';
-import { whyNotNft } from './netfilter/why-not.js';
 import { Offloads } from './offload.js';
 import { OpenVswitch } from './ovsdb/openvswitch.js';
 import { errorCodes, type Parts, performers } from './performers.js';
@@ -41,8 +40,6 @@ export interface HostOptions {
 /** The machine: what is on it, and the only way to change it. */
 export class Host implements HostPort {
   readonly #parts: Parts;
-  /** Asked of the kernel once, when it is first needed. */
-  #canFilter: boolean | undefined;
   readonly #performers: ActionTable<Promise<void> | void>;
 
   private constructor(parts: Parts) {
@@ -110,17 +107,12 @@ export class Host implements HostPort {
     });
   }
 
-  #canFilterNow(): boolean {
-    this.#canFilter ??= whyNotNft() === undefined;
-    return this.#canFilter;
-  }
-
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, serves, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
     return {
       links: links.view,
       nft: nft.view,
-      canFilter: this.#canFilterNow(),
+      canFilter: nft.canFilter,
       ip: {
         routes: links.routes,
         sysctl: readSysctl,
@@ -133,7 +125,7 @@ export class Host implements HostPort {
       get othersFilter() {
         return !firewall.isAlone;
       },
-      ...(serves && firewall.view && { firewall: firewall.view }),
+      ...(firewall.view && { firewall: firewall.view }),
       ...(openvswitch && { openvswitch }),
       ...(scripts && { scripts: scripts.runs }),
     };

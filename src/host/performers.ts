@@ -49,7 +49,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
     announce: (action) => announcer.announce(action),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
-    'forget-connections': ({ network, untranslated }) => conntrack.forget(network, untranslated),
+    'forget-connections': (action) => conntrack.forget(action),
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
     'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
     nft: (action) => nft.perform(action),

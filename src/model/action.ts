@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { PortSwitches } from './bridge-port.js';
+import type { ServedPort } from './filter.js';
 import type { NftAction } from './nft.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort, markKeys, OvsPort } from './ovs-port.js';
@@ -80,8 +81,16 @@ export type IpAction =
    */
   | On<'announce', { readonly address: Network; readonly mac: string; readonly carrier: number }>
   | { readonly kind: 'set-sysctl'; readonly sysctl: Sysctl }
-  /** Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass. */
-  | { readonly kind: 'forget-connections'; readonly network: Network; readonly untranslated?: boolean }
+  /**
+   * Ends what the kernel remembers of connections of these addresses; `untranslated`: of those alone that NAT lets pass; `port`: of
+   * those alone that began with a packet to it, but for those that lead to the guest.
+   */
+  | {
+      readonly kind: 'forget-connections';
+      readonly network: Network;
+      readonly untranslated?: boolean;
+      readonly port?: ServedPort & { readonly guest?: { readonly address: string; readonly port: number } };
+    }
   | { readonly kind: 'set-dhcp'; readonly vif: string; readonly entry: string }
   | { readonly kind: 'delete-dhcp'; readonly vif: string };
 

@@ -63,6 +63,10 @@ export const addressValue = ({ family, address }: Pick<Network, 'family' | 'addr
 export const formatAddress = (family: 4 | 6, value: bigint): string =>
   family === 6 ? formatIpv6(value) : formatIpv4(value & 0xffffffffn);
 
+/** The address in canonical form, as nf_tables gives it back. */
+export const canonical = ({ family, address }: Pick<Network, 'family' | 'address'>): string =>
+  formatAddress(family, addressValue({ family, address }));
+
 /** An IPv4 address as a number of 32 bits. */
 export function parseIpv4(text: string): bigint | undefined {
   const octets = text.split('.');

@@ -1,6 +1,6 @@
 import { type VifId, vifName } from './vif-id.js';
 
-/** That an administrator has blocked a network card of a guest: no frame passes, in either direction. */
+/** An administrator's block of a guest's network card: no frame passes, in either direction. */
 export interface Block {
   /** The vif that was named. */
   readonly vif: string;

@@ -4,7 +4,7 @@ export type Dependency =
   | { readonly kind: 'netdev'; readonly name: string }
   /** Any change. */
   | { readonly kind: 'any-netdev' }
-  /** Those ports of a bridge that are no vifs. */
+  /** The ports of a bridge that are not vifs. */
   | { readonly kind: 'ports-of'; readonly bridge: string }
   | { readonly kind: 'default-route' }
   /** The IPv6 addresses of other guests. */

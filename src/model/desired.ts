@@ -22,7 +22,7 @@ export interface DesiredLink {
 }
 
 /**
- * That a vif is on the network, so that it keeps what it can when the gateway or the database goes. The addresses are those
+ * A vif that is on the network, and so keeps what it can when the gateway or the database goes. The addresses are those
  * its link was given; none are known where another daemon gave them.
  */
 export interface Attached {
@@ -34,7 +34,7 @@ export interface DesiredState {
   /** The netdev's name: the vif's own, or the one dom0 chose. */
   readonly name: string;
   readonly link: DesiredLink;
-  /** What it may send; undefined means anything. Left out by a topology, `decide` puts in that of the vif's keys. */
+  /** What it may send; undefined means anything. */
   readonly filter?: FilterSpec | undefined;
   /** No frame passes, in either direction. */
   readonly blocked?: boolean;
@@ -47,3 +47,9 @@ export interface DesiredState {
 /** The bridge it is on, of whichever kind; undefined for none. */
 export const bridgeOf = ({ link, ovsPort }: Pick<DesiredState, 'link' | 'ovsPort'>): string | undefined =>
   link.master ?? ovsPort?.bridge;
+
+/** What it is kept from besides, for people. */
+export const keptFrom = ({ link, ovsPort, ip }: DesiredState): string[] => [
+  ...(link.port?.isolated || ovsPort?.isolated || ip?.forwards?.isolated ? ['other isolated vifs'] : []),
+  ...(ip?.forwards?.lan === false ? ['private networks'] : []),
+];

@@ -73,6 +73,16 @@ export const errorCodes = {
     'A `[[vif]]` table sets something that the topology does not have; the vif works without it.',
     'Leave the vif out of the table, by `topology` or `bridge`.',
   ),
+  'forward-taken': code(
+    'configuration',
+    'A `[[forward]]` port leads to another vif, whose guest the table names as well.',
+    'Name one guest in `to`; when the other vif goes, this one gets the port by itself.',
+  ),
+  'forward-unused': code(
+    'configuration',
+    'A `[[forward]]` table names a guest that is not behind NAT; the guest works without.',
+    'Take the table out; a guest on a bridge or with `vif-route` is reached by its own address.',
+  ),
   'addresses-missing': code(
     'configuration',
     '`[antispoof] mode = "strict"` takes no vif without addresses.',
@@ -85,7 +95,7 @@ export const errorCodes = {
   ),
   'bridge-unfit': code(
     'bridge',
-    'The device that the bridge key names is no bridge, or does not filter VLANs while the vlan key asks for it.',
+    'The device that the bridge key names is not a bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
   ),
   'bridge-waits': code(
@@ -105,7 +115,7 @@ export const errorCodes = {
   ),
   'address-unusable': code(
     'address',
-    'The address is none of a single guest, or there is none left to plan.',
+    'The address is not that of a single guest, or there is none left to plan.',
     "Give the guest's own address by ip=.",
   ),
   'ipv6-unavailable': code(

@@ -1,11 +1,12 @@
 import type { Network } from './address.js';
+import type { Limits } from './limits.js';
 
 /**
  * What a vif may send. `undefined` in its place means anything at all.
  *
- * `decide()` gives every attachment the filter of its keys, so a topology has nothing to do. One that knows more (the
- * address of a NAT guest, that the vif is routed) calls {@link filterFor} with what it knows and puts the outcome into
- * its `desired.filter`. One whose datapath passes nft by must refuse when the outcome {@link holds} the vif.
+ * A topology calls `filterFor` with what it knows of the vif beyond its keys (the address of a NAT guest, that the vif is
+ * routed) and puts the outcome into its `desired.filter`. One whose datapath passes nft by must refuse when the outcome
+ * {@link holds} the vif.
  */
 export interface FilterSpec {
   /** What its frames are held to. Even with `nothing` a switch's control frames do not pass. */
@@ -25,6 +26,8 @@ export interface FilterSpec {
    * began, and the services named here. Undefined where it is open: on a bridge, unless the configuration closes it.
    */
   readonly protectHost: HostServices | undefined;
+  /** How much may pass, in either direction; absent for any. */
+  readonly limits?: Limits;
 }
 
 /** What of the driver domain a guest reaches. */
@@ -66,6 +69,11 @@ const dnsPorts: readonly ServedPort[] = [
   { protocol: 'tcp', port: 53 },
 ];
 
+/** Whether packets of a family pass a filter, if only from some addresses. */
+export const passesFamily = (filter: FilterSpec | undefined, family: 4 | 6): boolean =>
+  filter?.hold !== 'addresses' || filter.networks.some((network) => network.family === family);
+
 /** Whether a filter holds a vif to more than what every vif is held to. */
 export const holds = (filter: FilterSpec | undefined): filter is FilterSpec =>
-  filter !== undefined && (filter.hold !== 'nothing' || filter.protectHost !== undefined);
+  filter !== undefined &&
+  (filter.hold !== 'nothing' || filter.protectHost !== undefined || filter.limits !== undefined);

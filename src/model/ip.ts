@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { ForwardedPort } from './forward.js';
 import type { Masquerade } from './masquerade.js';
 import type { DesiredRoute, RouteView } from './route.js';
 import type { Sysctl } from './sysctl.js';
@@ -36,6 +37,8 @@ export interface DesiredIp {
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   /** Where its packets are forwarded to and from, besides other guests; undefined for nowhere. */
   readonly forwards?: DesiredForwards;
+  /** The ports of this domain that lead to it; absent for none. */
+  readonly ports?: readonly ForwardedPort[];
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
   /** Whether the guest is on the network already: its connections outlast a link that is down for a while. */
@@ -50,6 +53,12 @@ export interface DesiredForwards {
   readonly in: readonly string[];
   /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
   readonly bound: boolean;
+  /** Whether nothing passes between it and other isolated ones; absent for no. */
+  readonly isolated?: boolean;
+  /** Whether it reaches private networks; absent for yes. */
+  readonly lan?: boolean;
+  /** The resolvers that it is told of, which it reaches in any case. */
+  readonly resolvers?: readonly string[];
   /** Whether connections are followed (conntrack), as masquerading and other programs' rules need it. */
   readonly tracked: boolean;
 }

@@ -22,7 +22,7 @@ export type KeyPart =
   | 'number'
   | 'iface_index';
 
-/** The sets whose elements are a vif's: the table, and what a key consists of. */
+/** The sets whose elements are a vif's: the table, what a key consists of, and of a map what the value consists of. */
 export const sets = {
   unheld: { table: 'netdev vifd', key: ['ifname'] },
   mac_only: { table: 'netdev vifd', key: ['ifname'] },
@@ -40,6 +40,10 @@ export const sets = {
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  limit_from: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
+  limit_packets: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
+  limit_broadcast: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
+  limit_to: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
   closed: { table: 'netdev vifd', key: ['ifname'] },
   closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
   closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
@@ -53,10 +57,29 @@ export const sets = {
   guests: { table: 'inet vifd', key: ['ifname'] },
   ways_out: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   ways_in: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  isolated: { table: 'inet vifd', key: ['ifname'] },
+  unreached: { table: 'inet vifd', key: ['ifname'] },
+  no_lan: { table: 'inet vifd', key: ['ifname'] },
+  ways_beyond: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  resolvers: { table: 'inet vifd', key: ['ifname', 'ipv4_addr'] },
+  lan_drops: { table: 'inet vifd', key: ['ifname'] },
   untracked: { table: 'inet vifd', key: ['ifname'] },
   opened4: { table: 'inet vifd', key: ['ifname'] },
   opened6: { table: 'inet vifd', key: ['ifname'] },
   itself: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  forwards4: {
+    table: 'inet vifd',
+    key: ['ipv4_addr', 'inet_proto', 'inet_service'],
+    value: ['ipv4_addr', 'inet_service'],
+  },
+  forwards6: {
+    table: 'inet vifd',
+    key: ['ipv6_addr', 'inet_proto', 'inet_service'],
+    value: ['ipv6_addr', 'inet_service'],
+  },
+  hairpins4: { table: 'inet vifd', key: ['ipv4_addr', 'ipv4_addr'] },
+  hairpins6: { table: 'inet vifd', key: ['ipv6_addr', 'ipv6_addr'] },
+  reached: { table: 'inet vifd', key: ['ifname'] },
   // An earlier release's.
   reverse: { table: 'inet vifd', key: ['iface_index'] },
   protected: { table: 'inet vifd', key: ['iface_index'] },
@@ -65,7 +88,18 @@ export const sets = {
   dns_clients: { table: 'inet vifd', key: ['ifname'] },
   guests4: { table: 'inet vifd-nat', key: ['ipv4_addr', 'ifname'] },
   guests6: { table: 'inet vifd-nat', key: ['ipv6_addr', 'ifname'] },
-} as const satisfies Record<string, { table: Table; key: readonly KeyPart[] }>;
+} as const satisfies Record<string, SetSpec>;
+
+interface SetSpec {
+  readonly table: Table;
+  readonly key: readonly KeyPart[];
+  readonly value?: readonly KeyPart[];
+  /** What the limit of each element counts; absent for none. */
+  readonly limit?: 'bytes' | 'packets';
+}
+
+/** What a set is; a map has a value, and an element may have a limit. */
+export const specOf = (set: SetName): SetSpec => sets[set];
 
 export type SetName = keyof typeof sets;
 
@@ -77,7 +111,7 @@ export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', '
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';
 
-/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 is none. */
+/** Why a packet is dropped, by the mark it has in `src/nft/vifd.nft`; 0 means none. */
 export const dropReasons: readonly string[] = [
   '',
   'source MAC',
@@ -102,25 +136,40 @@ export const dropReasons: readonly string[] = [
   'DHCP client',
   'IPv6 protocol',
   'multicast report',
+  'rate from guest',
+  'packets from guest',
+  'broadcast from guest',
+  'rate to guest',
 ];
 
 /** Why a packet is dropped that an element of one of these sets counts. */
 export const countingSets = {
   routed: 'address of a guest',
   confined: 'the driver domain itself',
+  isolated: 'isolated',
+  lan_drops: 'private network',
   bound: 'no other way out',
   opened4: 'no other way out',
   opened6: 'no other way out',
 } as const satisfies Partial<Record<SetName, string>>;
 
-/** An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. */
+/**
+ * An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. In a map the parts of
+ * the value follow those of the key, and where elements have a limit its rate a second and its burst.
+ */
 export interface Element {
   readonly set: SetName;
   readonly key: readonly string[];
 }
 
-/** The same for the same element: what to find it by. */
+/** A text that is equal for equal elements, to find them by. */
 export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
+
+/** The same for elements that differ in their value or limit only, of which there can be one; undefined where they have neither. */
+export const mapKeyId = ({ set, key }: Element): string | undefined => {
+  const spec = specOf(set);
+  return (spec.value ?? spec.limit) && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
+};
 
 /** The element by which a netdev's filter lets its guest speak from an address, or from all of a network. */
 export const spokenFrom = (device: string, network: Network): Element =>
@@ -169,7 +218,10 @@ export interface NftAction {
   readonly changes: readonly NftChange[];
 }
 
-/** A vif's chain: it sends all that comes in by a netdev to the rules; or, where it `blocks`, passes nothing. */
+/**
+ * A vif's chain: it sends all that comes in by a netdev to the rules, or where it `limits`, by those for limits; or, where it `blocks`,
+ * passes nothing.
+ */
 export interface DesiredChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
   readonly chain: string;
@@ -178,11 +230,14 @@ export interface DesiredChain {
   /** Whether it is bound to what leaves by the netdev, and not to what comes in. */
   readonly egress?: boolean;
   readonly blocks?: boolean;
+  readonly limits?: boolean;
 }
 
 /** The comment of the one rule of a vif's chain. */
-export const chainMark = (vif: string, { blocks = false }: Pick<DesiredChain, 'blocks'>): string =>
-  blocks ? `${vif} blocked` : vif;
+export const chainMark = (
+  vif: string,
+  { blocks = false, limits = false }: Pick<DesiredChain, 'blocks' | 'limits'>,
+): string => (blocks ? `${vif} blocked` : limits ? `${vif} limited` : vif);
 
 /** A vif's chain as it is in the kernel. */
 export interface InstalledChain {
@@ -192,8 +247,9 @@ export interface InstalledChain {
   readonly device: string;
   /** It is surely bound, drops by default, and has its one rule and no other. */
   readonly fits: boolean;
-  /** Whether that rule drops everything; absent for no. */
+  /** Whether that rule drops everything, or is for limits; absent for no. */
   readonly blocks?: boolean;
+  readonly limits?: boolean;
 }
 
 /** What is in the kernel under our tables' names. */
@@ -210,6 +266,8 @@ export interface NftView {
   strangers(device: string, vif: string): readonly Element[];
   /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
   owner(element: Element): string | undefined;
+  /** The element that a map has in the place of this one, since it has the same key and another value. */
+  rival(element: Element): Element | undefined;
   /** What vifd made forward while its table was there, also where another program has deleted the elements since. */
   opened(): readonly Element[];
   /** Whether an element of {@link opened} is there. */

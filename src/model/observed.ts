@@ -28,7 +28,7 @@ export interface Link {
   readonly master: number | undefined;
   /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */
   readonly addresses: readonly Network[];
-  /** What kind of port it is; undefined when it is none. */
+  /** What kind of port it is; undefined when it is not a port. */
   readonly port?: BridgePort | undefined;
   readonly txqueuelen?: number | undefined;
   /** The group that firewalls match it by (IFLA_GROUP); 0 by default. */

@@ -38,6 +38,15 @@ export class OperationError extends Error {
   }
 }
 
+/** An error as data: its sentence, with the code to search by and the kind to count by. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly kind: ErrorKind;
+  readonly message: string;
+}
+
+export const problemOf = ({ code, kind, message }: OperationError): Problem => ({ code, kind, message });
+
 /** What was to be done was planned for another state of the host, and was not done, or in part: to be planned again at once. */
 export class ChangedMeanwhile extends Error {
   /** @param what that has changed, as people call it */

@@ -1,6 +1,7 @@
 import type { Network } from './address.js';
 import type { NewPortFlag } from './bridge-port.js';
 import type { Service } from './filter.js';
+import type { Forward } from './forward.js';
 import type { TopologyName } from './topology-name.js';
 import type { VifOptions } from './vif-options.js';
 
@@ -17,7 +18,7 @@ export interface VifPolicy {
     /** Whether guests on bridges may send the frames by which switches speak. */
     readonly controlFrames: boolean;
   };
-  /** With what the switches of each port of a Linux bridge are where no `[[vif]]` table says it. */
+  /** Of Linux bridges, with the switches of each port where no `[[vif]]` table sets them. */
   readonly bridge: {
     /** Where a vif's MTU comes from when it has no `mtu` key: the bridge's when it joins, or its uplink's, followed. */
     readonly mtu: 'bridge' | 'uplink';
@@ -26,7 +27,7 @@ export interface VifPolicy {
     readonly services: readonly Service[];
   } & { readonly [Flag in NewPortFlag]: boolean | undefined };
   readonly openvswitch: {
-    /** The same of guests on Open vSwitch. */
+    /** Whether guests on Open vSwitch reach nothing of this domain but `services`. */
     readonly protectHost: boolean;
     readonly services: readonly Service[];
   };
@@ -55,4 +56,5 @@ export interface VifPolicy {
     readonly map: ReadonlyMap<string, TopologyName>;
   };
   readonly vifs: readonly VifOptions[];
+  readonly forwards: readonly Forward[];
 }

@@ -26,7 +26,7 @@ const longestDefault = { 4: 7, 6: 4 };
 
 /**
  * Whether a network is everything or so large a part of it that a route to it takes the place of a default route, as VPNs
- * have it (`0.0.0.0/1` and `128.0.0.0/1`, `2000::/3`). Multicast is none.
+ * have it (`0.0.0.0/1` and `128.0.0.0/1`, `2000::/3`). Multicast is not.
  */
 export const isDefault = ({ family, address, prefix }: Network): boolean =>
   prefix <= longestDefault[family] && !(family === 4 ? /^(22[4-9]|2[34]\d)\./ : /^f/).test(address);

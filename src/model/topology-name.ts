@@ -1,7 +1,35 @@
-/** The topologies by name. The registry in src/decide/topology has exactly these; the compiler compares. */
-export const topologyNames = ['bridge', 'route', 'nat', 'openvswitch'] as const;
+/** What is asked of a topology besides the state that it desires of a vif, which its file in src/decide/topology says. */
+export interface TopologyTraits {
+  /** Its vifs are ports of a switch, which passes on the frames that guests send, those of other switches' protocols too. */
+  readonly isSwitched: boolean;
+  /** This domain is the router of its guests. */
+  readonly isRouted: boolean;
+  /** The addresses of its guests are translated, and those of guests without the `ip` key are chosen by vifd. */
+  readonly isNat: boolean;
+  /** Its vifs can be in VLANs, which the `vlan` key names. */
+  readonly hasVlans: boolean;
+  /** Its vifs have the address of the device that the `gatewaydev` key names. */
+  readonly hasGatewayDevice: boolean;
+}
 
-export type TopologyName = (typeof topologyNames)[number];
+const traits = {
+  bridge: { isSwitched: true, isRouted: false, isNat: false, hasVlans: true, hasGatewayDevice: false },
+  route: { isSwitched: false, isRouted: true, isNat: false, hasVlans: false, hasGatewayDevice: true },
+  nat: { isSwitched: false, isRouted: true, isNat: true, hasVlans: false, hasGatewayDevice: false },
+  openvswitch: { isSwitched: true, isRouted: false, isNat: false, hasVlans: true, hasGatewayDevice: false },
+} as const satisfies Readonly<Record<string, TopologyTraits>>;
+
+export type TopologyName = keyof typeof traits;
+
+/** The topologies by name. The registry in src/decide/topology has exactly these; the compiler compares. */
+export const topologyNames = Object.keys(traits) as readonly TopologyName[];
+
+/** The traits of a topology; undefined for an operator's own script, which may do anything. */
+export function traitsOf(topology: TopologyName): TopologyTraits;
+export function traitsOf(topology: TopologyName | undefined): TopologyTraits | undefined;
+export function traitsOf(topology: TopologyName | undefined): TopologyTraits | undefined {
+  return topology && traits[topology];
+}
 
 /** The topology a stock script stands for by its file name, whose directory does not matter; undefined for any other script. */
 export const stockTopology = (script = ''): TopologyName | undefined =>

@@ -26,6 +26,10 @@ export interface VifStatus {
   readonly group: number | null;
   /** What its frames are held to; null before it is attached, and when that fails. */
   readonly holding: Holding | null;
+  /** The ports of this domain that lead to it, as printForward says them. */
+  readonly forwards: readonly string[];
+  /** What else it is kept from: other isolated vifs, private networks. */
+  readonly keptFrom: readonly string[];
   /** Since when and at whose request no frame passes; null where they do. */
   readonly blocked: Pick<Block, 'since' | 'by'> | null;
   /** From the event that made attaching possible to the status written, in ms. */

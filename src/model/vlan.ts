@@ -62,7 +62,8 @@ interface Term {
 
 function parseTerm(term: string): Term | string {
   const match = /^(\d{1,4})(?:-(\d{1,4})(u?)|\+(\d{1,4})x(\d{1,4})(u?)|([pu]?))$/.exec(term);
-  if (match === null) return 'a part of it is none of "10", "10p", "10u", "20-30", "20-30u", "100+10x4"';
+  if (match === null)
+    return 'each part of it has to be one of "10", "10p", "10u", "20-30", "20-30u", "100+10x4"';
   const [, firstText, lastText, rangeFlag, stepText, countText, seriesFlag, flag] = match;
   const first = Number(firstText);
   const untagged = [rangeFlag, seriesFlag, flag].includes('u');

@@ -6,6 +6,7 @@ import {
   type NftChange,
   type SetName,
   sets,
+  specOf,
 } from '../model/nft.js';
 
 /** Priority of the vifs' chains: before flowtables and filters (0), whose verdict may take a packet off the hook. */
@@ -63,7 +64,8 @@ function commandsOf(
       const chain = `netdev vifd ${change.chain}`;
       const at = change.egress ? 'egress' : 'ingress';
       const hook = `type filter hook ${at} device "${change.device}" priority ${chainPriority}; policy drop;`;
-      const rule = change.blocks ? 'drop' : 'jump guest';
+      const rules = change.egress ? 'limited_to_guest' : change.limits ? 'limited_guest' : 'guest';
+      const rule = change.blocks ? 'drop' : `jump ${rules}`;
       return [
         `add chain ${chain} { ${hook} }`,
         `flush chain ${chain}`,
@@ -92,6 +94,13 @@ function commandsOf(
 
 /** An element in nft's syntax, as it stands between braces. */
 function printElement({ set, key }: Element, owner?: string): string {
-  const parts = key.map((part, i) => (sets[set].key[i] === 'ifname' ? `"${part}"` : part));
-  return `${parts.join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}`;
+  const spec = specOf(set);
+  const parts = key.map((part, i) => (spec.key[i] === 'ifname' ? `"${part}"` : part));
+  const size = spec.key.length;
+  const value = spec.value === undefined ? '' : ` : ${parts.slice(size).join(' . ')}`;
+  const limit = spec.limit === undefined ? '' : printLimit(spec.limit, parts.slice(size));
+  return `${parts.slice(0, size).join(' . ')}${limit}${owner === undefined ? '' : ` comment "${owner}"`}${value}`;
 }
+
+const printLimit = (unit: 'bytes' | 'packets', [rate, burst]: readonly string[]): string =>
+  ` limit rate over ${rate}${unit === 'bytes' ? ' bytes' : ''}/second burst ${burst} ${unit}`;

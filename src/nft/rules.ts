@@ -4,7 +4,7 @@ export interface TableRules {
   readonly marks: ReadonlyMap<string, readonly string[]>;
   /** The base chains: those at a hook. */
   readonly hooked: ReadonlySet<string>;
-  /** The declaration of each set, between braces. */
+  /** The declaration of each set and map, between braces. */
   readonly sets: ReadonlyMap<string, string>;
   /**
    * The commands for `nft -f` that install the table.
@@ -40,7 +40,7 @@ function parseTable(table: string, body: string): TableRules {
     if (/^\t\ttype /m.test(rules)) hooked.add(chain);
   }
   const sets = new Map(
-    [...body.matchAll(/^\tset (\w+) \{ (.*) \}\n/gm)].map(([, set = '', definition = '']) => [
+    [...body.matchAll(/^\t(?:set|map) (\w+) \{ (.*) \}\n/gm)].map(([, set = '', definition = '']) => [
       set,
       definition,
     ]),

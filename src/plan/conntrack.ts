@@ -1,5 +1,6 @@
 import type { ActionOf } from '../model/action.js';
 import { hostOf, type Network } from '../model/address.js';
+import { type ForwardedPort, forwardElement, forwardedBy } from '../model/forward.js';
 import { type DesiredIp, noIp } from '../model/ip.js';
 import { spokenFrom } from '../model/nft.js';
 import type { Link, ObservedState } from '../model/observed.js';
@@ -56,4 +57,35 @@ export function unmasqueraded(
     network: hostOf(address),
     untranslated: true,
   }));
+}
+
+/**
+ * Ends the connections to ports that are forwarded from now on, or no longer, except those that lead to the right guest: the kernel
+ * decides by a connection's first packet, so that a flow which never pauses would stay with the guest it has.
+ */
+export function misdirected(
+  id: VifId,
+  ports: readonly ForwardedPort[] = [],
+  { nft }: ObservedState,
+): ActionOf<'forget-connections'>[] {
+  const vif = vifName(id);
+  const fresh = ports.filter((port) => nft?.owner(forwardElement(port)) !== vif);
+  const at = ({ address, protocol, port }: ForwardedPort): string => `${address.address} ${protocol} ${port}`;
+  const wanted = new Set(ports.map(at));
+  const gone = (nft?.elements(vif) ?? [])
+    .map(forwardedBy)
+    .filter((port) => port !== undefined)
+    .filter((port) => !wanted.has(at(port)));
+  const forget = (
+    { address, protocol, port }: ForwardedPort,
+    guest?: { address: string; port: number },
+  ): ActionOf<'forget-connections'> => ({
+    kind: 'forget-connections',
+    network: hostOf(address),
+    port: { protocol, port, ...(guest && { guest }) },
+  });
+  return [
+    ...fresh.map((port) => forget(port, { address: port.guest.address, port: port.guestPort })),
+    ...gone.map((port) => forget(port)),
+  ];
 }

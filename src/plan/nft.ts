@@ -1,6 +1,8 @@
 import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
+import type { ForwardedPort } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
+import type { Limits } from '../model/limits.js';
 import {
   type DesiredChain,
   type Element,
@@ -17,7 +19,7 @@ import {
 } from '../model/nft.js';
 import type { Sysctl } from '../model/sysctl.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { filterElements, forwardElements, masqueradeElement } from '../nft/elements.js';
+import { filterElements, forwardElements, masqueradeElement, portElements } from '../nft/elements.js';
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
@@ -27,6 +29,7 @@ export interface DesiredNft {
   readonly blocked?: boolean | undefined;
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
+  readonly ports?: readonly ForwardedPort[] | undefined;
   /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
@@ -56,6 +59,7 @@ const nothing: NftView = {
   owner: () => undefined,
   opened: () => [],
   isNoted: () => false,
+  rival: () => undefined,
   isAll: () => false,
   earlier: () => undefined,
 };
@@ -68,7 +72,16 @@ const nothing: NftView = {
 export function planNft(
   id: VifId,
   link: { readonly index: number; readonly name: string } | undefined,
-  { filter, blocked = false, masquerades, forwards, opens = [], closed = [], closes = [] }: DesiredNft,
+  {
+    filter,
+    blocked = false,
+    masquerades,
+    forwards,
+    ports = [],
+    opens = [],
+    closed = [],
+    closes = [],
+  }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
   const vif = vifName(id);
@@ -77,21 +90,28 @@ export function planNft(
     ...(filter && link ? filterElements(link.name, filter) : []),
     ...(forwards && link ? forwardElements(link.name, forwards, closed) : []),
     ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
+    ...(link ? portElements(link.name, ports) : []),
   ];
   const wantedIds = new Set(wanted.map(elementId));
   const missing = wanted.filter((element) => observed.owner(element) !== vif);
+  const rivals = missing.map((element) => observed.rival(element)).filter((element) => element !== undefined);
+  const replaced = new Set(rivals.map(elementId));
   const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
-    (element) => !wantedIds.has(elementId(element)),
+    (element) => !wantedIds.has(elementId(element)) && !replaced.has(elementId(element)),
   );
   const isHeld = filter !== undefined || blocked;
-  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked) : [];
+  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked, filter?.limits) : [];
   const chains = observed.chains(vif);
   const isBound = (found: InstalledChain): boolean =>
     wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
-  const hasChain = ({ chain, device, blocks = false }: DesiredChain): boolean =>
+  const hasChain = ({ chain, device, blocks = false, limits = false }: DesiredChain): boolean =>
     chains.some(
       (found) =>
-        found.chain === chain && found.device === device && found.fits && (found.blocks ?? false) === blocks,
+        found.chain === chain &&
+        found.device === device &&
+        found.fits &&
+        (found.blocks ?? false) === blocks &&
+        (found.limits ?? false) === limits,
     );
   const used = new Set<Table>([
     ...wanted.map(tableOf),
@@ -109,7 +129,7 @@ export function planNft(
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
     // The kernel leaves an element that exists as it is, with its owner, or as a note.
-    ...[...revoked, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
+    ...[...revoked, ...rivals, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
     ...wantedChains
@@ -150,14 +170,19 @@ export function planNft(
   };
 }
 
-/** The chains of a vif that is held or blocked. */
+/** The chains of a vif that is held, limited or blocked. */
 function chainsOf(
   vif: string,
   { index, name: device }: { index: number; name: string },
   blocked: boolean,
+  { toGuest, ...from }: Limits = {},
 ): DesiredChain[] {
   const chain = `${vif}_${index}`;
-  if (!blocked) return [{ chain, device }];
+  if (!blocked)
+    return [
+      { chain, device, ...(Object.keys(from).length > 0 ? { limits: true } : {}) },
+      ...(toGuest ? [{ chain: `${chain}_out`, device, egress: true, limits: true }] : []),
+    ];
   return [
     { chain, device, blocks: true },
     { chain: `${chain}_out`, device, egress: true, blocks: true },

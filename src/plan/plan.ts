@@ -5,6 +5,7 @@ import type { Link, ObservedState } from '../model/observed.js';
 import type { DesiredScript } from '../model/script.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import { strayAddresses } from './address.js';
+import { misdirected } from './conntrack.js';
 import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
 import { planNft } from './nft.js';
@@ -29,6 +30,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ...optional(
         planNft(id, undefined, { ...noNft, closes: closeForwarding(observed) }, observed.nft).release,
       ),
+      ...misdirected(id, [], observed),
     ];
   }
   const { name, ip } = desired;
@@ -41,6 +43,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       blocked: desired.blocked,
       masquerades: ip?.masquerades ?? [],
       forwards: ip?.forwards,
+      ports: ip?.ports,
       opens,
       closed: ip === undefined ? [] : closedFamilies(observed, opens),
       closes: closeForwarding(observed),
@@ -73,6 +76,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     // IPv6 addresses have gone with the link, unless keep_addr_on_down is set.
     ...(ip === undefined ? [] : strays.filter(({ address }) => !flushed || address.family === 4)),
     ...optional(release),
+    ...misdirected(id, ip?.ports, observed),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { decide } from '../decide/decide.js';
 import { obstacles } from '../decide/obstacles.js';
 import { mtuLacking, netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
-import { scriptFailure } from '../decide/script.js';
+import { scriptFailure, scriptSilence } from '../decide/script.js';
 import type { Action } from '../model/action.js';
 import type { Attached } from '../model/desired.js';
 import type { Link, ObservedState } from '../model/observed.js';
@@ -25,11 +25,14 @@ export interface Known {
   readonly attached: Attached | undefined;
 }
 
+/** The verdicts for which something may have to be changed on the machine. */
+type Changing = Exclude<Verdict, { readonly kind: 'closing' | 'await-netdev' }>;
+
 /** The next thing to do for a vif. After a `change` the machine is observed, and the next step computed again. */
 export type Step =
   | {
       readonly kind: 'change';
-      readonly verdict: Verdict;
+      readonly verdict: Changing;
       readonly actions: readonly Action[];
       /** The changes planned for afterwards; planned anew then, since an operator's script that is undone may do anything. */
       readonly foreseen: readonly Action[];
@@ -37,7 +40,7 @@ export type Step =
   /** An operator's script is to be run; before that, an earlier status is deleted from xenstore. */
   | {
       readonly kind: 'start-script';
-      readonly verdict: Verdict;
+      readonly verdict: Verdict & { readonly kind: 'script' };
       readonly action: Action;
       readonly script: DesiredScript;
     }
@@ -48,13 +51,17 @@ export type Step =
       readonly link: Link;
       readonly missing: readonly Pending[];
     }
-  /** The script has been started; `run` is its state, `failure` the reason when it failed. */
+  /**
+   * The script has been started; `run` is its state, `failure` the reason when it failed. `silence` is what is reported of one that
+   * ended well and did not say so in xenstore: a process that it started may still do that.
+   */
   | {
       readonly kind: 'script';
       readonly verdict: Verdict & { readonly kind: 'script' };
       readonly link: Link;
       readonly run: ScriptRun;
       readonly failure: OperationError | undefined;
+      readonly silence: OperationError | undefined;
     }
   /** netback, ovs-vswitchd or the script has to act first; `problem` is reported when that takes too long. */
   | { readonly kind: 'wait'; readonly verdict: Verdict; readonly problem: OperationError }
@@ -93,7 +100,7 @@ export function next(known: Known, config: VifPolicy, observed: ObservedState): 
 }
 
 /** A step with the changes up to and with the first that concerns an operator's script, whose effects are never planned. */
-function change(verdict: Verdict, actions: readonly Action[]): Step | undefined {
+function change(verdict: Changing, actions: readonly Action[]): Step | undefined {
   if (actions.length === 0) return undefined;
   const undo = actions.findIndex(({ kind }) => kind === 'undo-script') + 1;
   const run = actions.findIndex(({ kind }) => kind === 'run-script');
@@ -152,5 +159,8 @@ function script(
   if (link === undefined || run === undefined) {
     return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
   }
-  return { kind: 'script', verdict, link, run, failure: scriptFailure(verdict.script.file, run, snapshot) };
+  const { file } = verdict.script;
+  const failure = scriptFailure(file, run, snapshot);
+  const silence = failure === undefined ? scriptSilence(file, run, snapshot) : undefined;
+  return { kind: 'script', verdict, link, run, failure, silence };
 }

@@ -7,15 +7,16 @@ import { Dependencies } from '../model/dependency.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
 import { type FilterSpec, holds } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
-import { asOperationError, ChangedMeanwhile, OperationError, problem } from '../model/operation-error.js';
+import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
-import { isConnected, xenbusState } from '../model/snapshot.js';
+import { xenbusState } from '../model/snapshot.js';
 import { topologyNames } from '../model/topology-name.js';
 import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
 import type { Cards } from './cards.js';
+import { keysWith, knownOf } from './known.js';
 import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
 import { PlanExecutor } from './plan-executor.js';
@@ -37,7 +38,7 @@ export interface VifReconcilerDeps {
   /** Drops the events up to now from the queue: the reconciliation under way has observed what they are about. */
   readonly acknowledge: (record: VifRecord) => void;
   /** Which vifs are of one network card. */
-  readonly cards: Cards;
+  readonly cards: Cards<VifRecord>;
   /** Deletes the record of a vif that is gone. */
   readonly forget: (record: VifRecord) => void;
   /** Called when xenstored is out of reach, or was started anew and is empty: then nothing follows from absent keys. */
@@ -156,19 +157,13 @@ export class VifReconciler {
   #next(record: VifRecord, isFirst: boolean): Step {
     const { host } = this.#deps;
     const { id } = record;
-    const twins = this.#deps.cards.twins(record);
     record.block = record.snapshot && this.#deps.blocks.of(record.snapshot);
-    const snapshot = record.snapshot && {
-      ...record.snapshot,
-      ...(twins.length > 0 && { twins }),
-      ...(record.block && { blocked: record.block }),
-    };
-    const found = record.isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
-    const attached = record.attached ?? found;
-    const isNew = record.isNew && isFirst;
+    const snapshot =
+      record.snapshot && keysWith(record.snapshot, this.#deps.cards.twins(record), record.block);
+    const known = knownOf(id, snapshot, record);
     const now = host.observe();
     const observed = this.#isRefused(record) ? { ...now, canFilter: false } : now;
-    const step = next({ id, snapshot, isNew, attached }, this.config, observed);
+    const step = next({ ...known, isNew: known.isNew && isFirst }, this.config, observed);
     if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Dependencies(step.verdict.dependsOn);
@@ -308,7 +303,7 @@ export class VifReconciler {
   /** Reports how a started script stands. It writes `hotplug-status` itself, so nothing is written unless it failed. */
   async #scriptStarted(
     record: VifRecord,
-    { verdict, link, run, failure }: Step & { kind: 'script' },
+    { verdict, link, run, failure, silence }: Step & { kind: 'script' },
     done: readonly Action[],
     since: number,
   ): Promise<void> {
@@ -317,13 +312,13 @@ export class VifReconciler {
     // The script may have written its words after the keys were read; they are read again.
     if (failure !== undefined && record.mustReread) return;
     if (failure !== undefined) return await this.#reporter.failed(record, failure);
-    if (run.state !== 'online' || record.snapshot?.hotplugStatus !== 'connected') {
+    if (run.state !== 'online' || silence !== undefined) {
       record.enter('waiting');
-      if (run.state === 'online' && record.problem === undefined) {
-        // As with libxl, which reports nothing here: a process that the script started may still write the status.
-        const reason = 'it ended well but wrote no hotplug-status';
-        record.problem = problem('script-silent', 'run script', script.file, reason);
-        log.warn({ ...fields(record), error: record.problem.message }, 'vif waits for its script');
+      if (silence !== undefined && record.problem === undefined) {
+        record.problem = silence;
+        const { message, kind, code } = silence;
+        const told = { ...fields(record), error: message, errorKind: kind, errorCode: code };
+        log.warn(told, 'vif waits for its script');
       }
       return;
     }
@@ -333,7 +328,7 @@ export class VifReconciler {
     if (record.phase !== 'attached') record.attachMs = ms;
     const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
     record.enter('attached', undefined, 'script');
-    this.#noteHolding(record, filter, { bridge: record.snapshot.bridge });
+    this.#noteHolding(record, filter, { bridge: record.snapshot?.bridge });
     notifier.attached(
       record,
       how,

@@ -5,10 +5,11 @@ import { type Outcome, status } from '../../src/decide/status.js';
 import type { Action } from '../../src/model/action.js';
 import type { Link } from '../../src/model/observed.js';
 import type { ScriptRun } from '../../src/model/script.js';
-import { isConnected, snapshot, type VifSnapshot } from '../../src/model/snapshot.js';
+import { snapshot, type VifSnapshot } from '../../src/model/snapshot.js';
 import type { Verdict } from '../../src/model/verdict.js';
 import type { VifId } from '../../src/model/vif-id.js';
 import { printAction } from '../../src/plan/print/print.js';
+import { knownOf } from '../../src/reconcile/known.js';
 import { type Known, next, type Step } from '../../src/reconcile/next.js';
 import type { PlainIp } from '../fake/ip-machine.js';
 import { type Machine, plainLinks } from '../fake/machine.js';
@@ -86,12 +87,7 @@ export interface Result {
 
 /** Goes step by step as the reconciler does, until nothing is left to change, and tells what it would report. */
 export function run({ id, snapshot, config }: Case, machine: Machine): Result {
-  const known = (): Known => ({
-    id,
-    snapshot,
-    isNew: actions.length === 0,
-    attached: isConnected(snapshot) ? { addresses: [] } : undefined,
-  });
+  const known = (): Known => ({ ...knownOf(id, snapshot), isNew: actions.length === 0 });
   const actions: Action[] = [];
   let step = next(known(), config, machine.observe());
   while (step.kind === 'change' || step.kind === 'start-script') {

@@ -2,6 +2,7 @@ import type { ActionOf, IpAction } from '../../src/model/action.js';
 import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
 import type { IpState } from '../../src/model/ip.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
+import type { Element } from '../../src/model/nft.js';
 import type { Link } from '../../src/model/observed.js';
 import type { ProxyEntry } from '../../src/model/proxy.js';
 import { isDefault, type NextHop, type Route, type RouteView } from '../../src/model/route.js';
@@ -25,6 +26,7 @@ export interface PlainIp {
   readonly proxies?: readonly { address: string; dev: string; vif?: string }[];
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly masquerades?: Readonly<Record<string, PlainMasquerade>>;
+  readonly elements?: readonly (Element & { readonly owner: string })[];
   readonly resolvers?: readonly string[];
   readonly dhcp?: Readonly<Record<string, string>>;
 }

@@ -61,7 +61,7 @@ export class Machine {
 
   constructor({ links, openvswitch, scripts, ip }: MachineState) {
     this.links = [...links];
-    this.nft = new NftMachine(ip.masquerades);
+    this.nft = new NftMachine(ip.masquerades, ip.elements);
     this.ip = new IpMachine(ip, links, this.nft);
     this.openvswitch = openvswitch && new OvsMachine(openvswitch);
     this.scripts = new Map(scripts);

@@ -5,6 +5,7 @@ import {
   type Element,
   elementId,
   type InstalledChain,
+  mapKeyId,
   type NftAction,
   type NftView,
   type RuledTable,
@@ -26,13 +27,23 @@ export class NftMachine implements NftView {
   readonly tables = new Map<Table, boolean>();
   /** The tables that are dormant. */
   readonly asleep = new Set<RuledTable>();
-  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean }>();
+  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean; limits?: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly #opened = new Map<string, Element>();
   readonly masquerades = new Map<string, Masquerade>();
 
-  /** @param masquerades masqueraded addresses, by the guest's address */
-  constructor(masquerades: Readonly<Record<string, PlainMasquerade>> = {}) {
+  /**
+   * @param masquerades masqueraded addresses, by the guest's address
+   * @param elements elements of sets and maps, each with the vif that it belongs to
+   */
+  constructor(
+    masquerades: Readonly<Record<string, PlainMasquerade>> = {},
+    elements: readonly (Element & { readonly owner: string })[] = [],
+  ) {
+    for (const { owner, ...element } of elements) {
+      this.tables.set(tableOf(element) as RuledTable, true);
+      this.add(element, owner);
+    }
     for (const [address, { owner, uplink }] of Object.entries(masquerades)) {
       const network = parseNetwork(address);
       if (network === undefined) throw new Error(`${address} is no address`);
@@ -66,6 +77,7 @@ export class NftMachine implements NftView {
             device: change.device,
             fits: true,
             ...(change.blocks && { blocks: true }),
+            ...(change.limits && { limits: true }),
           });
           break;
         case 'delete-chain':
@@ -73,6 +85,7 @@ export class NftMachine implements NftView {
           break;
         case 'add-element':
           this.#there(tableOf(change.element));
+          if (this.rival(change.element)) throw new Error(`File exists: ${elementId(change.element)}`);
           // The kernel leaves an element that exists as it is, with its comment.
           if (!this.#isThere(change.element)) this.add(change.element, change.owner);
           break;
@@ -138,8 +151,20 @@ export class NftMachine implements NftView {
       .map(({ element }) => element);
   }
 
+  /** The vifs that have a chain or an element. */
+  owners(): string[] {
+    const ofChains = [...this.#chains.keys()].flatMap((chain) => parseChainName(chain)?.vif ?? []);
+    return [...new Set([...ofChains, ...[...this.#elements.values()].map(({ owner }) => owner)])];
+  }
+
   owner(element: Element): string | undefined {
     return this.#elements.get(elementId(element))?.owner;
+  }
+
+  rival(element: Element): Element | undefined {
+    const key = mapKeyId(element);
+    if (key === undefined || this.owner(element) !== undefined) return undefined;
+    return [...this.#elements.values()].find((one) => mapKeyId(one.element) === key)?.element;
   }
 
   opened(): Element[] {

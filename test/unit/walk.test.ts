@@ -104,7 +104,7 @@ function ipOf({ ip, links }: Machine, { id }: Case): unknown {
 function ends(machine: Machine, { id, snapshot }: Case): Partial<Link> | undefined {
   const link = machine.observe().links.ofVif(id);
   if (link === undefined) return undefined;
-  // What nobody asks for on a port is left as it is found.
+  // What is not asked for on a port is left as it is found.
   const { mtu, alias, master, port: _port, txqueuelen: _txqueuelen, ...rest } = link;
   const isOvs = machine.links.find(({ index }) => index === master)?.kind === 'openvswitch';
   // The mark of an earlier rename is left where the name is netback's own again.

@@ -223,7 +223,7 @@ export async function checkQuiet(domain: WalkDomain): Promise<void> {
  * docs/operate/migrating.md lists as staying.
  */
 const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[] = [
-  [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'somebody else may want it by now'],
+  [/^sysctl net\/ipv4\/conf\/up[01]\/forwarding$/, /^1$/, 'another program may want it by now'],
   [
     /^sysctl net\/ipv6\/conf\/up[01]\/accept_ra$/,
     /^2$/,

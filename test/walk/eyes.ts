@@ -97,7 +97,7 @@ export class Eyes {
 type Cell = string | number | boolean | [string, unknown];
 type Row = Record<string, Cell>;
 
-/** The ports in Open vSwitch's database, with what somebody has set of them; undefined when it does not answer. */
+/** The ports in Open vSwitch's database, with what the operator has set of them; undefined when it does not answer. */
 export async function ovsPorts(socketPath: string): Promise<OvsPort[] | undefined> {
   const select = (table: string) => ({ op: 'select', table, where: [] });
   const reply = await request(socketPath, {

@@ -68,7 +68,7 @@ export interface OvsPort {
   /** `tag`, `trunks` and `vlan_mode`, as the database has them. */
   readonly vlans: string;
   readonly owner: string;
-  /** The rest of both rows that somebody sets, as text. */
+  /** The rest of both rows that the operator sets, as text. */
   readonly settings: string;
 }
 
@@ -79,7 +79,7 @@ const protocolKernel = 2;
 
 export const isUp = ({ flags }: Link): boolean => (flags & iffUp) !== 0;
 
-/** What somebody has set of a device, as text. */
+/** What the operator has set of a device, as text. */
 export function settings({ index, name, flags, mtu, mac, master, alias, qlen, port }: Link): string {
   return JSON.stringify({ index, name, flags: flags & ~othersFlags, mtu, mac, master, alias, qlen, port });
 }

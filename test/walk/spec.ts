@@ -76,7 +76,7 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
     those.filter(({ comment }) => comment === own).map(({ key }) => `${table} ${set} ${key}`),
   );
   const wanted = wantedElements(vif, model);
-  // Whether an address is still masqueraded that has no way out is nobody's concern.
+  // Whether an address is still masqueraded that has no way out matters to no guest.
   const bound = vif.topology === 'nat' && model.named !== undefined;
   const ways = !bound && (model.defaultRoute === undefined || model.defaultRoute6 === undefined);
   // Whether the machine forwarded IPv6 before is known by the first guest that has it.

@@ -283,7 +283,7 @@ export function possible(step: Step, model: Model): boolean {
   // Open vSwitch's port can be made and let go only while it runs.
   const switched = [vif, then].some((one) => one.present && one.topology === 'openvswitch');
   if (switched && needsSwitch.has(step.do) && !(model.ovsdb && model.switching)) return false;
-  // While nobody says what its address is, a routed vif that changes is neither new nor attached.
+  // While no key and no configuration says what its address is, a routed vif that changes is neither new nor attached.
   const routed = vif.present && then.present && then.topology === 'route' && step.do !== 'reuse';
   if (routed && changes.has(step.do) && gatewayOf(then, model) === undefined) return false;
   return true;

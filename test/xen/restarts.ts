@@ -17,7 +17,7 @@ const crash: End = async (host) => {
   return Number(await host.dom0('date +%s.%N; xl sysrq domnet c'));
 };
 
-/** `xl destroy`, after which somebody has to create it again. */
+/** `xl destroy`, after which it has to be created again. */
 const destroy: End = async (host) => {
   await host.domnet('sync');
   return Number(

@@ -30,7 +30,7 @@ const setDescriptorFlags = 2;
 const closeOnExec = 1;
 
 /** NFT_CTX_OUTPUT_STATELESS, _HANDLE and _JSON of nftables/libnftables.h. */
-const output = { stateless: 1 << 1, handle: 1 << 3, json: 1 << 4 };
+const output = { stateless: 1 << 2, handle: 1 << 3, json: 1 << 4 };
 
 /** How a listing is printed: as libnftables-json(5); without counters (`nft -s`); as text with handles and without counters (`nft -a -s`). */
 export interface Listing {
@@ -75,7 +75,7 @@ export class Nftables {
     const socket = libc.socket(...nfnetlink);
     if (socket < 0) throw new Error('this kernel has no nf_tables, or does not let this process use it');
     libc.close(socket);
-    const created = keepFromChildren(library.nft_ctx_new);
+    const created = keepFromChildren(library);
     if (ref.isNull(created)) throw new Error('nft_ctx_new failed');
     this.#context = created;
     // Output goes to buffers of the library, valid until the next command or nft_ctx_free.
@@ -113,14 +113,16 @@ export class Nftables {
     }
   }
 
-  /** Checks a text as `nft -c -f` would; changes nothing. @throws NftError when it is refused */
-  check(text: string): void {
-    if (this.#context === undefined) throw new Error('the nftables context is closed');
-    this.#lib.nft_ctx_set_dry_run(this.#context, true);
+  /**
+   * Checks a text as `nft -c -f` would, in a thread of libuv's pool; changes nothing.
+   * @throws NftError when it is refused
+   */
+  async checkAside(text: string): Promise<void> {
+    this.#lib.nft_ctx_set_dry_run(this.#idle(), true);
     try {
-      this.run(text);
+      await this.runAside(text);
     } finally {
-      this.#lib.nft_ctx_set_dry_run(this.#context, false);
+      if (this.#context !== undefined) this.#lib.nft_ctx_set_dry_run(this.#context, false);
     }
   }
 
@@ -150,17 +152,23 @@ export class Nftables {
 }
 
 /**
- * Calls `open` and sets FD_CLOEXEC on the sockets that it opened: libnftables opens its socket without SOCK_CLOEXEC, and
- * a child that inherits it would keep the tables that it owns.
+ * Opens a context and sets FD_CLOEXEC on its socket: libnftables opens that without SOCK_CLOEXEC, and a child that inherits it
+ * would keep the tables that it owns.
  */
-function keepFromChildren<T>(open: (flags: number) => T): T {
+function keepFromChildren({ nft_ctx_new, nft_ctx_free }: ReturnType<typeof load>): ref.Pointer<unknown> {
   const before = sockets();
-  const opened = open(0);
-  for (const [name, descriptor] of sockets()) {
-    // Descriptors that Node opened meanwhile have the flag already.
-    if (!before.has(name)) libc.fcntl(descriptor, setDescriptorFlags, closeOnExec);
+  const opened = nft_ctx_new(0);
+  try {
+    for (const [name, descriptor] of sockets()) {
+      // Descriptors that Node opened meanwhile have the flag already.
+      if (!before.has(name)) libc.fcntl(descriptor, setDescriptorFlags, closeOnExec);
+    }
+    return opened;
+  } catch (error) {
+    // Without a descriptor left /proc/self/fd cannot be read.
+    nft_ctx_free(opened);
+    throw error;
   }
-  return opened;
 }
 
 /** The descriptors of this process' sockets, by the kernel's name, such as `socket:[1234]`. */

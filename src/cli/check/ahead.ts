@@ -42,7 +42,7 @@ export async function readIngress(): Promise<readonly IngressQdisc[]> {
   const found = all.filter(({ kind }) => kind === 'clsact' || kind === 'ingress');
   return await Promise.all(
     found.map(async ({ dev, kind }) => {
-      // Without -j: the JSON of some actions is none.
+      // Without -j: for some actions tc prints JSON that does not parse.
       const output = await runProgram('tc', ['filter', 'show', 'dev', dev, 'ingress']);
       return { dev, kind, hasFilters: 'failed' in output || output.stdout.trim() !== '' };
     }),

@@ -2,17 +2,18 @@ import type { Config } from '../../config/config.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
-import { whyNotNft } from '../../host/netfilter/why-not.js';
-import { recordedRuns } from '../../host/process/scripts.js';
+import { readSupport } from '../../host/netfilter/support.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
-import type { LinkView } from '../../model/observed.js';
+import type { LinkView, ObservedState } from '../../model/observed.js';
 import type { VifId } from '../../model/vif-id.js';
 import { blocksDirectory } from '../../runtime/runtime-dir.js';
+import { observeNow } from '../plan-now.js';
 import { readIngress } from './ahead.js';
 import { answers, askXenstore, vifdAnswers, type XenstoreFacts } from './daemons.js';
 import { exists, type Files, files, inPath, isExecutable, processes, read, sysctls } from './files.js';
 import { type Stopped, stoppedVifs } from './firewalls.js';
+import { type Listening, listeningSockets } from './listening.js';
 import { stalledQueues } from './rings.js';
 import type { IngressQdisc, IpLink, WayFacts } from './way/facts.js';
 import { jsonOf } from './way/run.js';
@@ -21,6 +22,8 @@ import { jsonOf } from './way/run.js';
 export interface Facts {
   readonly xenstore: XenstoreFacts;
   readonly links: LinkView;
+  /** All that a decision about a vif depends on; absent where there is nothing but links. */
+  readonly observed?: ObservedState;
   /** The devices with all their addresses, those that the kernel makes by itself included. */
   readonly devices?: readonly IpLink[];
   readonly ingress?: readonly IngressQdisc[];
@@ -35,6 +38,8 @@ export interface Facts {
   readonly vifsWithState: readonly VifId[];
   /** The blocked vifs, by what they are remembered by. */
   readonly blocks?: ReadonlyMap<string, Block>;
+  /** Absent where no port is forwarded, so that nothing depends on them. */
+  readonly listening?: readonly Listening[];
   readonly netback: boolean;
   /** Command lines of running processes. */
   readonly processes: readonly string[];
@@ -63,9 +68,9 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   const { openvswitch } = config;
   const host = await Host.open(() => undefined, { openvswitch });
   try {
-    const observed = { ...host.observe(), scripts: recordedRuns() };
+    const observed = observeNow(host);
     const { links, ip, openvswitch: ovs } = observed;
-    const xenstore = await askXenstore();
+    const xenstore = await askXenstore(config);
     const rules = await readRuleset();
     const uplink = ip?.routes.defaultDevice(4);
     return {
@@ -76,6 +81,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
           : stoppedVifs(xenstore.vifs, config, observed, rules.ruleset),
       rules: 'reason' in rules ? { ruleset: rules, unreadLegacy: [] } : rules,
       links,
+      observed,
       devices: await jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
       ingress: await readIngress(),
       switches: [...(ovs?.bridges() ?? [])]
@@ -86,7 +92,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         })),
       senders: await readSenders(),
       vifd: await vifdAnswers(),
-      nft: whyNotNft(),
+      nft: (await readSupport()).whyNotFilter,
       forwarding: {
         off: new Set(
           [...links.all()]
@@ -97,6 +103,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
       },
       blocks: Blocks.open(blocksDirectory()).all(),
       vifsWithState: host.vifsWithState(),
+      ...(config.forwards.length === 0 ? {} : { listening: listeningSockets() }),
       netback: exists('/sys/module/xen_netback') || exists('/sys/bus/xen-backend/drivers/vif'),
       processes: processes(),
       files: {

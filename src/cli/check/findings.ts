@@ -1,10 +1,12 @@
 import type { Config } from '../../config/config.js';
 import { aboutBlocks } from './blocks.js';
 import { aboutBridges } from './bridges.js';
+import { decidedVifs } from './decided.js';
 import type { Facts } from './facts.js';
 import { aboutFilters, aboutIngress } from './filters.js';
 import { error, type Finding, ok, warning } from './finding.js';
 import { aboutFirewalls } from './firewalls.js';
+import { aboutForwards } from './forwards.js';
 import { aboutForwarding, aboutKernel } from './kernel.js';
 import { aboutLeftovers } from './leftovers.js';
 import { aboutOpenBridges } from './open-bridges.js';
@@ -17,6 +19,8 @@ import { aboutTables } from './unmatched.js';
 
 /** The findings about a machine, in order of the checks; a check that does not apply to it is left out. */
 export function findings(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
+  const decided = decidedVifs(facts, config);
+  const known = 'reason' in facts.xenstore || 'reason' in config ? undefined : config;
   return [
     'reason' in config
       ? error('configuration', config.reason, 'correct the file; vifd keeps to the old one until then')
@@ -39,16 +43,17 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutBlocks(facts),
     ...aboutRivals(facts),
     ...aboutClaims(facts),
-    ...aboutBridges(facts),
+    ...aboutBridges(decided, facts),
     ...aboutOpenBridges(facts, config),
     ...aboutKernel(facts),
-    ...aboutForwarding(facts),
-    ...aboutTopologies(facts, config),
+    ...('reason' in facts.xenstore ? [] : aboutForwarding(decided, facts)),
+    ...aboutTopologies(decided, facts, config),
     ...aboutFilters(facts, config),
     ...aboutIngress(facts),
     ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
-    ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
-    ...aboutSenders(facts, config),
+    ...(known === undefined ? [] : aboutTables(decided, known)),
+    ...('reason' in config ? [] : aboutForwards(facts, config)),
+    ...(known === undefined ? [] : aboutSenders(decided, facts)),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),
   ];

@@ -5,6 +5,7 @@ import { problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
+import { filterFor, protectedBy } from '../antispoof.js';
 import { isPreferred, twinsOf } from '../twins.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -42,6 +43,13 @@ export const bridge: Topology = {
     dependsOn.push(...twins.dependsOn);
     const mtu = snapshot.mtu ?? (config.bridge.mtu === 'uplink' ? uplinkMtu(master, links) : undefined);
     if (config.bridge.mtu === 'uplink') dependsOn.push({ kind: 'ports-of', bridge: master.name });
+    const filtered = filterFor(snapshot, config, {
+      topology: 'bridge',
+      bridge: master.name,
+      tagged: vlans?.some(({ untagged }) => !untagged) ?? false,
+      ...protectedBy(config.bridge),
+    });
+    if ('problem' in filtered) return { ...filtered, dependsOn };
     return {
       desired: {
         link: {
@@ -51,6 +59,7 @@ export const bridge: Topology = {
           addresses: [],
           port: { silent, ...flagsOf(config.bridge), ...(vlans === undefined ? {} : { vlans }) },
         },
+        ...filtered,
       },
       dependsOn,
     };

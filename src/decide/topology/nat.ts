@@ -10,6 +10,7 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
+import { forwardedPorts } from '../forwards.js';
 import { twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
@@ -80,6 +81,8 @@ export const nat: Topology = {
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const isTwins = atTwin(own, twins, guests.map(hostOf), ip);
     const kept = guests.filter((guest) => !isTwins(hostOf(guest)));
+    const forwarded = forwardedPorts(snapshot, config.forwards, kept, ways, observed);
+    dependsOn.push(...forwarded.dependsOn);
     const [first] = v4.filter((guest) => kept.includes(guest));
     const [firstRouter] = routers;
     return {
@@ -119,6 +122,7 @@ export const nat: Topology = {
             in: [],
             bound: named !== undefined,
             tracked: true,
+            ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
           },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter
@@ -131,6 +135,7 @@ export const nat: Topology = {
                   dns: config.nat.dns,
                 })
               : undefined,
+          ...(forwarded.ports.length === 0 ? {} : { ports: forwarded.ports }),
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },
@@ -141,6 +146,7 @@ export const nat: Topology = {
         ...(no6 === undefined ? [] : [no6]),
         ...missingWayOut(snapshot, named, v4, ways(4)),
         ...missingWayOut(snapshot, named, v6, ways(6)),
+        ...forwarded.missing,
         ...overruled(snapshot, kept.map(hostOf), observed),
         ...(needed === undefined ? [] : [needed]),
       ],

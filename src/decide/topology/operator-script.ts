@@ -31,7 +31,7 @@ export function operatorScript(
       'script-unknown',
       `choose the topology of ${vifName(snapshot.id)} by script`,
       file,
-      `its file name is none of ${topologies.join(', ')}, and the operator's own scripts are those in: ${where}`,
+      `its file name is not one of ${topologies.join(', ')}, and the operator's own scripts are those in: ${where}`,
     ),
   };
 }

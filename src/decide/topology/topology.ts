@@ -12,7 +12,7 @@ import type { TopologyName } from '../../model/topology-name.js';
  */
 export type Attachment =
   | {
-      readonly desired: Omit<DesiredState, 'name'>;
+      readonly desired: Omit<DesiredState, 'name' | 'filter'> & Required<Pick<DesiredState, 'filter'>>;
       readonly dependsOn: readonly Dependency[];
       readonly missing?: readonly OperationError[];
     }
@@ -21,6 +21,8 @@ export type Attachment =
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
   readonly name: TopologyName;
+  /** Whether it uses the name and the uuid of the guest. */
+  readonly wantsGuest?: boolean;
   attach(
     snapshot: VifSnapshot,
     config: VifPolicy,

@@ -7,32 +7,43 @@ export function refuseConflicts(state: NftState, vif: string, changes: readonly 
   const made = new Set<Table>(
     changes.flatMap((change) => (change.change === 'set-rules' ? [change.table] : [])),
   );
+  const isThere = (table: Table): boolean => made.has(table) || state.has(table);
   for (const change of changes) {
-    switch (change.change) {
-      case 'set-rules': {
-        const rules = state.missingRules(change.table);
-        if (rules !== undefined && rules !== change.rules) throw new ChangedMeanwhile(change.table);
-        break;
-      }
-      case 'wake-table':
-        if (!state.has(change.table)) throw new ChangedMeanwhile(change.table);
-        break;
-      case 'add-element':
-      case 'add-opened':
-      case 'set-chain': {
-        const table = change.change === 'set-chain' ? 'netdev vifd' : tableOf(change.element);
-        if (!made.has(table) && !state.has(table)) throw new ChangedMeanwhile(table);
-        break;
-      }
-      case 'delete-table':
-        if (state.has(change.table) && !state.isAll(change.table, vif))
-          throw new ChangedMeanwhile(change.table);
-        break;
-      case 'delete-earlier':
-        if (state.has('inet vifd') && state.earlier(vif) === undefined)
-          throw new ChangedMeanwhile('inet vifd');
-        break;
+    const table = conflictOf(state, vif, change, isThere);
+    if (table !== undefined) throw new ChangedMeanwhile(table);
+  }
+}
+
+/** The table that is in another state than a change for a vif was planned for. */
+function conflictOf(
+  state: NftState,
+  vif: string,
+  change: NftChange,
+  isThere: (table: Table) => boolean,
+): Table | undefined {
+  switch (change.change) {
+    case 'set-rules': {
+      const rules = state.missingRules(change.table);
+      return rules === undefined || rules === change.rules ? undefined : change.table;
     }
+    case 'wake-table':
+      return state.has(change.table) ? undefined : change.table;
+    case 'add-element':
+    case 'add-opened': {
+      const table = tableOf(change.element);
+      return isThere(table) ? undefined : table;
+    }
+    case 'set-chain':
+      return isThere('netdev vifd') ? undefined : 'netdev vifd';
+    case 'delete-table':
+      return state.has(change.table) && !state.isAll(change.table, vif) ? change.table : undefined;
+    case 'delete-earlier':
+      return state.has('inet vifd') && state.earlier(vif) === undefined ? 'inet vifd' : undefined;
+    // What is to go may have gone, and is left out of the transaction then.
+    case 'delete-element':
+    case 'delete-chain':
+    case 'forget-drops':
+      return undefined;
   }
 }
 
@@ -65,24 +76,34 @@ export function isShown(state: NftState, changes: readonly NftChange[]): boolean
   const added = new Set(
     changes.flatMap((change) => (change.change === 'add-element' ? [elementId(change.element)] : [])),
   );
-  return changes.every((change) => {
-    switch (change.change) {
-      case 'add-element':
-        return state.owner(change.element) === change.owner;
-      case 'set-chain':
-        return state
-          .chains(change.owner)
-          .some(
-            ({ chain, fits, blocks = false }) =>
-              chain === change.chain && fits && blocks === (change.blocks ?? false),
-          );
-      case 'delete-chain':
-      case 'forget-drops':
-        return true;
-      case 'delete-element':
-        return added.has(elementId(change.element)) || isDone(state, change);
-      default:
-        return isDone(state, change);
-    }
-  });
+  return changes.every((change) => isSeen(state, change, added));
+}
+
+/** @param added the elements that are added by the same changes: what is deleted before may be there again */
+function isSeen(state: NftState, change: NftChange, added: ReadonlySet<string>): boolean {
+  switch (change.change) {
+    case 'add-element':
+      return state.owner(change.element) === change.owner;
+    case 'set-chain':
+      return state
+        .chains(change.owner)
+        .some(
+          ({ chain, fits, blocks = false, limits = false }) =>
+            chain === change.chain &&
+            fits &&
+            blocks === (change.blocks ?? false) &&
+            limits === (change.limits ?? false),
+        );
+    case 'delete-chain':
+    case 'forget-drops':
+      return true;
+    case 'delete-element':
+      return added.has(elementId(change.element)) || isDone(state, change);
+    case 'set-rules':
+    case 'wake-table':
+    case 'delete-table':
+    case 'delete-earlier':
+    case 'add-opened':
+      return isDone(state, change);
+  }
 }

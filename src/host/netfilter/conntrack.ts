@@ -1,3 +1,4 @@
+import type { ActionOf } from '../../model/action.js';
 import { isHost, type Network, networkOf } from '../../model/address.js';
 import { addressBytes, formatBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
@@ -18,11 +19,17 @@ const conntrackDelete = 0x102;
 const cta = { tupleOrig: 1, tupleReply: 2, filter: 25 };
 const ctaTupleIp = 1;
 const ctaIp = { 4: { source: 1, destination: 2 }, 6: { source: 3, destination: 4 } } as const;
+const ctaTupleProtocol = 2;
+const ctaProtocol = { number: 1, source: 2, destination: 3 };
+const protocols = { tcp: 6, udp: 17 };
 const ctaFilter = { orig: 1, reply: 2 };
 const filterOn = { source: 1, destination: 2 };
 
 /** How long the socket stays open without a request, in ms. */
 const idleMs = 1000;
+
+/** Which entries are meant. */
+type Which = Omit<ActionOf<'forget-connections'>, 'kind'>;
 
 /**
  * The kernel's connection tracking entries. Networks that are forgotten at the same time share one socket: a socket for each
@@ -39,14 +46,15 @@ export class Conntrack {
   /**
    * Deletes the entries of the addresses in a network, at either end and in either direction, so that the next guest with an
    * address gets no packets of its former guest's connections.
-   * @param untranslated only those that began there and are not masqueraded: the kernel decides that by a
+   * @param which.untranslated only those that began there and are not masqueraded: the kernel decides that by a
    *   connection's first packet
+   * @param which.port only those that began with a packet to it, but for those that lead to its guest
    * @throws NetlinkError
    */
-  async forget(network: Network, untranslated = false): Promise<void> {
+  async forget(which: Which): Promise<void> {
     this.#waiting++;
     clearTimeout(this.#timer);
-    const mine = this.#turn.then(() => this.#forget(network, untranslated));
+    const mine = this.#turn.then(() => this.#forget(which));
     this.#turn = mine.catch(() => undefined);
     try {
       await mine;
@@ -61,7 +69,8 @@ export class Conntrack {
     this.#netlink = undefined;
   }
 
-  async #forget(network: Network, untranslated: boolean): Promise<void> {
+  async #forget(which: Which): Promise<void> {
+    const { network, untranslated, port } = which;
     // The file is absent without the module.
     if ((readSysctl('net/netfilter/nf_conntrack_count') ?? '0') === '0') return;
     this.#netlink ??= new NetlinkConnection(
@@ -71,8 +80,8 @@ export class Conntrack {
     );
     const netlink = this.#netlink;
     const tuples: Buffer[] = [];
-    this.#row = (message) => collect(message, network, untranslated, tuples);
-    for (const filter of filters(network).slice(0, untranslated ? 1 : undefined))
+    this.#row = (message) => collect(message, which, tuples);
+    for (const filter of filters(network).slice(...(port ? [1, 2] : untranslated ? [0, 1] : [])))
       await netlink.request(conntrackGet, 0x300, header(network), filter);
     for (const tuple of tuples) {
       const which = new AttrStream();
@@ -106,8 +115,12 @@ function filters(network: Network): AttrStream[] {
   return [of('orig', 'source'), of('orig', 'destination'), of('reply', 'source')];
 }
 
-/** Keeps the original tuple of an entry that is about the network; kernels before 5.8 send all entries. */
-function collect({ data }: NetlinkMessage, network: Network, untranslated: boolean, tuples: Buffer[]): void {
+/** Keeps the original tuple of an entry that is meant; kernels before 5.8 send all entries. */
+function collect(
+  { data }: NetlinkMessage,
+  { network, untranslated = false, port }: Which,
+  tuples: Buffer[],
+): void {
   const wanted = networkOf(network).address;
   const isIn = (address: string): boolean => networkOf({ ...network, address }).address === wanted;
   let original: { readonly tuple: Buffer; readonly ends: Ends } | undefined;
@@ -118,25 +131,44 @@ function collect({ data }: NetlinkMessage, network: Network, untranslated: boole
   });
   if (original === undefined || reply === undefined) return;
   const { source, destination } = original.ends;
-  const concerned = untranslated
-    ? isIn(source) && reply.destination === source
-    : [source, destination, reply.source, reply.destination].some(isIn);
+  const concerned = port
+    ? isIn(destination) && isOf(port, original.ends) && !leadsTo(port.guest, reply)
+    : untranslated
+      ? isIn(source) && reply.destination === source
+      : [source, destination, reply.source, reply.destination].some(isIn);
   if (concerned) tuples.push(original.tuple);
 }
+
+type Port = NonNullable<Which['port']>;
+
+const isOf = (wanted: Port, { protocol, port }: Ends): boolean =>
+  protocol === protocols[wanted.protocol] && port === wanted.port;
+
+const leadsTo = (guest: Port['guest'], { source, from }: Ends): boolean =>
+  source === guest?.address && from === guest.port;
 
 interface Ends {
   readonly source: string;
   readonly destination: string;
+  /** Its number, and the ports of the source and the destination. */
+  readonly protocol: number;
+  readonly from: number;
+  readonly port: number;
 }
 
-/** The addresses of a tuple. */
+/** The ends of a tuple. */
 function endsOf(tuple: Buffer, version: 4 | 6): Ends {
-  const ends = { source: '', destination: '' };
-  parseAttributes(tuple, ({ type, data: ip }) => {
-    if (type !== ctaTupleIp) return;
-    parseAttributes(ip, ({ type, data }) => {
-      if (type === ctaIp[version].source) ends.source = formatBytes(data);
-      else if (type === ctaIp[version].destination) ends.destination = formatBytes(data);
+  const ends = { source: '', destination: '', protocol: 0, from: 0, port: 0 };
+  parseAttributes(tuple, ({ type: part, data: of }) => {
+    parseAttributes(of, ({ type, data }) => {
+      if (part === ctaTupleIp) {
+        if (type === ctaIp[version].source) ends.source = formatBytes(data);
+        else if (type === ctaIp[version].destination) ends.destination = formatBytes(data);
+      } else if (part === ctaTupleProtocol) {
+        if (type === ctaProtocol.number) ends.protocol = data.readUInt8(0);
+        else if (type === ctaProtocol.source) ends.from = data.readUInt16BE(0);
+        else if (type === ctaProtocol.destination) ends.port = data.readUInt16BE(0);
+      }
     });
   });
   return ends;

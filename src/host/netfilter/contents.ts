@@ -5,6 +5,7 @@ import {
   isOpenedSet,
   type SetName,
   sets,
+  specOf,
   type Table,
   tableOf,
   tables,
@@ -30,7 +31,7 @@ export const everyVif = '*';
 export interface Expected {
   readonly rules: ReadonlyMap<string, TableRules>;
   /** Whether nft and the kernel support tables that have an owner and outlive it (`flags owner, persist`). */
-  readonly ownable: () => boolean;
+  readonly ownable: boolean;
   /** What vifd made forward, by {@link elementId}: added to by each state, and outlives a table that another program deletes. */
   readonly opened: Map<string, Element>;
 }
@@ -133,8 +134,9 @@ export class TableContents {
     const set = setOf(message);
     if (set === dropsSet || !isSet(set) || sets[set].table !== table) return [];
     const isNew = message.type === nft.newElements;
+    const spec = specOf(set);
     const owners = new Set<string>();
-    for (const { key, comment } of decodeElements(message, sets[set].key)) {
+    for (const { key, comment } of decodeElements(message, spec.key, spec)) {
       const element = { set, key };
       const before = this.elements.owner(element);
       const owner = /^vif\d+\.\d+$/.test(comment) ? comment : '';

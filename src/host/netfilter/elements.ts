@@ -1,11 +1,11 @@
 import type { Masquerade } from '../../model/masquerade.js';
-import { type Element, elementId, sets, type Table, tableOf } from '../../model/nft.js';
+import { type Element, elementId, mapKeyId, sets, type Table, tableOf } from '../../model/nft.js';
 import { Masquerades } from './masquerades.js';
 
 /** An element and the vif it belongs to. */
 export interface OwnedElement {
   readonly element: Element;
-  /** The vif's name in its comment; empty when it is none. */
+  /** The vif's name in its comment; empty where that is not a vif's name. */
   readonly owner: string;
 }
 
@@ -18,6 +18,8 @@ export class Elements {
   readonly #byDevice = new Map<string, Map<string, OwnedElement>>();
   /** The number of elements of each owner in a table's sets. */
   readonly #counts = new Map<Table, Map<string, number>>();
+  /** The elements of maps by {@link mapKeyId}. */
+  readonly #byMapKey = new Map<string, Element>();
   readonly #masquerades = new Masquerades((element) => this.owner(element));
 
   /** The masqueraded addresses. */
@@ -28,6 +30,12 @@ export class Elements {
   /** The owner of an element; undefined when there is no such element. */
   owner(element: Element): string | undefined {
     return this.#byId.get(elementId(element))?.owner;
+  }
+
+  /** The element that a map has under the key of this one with another value. */
+  rival(element: Element): Element | undefined {
+    const found = this.#byMapKey.get(mapKeyId(element) ?? '');
+    return found && elementId(found) !== elementId(element) ? found : undefined;
   }
 
   owners(): Iterable<string> {
@@ -65,6 +73,8 @@ export class Elements {
       const ofDevice = this.#byDevice.get(device) ?? new Map<string, OwnedElement>();
       this.#byDevice.set(device, ofDevice.set(id, { element, owner }));
     }
+    const mapKey = mapKeyId(element);
+    if (mapKey !== undefined) this.#byMapKey.set(mapKey, element);
     this.#masquerades.add(element, owner);
   }
 
@@ -74,6 +84,8 @@ export class Elements {
     if (found === undefined) return;
     this.#byId.delete(id);
     const { owner } = found;
+    const mapKey = mapKeyId(element);
+    if (mapKey !== undefined && this.rival(element) === undefined) this.#byMapKey.delete(mapKey);
     const ofOwner = this.#byOwner.get(owner);
     ofOwner?.delete(id);
     if (ofOwner?.size === 0) this.#byOwner.delete(owner);

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import type { FirewallView } from '../../model/firewall.js';
 import { firewallView } from '../../nft/walk/firewall.js';
-import { hasLegacy, legacyFamilies, readForeignRuleset } from './ruleset.js';
+import { readForeignRuleset } from './foreign-ruleset.js';
+import { hasLegacy, legacyFamilies } from './iptables-legacy.js';
 
 /** In ms: from a change to its reading, and the least time between two readings, since a program may change its sets all the time. */
 const pauseMs = { first: 200, between: 2000 };

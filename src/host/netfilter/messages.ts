@@ -31,7 +31,10 @@ const destroyed: ReadonlyMap<number, number> = new Map([
   [subsystem | 29, nft.delSet],
   [subsystem | 30, nft.delElements],
 ]);
-export const family = { inet: 1, netdev: 5 };
+export const family = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 };
+const familyNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(family).map(([name, number]) => [number, name]),
+);
 export const tableFlags = { dormant: 1, owner: 2, persist: 4 };
 export const policyDrop = 0;
 /** The table's name is attribute 1 of every kind of message. */
@@ -43,9 +46,11 @@ const ruleAttribute = { chain: 2, handle: 3, userdata: 7 };
 const setAttribute = { name: 2, flags: 3 };
 const setFlags = { anonymous: 1 };
 const elementList = 3;
-const elementAttribute = { key: 1, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
+const elementAttribute = { key: 1, data: 2, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
 const expressionAttribute = { name: 1, data: 2 };
 const counterPackets = 2;
+const limitAttribute = { rate: 1, unit: 2, burst: 3, type: 4, flags: 5 };
+const limitInverted = 1;
 const generationPid = 2;
 const commentType = 0;
 /** struct nfgenmsg. */
@@ -68,8 +73,7 @@ export function decode({ type: sent, data }: NetlinkMessage): NftMessage | undef
   const type = destroyed.get(sent) ?? sent;
   if (type >> 8 !== subsystem >> 8 || type >= nft.newGeneration) return undefined;
   const of = collect(data.subarray(header));
-  const names = { [family.inet]: 'inet', [family.netdev]: 'netdev' };
-  return { type, table: `${names[data.readUInt8(0)]} ${text(of.get(attribute.table))}`, of };
+  return { type, table: `${familyNames.get(data.readUInt8(0))} ${text(of.get(attribute.table))}`, of };
 }
 
 /** The id of the thread whose transaction ends with this message (NFT_MSG_NEWGEN); undefined for any other message. */
@@ -116,16 +120,25 @@ export interface DecodedElement {
   readonly packets: bigint | undefined;
 }
 
-/** The elements of a message whose keys have these parts. */
-export function decodeElements({ of }: NftMessage, parts: readonly (KeyPart | 'mark')[]): DecodedElement[] {
+/** The elements of a message whose keys, and in a map values, have these parts. */
+export function decodeElements(
+  { of }: NftMessage,
+  parts: readonly (KeyPart | 'mark')[],
+  { value: valueParts = [], limit }: { value?: readonly KeyPart[]; limit?: 'bytes' | 'packets' } = {},
+): DecodedElement[] {
   const elements: DecodedElement[] = [];
   each(of.get(elementList), (element) => {
     const found = collect(element);
     const data = (type: number): Buffer | undefined => collect(found.get(type) ?? empty).get(1);
     const first = data(elementAttribute.key);
+    const value = data(elementAttribute.data) ?? empty;
     elements.push({
       // A catch-all element has no key.
-      key: first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts),
+      key: [
+        ...(first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts)),
+        ...(valueParts.length === 0 ? [] : decodeKey(value, value, valueParts)),
+        ...(limit === undefined ? [] : decodeLimit(found, limit)),
+      ],
       comment: comment(found.get(elementAttribute.userdata)),
       packets: countedPackets(found),
     });
@@ -183,19 +196,35 @@ const numberSize = (left: number): number => (left >= 16 ? 16 : left >= 8 ? 6 : 
 
 const value = (bytes: Buffer): bigint => (bytes.length === 0 ? 0n : BigInt(`0x${bytes.toString('hex')}`));
 
-function countedPackets(element: ReadonlyMap<number, Buffer>): bigint | undefined {
-  let packets: bigint | undefined;
+const countedPackets = (element: ReadonlyMap<number, Buffer>): bigint | undefined =>
+  expressionOf(element, 'counter')?.get(counterPackets)?.readBigUInt64BE(0);
+
+/** Rate a second and burst of an element's limit as vifd makes one; empty texts for another, and where there is none. */
+function decodeLimit(element: ReadonlyMap<number, Buffer>, unit: 'bytes' | 'packets'): string[] {
+  const limit = expressionOf(element, 'limit');
+  const long = (type: number): bigint | undefined => limit?.get(type)?.readBigUInt64BE(0);
+  const isOurs =
+    long(limitAttribute.unit) === 1n &&
+    number(limit?.get(limitAttribute.type)) === (unit === 'bytes' ? 1 : 0) &&
+    number(limit?.get(limitAttribute.flags)) === limitInverted;
+  return isOurs ? [`${long(limitAttribute.rate)}`, `${number(limit?.get(limitAttribute.burst))}`] : ['', ''];
+}
+
+/** The attributes of an element's expression of this name; undefined where it has none. */
+function expressionOf(
+  element: ReadonlyMap<number, Buffer>,
+  name: string,
+): ReadonlyMap<number, Buffer> | undefined {
+  let found: ReadonlyMap<number, Buffer> | undefined;
   const look = (expression: Buffer): void => {
     const parts = collect(expression);
-    if (text(parts.get(expressionAttribute.name)) !== 'counter') return;
-    packets = collect(parts.get(expressionAttribute.data) ?? empty)
-      .get(counterPackets)
-      ?.readBigUInt64BE(0);
+    if (text(parts.get(expressionAttribute.name)) === name)
+      found = collect(parts.get(expressionAttribute.data) ?? empty);
   };
   const single = element.get(elementAttribute.expression);
   if (single) look(single);
   else each(element.get(elementAttribute.expressions), look);
-  return packets;
+  return found;
 }
 
 function deviceOf(hook: Buffer | undefined): string {

@@ -1,34 +1,21 @@
-import { Nftables } from 'node-libnftables';
 import type { Logger } from 'pino';
 import type { RuledTable } from '../../model/nft.js';
 
 /** Whether vifd's tables belong to its process alone (`flags owner, persist`), and what its log says of that. */
 export class TableOwnership {
   readonly #log: Logger | undefined;
-  /** Why tables cannot be owned by this process; empty when they can, undefined when it was not tried. */
-  #whyOpen: string | undefined;
+  readonly #whyNot: string | undefined;
   readonly #logged = new Set<string>();
 
-  constructor(log: Logger | undefined) {
+  /** @param whyNot why tables cannot be owned by this process; undefined when they can */
+  constructor(log: Logger | undefined, whyNot: string | undefined) {
     this.#log = log;
+    this.#whyNot = whyNot;
   }
 
-  /** Whether nft and the kernel take a table with an owner, found by a dry run. */
-  isPossible(): boolean {
-    if (this.#whyOpen === undefined) {
-      try {
-        const probe = new Nftables();
-        try {
-          probe.check('add table netdev vifd-probe { flags owner, persist; }');
-          this.#whyOpen = '';
-        } finally {
-          probe.close();
-        }
-      } catch (error) {
-        this.#whyOpen = error instanceof Error ? error.message : String(error);
-      }
-    }
-    return this.#whyOpen === '';
+  /** Whether nft and the kernel take a table with an owner. */
+  get isPossible(): boolean {
+    return this.#whyNot === undefined;
   }
 
   /** Logs whether a table is owned, once in the table's life. */
@@ -37,7 +24,7 @@ export class TableOwnership {
     this.#logged.add(table);
     if (isOwned) this.#log?.debug({ table }, 'nft table is ours alone');
     else {
-      const reason = this.#whyOpen || 'it was there before, without an owner';
+      const reason = this.#whyNot ?? 'it was there before, without an owner';
       this.#log?.debug({ table, reason }, 'nft table is open to others');
     }
   }

@@ -52,7 +52,7 @@ export class NftState implements NftView {
     const state = this.#contents.tables.get(table);
     const expected = this.#expected.rules.get(table);
     if (expected === undefined || state?.fits(expected)) return undefined;
-    const flags = state?.flags ?? (this.#expected.ownable() ? tableFlags.owner | tableFlags.persist : 0);
+    const flags = state?.flags ?? (this.#expected.ownable ? tableFlags.owner | tableFlags.persist : 0);
     return expected.text({
       flags: printFlags(flags),
       flush: [...expected.marks.keys()].filter((chain) => state?.chains.byName.has(chain)),
@@ -82,6 +82,10 @@ export class NftState implements NftView {
 
   owner(element: Element): string | undefined {
     return this.#contents.elements.owner(element);
+  }
+
+  rival(element: Element): Element | undefined {
+    return this.#contents.elements.rival(element);
   }
 
   opened(): Element[] {

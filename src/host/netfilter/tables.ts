@@ -7,17 +7,20 @@ import {
   type RuledTable,
   ruledTables,
   type SetName,
-  sets,
+  specOf,
 } from '../../model/nft.js';
 import { nftCommands } from '../../nft/commands.js';
 import { writeSysctl } from '../sysctl.js';
 import { isDone, isShown, refuseConflicts } from './changes.js';
 import type { everyVif } from './contents.js';
 import { type Drops, readDrops } from './drops.js';
+import { joined } from './joining.js';
 import { NftMirror } from './mirror.js';
 import { TableOwnership } from './ownership.js';
 import { rulesFile } from './rules-file.js';
 import type { NftState } from './state.js';
+import { type NftSupport, readSupport } from './support.js';
+import { TransactionQueue } from './transaction-queue.js';
 
 /** Called with the names of the vifs whose part of nf_tables others have changed, {@link everyVif} for any. */
 export type NftListener = (vifs: readonly string[]) => void;
@@ -38,6 +41,8 @@ interface NftOptions {
  * notifications. A change of another program is in {@link view} at once, one of {@link perform} when that resolves.
  */
 export class NftTables {
+  /** Whether the kernel takes a chain at a netdev's ingress. */
+  readonly canFilter: boolean;
   readonly #listener: NftListener;
   readonly #options: NftOptions;
   readonly #ownership: TableOwnership;
@@ -47,16 +52,17 @@ export class NftTables {
   readonly #opened = new Map<string, Element>();
   /** The foreign objects that the log has warned of. */
   #warnedOf: readonly string[] = [];
-  #performing: Promise<unknown> = Promise.resolve();
+  readonly #queue = new TransactionQueue((actions) => this.#perform(actions));
   /** Whether the log has said that there is no nf_tables. */
   #isSaid = false;
 
-  private constructor(listener: NftListener, options: NftOptions) {
+  private constructor(listener: NftListener, options: NftOptions, support: NftSupport) {
     this.#listener = listener;
     this.#options = options;
-    this.#ownership = new TableOwnership(options.log);
+    this.canFilter = support.whyNotFilter === undefined;
+    this.#ownership = new TableOwnership(options.log, support.whyNotOwner);
     this.#mirror = new NftMirror(
-      { rules: rulesFile, ownable: () => this.#ownership.isPossible(), opened: this.#opened },
+      { rules: rulesFile, ownable: this.#ownership.isPossible, opened: this.#opened },
       {
         changed: listener,
         oursChanged: () => this.#warnOfForeign(),
@@ -70,7 +76,7 @@ export class NftTables {
    * @param listener called for changes of others, and for what {@link perform} has deleted
    */
   static async open(listener: NftListener, options: NftOptions): Promise<NftTables> {
-    const opened = new NftTables(listener, options);
+    const opened = new NftTables(listener, options, await readSupport());
     opened.#connect();
     try {
       await opened.#mirror.sync();
@@ -109,9 +115,7 @@ export class NftTables {
    * @throws ChangedMeanwhile when it was planned for another state of the tables; NftError
    */
   perform(action: NftAction): Promise<void> {
-    const mine = this.#performing.then(() => this.#perform(action));
-    this.#performing = mine.catch(() => undefined);
-    return mine;
+    return this.#queue.perform(action);
   }
 
   close(): void {
@@ -119,10 +123,14 @@ export class NftTables {
     this.#library?.close();
   }
 
-  async #perform({ vif, closes = [], changes }: NftAction): Promise<void> {
-    refuseConflicts(this.view, vif, changes);
-    closes.forEach(writeSysctl);
-    await this.#change(vif, changes);
+  async #perform(actions: readonly NftAction[]): Promise<void> {
+    const refuse = (): void => {
+      for (const { vif, changes } of actions) refuseConflicts(this.view, vif, changes);
+    };
+    const changes = joined(actions);
+    refuse();
+    for (const { closes = [] } of actions) closes.forEach(writeSysctl);
+    await this.#change(changes, refuse);
     if (changes.some((change) => change.change === 'delete-table' && change.table === 'inet vifd'))
       this.#opened.clear();
     // The kernel queues the notifications of the transaction before the answer to this request.
@@ -130,12 +138,15 @@ export class NftTables {
     // The kernel announces nothing for an element that was there already.
     if (!isShown(this.view, changes)) await this.#mirror.sync();
     for (const change of changes) if (change.change === 'set-rules') this.#logOwnership(change.table);
-    // Another vif may have waited for an address that this one has given up.
-    if (changes.some(({ change }) => change.startsWith('delete-'))) this.#listener([vif]);
+    // Another vif may have waited for an address that one of these has given up.
+    const deleting = actions.filter((action) =>
+      action.changes.some(({ change }) => change.startsWith('delete-')),
+    );
+    if (deleting.length > 0) this.#listener(deleting.map(({ vif }) => vif));
   }
 
-  /** Makes those changes that are not made yet. */
-  async #change(vif: string, changes: readonly NftChange[]): Promise<void> {
+  /** Makes those changes that are not made yet. @param refuse throws when the tables are not as they were planned for */
+  async #change(changes: readonly NftChange[], refuse: () => void): Promise<void> {
     const left = changes.filter((change) => !isDone(this.view, change));
     try {
       await this.#run(left);
@@ -143,7 +154,7 @@ export class NftTables {
       if (!(error instanceof NftError)) throw error;
       // The refusal may mean that the view is wrong.
       await this.#mirror.sync();
-      refuseConflicts(this.view, vif, changes);
+      refuse();
       const still = left.filter((change) => !isDone(this.view, change));
       if (still.length === left.length) throw error;
       await this.#run(still);
@@ -210,6 +221,6 @@ export class NftTables {
  * all chains of all tables (2.7 ms with 1,000 of them, against 0.4).
  */
 const declareElements = (set: SetName, elements: readonly string[]): string => {
-  const { table } = sets[set];
-  return `add set ${table} ${set} { ${rulesFile.get(table)?.sets.get(set)} elements = { ${elements.join(', ')} }; }`;
+  const { table, value } = specOf(set);
+  return `add ${value === undefined ? 'set' : 'map'} ${table} ${set} { ${rulesFile.get(table)?.sets.get(set)} elements = { ${elements.join(', ')} }; }`;
 };

@@ -50,7 +50,7 @@ export interface TraceEvent {
   readonly handle: number | undefined;
   /** `continue` for all that does not end the chain. */
   readonly verdict: 'drop' | 'accept' | 'stolen' | 'queue' | 'continue';
-  /** The packet's mark; 0 is none. */
+  /** The packet's mark; 0 without one. */
   readonly mark: number;
   /** The packet's headers; only in the first event of each base chain. */
   readonly headers: Headers | undefined;

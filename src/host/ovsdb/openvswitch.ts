@@ -15,7 +15,7 @@ const reconnectMs = { first: 100, longest: 1000 };
 /** How long ovs-vswitchd may take to release a netdev, in ms; it may also not be running. */
 const releaseMs = 2000;
 
-/** Called with the names of bridges, ports and interfaces that changed, and of the vifs whose ports did. */
+/** Called with the bridges, ports and interfaces that changed, and the names of the vifs whose ports did. */
 export type OvsListener = (news: readonly News[], owners: readonly string[]) => void;
 
 /**

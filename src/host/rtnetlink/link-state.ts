@@ -41,7 +41,7 @@ export class LinkState implements LinkView {
     return this.#byIndex.values();
   }
 
-  /** Applies one message. @returns the names of the devices it changed: two for a rename, none for other messages */
+  /** Applies one message. @returns the devices it changed: two for a rename, none for other messages */
   apply({ type, flags, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:

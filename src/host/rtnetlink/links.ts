@@ -17,7 +17,7 @@ import { Routes } from './route.js';
 import { rtmRoute } from './route-message.js';
 import { RouteState } from './route-state.js';
 
-/** Called with the names of the devices that came, changed or went; `*` means that any may have. */
+/** Called with what came, changed or went: devices, the default route, or anything. */
 export type LinkListener = (news: readonly News[]) => void;
 
 /**

@@ -100,7 +100,7 @@ export class RouteState implements RouteView {
     return this.#proxies.all();
   }
 
-  /** Applies one message. @returns the names of the devices it concerns, and {@link defaultRoute} where it concerns that */
+  /** Applies one message. @returns the devices it is about, and the default route where it is about that */
   apply({ type, flags, data }: NetlinkMessage): News[] {
     switch (type) {
       case rtm.newLink:

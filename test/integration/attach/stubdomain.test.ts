@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd, type VifSpec } from '../../support/net/domnet.js';
 import { addressOf, guest, type Kind, keysOf, prepareTopologies, reaches } from '../../support/net/guests.js';
@@ -101,6 +102,15 @@ const circumstances = async (...[from, vifs]: [Vif, readonly Vif[]]): Promise<st
 const ifaceIds = async (mac: string): Promise<string> =>
   ovs.vsctl(`--bare --columns=name find interface external_ids:iface-id="${mac}"`);
 
+/** What `vifd check` says last of a vif: whether all that the daemon makes for it is there. */
+async function stateOf({ name }: Vif): Promise<string | undefined> {
+  const config = ['--config', join(domnet.dir, 'vifd.toml')];
+  const { stdout } = await domnet.command('check', name, '--json', ...config);
+  const { findings } = JSON.parse(stdout) as { findings: { severity: string; message: string }[] };
+  const last = findings.at(-1);
+  return last && `${last.severity}: ${last.message}`;
+}
+
 describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s', (kind) => {
   test('the traffic of an HVM guest follows the frontend that connected last, both ways', async () => {
     const { own, stub, other } = domids[kind];
@@ -141,6 +151,9 @@ describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s',
     await daemon.logged('vif adopted', own1.name);
     await daemon.logged('vif adopted', emulated.name);
     await goesBy(own1, from, address, both);
+    expect(await Promise.all(both.map(stateOf))).toEqual(
+      both.map(({ name }) => `ok: ${name} is attached as it should be`),
+    );
 
     // The guest reboots without its PV driver.
     await closes(own1);

@@ -117,7 +117,7 @@ const bridge: Difference[] = [
     ],
   ),
   ...each(
-    ['bridge is no bridge'],
+    ['bridge is not a bridge'],
     [
       [
         'xenstore backend hotplug-error',

@@ -41,7 +41,7 @@ export const inputs = {
     vifname: bridged({ vifname: 'anna0' }),
     vlan: bridged({ vlan: '10' }),
     'bridge missing': bridged({ bridge: 'xenbr1' }),
-    'bridge is no bridge': bridged({}, (domnet) =>
+    'bridge is not a bridge': bridged({}, (domnet) =>
       domnet.ip(
         'link add xenbr0 address 02:00:00:00:00:01 type veth peer name other address 02:00:00:00:00:02',
       ),

@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => domnet.stop());
 
-test('a xenstored that is slow, or refuses for a while: attached in the end, and nobody else loses a packet', async () => {
+test('a xenstored that is slow, or refuses for a while: attached in the end, and no other guest loses a packet', async () => {
   const path = `${domnet.dir}/proxy`;
   const proxy = await XenstoredProxy.start(path, domnet.xenstored.socketPath);
   try {

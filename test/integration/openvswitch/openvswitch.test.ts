@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Domnet, type Vif, type VifSpec } from '../../support/net/domnet.js';
 import { Neighbours } from '../../support/net/neighbours.js';
@@ -268,7 +270,12 @@ describe('what others did', () => {
     const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
     const vif = await connected(5);
     await ovs.vsctl('set interface vif5.0 type=nonsense');
-    expect(await errorOf(vif, 'attach')).toContain('bridge ovsbr0: could not open network device vif5.0 (');
+    const refusal = await errorOf(vif, 'attach');
+    expect(refusal).toContain('bridge ovsbr0: could not open network device vif5.0 (');
+    // Nothing is left to change, and still it is on no network.
+    writeFileSync(join(domnet.dir, 'plan.toml'), ovs.config);
+    const planned = await domnet.command('plan', vif.name, '--config', join(domnet.dir, 'plan.toml'));
+    expect(planned).toEqual({ status: 1, stdout: `# ${refusal}\n`, stderr: '' });
     await ovs.vsctl('set interface vif5.0 type=""');
     await vif.connected();
     expect(await vif.read('hotplug-error')).toBeUndefined();

@@ -83,7 +83,11 @@ test.each([
 
 test('a routed vif without an address speaks from none; what is not known is left out', () => {
   const vif = snapshot({ domid: 5, devid: 0 }, new Map(Object.entries({ online: '1', mac })));
-  const filtered = filterFor(vif, parseConfig('', 'vifd.toml'), { networks: [], reverse: true });
+  const filtered = filterFor(vif, parseConfig('', 'vifd.toml'), {
+    topology: 'route',
+    networks: [],
+    reverse: true,
+  });
   const holding = holdingOf('filter' in filtered ? filtered.filter : undefined, false);
   expect(printHolding(holding)[2]).toEqual(['and speak from', 'none: it has no address']);
   expect(printHolding(null)).toEqual([]);

@@ -22,6 +22,12 @@ const keys = Object.entries<Section>(sections).flatMap(([name, { isRepeated, key
   ]),
 );
 
+/** The other keys that the section of a key is refused without, as lines. */
+const othersNeeded = (head: string, name: string): string[] =>
+  keys
+    .filter(([section, key, { isNeeded = false }]) => section === head && key !== name && isNeeded)
+    .map(([, key, { example }]) => `${key} = ${toml(example)}`);
+
 /** The lines of the example file below the head of a section. */
 const below = (head: string): string[] => {
   const lines = example.split('\n');
@@ -62,6 +68,7 @@ test('the defaults', () => {
     hooks: { directory: undefined },
     metrics: { listen: undefined, traffic: false },
     vifs: [],
+    forwards: [],
   });
 });
 
@@ -90,7 +97,10 @@ describe('the example file', () => {
         ? `#${name} = ${toml(declared.default)}`
         : `# ${name} = ${toml(declared.example)}`,
     );
-    const given = parseConfig(`${head}\n${line?.replace(/^# ?/, '')}`, 'vifd.toml');
+    const given = parseConfig(
+      [head, line?.replace(/^# ?/, ''), ...othersNeeded(head, name)].join('\n'),
+      'vifd.toml',
+    );
     if (declared.example === undefined) expect(given).toStrictEqual(parseConfig('', 'vifd.toml'));
     else expect(given).not.toEqual(parseConfig('', 'vifd.toml'));
   });
@@ -151,12 +161,19 @@ describe('a wrong value is refused with file, key, value and what is expected', 
       '{ mine = "vif-nat" }',
       ['.mine', '"vif-nat"', 'one of bridge, route, nat, openvswitch'],
     ],
+    'a table of port (an integer from 1 to 65535), proto (one of tcp, udp) and, if wanted, address (an address)':
+      ['{ port = 22, proto = "sctp" }', ['.proto', '"sctp"', 'one of tcp, udp']],
+    'a table of port (an integer from 1 to 65535) and, if wanted, mac (a MAC address), domid (an integer from 0 to 65535), ip (an address)':
+      ['{ ip = "10.0.0.0/24", port = 22 }', ['.ip', '"10.0.0.0/24"', 'an address']],
+    'a table of any of from_guest (a rate like 100mbit, in kbit, mbit or gbit), to_guest (a rate like 100mbit, in kbit, mbit or gbit), burst (a size like 256kb, in kb or mb, of 64kb at least), packets (a rate like 20kpps or 100pps), broadcast (a rate like 20kpps or 100pps)':
+      ['{ burst = "32kb" }', ['.burst', '"32kb"', 'a size like 256kb, in kb or mb, of 64kb at least']],
     'a table, each value of it true or false': ['{ tso = 0 }', ['.tso', '0', 'true or false']],
   };
 
   test.each(keys)('%s %s', (head, name, { expected }, place) => {
     const [value, [faultBelow, fault, what] = ['', value, expected]] = wrong[expected] ?? ['missing here'];
-    expect(() => parseConfig(`${head}\n${name} = ${value}`, '/etc/vifd/x.toml')).toThrow(
+    const text = [head, `${name} = ${value}`, ...othersNeeded(head, name)].join('\n');
+    expect(() => parseConfig(text, '/etc/vifd/x.toml')).toThrow(
       new ConfigError('/etc/vifd/x.toml', `${place}${faultBelow}: ${fault} is not ${what}`),
     );
   });

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { problem } from '../../../src/model/operation-error.js';
+import { parseConfig } from '../../../src/config/config.js';
+import { decide } from '../../../src/decide/decide.js';
+import { snapshot } from '../../../src/model/snapshot.js';
 import { journalFields } from '../../../src/observe/journal.js';
+import { Machine, plainLinks } from '../../fake/machine.js';
 
 const read = (file: string) =>
   readFileSync(fileURLToPath(new URL(`../../../${file}`, import.meta.url)), 'utf8');
@@ -36,10 +39,18 @@ test('the journal in the README is what the program says', () => {
     level: 'info',
     ...{ msg: 'vif attached', vif, topology: 'bridge', bridge, ms },
   });
-  const missing = problem('bridge-missing', 'attach vif5.1 to bridge', 'xenbr1', 'no such bridge');
+  const keys = { online: '1', state: '2', mac: '00:16:3e:00:00:05', bridge: 'xenbr1', script: 'vif-bridge' };
+  const links = plainLinks([
+    { index: 1, name: 'xenbr0', kind: 'bridge' },
+    { index: 2, name: 'vif5.1' },
+  ]);
+  const machine = new Machine({ links, openvswitch: undefined, ip: {}, scripts: new Map() });
+  const asked = snapshot({ domid: 5, devid: 1 }, new Map(Object.entries(keys)));
+  const refused = decide(asked, parseConfig('', 'vifd.toml'), machine.observe(), undefined);
+  const error = 'problem' in refused ? refused.problem.message : undefined;
   const said = [
     attached('vif5.0', 'xenbr0', 14.1),
-    { level: 'warn', msg: 'vif not attached', vif: 'vif5.1', error: missing.message },
+    { level: 'warn', msg: 'vif not attached', vif: 'vif5.1', error },
     attached('vif5.1', 'xenbr1', 12.4),
   ].map((record) => journalFields(record).MESSAGE);
   expect(shown).toEqual(said);

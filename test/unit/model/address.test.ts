@@ -3,6 +3,7 @@ import {
   formatIpv4,
   formatIpv6,
   formatNetwork,
+  linkLocalOf,
   parseIpv4,
   parseIpv6,
   parseNetwork,
@@ -123,4 +124,8 @@ describe('networks', () => {
     'host',
     '',
   ])('%j is none', (text) => expect(parseNetwork(text)).toBeUndefined());
+});
+
+test('derives the link-local address from the MAC', () => {
+  expect(linkLocalOf('00:16:3e:0a:05:00').address).toBe('fe80::0216:3eff:fe0a:0500');
 });

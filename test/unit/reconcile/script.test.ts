@@ -217,3 +217,20 @@ test('the end of a script during a reconciliation causes another one', async () 
   await domain.settle();
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
 });
+
+test('the words that a failing script writes while its vif is changed go before how it ended', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id, { ...keys, ip: '10.0.0.5' });
+  const filter = domain.host.hold('nft');
+  domain.host.machine.nft.spoilChains();
+  domain.host.endScript(id, 'failed', 'exit status 1');
+  await filter.reached;
+  domain.backend.set(id, { 'hotplug-error': 'no VLAN left', 'hotplug-status': 'error', state: '2' });
+  await domain.settle();
+  filter.release();
+  await domain.settle();
+  expect(domain.events.all.map(({ kind, error }) => [kind, error])).toEqual([
+    ['failed', `run script ${file}: no VLAN left`],
+  ]);
+});

@@ -2,9 +2,8 @@ import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../../config/config.js';
 import { parseNetwork } from '../../../model/address.js';
 import { parseVifName } from '../../../model/vif-id.js';
-import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
-import { withBlock } from '../../plan.js';
+import { backendOf, readKeys } from '../../plan-now.js';
 import { table } from '../../table.js';
 import { vifdAnswers } from '../daemons.js';
 import { marks } from '../finding.js';
@@ -32,8 +31,8 @@ export async function checkVif(
   }
   const xenstore = await Xenstore.open();
   const vifdRuns = await vifdAnswers();
-  const snapshot = await new Backend(xenstore).read(id).finally(() => xenstore.close());
-  const facts = await gatherWay(id, snapshot && withBlock(snapshot), config, {
+  const snapshot = await readKeys(backendOf(xenstore, config), id).finally(() => xenstore.close());
+  const facts = await gatherWay(id, snapshot, config, {
     vifdRuns,
     to: to?.address,
   });

@@ -3,14 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
-import { recordedRuns } from '../../../host/process/scripts.js';
 import { readSysctl } from '../../../host/sysctl.js';
 import { isHost } from '../../../model/address.js';
 import { vifOfLink } from '../../../model/observed.js';
-import { isConnected, type VifSnapshot } from '../../../model/snapshot.js';
+import type { VifSnapshot } from '../../../model/snapshot.js';
 import { type VifId, vifName } from '../../../model/vif-id.js';
-import { next, type Step } from '../../../reconcile/next.js';
+import type { Step } from '../../../reconcile/next.js';
+import { observeNow, planNow } from '../../plan-now.js';
 import { readIngress } from '../ahead.js';
+import { dhcpServer } from './dhcp-server.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
 import { jsonOf, runProgram } from './run.js';
@@ -32,9 +33,8 @@ export async function gatherWay(
 ): Promise<WayFacts> {
   const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
   try {
-    const observed = { ...host.observe(), scripts: recordedRuns() };
-    const attached = isConnected(snapshot) ? { addresses: [] } : undefined;
-    const step = next({ id, snapshot, isNew: true, attached }, config, observed);
+    const observed = observeNow(host);
+    const step = planNow(id, snapshot, config, observed);
     const name = observed.links.ofVif(id)?.name ?? vifName(id);
     const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
     const before = await dropsOf();
@@ -80,7 +80,8 @@ export async function gatherWay(
       ruleset: 'ruleset' in rules ? rules.ruleset : rules,
       unreadLegacy: 'ruleset' in rules ? rules.unreadLegacy : [],
       switch: ovs,
-      dhcpServes: listensForDhcp(),
+      dhcpServer: await dhcpServer(),
+      servesNames: config.nat.dns.length === 0,
       dhcpWanted: config.nat.dhcp === 'dnsmasq',
       resolvers: config.nat.dns.length > 0 ? config.nat.dns : resolversHere(),
     };
@@ -144,14 +145,6 @@ async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteA
 }
 
 /** Whether a UDP socket of this network namespace is bound to port 67. */
-function listensForDhcp(): boolean {
-  try {
-    return /^\s*\d+: [0-9A-F]{8}:0043 /m.test(readFileSync('/proc/net/udp', 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 function resolversHere(): string[] {
   try {
     const text = readFileSync('/etc/resolv.conf', 'utf8');

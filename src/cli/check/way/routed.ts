@@ -1,3 +1,4 @@
+import { exchange } from '../../../nft/walk/firewall.js';
 import type { Packet } from '../../../nft/walk/packet.js';
 import { remedyFor } from '../../../nft/walk/remedy.js';
 import { pass } from '../../../nft/walk/walk.js';
@@ -6,7 +7,7 @@ import type { IpLink, Trip, WayFacts } from './facts.js';
 import { judgePassages, unreadable } from './firewall.js';
 
 /** From a routed vif, or one behind NAT, by this domain's routes to the outside and back. */
-export function routed(facts: WayFacts, own: IpLink, topology: 'route' | 'nat'): Finding[] {
+export function routed(facts: WayFacts, own: IpLink, { isNat } = { isNat: false }): Finding[] {
   const { trips } = facts;
   if (trips.length === 0) {
     return [
@@ -17,15 +18,15 @@ export function routed(facts: WayFacts, own: IpLink, topology: 'route' | 'nat'):
       ),
     ];
   }
-  const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, topology))];
+  const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, isNat))];
   return [
     ...findings,
-    ...(topology === 'nat' && facts.dhcpWanted ? aboutDhcp(facts, own) : []),
+    ...(isNat && facts.dhcpWanted ? aboutDhcp(facts, own) : []),
     ...aboutConnections(facts),
   ];
 }
 
-function walk(facts: WayFacts, own: IpLink, trip: Trip, topology: 'route' | 'nat'): Finding[] {
+function walk(facts: WayFacts, own: IpLink, trip: Trip, isNat: boolean): Finding[] {
   const { out, back } = trip;
   const way = 'dev' in out ? out : trip.own;
   return [
@@ -34,7 +35,7 @@ function walk(facts: WayFacts, own: IpLink, trip: Trip, topology: 'route' | 'nat
     ...('dev' in way
       ? [
           ...aboutUplink(facts, trip, way.dev),
-          ...aboutFilters(facts, own, trip, way.dev, topology),
+          ...aboutFilters(facts, own, trip, way.dev, isNat),
           ...aboutWayBack(facts, own, trip, way.dev, back),
         ]
       : []),
@@ -129,13 +130,7 @@ function aboutUplink(
   return [ok('uplink', `${device} is up and has carrier`)];
 }
 
-function aboutFilters(
-  facts: WayFacts,
-  own: IpLink,
-  trip: Trip,
-  way: string,
-  topology: 'route' | 'nat',
-): Finding[] {
+function aboutFilters(facts: WayFacts, own: IpLink, trip: Trip, way: string, isNat: boolean): Finding[] {
   const { ruleset } = facts;
   if (!('base' in ruleset)) return [];
   const { family, guest, target } = trip;
@@ -188,7 +183,7 @@ function aboutFilters(
   const forth = judge(`packets from ${guest}`, out);
   const findings = [...forth, ...judge(`answers to ${guest}`, back)];
   // What is dropped on its way is not translated.
-  if (topology === 'nat' && !forth.some(({ severity }) => severity === 'error')) {
+  if (isNat && !forth.some(({ severity }) => severity === 'error')) {
     const translated = pass(ruleset, 'postrouting', { ...out, iif: '' }).some(
       ({ isTranslated }) => isTranslated,
     );
@@ -257,54 +252,27 @@ function aboutWayBack(facts: WayFacts, own: IpLink, trip: Trip, way: string, bac
   ];
 }
 
-/** Whether the guest's requests reach the DHCP server, and its answers the guest. */
+/** Whether the guest's requests reach the DHCP server and the resolver of this domain, and their answers the guest. */
 function aboutDhcp(facts: WayFacts, own: IpLink): Finding[] {
-  const { ruleset, dhcpServes, resolvers } = facts;
-  const findings: Finding[] = [];
-  if ('base' in ruleset) {
-    const remedy = (chain: (typeof ruleset.base)[number]): string => remedyFor(ruleset, chain, own.ifname);
-    const common = { family: 4, protocol: 'udp', state: 'new' } as const;
-    const request: Packet = {
-      ...common,
-      iif: own.ifname,
-      oif: '',
-      source: '0.0.0.0',
-      destination: '255.255.255.255',
-      sport: 68,
-      dport: 67,
-      to: 'broadcast',
-    };
-    const answer: Packet = {
-      ...common,
-      iif: '',
-      oif: own.ifname,
-      source: undefined,
-      destination: undefined,
-      sport: 67,
-      dport: 68,
-      to: 'unicast',
-    };
+  const { dhcpServer, resolvers, servesNames } = facts;
+  const findings = [
+    ...aboutService(facts, own, 'dhcp', 'DHCP'),
+    ...(servesNames ? aboutService(facts, own, 'dns', 'DNS') : []),
+  ];
+  const again = 'systemctl status vifd-dnsmasq; apt install dnsmasq-base';
+  if (dhcpServer === 'ours') findings.push(ok('dhcp', "vifd's server listens on port 67"));
+  else if (dhcpServer === undefined) findings.push(error('dhcp', 'nothing listens on port 67', again));
+  else {
+    const message = `${dhcpServer} has port 67 and knows no guest of vifd, whose server does not run`;
     findings.push(
-      ...judgePassages(
+      error(
         'dhcp',
-        'DHCP requests',
-        [...pass(ruleset, 'prerouting', request), ...pass(ruleset, 'input', request)],
-        facts,
-        remedy,
+        message,
+        `let it listen at its own interfaces alone (of dnsmasq: interface=, bind-dynamic); ${again}`,
       ),
-      ...judgePassages('dhcp', 'DHCP answers', pass(ruleset, 'output', answer), facts, remedy),
     );
   }
-  findings.push(
-    dhcpServes
-      ? ok('dhcp', 'a server listens on port 67')
-      : error(
-          'dhcp',
-          'nothing listens on port 67',
-          'systemctl status vifd-dnsmasq; apt install dnsmasq-base',
-        ),
-  );
-  const usable = resolvers.filter((address) => !/^(127\.|::1$)/.test(address));
+  const usable = servesNames ? resolvers : resolvers.filter((address) => !/^(127\.|::1$)/.test(address));
   if (usable.length === 0) {
     const reason =
       resolvers.length === 0 ? 'there is none' : `${resolvers.join(', ')} is this domain's own loopback`;
@@ -319,6 +287,19 @@ function aboutDhcp(facts: WayFacts, own: IpLink): Finding[] {
     findings.push(ok('resolver', usable.join(', ')));
   }
   return findings;
+}
+
+function aboutService(facts: WayFacts, own: IpLink, service: 'dhcp' | 'dns', name: string): Finding[] {
+  const { ruleset } = facts;
+  if (!('base' in ruleset)) return [];
+  const remedy = (chain: (typeof ruleset.base)[number]): string =>
+    remedyFor(ruleset, chain, own.ifname, service);
+  const [request, answer] = exchange(own.ifname, service);
+  const asking = [...pass(ruleset, 'prerouting', request), ...pass(ruleset, 'input', request)];
+  return [
+    ...judgePassages(service, `${name} requests`, asking, facts, remedy),
+    ...judgePassages(service, `${name} answers`, pass(ruleset, 'output', answer), facts, remedy),
+  ];
 }
 
 function aboutConnections({ sysctl }: WayFacts): Finding[] {

@@ -25,7 +25,7 @@ export function aboutTrafficControl(
     });
 }
 
-/** The drops of every qdisc, by device and kind. Without -j: the JSON of some qdiscs is none. */
+/** The drops of every qdisc, by device and kind. Without -j: for some qdiscs tc prints JSON that does not parse. */
 export async function readQdiscs(): Promise<readonly Omit<Qdisc, 'meanwhile'>[]> {
   const output = await runProgram('tc', ['-s', 'qdisc', 'show']);
   return 'failed' in output ? [] : parseQdiscs(output.stdout);

@@ -1,6 +1,7 @@
 import { vifName } from '../../../model/vif-id.js';
 import { printAction } from '../../../plan/print/print.js';
 import { actionsOf } from '../../../reconcile/next.js';
+import { outlook } from '../../outlook.js';
 import { error, type Finding, ok, warning } from '../finding.js';
 import type { WayFacts } from './facts.js';
 
@@ -30,7 +31,9 @@ export function aboutVifd({ id, snapshot, step, vifdRuns }: WayFacts): Finding[]
       ),
     ];
   }
-  const missing = step.kind === 'attached' ? step.missing : [];
+  const lacks = step.kind === 'attached' ? step.missing : [];
+  // The filters of others have a stage of their own.
+  const missing = lacks.filter(({ problem }) => problem.code !== 'firewall-drops');
   return [
     ...(snapshot.blocked === undefined
       ? []
@@ -60,6 +63,9 @@ export function aboutVifd({ id, snapshot, step, vifdRuns }: WayFacts): Finding[]
 /** Whether everything that vifd makes for the vif is there. It comes last: the stages before say what a lack of it does. */
 export function aboutState({ id, step, vifdRuns }: WayFacts): Finding[] {
   const left = actionsOf(step);
+  const { headline, problem, waitsFor } = outlook(id, step);
+  if (left.length === 0 && (problem ?? waitsFor) !== undefined)
+    return [error('vifd', headline, 'docs/operate/troubleshooting.md has the row of this message')];
   if (left.length === 0) return [ok('vifd', `${vifName(id)} is attached as it should be`)];
   const todo = left.map(printAction).join('; ');
   const remedy = vifdRuns ? 'journalctl -u vifd tells what keeps it from that' : 'systemctl start vifd';

@@ -1,6 +1,7 @@
+import type { TopologyName } from '../../../model/topology-name.js';
 import { type Finding, ok } from '../finding.js';
 import { onBridge } from './bridge.js';
-import { netdevName, type WayFacts } from './facts.js';
+import { type IpLink, netdevName, type WayFacts } from './facts.js';
 import { fromGuest } from './guest.js';
 import { onSwitch } from './on-switch.js';
 import { routed } from './routed.js';
@@ -9,7 +10,7 @@ import { aboutState, aboutVifd } from './vifd.js';
 
 /** What was found on the way of a vif's packets, stage by stage, and the stage at which they end. */
 export interface Way {
-  readonly topology: string | undefined;
+  readonly topology: TopologyName | 'script' | undefined;
   /** The first stage with an error; undefined when the packets come through. */
   readonly ends: Finding | undefined;
   readonly findings: readonly Finding[];
@@ -20,14 +21,13 @@ export function judgeWay(facts: WayFacts): Way {
   const { verdict } = facts.step;
   const topology =
     verdict.kind === 'attach' ? verdict.topology : verdict.kind === 'script' ? 'script' : undefined;
-  const before = aboutVifd(facts);
-  const goesOn = verdict.kind === 'attach' || verdict.kind === 'script';
+  const own = facts.links.find(({ ifname }) => ifname === netdevName(facts));
   const findings = [
-    ...before,
-    ...(goesOn ? fromGuest(facts) : []),
-    ...(goesOn
-      ? [...aboutTrafficControl(facts, devicesOf(facts)), ...beyond(facts, topology), ...aboutState(facts)]
-      : []),
+    ...aboutVifd(facts),
+    ...(topology === undefined ? [] : fromGuest(facts)),
+    ...(topology === undefined ? [] : aboutTrafficControl(facts, devicesOf(facts))),
+    ...(topology === undefined || own === undefined ? [] : beyond[topology](facts, own)),
+    ...(topology === undefined ? [] : aboutState(facts)),
   ];
   return { topology, ends: findings.find(({ severity }) => severity === 'error'), findings };
 }
@@ -41,23 +41,19 @@ function devicesOf(facts: WayFacts): string[] {
   return [name, ...(master === undefined ? [] : ports.map(({ ifname }) => ifname)), ...ways];
 }
 
-function beyond(facts: WayFacts, topology: string | undefined): Finding[] {
-  const own = facts.links.find(({ ifname }) => ifname === netdevName(facts));
-  if (own === undefined) return [];
-  switch (topology) {
-    case 'bridge':
-      return onBridge(facts, own);
-    case 'openvswitch':
-      return onSwitch(facts);
-    case 'route':
-    case 'nat':
-      return routed(facts, own, topology);
-    default: {
-      // An operator's script may have done anything; a bridge it has put the vif on is seen.
-      const master = facts.links.find(({ ifname }) => ifname === own.master);
-      return master?.linkinfo?.info_kind === 'bridge'
-        ? onBridge(facts, own)
-        : [ok('script', "what lies beyond is the operator's script's own")];
-    }
-  }
-}
+/** What follows the vif on each topology. */
+const beyond: Readonly<
+  Record<TopologyName | 'script', (facts: WayFacts, own: IpLink) => readonly Finding[]>
+> = {
+  bridge: onBridge,
+  openvswitch: onSwitch,
+  route: routed,
+  nat: (facts, own) => routed(facts, own, { isNat: true }),
+  script: (facts, own) => {
+    // An operator's script may have done anything; a bridge it has put the vif on is seen.
+    const master = facts.links.find(({ ifname }) => ifname === own.master);
+    return master?.linkinfo?.info_kind === 'bridge'
+      ? onBridge(facts, own)
+      : [ok('script', "what lies beyond is the operator's script's own")];
+  },
+};

@@ -1,15 +1,9 @@
 import { expect, it } from 'vitest';
-import { filterFor } from '../../../src/decide/antispoof.js';
 import type { Action } from '../../../src/model/action.js';
-import { linkLocalOf, type Network, parseNetwork } from '../../../src/model/address.js';
+import { type Network, parseNetwork } from '../../../src/model/address.js';
 import type { FilterSpec } from '../../../src/model/filter.js';
-import { elementId } from '../../../src/model/nft.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
-import { snapshot } from '../../../src/model/snapshot.js';
-import type { TopologyName } from '../../../src/model/topology-name.js';
 import { nftCommands } from '../../../src/nft/commands.js';
-import { filterElements } from '../../../src/nft/elements.js';
-import { ranges } from '../../../src/nft/ranges.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
 import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
@@ -28,8 +22,6 @@ const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => 
   protectHost: undefined,
   ...more,
 });
-const keys = (more: Record<string, string>) =>
-  snapshot(id, new Map(Object.entries({ script: 'vif-bridge', online: '1', ...more })));
 const netdev = link(12, 'vif5.0', { up: false });
 const bridge: Link = { ...netdev, index: 3, name: 'xenbr0', kind: 'bridge', up: true };
 const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = []) => ({
@@ -44,8 +36,6 @@ function installed(of: FilterSpec, device = 'vif5.0', index = 12, nft = new NftM
   if (hold) nft.perform(hold);
   return nft;
 }
-const elements = (text: string, more: Partial<FilterSpec> = {}): string[] =>
-  filterElements('vif5.0', spec(text, more)).map(elementId);
 const desired = (filter: FilterSpec | undefined, name = 'vif5.0') => ({
   name,
   link: { mac: netdev.mac, mtu: undefined, master: 'xenbr0', addresses: [] },
@@ -53,96 +43,6 @@ const desired = (filter: FilterSpec | undefined, name = 'vif5.0') => ({
 });
 const shape = (actions: Action[]): string[] =>
   actions.map((action) => (action.kind === 'nft' ? 'nft' : printAction(action)));
-
-it('makes ranges of networks, without those inside of others, and host bits dropped', () => {
-  expect(ranges(networks('10.0.1.7/24 10.0.0.5 10.0.1.9 10.0.1.0/25 2001:db8::/64'), 4)).toEqual([
-    { first: 0x0a000005n, last: 0x0a000005n },
-    { first: 0x0a000100n, last: 0x0a0001ffn },
-  ]);
-  expect(ranges(networks('0.0.0.0/0 10.0.0.1'), 4)).toEqual([{ first: 0n, last: 0xffffffffn }]);
-});
-
-it('derives the link-local address from the MAC', () => {
-  expect(linkLocalOf('00:16:3e:0a:05:00').address).toBe('fe80::0216:3eff:fe0a:0500');
-});
-
-it('holds a vif by mode', () => {
-  const filter = (mode: 'auto' | 'strict' | 'off', more: Record<string, string>) =>
-    filterFor(keys(more), { antispoof: { mode, controlFrames: false }, vifs: [] });
-  const mac = '00:16:3e:00:05:00';
-  expect(filter('auto', { mac })).toEqual({ filter: undefined });
-  expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
-  expect(filter('auto', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
-  expect(filter('strict', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
-  expect(filter('strict', { mac })).toHaveProperty('problem.target', 'its addresses');
-  expect(filter('auto', { ip: '10.0.0.5' })).toHaveProperty('problem.target', 'its MAC address');
-});
-
-it('keeps control frames of a vif on a bridge from leaving, held or not, unless these may', () => {
-  const of = (
-    topology: TopologyName | undefined,
-    controlFrames: boolean,
-    own: boolean | undefined,
-    ip?: string,
-  ) =>
-    filterFor(
-      keys({ mac: '00:16:3e:00:05:00', ...(ip === undefined ? {} : { ip }) }),
-      {
-        antispoof: { mode: 'auto', controlFrames },
-        vifs: own === undefined ? [] : [{ bridge: undefined, mac: undefined, controlFrames: own }],
-      },
-      topology === undefined ? {} : { topology },
-    );
-  const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
-  for (const topology of ['bridge', 'openvswitch'] as const) {
-    expect(of(topology, false, undefined)).toEqual({ filter: floor });
-    expect(of(topology, true, false)).toEqual({ filter: floor });
-    expect(of(topology, true, undefined)).toEqual({ filter: undefined });
-    expect(of(topology, false, true)).toEqual({ filter: undefined });
-    expect(of(topology, true, undefined, '10.0.0.5')).toEqual({
-      filter: spec('10.0.0.5', { controlFrames: true }),
-    });
-  }
-  // What is routed is not bridged, and what a script of an operator's does is not known.
-  expect(of('route', false, undefined)).toEqual({ filter: undefined });
-  expect(of(undefined, false, undefined)).toEqual({ filter: undefined });
-});
-
-it('says a filter in elements, addresses as such and networks as such', () => {
-  expect(elements('10.0.0.5 10.0.1.7/24')).toEqual([
-    'macs vif5.0 . 00:16:3e:00:05:00',
-    'speaks4 vif5.0',
-    'hosts4 vif5.0 . 10.0.0.5',
-    'networks4 vif5.0 . 10.0.1.0/24',
-    'dhcp_hosts vif5.0 . 0x0a000005',
-    'dhcp_networks vif5.0 . 0x0a000100-0x0a0001ff',
-    'nd_macs vif5.0 . 0x00163e000500',
-  ]);
-  expect(elements('2001:db8::1 2001:db8:1::/64')).toEqual([
-    'macs vif5.0 . 00:16:3e:00:05:00',
-    'speaks6 vif5.0',
-    'hosts6 vif5.0 . 2001:db8::1',
-    'networks6 vif5.0 . 2001:db8:1::/64',
-    'hosts6 vif5.0 . fe80::216:3eff:fe00:500',
-    'nd_hosts vif5.0 . 0x20010db8000000000000000000000001',
-    'nd_networks vif5.0 . 0x20010db8000100000000000000000000-0x20010db800010000ffffffffffffffff',
-    'nd_hosts vif5.0 . 0xfe8000000000000002163efffe000500',
-    'nd_macs vif5.0 . 0x00163e000500',
-  ]);
-  const protectHost = { by: 'vif' as const, dhcp: true, ports: [{ protocol: 'tcp' as const, port: 53 }] };
-  expect(elements('10.0.0.5', { tagged: true, reverse: true, protectHost })).toEqual([
-    'macs vif5.0 . 00:16:3e:00:05:00',
-    'tagged vif5.0',
-    'speaks4 vif5.0',
-    'hosts4 vif5.0 . 10.0.0.5',
-    'dhcp_hosts vif5.0 . 0x0a000005',
-    'nd_macs vif5.0 . 0x00163e000500',
-    'routed vif5.0',
-    'confined vif5.0',
-    'dhcp_clients vif5.0',
-    'services vif5.0 . tcp . 53',
-  ]);
-});
 
 it('filters before the link is up, and after it has its name', () => {
   const links = linkView([netdev, bridge]);

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { everyVif } from '../../../src/host/netfilter/contents.js';
-import { decode, nft } from '../../../src/host/netfilter/messages.js';
-import { rulesFile } from '../../../src/host/netfilter/rules-file.js';
-import { NftState } from '../../../src/host/netfilter/state.js';
-import { elementId, type RuledTable } from '../../../src/model/nft.js';
+import { everyVif } from '../../../../src/host/netfilter/contents.js';
+import { decode, nft } from '../../../../src/host/netfilter/messages.js';
+import { rulesFile } from '../../../../src/host/netfilter/rules-file.js';
+import { NftState } from '../../../../src/host/netfilter/state.js';
+import { elementId, type RuledTable } from '../../../../src/model/nft.js';
 
 // Messages as the kernel sends them: struct nfgenmsg and attributes.
 const attribute = (type: number, value: Buffer): Buffer => {
@@ -92,8 +92,7 @@ const addElement = (
     ),
   );
 
-const empty = (ownable = false) =>
-  new NftState({ rules: rulesFile, ownable: () => ownable, opened: new Map() });
+const empty = (ownable = false) => new NftState({ rules: rulesFile, ownable, opened: new Map() });
 function filled(): NftState {
   const state = empty();
   addTable(state, 'netdev vifd');

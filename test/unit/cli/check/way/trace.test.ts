@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { judgeTrace } from '../../../../src/cli/check/way/trace.js';
-import type { TraceEvent } from '../../../../src/host/netfilter/trace.js';
-import { traceTables } from '../../../../src/nft/trace-table.js';
-import { parseRuleset } from '../../../../src/nft/walk/ruleset.js';
+import { judgeTrace } from '../../../../../src/cli/check/way/trace.js';
+import type { TraceEvent } from '../../../../../src/host/netfilter/trace.js';
+import { traceTables } from '../../../../../src/nft/trace-table.js';
+import { parseRuleset } from '../../../../../src/nft/walk/ruleset.js';
 
 const ruleset = parseRuleset(
   JSON.stringify({

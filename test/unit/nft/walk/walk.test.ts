@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { parseIptables } from '../../../src/nft/walk/iptables-save.js';
-import type { Packet } from '../../../src/nft/walk/packet.js';
-import { firewallOf, remedyFor } from '../../../src/nft/walk/remedy.js';
-import { type Json, parseRuleset, type Ruleset, together } from '../../../src/nft/walk/ruleset.js';
-import { explain, nameChain, pass } from '../../../src/nft/walk/walk.js';
+import { parseIptables } from '../../../../src/nft/walk/iptables-save.js';
+import type { Packet } from '../../../../src/nft/walk/packet.js';
+import { firewallOf, remedyFor } from '../../../../src/nft/walk/remedy.js';
+import { type Json, parseRuleset, type Ruleset, together } from '../../../../src/nft/walk/ruleset.js';
+import { explain, nameChain, pass } from '../../../../src/nft/walk/walk.js';
 
 const packet: Packet = {
   family: 4,
