@@ -1,5 +1,6 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Host } from '../host/host.js';
 import { problemOf } from '../model/operation-error.js';
 import { parseVifName } from '../model/vif-id.js';
@@ -23,7 +24,10 @@ export async function planCommand(name: string, config: Config, options: { json:
       exit.usage,
     );
   const xenstore = await Xenstore.open();
-  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  const host = await Host.open(() => undefined, {
+    openvswitch: config.openvswitch,
+    offloads: wantsOffloads(config),
+  });
   try {
     const step = planNow(id, await readKeys(backendOf(xenstore, config), id), config, observeNow(host));
     const { headline, problem, waitsFor, missing } = outlook(id, step);

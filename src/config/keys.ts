@@ -101,7 +101,7 @@ export const sections = {
     control_frames: key(flag, {
       default: false,
       sentence:
-        'Whether guests on bridges, held or not, may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+        'Whether guests on bridges, held or not, may send what only switches send: spanning tree, LACP, LLDP, MVRP, CDP and the like.',
     }),
   }),
   bridge: section({
@@ -280,7 +280,7 @@ export const sections = {
         otherwise: 'as [antispoof] says',
         example: true,
         sentence:
-          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, MVRP, CDP and the like.',
       }),
       isolated: key(flag, {
         otherwise: asFound,

@@ -5,6 +5,7 @@ import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { wantsGuest } from '../decide/topology/registry.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Hooks } from '../hooks/hooks.js';
 import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
@@ -221,6 +222,7 @@ export class Daemon implements ControlSource {
           ended: (id) => reconciler?.scriptEnded(id),
         },
         log: this.#log,
+        offloads: wantsOffloads(this.#config),
         serves: true,
       });
       let lose: (error: unknown) => void = () => undefined;

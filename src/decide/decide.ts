@@ -95,9 +95,11 @@ export function decide(
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 
-/** The same, or why there can be no filter for a netdev of this name. The floor is left out instead, there and where it is not taken. */
+type Filtered = { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError };
+
+/** The filter, or why there can be none for a netdev of this name. The floor is left out instead, there and where it is not taken. */
 function possible(
-  filtered: { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError },
+  filtered: Filtered,
   own: string,
   name: string,
   blocked: boolean,

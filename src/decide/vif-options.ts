@@ -51,12 +51,12 @@ export function withOptions(
       newPortFlagNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
     ),
   };
-  const isForwarded = desired.ip?.forwards !== undefined;
-  if (isolated === true && port === undefined && desired.ovsPort === undefined && !isForwarded) {
-    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology = "bridge" or bridge`;
+  const isRouted = desired.ip?.forwards !== undefined;
+  if (isolated === true && port === undefined && desired.ovsPort === undefined && !isRouted) {
+    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology or bridge`;
     return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
   }
-  if (lan === false && !isForwarded) {
+  if (lan === false && !isRouted) {
     const reason = `vif-${topology} gives frames to a switch, and does not know the router and resolver that the guest has to reach; leave its vifs out of the table, by topology = "route" or "nat", or part the networks by VLANs`;
     return { problem: notHad('option-unusable', snapshot, 'lan', reason) };
   }
@@ -160,3 +160,7 @@ export const uplinksOf = (
   { nat, vifs }: VifPolicy,
 ): readonly string[] | undefined =>
   optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;
+
+/** Whether a table sets offloads, so that those of vifs are to be known. */
+export const wantsOffloads = ({ vifs }: Pick<VifPolicy, 'vifs'>): boolean =>
+  vifs.some(({ offload }) => offload !== undefined);

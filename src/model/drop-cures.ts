@@ -16,7 +16,7 @@ const cures: Readonly<Record<string, string>> = {
   'neighbour discovery':
     'the guest tells of an IPv6 address that is not in its ip key, or of another MAC address: add the address to ip=',
   'control frame':
-    'the guest speaks as a switch does (STP, LLDP, CDP): [[vif]] control_frames = true, if it is one',
+    'the guest speaks as a switch does (STP, LLDP, MVRP, CDP): [[vif]] control_frames = true, if it is one',
   'rate from guest': 'the guest sends more than from_guest of [[vif]] limit',
   'packets from guest': 'the guest sends more frames than packets of [[vif]] limit',
   'broadcast from guest': 'the guest sends more broadcast and multicast than broadcast of [[vif]] limit',

@@ -254,7 +254,7 @@ export class VifReconciler {
     const { phase, snapshot } = record;
     // Adding filters, marks and routes to a vif that another agent has attached interrupts nothing.
     const adopted = snapshot?.hotplugStatus === 'connected' && !done.some(({ kind }) => attaching.has(kind));
-    // Offloads are not observed, so each daemon sets them once.
+    // Offloads are not followed, and may be set again where ethtool did not tell them.
     const untouched = adopted && done.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#reporter.write(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((clock.now() - began) * 100) / 100;

@@ -4,7 +4,7 @@ import { bridgeOf, type DesiredState } from '../../model/desired.js';
 import type { FilterSpec } from '../../model/filter.js';
 import type { OperationError } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
-import type { TopologyName } from '../../model/topology-name.js';
+import { type TopologyName, traitsOf } from '../../model/topology-name.js';
 import { planNow } from '../plan-now.js';
 import type { Facts } from './facts.js';
 
@@ -34,7 +34,7 @@ export function decidedVifs(
     const topology = topologyName(vif, policy);
     const isComing = verdict.kind === 'attach' || verdict.kind === 'await-netdev';
     const desired = isComing ? verdict.desired : undefined;
-    const isSwitched = topology === 'bridge' || topology === 'openvswitch';
+    const isSwitched = traitsOf(topology)?.isSwitched ?? false;
     const named = topology === 'openvswitch' ? vif.bridge?.replace(/[.:].*$/, '') : vif.bridge;
     return {
       vif,

@@ -1,4 +1,5 @@
 import { isConnected } from '../../model/snapshot.js';
+import { traitsOf } from '../../model/topology-name.js';
 import { vifName } from '../../model/vif-id.js';
 import type { Decided } from './decided.js';
 import type { Facts } from './facts.js';
@@ -40,7 +41,7 @@ export function aboutForwarding(
   { links, forwarding, sysctls }: Facts,
 ): Finding[] {
   const routed = decided
-    .filter(({ topology }) => topology === 'route' || topology === 'nat')
+    .filter(({ topology }) => traitsOf(topology)?.isRouted)
     .map(({ vif }) => vif)
     .filter(isConnected);
   if (routed.length === 0) return [];

@@ -1,6 +1,7 @@
 import { type Matched, matchedBy, matches } from '../../decide/vif-options.js';
 import { formatNetwork, grantedBy } from '../../model/address.js';
 import type { VifPolicy } from '../../model/policy.js';
+import { traitsOf } from '../../model/topology-name.js';
 import type { VifOptions } from '../../model/vif-options.js';
 import type { Decided } from './decided.js';
 import { type Finding, note, ok } from './finding.js';
@@ -27,7 +28,7 @@ function mayMatch(table: VifOptions, { vif, topology, desired, bridge }: Decided
   if (desired !== undefined && topology !== 'script')
     return matches(table, matchedBy(desired, vif, topology));
   const { ip: network, ...others } = table;
-  const isPlanned = topology === 'nat' && vif.ip.length === 0;
+  const isPlanned = traitsOf(topology)?.isNat && vif.ip.length === 0;
   const named = topology === 'script' ? vif.bridge : bridge;
   const of: Matched = {
     domid: vif.id.domid,

@@ -194,8 +194,9 @@ export function unfilterable(
  * The port of a vif while the guest's traffic goes by its twin's: a trunk of VLAN 4095 alone, which 802.1Q reserves, so that nothing
  * comes in or goes out.
  */
-const onStandby = ({ vlansStay: _, ...port }: DesiredOvsPort): DesiredOvsPort => ({
+const onStandby = ({ vlansStay, ...port }: DesiredOvsPort): DesiredOvsPort => ({
   ...withoutIfaceId(port),
+  ...(vlansStay ? { vlansKept: true } : {}),
   onStandby: true,
   tag: undefined,
   trunks: [4095],

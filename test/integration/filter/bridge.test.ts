@@ -160,6 +160,7 @@ describe('mode', () => {
       'own IPv4 to the address of spanning tree',
       'CDP frame',
       'PVST+ frame',
+      'MVRP frame',
     ]);
   });
 

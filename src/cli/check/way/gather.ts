@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
+import { wantsOffloads } from '../../../decide/vif-options.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
 import { readSysctl } from '../../../host/sysctl.js';
@@ -31,7 +32,10 @@ export async function gatherWay(
   config: Config,
   { vifdRuns, to }: { vifdRuns: boolean; to: string | undefined },
 ): Promise<WayFacts> {
-  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  const host = await Host.open(() => undefined, {
+    openvswitch: config.openvswitch,
+    offloads: wantsOffloads(config),
+  });
   try {
     const observed = observeNow(host);
     const step = planNow(id, snapshot, config, observed);
