@@ -111,3 +111,14 @@ test('a field cannot be forged by what dom0 or a guest writes', async () => {
 test('nothing goes past it: every entry of the daemon came with its fields', async () => {
   expect(await journal.find('_TRANSPORT=stdout')).toEqual([]);
 });
+
+test('a vif that goes without two things is found by the code of each', async () => {
+  await domnet.ip('link add lan0 up type bridge stp_state 1');
+  const vif = await domnet.plug({ domid: 7, keys: { bridge: 'lan0', gatewaydev: 'eth0' } });
+  await vif.connected();
+  for (const code of ['key-unused', 'bridge-waits']) {
+    const found = await entries('VIF=vif7.0', `ERROR_CODE=${code}`);
+    expect(found[0]?.MESSAGE).toMatch(/^vif7\.0 degraded: .*; /);
+  }
+  expect(await journal.find('VIF=vif5.0', 'ERROR_CODE=bridge-waits')).toEqual([]);
+});
