@@ -46,7 +46,7 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'set-neighbour': ({ index, address, mac }) => links.neighbour.set(index, address, mac),
     'delete-neighbour': ({ index, address }) => links.neighbour.delete(index, address),
     'set-proxy': ({ index, address, owner }) => links.proxy.set(index, address, owner),
-    'delete-proxy': ({ index, address }) => links.proxy.delete(index, address),
+    'delete-proxy': ({ index, address, owner }) => links.proxy.delete(index, address, owner),
     announce: (action) => announcer.announce(action),
     'set-sysctl': ({ sysctl }) => writeSysctl(sysctl),
     'forget-connections': (action) => conntrack.forget(action),

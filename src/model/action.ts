@@ -72,7 +72,9 @@ export type IpAction =
   | On<'set-route', { readonly route: DesiredRoute }>
   | On<'delete-route', { readonly to: Network }>
   | On<'set-neighbour', { readonly address: Network; readonly mac: string }>
-  | On<'delete-neighbour' | 'delete-proxy', { readonly address: Network }>
+  | On<'delete-neighbour', { readonly address: Network }>
+  /** `owner`: the vif that the entry is of, undefined for one of none. One that is another's by then stays. */
+  | On<'delete-proxy', { readonly address: Network; readonly owner: string | undefined }>
   /** Answers for an address at a device, for a vif which then owns the entry. */
   | On<'set-proxy', { readonly address: Network; readonly owner: string }>
   /**

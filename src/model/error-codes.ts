@@ -110,7 +110,7 @@ export const errorCodes = {
   ),
   'address-needed': code(
     'address',
-    'The address is that of a gateway or a resolver of this domain, which a route to a guest would hide.',
+    'The address is that of a gateway or a resolver of this domain, which a route to a guest would hide; or no address of the network can be the router.',
     'Give the guest another address by ip=.',
   ),
   'address-unusable': code(

@@ -196,7 +196,8 @@ export type NftChange =
   | { readonly change: 'add-element'; readonly element: Element; readonly owner: string }
   /** Notes what vifd makes forward, and did not before; no vif owns that, since the next one finds it switched on. */
   | { readonly change: 'add-opened'; readonly element: Element }
-  | { readonly change: 'delete-element'; readonly element: Element }
+  /** `of`: the vif that gives it up; absent where it goes whose ever it is. One that is another's by then stays. */
+  | { readonly change: 'delete-element'; readonly element: Element; readonly of?: string }
   /** Deletes what was counted for a netdev, so that the next one of the name begins with nothing. */
   | { readonly change: 'forget-drops'; readonly device: string }
   /** Deletes the chains and sets that an earlier release has left in `inet vifd`. */

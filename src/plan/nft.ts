@@ -129,7 +129,8 @@ export function planNft(
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
     // The kernel leaves an element that exists as it is, with its owner, or as a note.
-    ...[...revoked, ...rivals, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
+    ...revoked.map(giveUp(vif, observed)),
+    ...[...rivals, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
     ...wantedChains
@@ -151,7 +152,7 @@ export function planNft(
   const stays = (table: Table): boolean => !gone.includes(table);
   const after: NftChange[] = [
     ...(isHeld || !stays('netdev vifd') ? [] : unbound.map(deleteChain)),
-    ...released.filter((element) => stays(tableOf(element))).map(deleteElement),
+    ...released.filter((element) => stays(tableOf(element))).map(giveUp(vif, observed)),
     ...(stays('netdev vifd') ? forgetDrops(released, device) : []),
     ...(stays('inet vifd') && earlier ? [{ change: 'delete-earlier', ...earlier } as const] : []),
     ...gone.map((table): NftChange => ({ change: 'delete-table', table })),
@@ -213,6 +214,15 @@ function setRules(table: RuledTable, observed: NftView): NftChange[] {
 }
 
 const deleteElement = (element: Element): NftChange => ({ change: 'delete-element', element });
+
+/** Deletes an element that a vif gives up, unless another has taken it over by then. */
+const giveUp =
+  (vif: string, observed: NftView) =>
+  (element: Element): NftChange => ({
+    change: 'delete-element',
+    element,
+    ...(observed.owner(element) === vif ? { of: vif } : {}),
+  });
 
 const deleteChain = ({ chain }: { chain: string }): NftChange => ({ change: 'delete-chain', chain });
 

@@ -76,11 +76,12 @@ const ethernetLength = 'fe:ff:ff:ff:ff:ff'.length;
 
 /** The action that deletes a proxy entry; it carries the device's index as its name where the device is gone. */
 export const deleteProxy = (
-  { device: index, address }: ProxyEntry,
+  { device: index, address, owner }: ProxyEntry,
   links: LinkView,
 ): ActionOf<'delete-proxy'> => ({
   kind: 'delete-proxy',
   index,
   name: links.byIndex(index)?.name ?? `${index}`,
   address,
+  owner,
 });

@@ -135,13 +135,18 @@ export class IpMachine implements IpState {
         return;
       }
       case 'set-proxy':
-      case 'delete-proxy':
+      case 'delete-proxy': {
+        const owner = this.#proxies.find(
+          (proxy) => proxy.device === action.index && same(proxy.address, action.address),
+        )?.owner;
+        if (action.kind === 'delete-proxy' && owner !== action.owner) return;
         this.#proxies = this.#proxies.filter(
           (proxy) => proxy.device !== action.index || !same(proxy.address, action.address),
         );
         if (action.kind === 'set-proxy')
           this.#proxies.push({ address: action.address, device: action.index, owner: action.owner });
         return;
+      }
       case 'announce':
         this.#proxies = this.#proxies.map((proxy) =>
           proxy.device === action.index && same(proxy.address, action.address)

@@ -1,19 +1,12 @@
-import {
-  addressValue,
-  contains,
-  formatAddress,
-  hostOf,
-  isHost,
-  type Network,
-  networkOf,
-} from '../../model/address.js';
+import { addressValue, formatAddress, hostOf, type Network } from '../../model/address.js';
 import type { IpState } from '../../model/ip.js';
-import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
+import type { Link, ObservedState } from '../../model/observed.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { Twins } from '../twins.js';
 import { hidden } from './domain-needs.js';
+import { isElsewhere } from './elsewhere.js';
 import { claimant } from './nat-conflict.js';
 import { routerDistance, routerOf } from './nat-router.js';
 import { holderOf, routedElsewhere } from './routed-link.js';
@@ -52,8 +45,9 @@ export function plan(
     address: formatAddress(4, addressValue(network) + host),
     prefix,
   });
+  const isNeeded = (address: Network): boolean => hidden([hostOf(address)], observed).length > 0;
   const isFree = (address: Network): boolean =>
-    hidden([hostOf(address)], observed).length === 0 &&
+    !isNeeded(address) &&
     !isElsewhere(address, observed) &&
     !isOthers(routedElsewhere(hostOf(address), own, observed, ip)) &&
     claimant(address, snapshot.id, twins, observed, ip) === undefined &&
@@ -65,6 +59,8 @@ export function plan(
       const router = { ...guest, address: formatAddress(4, value) };
       const taken =
         router.address === guest.address ||
+        isNeeded(router) ||
+        isElsewhere(router, observed) ||
         routedElsewhere(hostOf(router), own, observed, ip) !== undefined ||
         claimant(router, snapshot.id, twins, observed, ip) !== undefined;
       if (!taken) return router;
@@ -75,12 +71,14 @@ export function plan(
   const choose = (guest: Network): Planned | undefined => {
     const route = ip.routes.to(hostOf(guest));
     const known = route?.device === own?.index ? route?.source : undefined;
-    const router = known === undefined ? routerFor(guest) : { ...guest, address: known };
-    return router && { guest, router };
+    const kept = known === undefined ? undefined : { ...guest, address: known };
+    const router = kept !== undefined && !isNeeded(kept) ? kept : routerFor(guest);
+    return router && !isNeeded(router) ? { guest, router } : undefined;
   };
   const candidates = [...hostsFor(snapshot, network)].map(at);
   const held = candidates.find(({ address }) => heldBy(snapshot.id, own, observed, ip).has(address));
-  if (held !== undefined && hidden([hostOf(held)], observed).length === 0) return choose(held);
+  const goesOn = held !== undefined && !isNeeded(held) ? choose(held) : undefined;
+  if (goesOn !== undefined) return goesOn;
   for (const guest of candidates) {
     if (!isFree(guest)) continue;
     const chosen = choose(guest);
@@ -135,11 +133,3 @@ function heldBy(
   );
   return new Set([...routed, ...masqueraded, ...filtered]);
 }
-
-/** Whether an address lies in a network that a device of this domain is in. */
-const isElsewhere = (address: Network, { links }: ObservedState): boolean =>
-  [...links.all()].some(
-    (link) =>
-      vifOfLink(link) === undefined &&
-      link.addresses.some((held) => !isHost(held) && contains(networkOf(held), hostOf(address))),
-  );

@@ -1,4 +1,4 @@
-import { hostOf, type Network } from '../../model/address.js';
+import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { dhcpEntry } from '../../model/dhcp-entry.js';
@@ -18,6 +18,7 @@ import { whyNeeded } from './domain-needs.js';
 import { guestAddresses } from './nat-addresses.js';
 import { conflictOf } from './nat-conflict.js';
 import { routerOf } from './nat-router.js';
+import { routerFor } from './nat-router-choice.js';
 import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
 import { atTwin, deviceName, isRoutedTo, linkLocalRouter, waysOut } from './routed-link.js';
 import { overruled, whyNoIpv6 } from './routed-losses.js';
@@ -48,14 +49,25 @@ export const nat: Topology = {
     const guests = no6 === undefined ? all : all.filter(({ family }) => family === 4);
     const v4 = guests.filter(({ family }) => family === 4);
     const v6 = guests.filter(({ family }) => family === 6);
-    const router = (guest: Network): Network =>
-      guest === chosen.planned?.guest ? chosen.planned.router : routerOf(guest);
+    const found = new Map(
+      v4.map((guest) => [
+        guest,
+        guest === chosen.planned?.guest
+          ? chosen.planned.router
+          : routerFor(guest, snapshot, twins, observed, ip),
+      ]),
+    );
+    dependsOn.push(...v4.map((guest): Dependency => ({ kind: 'address', address: routerOf(guest).address })));
+    const router = (guest: Network): Network => found.get(guest) ?? routerOf(guest);
     const routers = v4.map(router);
     const conflict = conflictOf(guests, routers, snapshot, twins, observed, ip);
     if (conflict !== undefined && !conflict.isPassed) {
       return { problem: conflict.problem, dependsOn: [...dependsOn, ...conflict.dependsOn] };
     }
     if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
+    const lacking = v4.find((guest) => found.get(guest) === undefined);
+    const no4 = lacking && noRouter(snapshot, lacking);
+    if (no4 !== undefined && attached === undefined) return { problem: no4, dependsOn };
     const needed = whyNeeded(guests.map(hostOf), snapshot, observed);
     if (needed !== undefined && (attached === undefined || !isRoutedTo(own, guests.map(hostOf), ip)))
       return { problem: needed, dependsOn };
@@ -143,6 +155,7 @@ export const nat: Topology = {
       dependsOn,
       missing: [
         ...(conflict === undefined ? [] : [conflict.problem]),
+        ...(no4 === undefined ? [] : [no4]),
         ...(no6 === undefined ? [] : [no6]),
         ...missingWayOut(snapshot, named, v4, ways(4)),
         ...missingWayOut(snapshot, named, v6, ways(6)),
@@ -153,6 +166,15 @@ export const nat: Topology = {
     };
   },
 };
+
+/** What to say of a guest in whose network no address can be its router's. */
+const noRouter = ({ id }: VifSnapshot, guest: Network): OperationError =>
+  problem(
+    'address-needed',
+    `give ${vifName(id)} the router`,
+    routerOf(guest).address,
+    `it is a next hop or a resolver of this domain, or in another device's network, as all of ${formatNetwork(networkOf(guest))} is; give the guest an address elsewhere by ip`,
+  );
 
 /** What to say of addresses that are not masqueraded because nothing leads out. */
 function missingWayOut(

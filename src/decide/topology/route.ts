@@ -56,20 +56,26 @@ export const route: Topology = {
     ];
     const gateway = gatewayOf(wanted, observed.links, ip);
     if (gateway !== undefined) dependsOn.push(netdev(gateway.name));
-    const networks = snapshot.ip.map(grantedBy);
-    const everything = networks.find(isDefault);
+    const asked = snapshot.ip.map(grantedBy);
+    const everything = asked.find(isDefault);
     if (everything !== undefined) {
       const what = everything.prefix === 0 ? 'everything' : 'so much that VPNs have it for everything';
       const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    const taken = takenByDomain(snapshot, networks, observed);
+    const taken = takenByDomain(snapshot, asked, observed);
     if (taken !== undefined && attached === undefined) {
       return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
     }
-    dependsOn.push(...networks.map(({ address }): Dependency => ({ kind: 'address', address })));
-    const needed = whyNeeded(networks, snapshot, observed);
     const own = observed.links.ofVif(snapshot.id);
+    // What the vif had before this domain took it, it keeps; by a change of its keys it gets no such address.
+    const has = (network: Network): boolean =>
+      own !== undefined && (isRoutedTo(own, [network], ip) || claims(network, observed, ip)(own));
+    const networks = asked.filter(
+      (network) => has(network) || takenByDomain(snapshot, [network], observed) === undefined,
+    );
+    dependsOn.push(...asked.map(({ address }): Dependency => ({ kind: 'address', address })));
+    const needed = whyNeeded(networks, snapshot, observed);
     if (needed !== undefined && (attached === undefined || !isRoutedTo(own, networks, ip)))
       return { problem: needed, dependsOn };
     const gatewayLoss = whyNoGateway(snapshot, wanted, gateway, networks);
@@ -90,7 +96,7 @@ export const route: Topology = {
       reverse: true,
       protectHost: hostServices('vif', config.route.services),
     });
-    if ('problem' in filtered) return { ...filtered, dependsOn };
+    if ('problem' in filtered) return { problem: taken?.problem ?? filtered.problem, dependsOn };
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
     const held = takenOver(networks, snapshot, twins, observed, ip);

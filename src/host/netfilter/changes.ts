@@ -57,7 +57,7 @@ export function isDone(state: NftState, change: NftChange): boolean {
     case 'delete-table':
       return !state.has(change.table);
     case 'delete-element':
-      return state.owner(change.element) === undefined && !state.isNoted(change.element);
+      return isGone(state, change);
     case 'delete-chain':
     case 'forget-drops':
       return !state.has('netdev vifd');
@@ -69,6 +69,13 @@ export function isDone(state: NftState, change: NftChange): boolean {
     case 'add-element':
       return false;
   }
+}
+
+/** Whether an element is not there, or not that of the vif which gives it up. */
+function isGone(state: NftState, { element, of }: Extract<NftChange, { change: 'delete-element' }>): boolean {
+  const there = state.owner(element);
+  if (of !== undefined && there !== undefined) return there !== of;
+  return there === undefined && !state.isNoted(element);
 }
 
 /** Whether the state shows changes that have been made. */

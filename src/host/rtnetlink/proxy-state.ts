@@ -10,6 +10,10 @@ export class ProxyState {
     return [...this.#entries.values()];
   }
 
+  at(device: number, address: Network): ProxyEntry | undefined {
+    return this.#entries.get(keyOf(device, address));
+  }
+
   /** Takes in an entry that was made. */
   set(proxy: ProxyEntry): void {
     this.#entries.set(keyOf(proxy.device, proxy.address), proxy);

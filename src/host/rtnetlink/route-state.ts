@@ -150,6 +150,11 @@ export class RouteState implements RouteView {
     this.#neighbours.set(index, address, mac);
   }
 
+  /** Our proxy entry for an address at a device. */
+  proxy(device: number, address: Network): ProxyEntry | undefined {
+    return this.#proxies.at(device, address);
+  }
+
   /** Notes a proxy entry that vifd has set; the kernel announces proxy entries to no socket. */
   setProxy(proxy: ProxyEntry): void {
     this.#proxies.set(proxy);

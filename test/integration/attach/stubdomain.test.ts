@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd, type VifSpec } from '../../support/net/domnet.js';
 import { addressOf, guest, type Kind, keysOf, prepareTopologies, reaches } from '../../support/net/guests.js';
 import type { OpenVswitch } from '../../support/net/openvswitch.js';
-import { until } from '../../support/process/exec.js';
+import { exec, until } from '../../support/process/exec.js';
 
 // Under a device model in a stubdomain libxl gives that domain a copy of each vif. What the guest is is known by which of
 // the two namespaces counts its packets.
@@ -31,6 +31,8 @@ const domids: Record<Kind, { own: number; stub: number; other: number }> = {
   nat: { own: 41, stub: 42, other: 43 },
 };
 
+const domidsOf = (kind: Kind): { domid: number } => ({ domid: domids[kind].own });
+
 /** The frontend connects, or closes: netback gives the netdev a carrier, or takes it away. */
 const connects = (vif: Vif) => vif.guestIp('link set eth0 up');
 const closes = (vif: Vif) => vif.guestIp('link set eth0 down');
@@ -49,6 +51,7 @@ async function configured(kind: Kind, vif: Vif, address: string, mac: string): P
   await vif.guestIp(`link set eth0 address ${mac}`);
   const prefix = kind === 'route' || kind === 'nat' ? 32 : 24;
   await vif.guestIp(`address replace ${address}/${prefix} dev eth0`);
+  if (kind === 'route') await vif.guestIp(`address replace ${inVersion6(address)}/128 dev eth0 nodad`);
 }
 
 /** The routes that a namespace loses when its interface is down. */
@@ -56,6 +59,11 @@ async function routed(kind: Kind, vif: Vif, router: string): Promise<void> {
   if (kind !== 'route' && kind !== 'nat') return;
   await vif.guestIp(`route replace ${router} dev eth0`);
   await vif.guestIp(`route replace default via ${router}`);
+  // These go with an interface that is down.
+  if (kind === 'route') {
+    await vif.guestIp(`address replace ${inVersion6(addressOf(kind, domidsOf(kind)))}/128 dev eth0 nodad`);
+    await vif.guestIp('-6 route replace default via fe80::1 dev eth0');
+  }
 }
 
 const received = async (vif: Vif): Promise<number> => {
@@ -89,6 +97,29 @@ const goesBy = (vif: Vif, from: Vif, address: string, vifs: readonly Vif[]): Pro
     throw new Error(`${error.message}\n${await circumstances(from, vifs)}`);
   });
 
+/** Whether the network of the gateway device finds the guest, by both families. */
+async function lanFinds(kind: Kind, address: string): Promise<void> {
+  if (kind !== 'route') return;
+  const lan = await domnet.guestNamespace(60_000);
+  for (const one of [address, inVersion6(address)]) {
+    await until(
+      `an answer of ${one} to the LAN`,
+      async () => {
+        await exec('ip', ['-n', lan, 'neigh', 'flush', 'to', one]);
+        return exec('ip', ['netns', 'exec', lan, 'ping', '-n', '-c', '1', '-W', '0.3', one]).then(
+          () => true,
+          () => undefined,
+        );
+      },
+      5000,
+    ).catch(async (error) => {
+      throw new Error(`${error.message}\n${await domnet.ip('neigh show proxy')}`);
+    });
+  }
+}
+
+const inVersion6 = (address: string): string => `2001:db8::${address.split('.').at(-1)}`;
+
 const circumstances = async (...[from, vifs]: [Vif, readonly Vif[]]): Promise<string> =>
   [
     await domnet.ip('-o link'),
@@ -119,7 +150,9 @@ describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s',
     const router = kind === 'nat' ? '10.9.0.132' : '192.0.2.1';
     const mac = `00:16:3e:77:00:${own}`;
     // Open vSwitch's userspace datapath takes no filter; on the others the guest is held to its address.
-    const ip = kind === 'openvswitch' ? {} : { ip: kind === 'nat' ? `${address}/24` : address };
+    const addresses =
+      kind === 'nat' ? `${address}/24` : kind === 'route' ? `${address} ${inVersion6(address)}` : address;
+    const ip = kind === 'openvswitch' ? {} : { ip: addresses };
     const keys = { ...keysOf(kind, own), ...ip, mac };
     const name = `hvm-${own}-long01`;
 
@@ -137,12 +170,14 @@ describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s',
 
     await goesBy(emulated, from, address, both);
     await reaches(emulated, addressOf(kind, from));
+    await lanFinds(kind, address);
 
     // A PV driver loads; the emulated card's frontend stays connected.
     await connects(own1);
     await routed(kind, own1, router);
     await goesBy(own1, from, address, both);
     await reaches(own1, addressOf(kind, from));
+    await lanFinds(kind, address);
     if (kind === 'openvswitch') expect(await ifaceIds(mac)).toBe(name);
 
     // The daemon starts anew and leaves it where it is.
@@ -159,16 +194,19 @@ describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s',
     await closes(own1);
     await goesBy(emulated, from, address, both);
     await reaches(emulated, addressOf(kind, from));
+    await lanFinds(kind, address);
     if (kind === 'openvswitch') expect(await ifaceIds(mac)).toBe(emulated.name);
 
     await connects(own1);
     await routed(kind, own1, router);
     await goesBy(own1, from, address, both);
+    await lanFinds(kind, address);
     for (const vif of both) expect(await vif.read('hotplug-status')).toBe('connected');
 
     // dom0 takes the guest's own away: the other has all of it.
     await own1.unplug();
     await goesBy(emulated, from, address, [emulated]);
+    await lanFinds(kind, address);
     await emulated.removeNetdev();
     await emulated.unplug();
     await from.unplug();

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { isDone } from '../../../../src/host/netfilter/changes.js';
 import { everyVif } from '../../../../src/host/netfilter/contents.js';
 import { decode, nft } from '../../../../src/host/netfilter/messages.js';
 import { rulesFile } from '../../../../src/host/netfilter/rules-file.js';
@@ -260,4 +261,20 @@ test("what was made forward is remembered when another program deletes its table
   expect(tell(state, nft.delTable, 'inet vifd')).toContain(everyVif);
   expect(state.opened()).toEqual([noted]);
   expect(state.isNoted(noted)).toBe(false);
+});
+
+test('an element that another vif has taken over is not for the former one to delete', () => {
+  const state = filled();
+  const address = Buffer.from([10, 0, 0, 5]);
+  const add = (vif: string) => addElement(state, nft.newElements, 'hosts4', key('vif5.0', address), vif);
+  const change = {
+    change: 'delete-element',
+    element: { set: 'hosts4', key: ['vif5.0', '10.0.0.5'] },
+  } as const;
+  const isLeft = (of?: string) => isDone(state, of === undefined ? change : { ...change, of });
+  expect([isLeft('vif5.0'), isLeft()]).toEqual([true, true]);
+  add('vif5.0');
+  expect([isLeft('vif5.0'), isLeft()]).toEqual([false, false]);
+  add('vif6.0');
+  expect([isLeft('vif5.0'), isLeft('vif6.0'), isLeft()]).toEqual([true, false, false]);
 });
