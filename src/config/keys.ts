@@ -4,6 +4,7 @@ import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { forwardListen, forwardTo } from './forwards.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import { vifLimit } from './limit.js';
 import {
   anyNetwork,
   bridgeName,
@@ -285,7 +286,22 @@ export const sections = {
         otherwise: asFound,
         example: true,
         sentence:
-          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
+          'Whether the vif is kept from other isolated ones: by its bridge from its other isolated ports (on Open vSwitch "protected"), where ' +
+          'it is routed or behind NAT from all that are.',
+      }),
+      limit: key(vifLimit, {
+        otherwise: 'none',
+        example: { from_guest: '100mbit', to_guest: '200mbit', packets: '20kpps', broadcast: '100pps' },
+        sentence:
+          'How much may pass in a second, and is dropped beyond that: bits from the guest and to it, its frames, and those of them to ' +
+          'broadcast and multicast addresses; burst is what may pass at once beside the bits of one second, by default 128kb.',
+      }),
+      lan: key(flag, {
+        otherwise: 'it does',
+        example: false,
+        sentence:
+          'Whether a routed vif or one behind NAT reaches private networks: those of RFC 1918, of carriers (100.64.0.0/10), link-local ones and fc00::/7; ' +
+          'with false it is left answers, and the resolver that it is told of.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,

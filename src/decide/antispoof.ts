@@ -1,5 +1,6 @@
 import { grantedBy, type Network } from '../model/address.js';
 import { type FilterSpec, type HostServices, hostServices } from '../model/filter.js';
+import { limitsOf } from '../model/limits.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -45,13 +46,19 @@ export function filterFor(
     controlFrames: own.controlFrames ?? antispoof.controlFrames,
     reverse: routed,
     protectHost: options.protectHost,
+    ...(own.limit === undefined || Object.keys(own.limit).length === 0
+      ? {}
+      : { limits: limitsOf(own.limit) }),
   };
   if (mode === 'off' || (mode === 'auto' && ofVif.length === 0 && !routed)) {
     // On a bridge the domain's services are closed by a key of their own, and a switch behind it would hear control frames.
     const isClosed = options.protectHost?.by === 'bridge';
     const isSwitched = traitsOf(options.topology)?.isSwitched ?? false;
-    if (!isClosed && (!isSwitched || common.controlFrames)) return { filter: undefined };
-    return { filter: { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } };
+    const isOpen = !isClosed && (!isSwitched || common.controlFrames);
+    if (isOpen && common.limits === undefined) return { filter: undefined };
+    const held = { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } as const;
+    if (!isOpen) return { filter: held };
+    return { filter: { ...held, controlFrames: true, reverse: false, protectHost: undefined } };
   }
   const operation = `hold ${vifName(snapshot.id)} to`;
   if ((mode === 'strict' || mode === 'addresses') && networks.length === 0) {

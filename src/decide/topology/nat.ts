@@ -122,6 +122,7 @@ export const nat: Topology = {
             in: [],
             bound: named !== undefined,
             tracked: true,
+            ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
           },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter
