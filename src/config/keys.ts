@@ -161,7 +161,7 @@ export const sections = {
       default: '10.0.0.0/8',
       sentence:
         'The network that guests have their address from when their ip key has no IPv4 address: its start plus ' +
-        '256 * domid + devid + 1, or from /24 on one that follows from the MAC address; they are told its prefix ' +
+        '256 * domid + devid + 1, or from /20 on one that follows from the MAC address; they are told its prefix ' +
         "length, or 16 with 10.0.0.0/8, as Xen's script does.",
     }),
     uplink: key(oneOrMore(deviceName), {

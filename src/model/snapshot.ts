@@ -105,7 +105,10 @@ export function snapshot(
   const isTooLong = isTooLongBySuffix(vifname);
   const unused = [
     ...(isTooLong ? [unusedName(id, vifname)] : []),
-    ...(keys.get('forwarddev') ? [unusedColo(id)] : []),
+    ...[...keys]
+      .filter(([key, text]) => isColo(key) && text !== '')
+      .slice(0, 1)
+      .map(([key]) => unusedColo(id, key)),
   ];
   return {
     id,
@@ -150,11 +153,14 @@ const unusedName = (id: VifId, vifname: string): OperationError =>
     `libxl's suffix ${stubdomainSuffix} makes it longer than 15 characters, so it keeps its own name; a vifname of 11 has room for it`,
   );
 
-const unusedColo = (id: VifId): OperationError =>
+/** Whether a key is one of those that libxl writes for COLO alone (MAYBE_ADD_COLO_ARGS in libxl_nic.c). */
+export const isColo = (key: string): boolean => key === 'forwarddev' || key.startsWith('colo_');
+
+const unusedColo = (id: VifId, key: string): OperationError =>
   problem(
     'key-unused',
     'read',
-    `${backendPath(id)}/forwarddev`,
+    `${backendPath(id)}/${key}`,
     'COLO is set up by libxl in dom0 alone, and is not in a driver domain',
   );
 

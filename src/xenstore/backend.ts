@@ -1,7 +1,7 @@
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
 import type { ErrorCode } from '../model/error-codes.js';
 import { OperationError } from '../model/operation-error.js';
-import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
+import { isColo, snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
 import type { StatusWrites } from '../model/status-writes.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../model/vif-id.js';
 import type { BackendPort } from '../reconcile/ports/ports.js';
@@ -76,8 +76,9 @@ export class Backend implements BackendPort {
 
   /** The keys of a vif; undefined when its directory does not exist. @throws StoreLost */
   async read(id: VifId): Promise<VifSnapshot | undefined> {
-    const [keys, frontend] = await Promise.all([
+    const [keys, names, frontend] = await Promise.all([
       this.#xenstore.readChildren(backendPath(id), vifKeys),
+      this.#xenstore.directory(backendPath(id)).catch(absent),
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
       this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
     ]);
@@ -85,7 +86,9 @@ export class Backend implements BackendPort {
       await this.domid();
       return undefined;
     }
-    const parsed = snapshot(id, keys, frontend);
+    // Of COLO's two dozen keys it is enough that there is one.
+    const colo = (names ?? []).filter((name) => isColo(name) && !keys.has(name)).slice(0, 1);
+    const parsed = snapshot(id, new Map([...keys, ...colo.map((name) => [name, name] as const)]), frontend);
     return this.#wantsGuest(parsed) ? { ...parsed, guest: await this.#guest(id) } : parsed;
   }
 

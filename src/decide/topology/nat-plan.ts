@@ -13,11 +13,11 @@ import { holderOf, routedElsewhere } from './routed-link.js';
 
 // The address of a guest behind NAT that dom0 gives none.
 
-/** From this prefix length on all guests of the planned network have one router, since few would have room otherwise. */
-export const sharedFrom = 24;
+/** From this prefix length on all guests of the planned network have one router, since half of them would have no room otherwise. */
+export const sharedFrom = 20;
 
 /** How many addresses beside that of the stock plan a vif may have in a network that is larger. */
-const probes = 64;
+const probes = 1024;
 
 /** An address that was chosen, and its router's. */
 export interface Planned {

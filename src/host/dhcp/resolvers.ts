@@ -10,7 +10,7 @@ const interval = 500;
 /** The resolvers of this domain, but for those on the loopback, followed as they change. */
 export class Resolvers {
   #text = read();
-  #addresses = parse(this.#text);
+  #addresses = parseResolvers(this.#text);
   #listener: (() => void) | undefined;
 
   get addresses(): readonly string[] {
@@ -31,7 +31,7 @@ export class Resolvers {
     const text = read();
     if (isDeepStrictEqual(text, this.#text)) return;
     this.#text = text;
-    this.#addresses = parse(text);
+    this.#addresses = parseResolvers(text);
     this.#listener?.();
   };
 }
@@ -46,10 +46,13 @@ const read = (): string[] =>
     }
   });
 
-/** The resolvers in the first of these texts that has any. */
-function parse(texts: readonly string[]): readonly string[] {
+/**
+ * The resolvers in the first of these texts that has any. Of a line the resolver reads the first word behind `nameserver`, so that
+ * what follows it, such as a remark, is none of it (res_vinit_1 in glibc's res_init.c); an IPv6 address may have a scope.
+ */
+export function parseResolvers(texts: readonly string[]): readonly string[] {
   const found = texts.map((text) =>
-    [...text.matchAll(/^\s*nameserver\s+([0-9a-fA-F.:]+)\s*$/gm)]
+    [...text.matchAll(/^[ \t]*nameserver[ \t]+([0-9a-fA-F.:]+)(?=[\s%;#]|$)/gm)]
       .map(([, address = '']) => address)
       .filter((address) => (parseIpv4(address) ?? parseIpv6(address)) !== undefined)
       .filter((address) => !/^(127\.|::1$|fe80:)/.test(address)),

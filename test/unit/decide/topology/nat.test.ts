@@ -152,6 +152,32 @@ test('a small network holds as many guests as it has hosts beside the router, ea
   expect(planOn(machine, { domid: 300, mac: macOf(100) })).toBe(given[99]);
 });
 
+test('a network of /23 holds as many, whatever it held before by the stock plan', () => {
+  const network = '192.168.76.0/23';
+  const vifs = Array.from({ length: 509 }, (_, i) => i + 1);
+  const machine = machineWith(vifs.map((i) => ({ index: i + 1, name: `vif${i}.0`, up: true })));
+  const route = (domid: number, address: string, source: string) =>
+    machine.perform({
+      kind: 'set-route',
+      index: domid + 1,
+      name: `vif${domid}.0`,
+      route: { to: { family: 4, address, prefix: 32 }, source },
+    });
+  // An earlier release gave it that, and it keeps it.
+  route(1, '192.168.77.1', '192.168.77.128');
+  const given = vifs.map((domid) => {
+    const planned = planOn(machine, { domid, mac: macOf(domid), network }) ?? '';
+    const [to = '', , source = ''] = planned.split(' ');
+    route(domid, to, source);
+    return planned;
+  });
+  expect(given[0]).toBe('192.168.77.1 by 192.168.77.128');
+  expect(new Set(given).size).toBe(509);
+  expect(given.slice(1).every((one) => one.endsWith(' by 192.168.76.1'))).toBe(true);
+  expect(planOn(machine, { domid: 300, mac: macOf(300), network })).toBe(given[299]);
+  expect(planOn(machine, { domid: 600, mac: macOf(600), network })).toMatch(/no address left/);
+});
+
 test('a guest that is started anew has the address of its MAC address, where that is free', () => {
   const machine = machineWith([]);
   expect(planOn(machine, { domid: 9 })).toBe(planOn(machine, { domid: 5 }));
