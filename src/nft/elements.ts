@@ -80,6 +80,7 @@ export const forwardElements = (
   ...forwards.out.map((way): Element => ({ set: 'ways_out', key: [device, way] })),
   ...forwards.in.map((way): Element => ({ set: 'ways_in', key: [device, way] })),
   ...(forwards.tracked ? [] : [{ set: 'untracked', key: [device] } as const]),
+  ...(forwards.hidden ? [{ set: 'behind_nat', key: [device] } as const] : []),
   ...(forwards.bound ? [{ set: 'bound', key: [device] } as const] : []),
   ...closed.map((family): Element => ({ set: `opened${family}`, key: [device] })),
 ];

@@ -157,7 +157,9 @@ function wantedElements(vif: VifModel, model: Model): string[] {
         element(`inet vifd ${set}`, name, text16(way)),
       ),
     ),
-    ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
+    ...(vif.topology === 'nat'
+      ? [element('inet vifd dhcp_clients', name), element('inet vifd behind_nat', name)]
+      : []),
     ...(vif.topology === 'nat' && model.defaultRoute !== undefined
       ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
       : []),
