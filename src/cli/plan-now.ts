@@ -1,3 +1,5 @@
+import type { Xenstore } from 'node-xenstore';
+import { wantsGuest } from '../decide/topology/registry.js';
 import { Blocks } from '../host/blocks.js';
 import type { Host } from '../host/host.js';
 import { recordedRuns } from '../host/process/scripts.js';
@@ -10,7 +12,7 @@ import { Cards } from '../reconcile/cards.js';
 import { keysWith, knownOf } from '../reconcile/known.js';
 import { next, type Step } from '../reconcile/next.js';
 import { blocksDirectory } from '../runtime/runtime-dir.js';
-import type { Backend } from '../xenstore/backend.js';
+import { Backend } from '../xenstore/backend.js';
 
 /** The next step of a daemon that starts now, for a vif with these keys. */
 export const planNow = (
@@ -22,6 +24,10 @@ export const planNow = (
 
 /** The state of the machine as such a daemon would observe it. */
 export const observeNow = (host: Host): ObservedState => ({ ...host.observe(), scripts: recordedRuns() });
+
+/** The backend directories, with all that the topologies have a use for. */
+export const backendOf = (xenstore: Xenstore, policy: Pick<VifPolicy, 'scripts'>): Backend =>
+  new Backend(xenstore, (keys) => wantsGuest(keys, policy));
 
 /** The keys of every vif, each with its twins and its block. */
 export async function readAllKeys(backend: Backend): Promise<VifSnapshot[]> {

@@ -1,15 +1,15 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Host } from '../host/host.js';
 import { problemOf } from '../model/operation-error.js';
 import { parseVifName } from '../model/vif-id.js';
 import { printCommands } from '../plan/print/print.js';
 import { actionsOf } from '../reconcile/next.js';
 import { dhcpDirectory } from '../runtime/runtime-dir.js';
-import { Backend } from '../xenstore/backend.js';
 import { CommandError, exit } from './exit-status.js';
 import { outlook } from './outlook.js';
-import { observeNow, planNow, readKeys } from './plan-now.js';
+import { backendOf, observeNow, planNow, readKeys } from './plan-now.js';
 
 /**
  * `vifd plan VIF [--json]`: prints what vifd would do for a vif now, as commands that can be pasted. Changes nothing and
@@ -24,9 +24,12 @@ export async function planCommand(name: string, config: Config, options: { json:
       exit.usage,
     );
   const xenstore = await Xenstore.open();
-  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  const host = await Host.open(() => undefined, {
+    openvswitch: config.openvswitch,
+    offloads: wantsOffloads(config),
+  });
   try {
-    const step = planNow(id, await readKeys(new Backend(xenstore), id), config, observeNow(host));
+    const step = planNow(id, await readKeys(backendOf(xenstore, config), id), config, observeNow(host));
     const { headline, problem, waitsFor, missing } = outlook(id, step);
     const places = { ovsDatabase: config.openvswitch.database, dhcpDirectory: dhcpDirectory() };
     const commands = actionsOf(step).map((action) => printCommands(action, places));

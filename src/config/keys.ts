@@ -4,6 +4,7 @@ import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { forwardListen, forwardTo } from './forwards.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
+import { vifLimit } from './limit.js';
 import {
   anyNetwork,
   bridgeName,
@@ -100,7 +101,7 @@ export const sections = {
     control_frames: key(flag, {
       default: false,
       sentence:
-        'Whether guests on bridges, held or not, may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+        'Whether guests on bridges, held or not, may send what only switches send: spanning tree, LACP, LLDP, MVRP, CDP and the like.',
     }),
   }),
   bridge: section({
@@ -261,12 +262,14 @@ export const sections = {
         example: 'mac',
         sentence:
           'What the vif is held to: with "off" nothing, with "mac" its MAC, with "addresses" also the addresses of its ' +
-          'ip key, and without any it is refused.',
+          'ip key and of allow, and without any it is refused.',
       }),
       allow: key(listOf(anyNetwork), {
         otherwise: 'none',
         example: ['fe80::/10'],
-        sentence: 'Addresses and networks that a vif which is held may use besides those of its ip key.',
+        sentence:
+          'Addresses and networks that a vif which is held may use besides those of its ip key; by itself it holds none: a vif ' +
+          'without ip is held to these alone only with antispoof = "addresses" or mode = "strict".',
       }),
       allow_macs: key(listOf(macAddress), {
         otherwise: 'none',
@@ -277,13 +280,28 @@ export const sections = {
         otherwise: 'as [antispoof] says',
         example: true,
         sentence:
-          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, CDP and the like.',
+          'Whether the guest may send what only switches send: spanning tree, LACP, LLDP, MVRP, CDP and the like.',
       }),
       isolated: key(flag, {
         otherwise: asFound,
         example: true,
         sentence:
-          'Whether the bridge keeps the vif from its other isolated ports (on Open vSwitch "protected"); refused where there is no bridge.',
+          'Whether the vif is kept from other isolated ones: by its bridge from its other isolated ports (on Open vSwitch "protected"), where ' +
+          'it is routed or behind NAT from all that are.',
+      }),
+      limit: key(vifLimit, {
+        otherwise: 'none',
+        example: { from_guest: '100mbit', to_guest: '200mbit', packets: '20kpps', broadcast: '100pps' },
+        sentence:
+          'How much may pass in a second, and is dropped beyond that: bits from the guest and to it, its frames, and those of them to ' +
+          'broadcast and multicast addresses; burst is what may pass at once beside the bits of one second, by default 128kb.',
+      }),
+      lan: key(flag, {
+        otherwise: 'it does',
+        example: false,
+        sentence:
+          'Whether a routed vif or one behind NAT reaches private networks: those of RFC 1918, of carriers (100.64.0.0/10), link-local ones and fc00::/7; ' +
+          'with false it is left answers, and the resolver that it is told of.',
       }),
       multicast_flood: key(flag, {
         otherwise: asFound,

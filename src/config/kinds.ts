@@ -101,9 +101,11 @@ export const recordOf = <Needed extends Kinds, Optional extends Kinds>(
     Object.entries(kinds)
       .map(([name, { expected }]) => `${name} (${expected})`)
       .join(', ');
-  const none = Object.keys(optional).length === 0;
   return {
-    expected: `a table of ${list(needed)}${none ? '' : ` and, if wanted, ${list(optional)}`}`,
+    expected:
+      Object.keys(needed).length === 0
+        ? `a table of any of ${list(optional)}`
+        : `a table of ${list(needed)} and, if wanted, ${list(optional)}`,
     read: (value, at) => {
       if (!isTable(value)) return at.refuse('must be a table');
       const unknown = Object.keys(value).find((name) => !Object.hasOwn(all, name));

@@ -1,5 +1,6 @@
 import { hostOf, type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
 import type { Service } from '../model/filter.js';
+import { leastBurst } from '../model/limits.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
 import { integerFrom, matching, plain, text } from './kinds.js';
@@ -46,6 +47,25 @@ export const listenAddress = text<Listen>('address:port, [address]:port or unix:
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && port >= 1 && port <= 65535 ? { host, port } : undefined;
+});
+
+/** A rate in the words of tc(8), as bytes a second. */
+export const bitRate = text('a rate like 100mbit, in kbit, mbit or gbit', (value) => {
+  const [, digits, unit] = /^([1-9]\d{0,5})(kbit|mbit|gbit)$/.exec(value) ?? [];
+  const scale = { kbit: 1e3, mbit: 1e6, gbit: 1e9 }[unit as 'kbit'];
+  return scale === undefined ? undefined : (Number(digits) * scale) / 8;
+});
+
+export const packetRate = text('a rate like 20kpps or 100pps', (value) => {
+  const [, digits, k] = /^([1-9]\d{0,5})(k?)pps$/.exec(value) ?? [];
+  return digits === undefined ? undefined : Number(digits) * (k === 'k' ? 1000 : 1);
+});
+
+/** A size in the words of tc(8), as bytes. */
+export const burstSize = text('a size like 256kb, in kb or mb, of 64kb at least', (value) => {
+  const [, digits, unit] = /^([1-9]\d{0,5})(kb|mb)$/.exec(value) ?? [];
+  const bytes = Number(digits) * (unit === 'mb' ? 1_048_576 : 1024);
+  return bytes >= leastBurst && bytes <= 0xffffffff ? bytes : undefined;
 });
 
 /** One address, of a host. */

@@ -4,6 +4,8 @@ import { notify } from 'node-libsystemd';
 import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
+import { wantsGuest } from '../decide/topology/registry.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Hooks } from '../hooks/hooks.js';
 import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
@@ -204,7 +206,7 @@ export class Daemon implements ControlSource {
     let health: { stop(): void } | undefined;
     let presence: Presence | undefined;
     try {
-      const backend = new Backend(xenstore);
+      const backend = new Backend(xenstore, (keys) => wantsGuest(keys, this.#config));
       // Each wait ends with the signal, because a xenstored that is stopped (SIGSTOP) answers nothing.
       this.#domid = await orAborted(backend.domid(), signal);
       if (this.#domid === undefined) return;
@@ -220,6 +222,7 @@ export class Daemon implements ControlSource {
           ended: (id) => reconciler?.scriptEnded(id),
         },
         log: this.#log,
+        offloads: wantsOffloads(this.#config),
         serves: true,
       });
       let lose: (error: unknown) => void = () => undefined;

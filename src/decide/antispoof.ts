@@ -1,5 +1,6 @@
 import { grantedBy, type Network } from '../model/address.js';
 import { type FilterSpec, type HostServices, hostServices } from '../model/filter.js';
+import { limitsOf } from '../model/limits.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
@@ -25,8 +26,9 @@ export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'ope
   protectHost ? { protectHost: hostServices('bridge', services) } : {};
 
 /**
- * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, with `strict` always, with `off`
- * never, unless a `[[vif]]` table says otherwise. On a bridge one that is not held is kept from control frames. A guest that
+ * The filter a vif gets. With mode `auto` it is held to its addresses when there are any, `allow` of a `[[vif]]` table left out: that
+ * adds to what a vif is held to, and a table for one address more of all guests must not take the others from those without `ip`. With
+ * `strict` it is always held, with `off` never, unless a `[[vif]]` table says otherwise. On a bridge one that is not held is kept from control frames. A guest that
  * is routed needs an address to speak from, so without one no packet of its passes.
  * @returns the filter, undefined for none, or why there can be none
  */
@@ -37,24 +39,31 @@ export function filterFor(
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const own = ownOptions(snapshot, vifs, options);
   const mode = own.antispoof ?? antispoof.mode;
-  const networks = [...(options.networks ?? snapshot.ip.map(grantedBy)), ...(own.allow ?? [])];
+  const ofVif = options.networks ?? snapshot.ip.map(grantedBy);
+  const networks = [...ofVif, ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
   const common = {
     controlFrames: own.controlFrames ?? antispoof.controlFrames,
     reverse: routed,
     protectHost: options.protectHost,
+    ...(own.limit === undefined || Object.keys(own.limit).length === 0
+      ? {}
+      : { limits: limitsOf(own.limit) }),
   };
-  if (mode === 'off' || (mode === 'auto' && networks.length === 0 && !routed)) {
+  if (mode === 'off' || (mode === 'auto' && ofVif.length === 0 && !routed)) {
     // On a bridge the domain's services are closed by a key of their own, and a switch behind it would hear control frames.
     const isClosed = options.protectHost?.by === 'bridge';
     const isSwitched = traitsOf(options.topology)?.isSwitched ?? false;
-    if (!isClosed && (!isSwitched || common.controlFrames)) return { filter: undefined };
-    return { filter: { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } };
+    const isOpen = !isClosed && (!isSwitched || common.controlFrames);
+    if (isOpen && common.limits === undefined) return { filter: undefined };
+    const held = { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } as const;
+    if (!isOpen) return { filter: held };
+    return { filter: { ...held, controlFrames: true, reverse: false, protectHost: undefined } };
   }
   const operation = `hold ${vifName(snapshot.id)} to`;
   if ((mode === 'strict' || mode === 'addresses') && networks.length === 0) {
     const asked = mode === 'strict' ? '[antispoof] mode = "strict"' : '[[vif]] antispoof = "addresses"';
-    const reason = `the ip key is empty, and ${asked} takes no vif without; give it ip=…`;
+    const reason = `the ip key is empty, and ${asked} takes no vif without; give it ip=…, or allow in a [[vif]] table`;
     return { problem: problem('addresses-missing', operation, 'its addresses', reason) };
   }
   if (snapshot.mac === undefined) {

@@ -1,6 +1,6 @@
 import { netdev as netdevOf } from '../model/dependency.js';
 import type { Attached } from '../model/desired.js';
-import { type FilterSpec, holds } from '../model/filter.js';
+import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -8,6 +8,7 @@ import { type VifSnapshot, xenbusState } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import { vifName } from '../model/vif-id.js';
 import { filterFor } from './antispoof.js';
+import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
@@ -19,6 +20,8 @@ import { withOptions } from './vif-options.js';
  * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
  * exist. `dependsOn` is what can change the verdict by coming, changing or going.
  *
+ * @param isFloorRefused whether nf_tables has refused the vif's floor lately, so that it goes without
+ *
  * State 6 with online=1 is a guest that reconnects (kexec, a reloaded netfront), not a removal: the attachment stays.
  */
 export function decide(
@@ -26,6 +29,7 @@ export function decide(
   config: VifPolicy,
   observed: ObservedState,
   attached: Attached | undefined,
+  isFloorRefused = false,
 ): Verdict {
   if (snapshot === undefined) return { kind: 'remove', directory: false };
   if (!snapshot.online) {
@@ -35,6 +39,7 @@ export function decide(
   const name = snapshot.vifname ?? own;
   const names = [netdevOf(own), netdevOf(name)];
   const blocked = snapshot.blocked !== undefined;
+  const takesFloor = observed.canFilter !== false && !isFloorRefused;
   const [keyProblem] = snapshot.problems;
   if (keyProblem !== undefined) return { kind: 'refuse', problem: keyProblem, dependsOn: [netdevOf(own)] };
   const topology = topologyOf(snapshot, config);
@@ -60,9 +65,10 @@ export function decide(
       bridge: snapshot.bridge ?? null,
       tagged: snapshot.vlans?.some(({ untagged }) => !untagged) ?? false,
     });
-    const filtered = possible(ofKeys, own, name, blocked, observed);
+    const filtered = possible(ofKeys, own, name, blocked, takesFloor);
     if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-    if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+    if (netdev === undefined)
+      return { kind: 'await-netdev', desired: undefined, filter: filtered.filter, dependsOn };
     const script = desiredScript(snapshot, topology.file, netdev.index);
     return { kind: 'script', script, filter: filtered.filter, blocked, dependsOn };
   }
@@ -72,12 +78,14 @@ export function decide(
   const dependsOn = [...names, ...attachment.dependsOn];
   if ('problem' in attachment) return { kind: 'refuse', problem: attachment.problem, dependsOn };
   const { desired: ofTopology } = attachment;
-  const filtered = possible(ofTopology, own, name, blocked, observed);
+  const filtered = possible(ofTopology, own, name, blocked, takesFloor);
   if ('problem' in filtered) return { kind: 'refuse', problem: filtered.problem, dependsOn };
-  if (netdev === undefined) return { kind: 'await-netdev', dependsOn };
+  const { filter } = filtered;
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
+  const ofOptions = 'problem' in options ? ofTopology : options.desired;
+  const desired = { ...ofOptions, name, filter, ...(blocked ? { blocked } : {}) };
+  if (netdev === undefined) return { kind: 'await-netdev', desired, filter, dependsOn };
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
-  const desired = { ...options.desired, name, filter: filtered.filter, ...(blocked ? { blocked } : {}) };
   const missing = [
     ...(attachment.missing ?? []),
     ...unusedKeys(snapshot, topology.name),
@@ -87,21 +95,20 @@ export function decide(
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 
-/**
- * The same, or why there can be no filter for a netdev of this name. One that only keeps control frames back is left out instead,
- * there and where nf_tables takes none.
- */
+type Filtered = { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError };
+
+/** The filter, or why there can be none for a netdev of this name. The floor is left out instead, there and where it is not taken. */
 function possible(
-  filtered: { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError },
+  filtered: Filtered,
   own: string,
   name: string,
   blocked: boolean,
-  { canFilter }: ObservedState,
+  takesFloor: boolean,
 ): ReturnType<typeof filterFor> {
   if ('problem' in filtered || (filtered.filter === undefined && !blocked)) return filtered;
-  const isNeeded = blocked || holds(filtered.filter);
   const isNameable = /^[\w.-]+$/.test(name);
-  if (!isNeeded) return { filter: isNameable && canFilter !== false ? filtered.filter : undefined };
+  if (!isNeeded(filtered.filter, blocked))
+    return { filter: isNameable && takesFloor ? filtered.filter : undefined };
   if (isNameable) return { filter: filtered.filter };
   const reason = 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
   return { problem: problem('name-unfilterable', `filter ${own} as`, name, reason) };

@@ -1,13 +1,15 @@
 import { addressValue, formatAddress, formatNetwork, linkLocalOf } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
 import type { Holding } from '../model/holding.js';
+import { printLimits } from '../model/limits.js';
 
 /** What a filter holds a vif to, for `vifd status`. Undefined is no filter, which mode `off` or a `[[vif]]` table wants where `isOff`. */
 export function holdingOf(filter: FilterSpec | undefined, isOff: boolean): Holding {
+  const limits = filter?.limits === undefined ? {} : { limits: printLimits(filter.limits) };
   if (filter === undefined || filter.hold === 'nothing') {
     const because = isOff ? 'configuration' : 'no-ip';
     const controlFrames = filter?.controlFrames ?? true;
-    return { antispoof: 'off', because, macs: [], networks: [], controlFrames };
+    return { antispoof: 'off', because, macs: [], networks: [], controlFrames, ...limits };
   }
   const { hold, macs, networks, controlFrames } = filter;
   const [mac] = macs;
@@ -21,6 +23,7 @@ export function holdingOf(filter: FilterSpec | undefined, isOff: boolean): Holdi
       ...new Set([...networks.map(formatNetwork), ...(speaks6 && mac !== undefined ? [linkLocal(mac)] : [])]),
     ],
     controlFrames,
+    ...limits,
   };
 }
 

@@ -1,5 +1,7 @@
 import type { DesiredState } from '../model/desired.js';
+import { asksRouter } from '../model/dhcp-entry.js';
 import type { ErrorCode } from '../model/error-codes.js';
+import { passesFamily } from '../model/filter.js';
 import type { Blocked } from '../model/firewall.js';
 import { noIp } from '../model/ip.js';
 import type { ObservedState } from '../model/observed.js';
@@ -60,7 +62,7 @@ function bridged({ link, name, filter }: DesiredState, observed: ObservedState):
   if (bridge === undefined || firewall === undefined) return [];
   const families = ([4, 6] as const).filter(
     (family) =>
-      (family === 4 || filter?.networks.some((network) => network.family === 6) === true) &&
+      passesFamily(filter, family) &&
       (bridge.callsFirewall === true ||
         ip.sysctl(`net/bridge/bridge-nf-call-${family === 4 ? 'ip' : 'ip6'}tables`) === '1'),
   );
@@ -72,18 +74,35 @@ function bridged({ link, name, filter }: DesiredState, observed: ObservedState):
 }
 
 function routed(desired: DesiredState, observed: ObservedState): InTheWay[] {
-  const { firewall, links, ip = noIp } = observed;
+  const { firewall } = observed;
   if (firewall === undefined || desired.ip === undefined) return [];
   const { name } = desired;
   const found: InTheWay[] = [];
   for (const family of [4, 6] as const) {
     const to = desired.ip.routes.find((route) => route.to.family === family)?.to;
-    const index = ip.routes.defaultDevice(family);
-    const out = index === undefined ? undefined : links.byIndex(index);
-    if (to === undefined || out === undefined) continue;
-    const blocked = firewall.forwarded({ vif: name, out: out.name, family, guest: to.address });
-    if (blocked !== undefined) found.push({ operation: 'forward', target: `by ${out.name}`, blocked });
+    if (to === undefined) continue;
+    for (const out of waysOut(desired.ip, observed, family)) {
+      const blocked = firewall.forwarded({ vif: name, out, family, guest: to.address });
+      if (blocked !== undefined) found.push({ operation: 'forward', target: `by ${out}`, blocked });
+    }
   }
-  const blocked = desired.ip.dhcp === undefined ? undefined : firewall.dhcp(name);
-  return blocked === undefined ? found : [...found, { operation: 'serve', target: 'by DHCP', blocked }];
+  const { dhcp } = desired.ip;
+  if (dhcp === undefined) return found;
+  for (const [service, target] of [['dhcp', 'by DHCP'] as const, ['dns', 'as its resolver'] as const]) {
+    const blocked = service === 'dns' && !asksRouter(dhcp) ? undefined : firewall.served(name, service);
+    if (blocked !== undefined) found.push({ operation: 'serve', target, blocked });
+  }
+  return found;
+}
+
+/** The devices by which a guest's packets of a family leave, without those that lead out in the other one alone. */
+function waysOut(
+  { forwards }: NonNullable<DesiredState['ip']>,
+  { links, ip = noIp }: ObservedState,
+  family: 4 | 6,
+): string[] {
+  const out = (forwards?.out ?? []).filter((name) => links.byName(name) !== undefined);
+  const leads = (name: string, by: 4 | 6): boolean =>
+    ip.routes.waysOut(by).some((index) => links.byIndex(index)?.name === name);
+  return out.filter((name) => leads(name, family) || !leads(name, family === 4 ? 6 : 4));
 }

@@ -1,6 +1,7 @@
 import { contains, grantedBy, type Network } from '../model/address.js';
 import { newPortFlagNames, newPortFlags } from '../model/bridge-port.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
+import type { DesiredForwards } from '../model/ip.js';
 import type { Offload } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -39,7 +40,7 @@ export function withOptions(
   const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
   if (matching.length === 0) return { desired, unused: [] };
   const options: VifOptions = Object.assign({}, ...matching);
-  const { isolated, multicastFlood, broadcastFlood, txqueuelen, group } = options;
+  const { isolated, lan, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
   const { port } = desired.link;
   const flags = {
@@ -50,9 +51,14 @@ export function withOptions(
       newPortFlagNames.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
     ),
   };
-  if (isolated === true && port === undefined && desired.ovsPort === undefined) {
-    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology = "bridge" or bridge`;
+  const isRouted = desired.ip?.forwards !== undefined;
+  if (isolated === true && port === undefined && desired.ovsPort === undefined && !isRouted) {
+    const reason = `the guests of vif-${topology} are not kept from each other; leave them out of the table, by topology or bridge`;
     return { problem: notHad('option-unusable', snapshot, 'isolated', reason) };
+  }
+  if (lan === false && !isRouted) {
+    const reason = `vif-${topology} gives frames to a switch, and does not know the router and resolver that the guest has to reach; leave its vifs out of the table, by topology = "route" or "nat", or part the networks by VLANs`;
+    return { problem: notHad('option-unusable', snapshot, 'lan', reason) };
   }
   const unlike = newPortFlagNames.find((name) => options[name] === !newPortFlags[name]);
   if (unlike !== undefined && port === undefined) {
@@ -77,10 +83,20 @@ export function withOptions(
       ...(desired.ovsPort === undefined || isolated === undefined
         ? {}
         : { ovsPort: { ...desired.ovsPort, isolated } }),
+      ...(desired.ip?.forwards === undefined
+        ? {}
+        : { ip: { ...desired.ip, forwards: keptApart(desired.ip.forwards, options) } }),
     },
     unused,
   };
 }
+
+/** With `lan = false` the state of connections tells answers. */
+const keptApart = (forwards: DesiredForwards, { isolated, lan }: VifOptions): DesiredForwards => ({
+  ...forwards,
+  ...(isolated ? { isolated } : {}),
+  ...(lan === false ? { lan, tracked: true } : {}),
+});
 
 const notHad = (
   code: 'option-unusable' | 'option-unused',
@@ -89,7 +105,8 @@ const notHad = (
   reason: string,
 ): OperationError => problem(code, `set of ${vifName(id)} by [[vif]]`, name, reason);
 
-function matchedBy(
+/** A vif as the tables match it, by what a topology desires for it. */
+export function matchedBy(
   desired: Omit<DesiredState, 'name'>,
   snapshot: VifSnapshot,
   topology: TopologyName,
@@ -143,3 +160,7 @@ export const uplinksOf = (
   { nat, vifs }: VifPolicy,
 ): readonly string[] | undefined =>
   optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;
+
+/** Whether a table sets offloads, so that those of vifs are to be known. */
+export const wantsOffloads = ({ vifs }: Pick<VifPolicy, 'vifs'>): boolean =>
+  vifs.some(({ offload }) => offload !== undefined);

@@ -33,6 +33,8 @@ export interface HostOptions {
   /** How operators' scripts are run; without it none can be. */
   readonly scripts?: ScriptOptions;
   readonly log?: Logger;
+  /** Whether to read the offloads of vifs, for which ethtool is run for each of them. */
+  readonly offloads?: boolean;
   /** Whether to run what serves the guests, which is the daemon's part. */
   readonly serves?: boolean;
 }
@@ -61,7 +63,7 @@ export class Host implements HostPort {
 
   static async #open(
     listener: HostListener,
-    { openvswitch, scripts, log, serves = false }: HostOptions,
+    { openvswitch, scripts, log, offloads: readsOffloads = false, serves = false }: HostOptions,
     opened: { close(): void }[],
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
@@ -79,6 +81,8 @@ export class Host implements HostPort {
       (index) => nft.deviceGone(index),
     );
     opened.push(links);
+    const offloads = new Offloads();
+    if (readsOffloads) await offloads.read([...links.view.all()].filter(vifOfLink));
     const resolvers = new Resolvers();
     const dnsmasq = new Dnsmasq(dhcpDirectory(), log);
     opened.push(resolvers, dnsmasq);
@@ -95,7 +99,7 @@ export class Host implements HostPort {
     return new Host({
       links,
       announcer: new Announcer(links, log),
-      offloads: new Offloads(),
+      offloads,
       nft,
       conntrack: new Conntrack(),
       firewall,
@@ -120,7 +124,7 @@ export class Host implements HostPort {
         resolvers: resolvers.addresses,
         dhcp: dnsmasq.entries,
       },
-      offloads: offloads.made,
+      offloads: offloads.known,
       // Asked of routed vifs only: it reads /proc.
       get othersFilter() {
         return !firewall.isAlone;

@@ -43,7 +43,7 @@ export type Action =
 
 /** What marks a port as a vif's, see {@link markKeys}; a mark that is absent is taken away. */
 export type Marks = Readonly<Record<typeof markKeys.owner | typeof markKeys.ifindex, string>> &
-  Readonly<Partial<Record<typeof markKeys.vlan, string>>>;
+  Readonly<Partial<Record<typeof markKeys.vlan | typeof markKeys.kept, string>>>;
 
 /** Changes of Open vSwitch's database; each is one transaction. */
 export type OvsAction =

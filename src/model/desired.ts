@@ -47,3 +47,9 @@ export interface DesiredState {
 /** The bridge it is on, of whichever kind; undefined for none. */
 export const bridgeOf = ({ link, ovsPort }: Pick<DesiredState, 'link' | 'ovsPort'>): string | undefined =>
   link.master ?? ovsPort?.bridge;
+
+/** What it is kept from besides, for people. */
+export const keptFrom = ({ link, ovsPort, ip }: DesiredState): string[] => [
+  ...(link.port?.isolated || ovsPort?.isolated || ip?.forwards?.isolated ? ['other isolated vifs'] : []),
+  ...(ip?.forwards?.lan === false ? ['private networks'] : []),
+];

@@ -16,7 +16,14 @@ const cures: Readonly<Record<string, string>> = {
   'neighbour discovery':
     'the guest tells of an IPv6 address that is not in its ip key, or of another MAC address: add the address to ip=',
   'control frame':
-    'the guest speaks as a switch does (STP, LLDP, CDP): [[vif]] control_frames = true, if it is one',
+    'the guest speaks as a switch does (STP, LLDP, MVRP, CDP): [[vif]] control_frames = true, if it is one',
+  'rate from guest': 'the guest sends more than from_guest of [[vif]] limit',
+  'packets from guest': 'the guest sends more frames than packets of [[vif]] limit',
+  'broadcast from guest': 'the guest sends more broadcast and multicast than broadcast of [[vif]] limit',
+  'rate to guest': 'the guest is sent more than to_guest of [[vif]] limit',
+  isolated:
+    'it and the other guest are isolated: take [[vif]] isolated from one of the two, if they are to meet',
+  'private network': 'it reaches no private networks: take [[vif]] lan = false out, if it is to',
   'no other way out':
     'its packets have a route by a device that is not named for it: add that to [nat] uplink or to [[vif]] uplink, if it may leave by it',
 };

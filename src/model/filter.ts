@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { Limits } from './limits.js';
 
 /**
  * What a vif may send. `undefined` in its place means anything at all.
@@ -25,6 +26,8 @@ export interface FilterSpec {
    * began, and the services named here. Undefined where it is open: on a bridge, unless the configuration closes it.
    */
   readonly protectHost: HostServices | undefined;
+  /** How much may pass, in either direction; absent for any. */
+  readonly limits?: Limits;
 }
 
 /** What of the driver domain a guest reaches. */
@@ -66,6 +69,11 @@ const dnsPorts: readonly ServedPort[] = [
   { protocol: 'tcp', port: 53 },
 ];
 
+/** Whether packets of a family pass a filter, if only from some addresses. */
+export const passesFamily = (filter: FilterSpec | undefined, family: 4 | 6): boolean =>
+  filter?.hold !== 'addresses' || filter.networks.some((network) => network.family === family);
+
 /** Whether a filter holds a vif to more than what every vif is held to. */
 export const holds = (filter: FilterSpec | undefined): filter is FilterSpec =>
-  filter !== undefined && (filter.hold !== 'nothing' || filter.protectHost !== undefined);
+  filter !== undefined &&
+  (filter.hold !== 'nothing' || filter.protectHost !== undefined || filter.limits !== undefined);

@@ -23,6 +23,6 @@ export interface FirewallView {
     readonly bridge: string;
     readonly family: 4 | 6;
   }): Blocked | undefined;
-  /** A request to this domain's DHCP server, and its answer. */
-  dhcp(vif: string): Blocked | undefined;
+  /** A guest's request to a service of this domain, and its answer: by DHCP, or for a name. */
+  served(vif: string, service: 'dhcp' | 'dns'): Blocked | undefined;
 }

@@ -10,4 +10,6 @@ export interface Holding {
   readonly networks: readonly string[];
   /** Whether the frames by which switches speak pass. */
   readonly controlFrames: boolean;
+  /** How much may pass, as printLimits says it; absent where anything does. */
+  readonly limits?: readonly string[];
 }

@@ -53,8 +53,14 @@ export interface DesiredForwards {
   readonly in: readonly string[];
   /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
   readonly bound: boolean;
-  /** Whether nothing but other guests begins connections to it, and ports that are forwarded: it is behind NAT. */
-  readonly hidden: boolean;
+  /** Whether nothing but other guests begins connections to it, and ports that are forwarded: it is behind NAT; absent for no. */
+  readonly hidden?: boolean;
+  /** Whether nothing passes between it and other isolated ones; absent for no. */
+  readonly isolated?: boolean;
+  /** Whether it reaches private networks; absent for yes. */
+  readonly lan?: boolean;
+  /** The resolvers that it is told of, which it reaches in any case. */
+  readonly resolvers?: readonly string[];
   /** Whether connections are followed (conntrack), as masquerading and other programs' rules need it. */
   readonly tracked: boolean;
 }

@@ -41,6 +41,10 @@ export const sets = {
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  limit_from: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
+  limit_packets: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
+  limit_broadcast: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
+  limit_to: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
   closed: { table: 'netdev vifd', key: ['ifname'] },
   closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
   closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
@@ -54,6 +58,12 @@ export const sets = {
   guests: { table: 'inet vifd', key: ['ifname'] },
   ways_out: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   ways_in: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  isolated: { table: 'inet vifd', key: ['ifname'] },
+  unreached: { table: 'inet vifd', key: ['ifname'] },
+  no_lan: { table: 'inet vifd', key: ['ifname'] },
+  ways_beyond: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  resolvers: { table: 'inet vifd', key: ['ifname', 'ipv4_addr'] },
+  lan_drops: { table: 'inet vifd', key: ['ifname'] },
   untracked: { table: 'inet vifd', key: ['ifname'] },
   opened4: { table: 'inet vifd', key: ['ifname'] },
   opened6: { table: 'inet vifd', key: ['ifname'] },
@@ -87,9 +97,11 @@ interface SetSpec {
   readonly table: Table;
   readonly key: readonly KeyPart[];
   readonly value?: readonly KeyPart[];
+  /** What the limit of each element counts; absent for none. */
+  readonly limit?: 'bytes' | 'packets';
 }
 
-/** What a set is; a map has a value. */
+/** What a set is; a map has a value, and an element may have a limit. */
 export const specOf = (set: SetName): SetSpec => sets[set];
 
 export type SetName = keyof typeof sets;
@@ -127,12 +139,18 @@ export const dropReasons: readonly string[] = [
   'DHCP client',
   'IPv6 protocol',
   'multicast report',
+  'rate from guest',
+  'packets from guest',
+  'broadcast from guest',
+  'rate to guest',
 ];
 
 /** Why a packet is dropped that an element of one of these sets counts. */
 export const countingSets = {
   routed: 'address of a guest',
   confined: 'the driver domain itself',
+  isolated: 'isolated',
+  lan_drops: 'private network',
   bound: 'no other way out',
   opened4: 'no other way out',
   opened6: 'no other way out',
@@ -140,7 +158,7 @@ export const countingSets = {
 
 /**
  * An element of a set. The parts of its key are as {@link sets} says: an address may have a prefix length. In a map the parts of
- * the value follow those of the key.
+ * the value follow those of the key, and where elements have a limit its rate a second and its burst.
  */
 export interface Element {
   readonly set: SetName;
@@ -150,10 +168,10 @@ export interface Element {
 /** A text that is equal for equal elements, to find them by. */
 export const elementId = ({ set, key }: Element): string => `${set} ${key.join(' . ')}`;
 
-/** The same for elements of a map that have the same key, of which there can be one; undefined for those of a set. */
+/** The same for elements that differ in their value or limit only, of which there can be one; undefined where they have neither. */
 export const mapKeyId = ({ set, key }: Element): string | undefined => {
   const spec = specOf(set);
-  return spec.value && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
+  return (spec.value ?? spec.limit) && `${set} ${key.slice(0, spec.key.length).join(' . ')}`;
 };
 
 /** The element by which a netdev's filter lets its guest speak from an address, or from all of a network. */
@@ -203,7 +221,10 @@ export interface NftAction {
   readonly changes: readonly NftChange[];
 }
 
-/** A vif's chain: it sends all that comes in by a netdev to the rules; or, where it `blocks`, passes nothing. */
+/**
+ * A vif's chain: it sends all that comes in by a netdev to the rules, or where it `limits`, by those for limits; or, where it `blocks`,
+ * passes nothing.
+ */
 export interface DesiredChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
   readonly chain: string;
@@ -212,11 +233,14 @@ export interface DesiredChain {
   /** Whether it is bound to what leaves by the netdev, and not to what comes in. */
   readonly egress?: boolean;
   readonly blocks?: boolean;
+  readonly limits?: boolean;
 }
 
 /** The comment of the one rule of a vif's chain. */
-export const chainMark = (vif: string, { blocks = false }: Pick<DesiredChain, 'blocks'>): string =>
-  blocks ? `${vif} blocked` : vif;
+export const chainMark = (
+  vif: string,
+  { blocks = false, limits = false }: Pick<DesiredChain, 'blocks' | 'limits'>,
+): string => (blocks ? `${vif} blocked` : limits ? `${vif} limited` : vif);
 
 /** A vif's chain as it is in the kernel. */
 export interface InstalledChain {
@@ -226,8 +250,9 @@ export interface InstalledChain {
   readonly device: string;
   /** It is surely bound, drops by default, and has its one rule and no other. */
   readonly fits: boolean;
-  /** Whether that rule drops everything; absent for no. */
+  /** Whether that rule drops everything, or is for limits; absent for no. */
   readonly blocks?: boolean;
+  readonly limits?: boolean;
 }
 
 /** What is in the kernel under our tables' names. */

@@ -78,11 +78,11 @@ export interface ObservedState {
   readonly firewall?: FirewallView;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */
   readonly scripts?: ReadonlyMap<string, ScriptRun>;
-  /** The offload settings made, by the index of the netdev. */
+  /** The offloads that are known, by the index of the netdev: read when the host was opened, or made since. */
   readonly offloads?: ReadonlyMap<number, Offload>;
 }
 
-/** Offloads under ethtool's short names (`tso`, `gro`, `tx`), and whether they are on. */
+/** Offloads under the names that `ethtool -K` takes (`tso`, `gro`, `tx`), and whether they are on. */
 export type Offload = Readonly<Record<string, boolean>>;
 
 /** Looking links up; the host's table, kept current by rtnetlink, or an array in a test. */

@@ -6,9 +6,15 @@ export const usualOvsDatabase = 'unix:/var/run/openvswitch/db.sock';
 /**
  * The external_ids of a Port which say that it is ours and whose, `vifd=vif5.0`, and which netdev it was made for: the
  * next of that name has another index, and ovs-vswitchd's userspace datapath would go on reading from the old one. The
- * third says that its VLANs are those that dom0 asked for; without it they are an operator's or a controller's.
+ * third says that its VLANs are those that dom0 asked for; without it they are an operator's or a controller's. The fourth keeps
+ * those while the port is on standby.
  */
-export const markKeys = { owner: 'vifd', ifindex: 'vifd-ifindex', vlan: 'vifd-vlan' } as const;
+export const markKeys = {
+  owner: 'vifd',
+  ifindex: 'vifd-ifindex',
+  vlan: 'vifd-vlan',
+  kept: 'vifd-vlan-kept',
+} as const;
 
 /** A bridge as `ovs-vsctl` understands the name: a real one, or a "fake" one, which is a VLAN of a real one. */
 export interface OvsBridge {
@@ -36,6 +42,8 @@ export interface OvsPort {
   readonly madeFor: string | undefined;
   /** Whether vifd has set its VLANs; absent for no. */
   readonly hasOurVlans?: boolean;
+  /** The VLANs that others had set before it went on standby, as its mark has them; absent for none. */
+  readonly kept?: string;
   /** Frames go between this port and those without it only (`protected`); absent for no. */
   readonly isolated?: boolean;
   /** The Interface row; undefined for a bond. */
@@ -59,6 +67,8 @@ export interface DesiredOvsPort {
   readonly bridge: string;
   /** dom0 asks for no VLAN: those that others have set stay. */
   readonly vlansStay?: boolean;
+  /** The same while it is on standby: they are kept for when the traffic goes by this port again. */
+  readonly vlansKept?: boolean;
   /** The guest's traffic goes by a twin's port, and nothing by this one. */
   readonly onStandby?: boolean;
   /** Undefined leaves it as it is. */

@@ -26,9 +26,9 @@ export const topologyNames = Object.keys(traits) as readonly TopologyName[];
 
 /** The traits of a topology; undefined for an operator's own script, which may do anything. */
 export function traitsOf(topology: TopologyName): TopologyTraits;
-export function traitsOf(topology: TopologyName | undefined): TopologyTraits | undefined;
-export function traitsOf(topology: TopologyName | undefined): TopologyTraits | undefined {
-  return topology && traits[topology];
+export function traitsOf(topology: TopologyName | 'script' | undefined): TopologyTraits | undefined;
+export function traitsOf(topology: TopologyName | 'script' | undefined): TopologyTraits | undefined {
+  return topology === undefined || topology === 'script' ? undefined : traits[topology];
 }
 
 /** The topology a stock script stands for by its file name, whose directory does not matter; undefined for any other script. */

@@ -28,7 +28,13 @@ export type Verdict =
   /** It cannot be attached: keep it off the network and say why. */
   | { readonly kind: 'refuse'; readonly problem: OperationError; readonly dependsOn: readonly Dependency[] }
   /** netback has not made the netdev yet, or took it away: nothing to do until it comes. */
-  | { readonly kind: 'await-netdev'; readonly dependsOn: readonly Dependency[] }
+  | {
+      readonly kind: 'await-netdev';
+      /** What is going to be desired of it, as far as that is known without the netdev; undefined for an operator's script. */
+      readonly desired: DesiredState | undefined;
+      readonly filter: FilterSpec | undefined;
+      readonly dependsOn: readonly Dependency[];
+    }
   /** dom0 takes it away and netback is still closing: hands off. */
   | { readonly kind: 'closing' }
   /** It is gone, or may go: undo what was done on the host; `directory` says whether the backend is left to delete. */

@@ -1,4 +1,5 @@
 import type { ErrorCode, ErrorKind } from './error-codes.js';
+import type { Problem } from './operation-error.js';
 
 /** What can happen to a vif. */
 export type EventKind =
@@ -26,6 +27,8 @@ export interface EventDetail {
   readonly errorCode?: ErrorCode | undefined;
   /** What the vif lacks and goes on without, a sentence each. */
   readonly missing?: readonly string[] | undefined;
+  /** The same with codes; `isNew` where it did not lack that before. */
+  readonly problems?: readonly (Problem & { readonly isNew: boolean })[] | undefined;
   /** The user that asked for it. */
   readonly by?: string | undefined;
   /** The changes made, as commands. */

@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { PortFlags } from './bridge-port.js';
+import type { LimitOptions } from './limits.js';
 import type { Offload } from './observed.js';
 import type { TopologyName } from './topology-name.js';
 
@@ -21,6 +22,10 @@ export interface VifOptions extends PortFlags {
   readonly allowMacs?: readonly string[];
   /** Whether it may send the frames by which switches speak. */
   readonly controlFrames?: boolean;
+  /** How much may pass, in either direction. */
+  readonly limit?: LimitOptions;
+  /** Whether it reaches private networks. */
+  readonly lan?: boolean;
   /** Where a vif behind NAT leaves. */
   readonly uplink?: readonly string[];
   readonly txqueuelen?: number;

@@ -2,6 +2,7 @@ import type { Block } from './block.js';
 import type { ErrorCode, ErrorKind } from './error-codes.js';
 import type { Holding } from './holding.js';
 import type { Traffic } from './observed.js';
+import type { Problem } from './operation-error.js';
 
 export type VifPhase = 'new' | 'waiting' | 'attached' | 'failed' | 'closing';
 
@@ -28,6 +29,8 @@ export interface VifStatus {
   readonly holding: Holding | null;
   /** The ports of this domain that lead to it, as printForward says them. */
   readonly forwards: readonly string[];
+  /** What else it is kept from: other isolated vifs, private networks. */
+  readonly keptFrom: readonly string[];
   /** Since when and at whose request no frame passes; null where they do. */
   readonly blocked: Pick<Block, 'since' | 'by'> | null;
   /** From the event that made attaching possible to the status written, in ms. */
@@ -38,6 +41,8 @@ export interface VifStatus {
   readonly traffic: Traffic | null;
   /** What an attached vif lacks and goes on without (a way out, IPv6), a sentence each. */
   readonly missing: readonly string[];
+  /** The same with the code and the kind of each; docs/reference/errors.md has them all. */
+  readonly problems: readonly Problem[];
   readonly error: string | null;
   /** What the error is about, one of a few words. */
   readonly errorKind: ErrorKind | null;

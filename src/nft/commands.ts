@@ -64,7 +64,8 @@ function commandsOf(
       const chain = `netdev vifd ${change.chain}`;
       const at = change.egress ? 'egress' : 'ingress';
       const hook = `type filter hook ${at} device "${change.device}" priority ${chainPriority}; policy drop;`;
-      const rule = change.blocks ? 'drop' : 'jump guest';
+      const rules = change.egress ? 'limited_to_guest' : change.limits ? 'limited_guest' : 'guest';
+      const rule = change.blocks ? 'drop' : `jump ${rules}`;
       return [
         `add chain ${chain} { ${hook} }`,
         `flush chain ${chain}`,
@@ -97,5 +98,9 @@ function printElement({ set, key }: Element, owner?: string): string {
   const parts = key.map((part, i) => (spec.key[i] === 'ifname' ? `"${part}"` : part));
   const size = spec.key.length;
   const value = spec.value === undefined ? '' : ` : ${parts.slice(size).join(' . ')}`;
-  return `${parts.slice(0, size).join(' . ')}${owner === undefined ? '' : ` comment "${owner}"`}${value}`;
+  const limit = spec.limit === undefined ? '' : printLimit(spec.limit, parts.slice(size));
+  return `${parts.slice(0, size).join(' . ')}${limit}${owner === undefined ? '' : ` comment "${owner}"`}${value}`;
 }
+
+const printLimit = (unit: 'bytes' | 'packets', [rate, burst]: readonly string[]): string =>
+  ` limit rate over ${rate}${unit === 'bytes' ? ' bytes' : ''}/second burst ${burst} ${unit}`;

@@ -2,6 +2,7 @@ import { canonical, formatAddress, linkLocalOf, type Network } from '../model/ad
 import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type ForwardedPort, forwardElement } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
+import type { Limits, Rate } from '../model/limits.js';
 import type { Element, SetName } from '../model/nft.js';
 import { type Range, ranges } from './ranges.js';
 
@@ -28,10 +29,23 @@ export function filterElements(device: string, { hold, macs, networks, ...spec }
     ...each(own6, 'hosts6', 'networks6', (range) => formatRange(range, 6)),
     ...each(own6, 'nd_hosts', 'nd_networks', (range) => formatNumbers(range, 128)),
     ...(networks.length === 0 ? [] : macs.map((one) => of('nd_macs', macNumber(one)))),
+    ...limitElements(device, spec.limits ?? {}),
     ...only('routed', spec.reverse),
     ...(spec.protectHost === undefined ? [] : hostElements(device, spec.protectHost)),
   ];
 }
+
+/** The elements that limit what passes a netdev. */
+const limitElements = (device: string, { fromGuest, toGuest, packets, broadcast }: Limits): Element[] => {
+  const of = (set: SetName, rate: Rate | undefined): Element[] =>
+    rate === undefined ? [] : [{ set, key: [device, String(rate.perSecond), String(rate.burst)] }];
+  return [
+    ...of('limit_from', fromGuest),
+    ...of('limit_packets', packets),
+    ...of('limit_broadcast', broadcast),
+    ...of('limit_to', toGuest),
+  ];
+};
 
 /**
  * The elements that close the driver domain's services to a vif. To a bridge's port they come by the bridge; `confined` is for
@@ -57,6 +71,13 @@ export const masqueradeElement = (address: Network, uplink: string): Element => 
   key: [canonical(address), uplink],
 });
 
+/** The elements that keep a netdev's packets from private networks. */
+const withoutLan = (device: string, resolvers: readonly string[] = []): Element[] => [
+  { set: 'no_lan', key: [device] },
+  { set: 'lan_drops', key: [device] },
+  ...[...new Set(resolvers)].map((address): Element => ({ set: 'resolvers', key: [device, address] })),
+];
+
 /** The elements that forward ports to a guest behind a netdev. */
 export const portElements = (device: string, ports: readonly ForwardedPort[]): Element[] => [
   ...ports.map(forwardElement),
@@ -77,10 +98,16 @@ export const forwardElements = (
   closed: readonly (4 | 6)[],
 ): Element[] => [
   { set: 'guests', key: [device] },
-  ...forwards.out.map((way): Element => ({ set: 'ways_out', key: [device, way] })),
+  ...forwards.out.map(
+    (way): Element => ({ set: forwards.lan === false ? 'ways_beyond' : 'ways_out', key: [device, way] }),
+  ),
   ...forwards.in.map((way): Element => ({ set: 'ways_in', key: [device, way] })),
   ...(forwards.tracked ? [] : [{ set: 'untracked', key: [device] } as const]),
   ...(forwards.hidden ? [{ set: 'behind_nat', key: [device] } as const] : []),
+  ...(forwards.isolated
+    ? (['isolated', 'unreached'] as const).map((set): Element => ({ set, key: [device] }))
+    : []),
+  ...(forwards.lan === false ? withoutLan(device, forwards.resolvers) : []),
   ...(forwards.bound ? [{ set: 'bound', key: [device] } as const] : []),
   ...closed.map((family): Element => ({ set: `opened${family}`, key: [device] })),
 ];

@@ -1,4 +1,6 @@
 import type { Logger } from 'pino';
+import type { ErrorCode, ErrorKind } from '../model/error-codes.js';
+import type { Problem } from '../model/operation-error.js';
 import type { EventDetail, EventKind } from '../model/vif-event.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { EventsPort } from '../reconcile/ports/ports.js';
@@ -52,6 +54,12 @@ interface History {
   left: number;
 }
 
+/** The codes and the kinds of errors, each once. */
+const codesOf = (problems: readonly Problem[]): { errorCode: ErrorCode[]; errorKind: ErrorKind[] } => ({
+  errorCode: [...new Set(problems.map(({ code }) => code))],
+  errorKind: [...new Set(problems.map(({ kind }) => kind))],
+});
+
 /** The events of each vif: logged, kept for `vifd events`, and passed on to followers. */
 export class Events implements EventsPort {
   readonly #log: Logger;
@@ -95,7 +103,7 @@ export class Events implements EventsPort {
     return history;
   }
 
-  #write({ kind, time: _, ...fields }: VifEvent, history: History): void {
+  #write({ kind, time: _, problems, ...fields }: VifEvent, history: History): void {
     const now = performance.now();
     const leftOut = history.left;
     if (now - history.since > logRate.ms) Object.assign(history, { since: now, written: 0, left: 0 });
@@ -104,6 +112,7 @@ export class Events implements EventsPort {
       return;
     }
     const { message, level } = eventKinds[kind];
-    this.#log[level]({ ...fields, ...(history.left === 0 && leftOut > 0 ? { leftOut } : {}) }, message);
+    const all = { ...fields, ...(problems && codesOf(problems)) };
+    this.#log[level]({ ...all, ...(history.left === 0 && leftOut > 0 ? { leftOut } : {}) }, message);
   }
 }

@@ -128,9 +128,10 @@ function registerEvents(registry: Registry): (event: VifEvent) => void {
   }
   for (const kind of ['degraded', 'recovered', 'failed', 'removed', 'blocked', 'allowed'])
     events.inc({ kind, topology: 'none' }, 0);
-  return ({ kind, topology = 'none', ms, errorKind, errorCode }) => {
+  return ({ kind, topology = 'none', ms, errorKind, errorCode, problems = [] }) => {
     events.inc({ kind, topology });
     if (errorKind !== undefined && errorCode !== undefined) errors.inc({ kind: errorKind, code: errorCode });
+    for (const { kind, code } of problems.filter(({ isNew }) => isNew)) errors.inc({ kind, code });
     if (kind === 'attached' && ms !== undefined) attach.observe({ topology }, ms / 1000);
   };
 }

@@ -49,10 +49,15 @@ export interface LogRecord {
   readonly [field: string]: unknown;
 }
 
+type JournalEntry = Record<string, string | string[]> & { readonly MESSAGE: string };
+
+/** Fields of which an entry has one for each value, so that it is found by any of them. */
+const repeated: ReadonlySet<string> = new Set(['errorCode', 'errorKind']);
+
 /** A log line as the fields of a journal entry: MESSAGE for people, the rest to search by. */
-export function journalFields(record: LogRecord): Record<string, string> {
+export function journalFields(record: LogRecord): JournalEntry {
   const { level, msg, time: _, err, ms, ...rest } = record;
-  const fields: Record<string, string> = {
+  const fields: JournalEntry = {
     MESSAGE: sentence(record),
     PRIORITY: String(notices.has(msg) ? 5 : (priorities[level] ?? 6)),
     SYSLOG_IDENTIFIER: 'vifd',
@@ -64,7 +69,9 @@ export function journalFields(record: LogRecord): Record<string, string> {
   for (const [name, value] of Object.entries(rest)) {
     const field = fieldNames[name] ?? name.replace(/[^a-z0-9]/gi, '_').toUpperCase();
     fields[field] = Array.isArray(value)
-      ? value.join('; ')
+      ? repeated.has(name)
+        ? value.map(String)
+        : value.join('; ')
       : typeof value === 'object'
         ? JSON.stringify(value)
         : String(value);

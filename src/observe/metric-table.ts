@@ -59,7 +59,7 @@ export const metrics = {
         .join(', ')}`,
       code: '[which it is](errors.md#codes)',
     },
-    help: 'Errors that kept vifs from being attached, by what they are about and which they are; a retry with the same error is not counted',
+    help: 'Errors that kept vifs from being attached, and what attached vifs went without (degraded), by what they are about and which they are; one that stays, as at a retry, is counted once',
   },
   vifd_antispoof_drops_total: {
     kind: 'counter',

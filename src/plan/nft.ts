@@ -2,6 +2,7 @@ import type { Network } from '../model/address.js';
 import type { FilterSpec } from '../model/filter.js';
 import type { ForwardedPort } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
+import type { Limits } from '../model/limits.js';
 import {
   type DesiredChain,
   type Element,
@@ -99,14 +100,18 @@ export function planNft(
     (element) => !wantedIds.has(elementId(element)) && !replaced.has(elementId(element)),
   );
   const isHeld = filter !== undefined || blocked;
-  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked) : [];
+  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked, filter?.limits) : [];
   const chains = observed.chains(vif);
   const isBound = (found: InstalledChain): boolean =>
     wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
-  const hasChain = ({ chain, device, blocks = false }: DesiredChain): boolean =>
+  const hasChain = ({ chain, device, blocks = false, limits = false }: DesiredChain): boolean =>
     chains.some(
       (found) =>
-        found.chain === chain && found.device === device && found.fits && (found.blocks ?? false) === blocks,
+        found.chain === chain &&
+        found.device === device &&
+        found.fits &&
+        (found.blocks ?? false) === blocks &&
+        (found.limits ?? false) === limits,
     );
   const used = new Set<Table>([
     ...wanted.map(tableOf),
@@ -165,14 +170,19 @@ export function planNft(
   };
 }
 
-/** The chains of a vif that is held or blocked. */
+/** The chains of a vif that is held, limited or blocked. */
 function chainsOf(
   vif: string,
   { index, name: device }: { index: number; name: string },
   blocked: boolean,
+  { toGuest, ...from }: Limits = {},
 ): DesiredChain[] {
   const chain = `${vif}_${index}`;
-  if (!blocked) return [{ chain, device }];
+  if (!blocked)
+    return [
+      { chain, device, ...(Object.keys(from).length > 0 ? { limits: true } : {}) },
+      ...(toGuest ? [{ chain: `${chain}_out`, device, egress: true, limits: true }] : []),
+    ];
   return [
     { chain, device, blocks: true },
     { chain: `${chain}_out`, device, egress: true, blocks: true },

@@ -3,6 +3,7 @@ import type { DesiredState } from '../model/desired.js';
 import { type Link, mtuToBe, type ObservedState } from '../model/observed.js';
 import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from '../model/ovs-port.js';
 import { type VifId, vifName } from '../model/vif-id.js';
+import { keptVlans, withVlansOfOthers } from './ovs-vlans.js';
 
 /** Deletes the ports of a vif except the one that can stay; all of them when nothing is desired. */
 export function planOvsRemovals(
@@ -45,45 +46,47 @@ export function planOvsPort(
 ): OvsAction[] {
   const { name, ovsPort } = desired;
   if (ovsPort === undefined || openvswitch?.state !== 'known') return [];
+  const before = openvswitch.port(name);
+  const isSame = before !== undefined && isOwnPort(id, before, ovsPort) && isOfSame(before, desired, link);
+  const kept = isSame ? keptVlans(ovsPort, before) : undefined;
   const marks: Marks = {
     [markKeys.owner]: vifName(id),
     [markKeys.ifindex]: `${link.index}`,
     ...(ovsPort.vlansStay ? {} : { [markKeys.vlan]: 'asked' }),
+    ...(kept === undefined ? {} : { [markKeys.kept]: kept }),
   };
-  const before = openvswitch.port(name);
   if (before === undefined || !isOwnPort(id, before, ovsPort) || !canStay(before, desired, link)) {
     return [{ kind: 'ovs-add-port', name, marks, port: ovsPort }];
   }
   const port = withVlansOfOthers(ovsPort, before);
-  return isAsWanted(before, port) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
+  return isAsWanted(before, port, kept) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
 }
-
-/** The desired port with the VLANs that it has, where dom0 asks for none and did not ask for these before. */
-const withVlansOfOthers = (
-  port: DesiredOvsPort,
-  { hasOurVlans, tag, trunks, vlanMode }: OvsPort,
-): DesiredOvsPort => (port.vlansStay && !hasOurVlans ? { ...port, tag, trunks, vlanMode } : port);
 
 /**
  * Whether a port can be changed in place. One that was made for another bridge, netdev or guest is made anew, since it may have
  * settings that vifd does not know, and domids are used again. So is one that goes on standby: ovs-vswitchd would learn the
  * guest's MAC there again from the counters of its flows (XC_NORMAL in ofproto-dpif-xlate-cache.c).
  */
-function canStay(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
+const canStay = (before: OvsPort, desired: DesiredState, link: Link): boolean =>
+  isOfSame(before, desired, link) &&
+  !(desired.ovsPort?.onStandby && before.interface?.externalIds['iface-id'] !== undefined);
+
+/** Whether a port was made for the bridge, the netdev and the guest that are wanted. */
+function isOfSame(before: OvsPort, { name, ovsPort }: DesiredState, link: Link): boolean {
   return (
     ovsPort !== undefined &&
     before.name === name &&
     before.bridge === ovsPort.bridge &&
-    !(ovsPort.onStandby && before.interface?.externalIds['iface-id'] !== undefined) &&
     (before.owner === undefined || before.madeFor === `${link.index}`) &&
     isSameMac(before.interface?.externalIds['attached-mac'], ovsPort.externalIds)
   );
 }
 
-function isAsWanted(before: OvsPort, port: DesiredOvsPort): boolean {
+function isAsWanted(before: OvsPort, port: DesiredOvsPort, kept: string | undefined): boolean {
   const { tag, trunks, vlanMode, externalIds, vlansStay = false } = port;
   return (
     before.owner !== undefined &&
+    before.kept === kept &&
     (before.hasOurVlans ?? false) !== vlansStay &&
     (port.isolated === undefined || (before.isolated ?? false) === port.isolated) &&
     before.tag === tag &&

@@ -1,5 +1,4 @@
 import type { Block } from '../model/block.js';
-import type { Attached } from '../model/desired.js';
 import { isConnected, type VifSnapshot } from '../model/snapshot.js';
 import type { VifId } from '../model/vif-id.js';
 import type { Known } from './next.js';
@@ -22,8 +21,8 @@ export const keysWith = (
 export function knownOf(
   id: VifId,
   snapshot: VifSnapshot | undefined,
-  { isNew = true, attached }: { isNew?: boolean; attached?: Attached | undefined } = {},
+  { isNew = true, attached, floorRefused }: Partial<Pick<Known, 'isNew' | 'attached' | 'floorRefused'>> = {},
 ): Known {
   const found = isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
-  return { id, snapshot, isNew, attached: attached ?? found };
+  return { id, snapshot, isNew, attached: attached ?? found, floorRefused };
 }

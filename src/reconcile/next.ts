@@ -23,6 +23,8 @@ export interface Known {
   readonly isNew: boolean;
   /** What it was given when it was put on the network, where it stays when something for more reach goes away. */
   readonly attached: Attached | undefined;
+  /** Why nf_tables has refused its floor (src/decide/floor.ts) lately: it goes without, as where the kernel has no nf_tables. */
+  readonly floorRefused?: OperationError | undefined;
 }
 
 /** The verdicts for which something may have to be changed on the machine. */
@@ -77,8 +79,8 @@ export type Step =
  * it, `vifd plan` prints it, and the golden cases compare it.
  */
 export function next(known: Known, config: VifPolicy, observed: ObservedState): Step {
-  const { id, snapshot, attached } = known;
-  const verdict = decide(snapshot, config, observed, attached);
+  const { id, snapshot, attached, floorRefused } = known;
+  const verdict = decide(snapshot, config, observed, attached, floorRefused !== undefined);
   switch (verdict.kind) {
     case 'closing':
       return { kind: 'closing', verdict };
@@ -116,7 +118,7 @@ export function actionsOf(step: Step): readonly Action[] {
 
 /** Nothing is left to change for a vif: it is on the network, unless others have something to do first. */
 function done(
-  { id, attached }: Known,
+  { id, attached, floorRefused }: Known,
   verdict: Verdict & { kind: 'attach' },
   config: VifPolicy,
   observed: ObservedState,
@@ -135,6 +137,7 @@ function done(
     ...verdict.missing,
     ...[down, mtu].filter((lack) => lack !== undefined),
     ...obstacles(id, verdict.desired, observed),
+    ...(floorRefused !== undefined && verdict.desired.filter === undefined ? [floorRefused] : []),
   ];
   const missing = lacks.map((lack) => ({ problem: lack, patient: false, forwards: true }));
   return { kind: 'attached', verdict, link, missing: others === undefined ? missing : [...missing, others] };

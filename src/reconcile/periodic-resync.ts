@@ -10,13 +10,18 @@ const pauseMs = { least: 45_000, most: 60_000 };
 export class PeriodicResync {
   readonly #resync: () => Promise<void>;
   readonly #clock: Clock;
+  readonly #random: () => number;
   #cancel: () => void = () => undefined;
   #stopped = false;
 
-  /** @param resync must not reject */
-  constructor(resync: () => Promise<void>, clock: Clock) {
+  /**
+   * @param resync must not reject
+   * @param random numbers from 0 up to 1
+   */
+  constructor(resync: () => Promise<void>, clock: Clock, random: () => number) {
     this.#resync = resync;
     this.#clock = clock;
+    this.#random = random;
     this.#pause();
   }
 
@@ -27,7 +32,7 @@ export class PeriodicResync {
 
   #pause(): void {
     if (this.#stopped) return;
-    const ms = pauseMs.least + Math.random() * (pauseMs.most - pauseMs.least);
+    const ms = pauseMs.least + this.#random() * (pauseMs.most - pauseMs.least);
     this.#cancel = this.#clock.after(ms, () => void this.#resync().then(() => this.#pause()));
   }
 }

@@ -52,7 +52,10 @@ export class Reconciler {
   readonly #dropNotices: DropNotices;
   #stopped = false;
 
-  /** @param deps.lost called when xenstored is out of reach, or was started anew and is empty */
+  /**
+   * @param deps.lost called when xenstored is out of reach, or was started anew and is empty
+   * @param deps.random numbers from 0 up to 1
+   */
   constructor(deps: {
     backend: BackendPort;
     host: HostPort;
@@ -60,11 +63,12 @@ export class Reconciler {
     log: Logger;
     events: EventsPort;
     hooks: HooksPort;
-    blocks?: BlocksPort;
+    blocks: BlocksPort;
     lost: (error: unknown) => void;
     clock?: Clock;
+    random?: () => number;
   }) {
-    const { clock = systemClock, blocks = { of: () => undefined } } = deps;
+    const { clock = systemClock, random = Math.random } = deps;
     this.#backend = deps.backend;
     this.#host = deps.host;
     this.#hooks = deps.hooks;
@@ -74,7 +78,6 @@ export class Reconciler {
     this.#vifReconciler = new VifReconciler(deps.config, {
       ...deps,
       clock,
-      blocks,
       notifier: new Notifier(deps.events, deps.hooks),
       enqueue: ({ id }, options) => this.#enqueue(id, options),
       acknowledge: (record) => this.#acknowledge(record),
@@ -83,7 +86,7 @@ export class Reconciler {
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
     this.#dropNotices = new DropNotices(() => this.#host.drops(), deps.log);
-    this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock);
+    this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock, random);
   }
 
   /** Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once. */
@@ -226,9 +229,9 @@ export class Reconciler {
     this.#queue.remove({ vif: record.name });
   }
 
+  /** Deletes the record of a vif that is gone. It is of no card any longer: keys that are gone, or of a vif that goes, name none. */
   #forget(record: VifRecord): void {
     record.sleep();
-    for (const { id } of this.#cards.set(record, undefined)) this.#enqueue(id);
     this.#records.delete(record.name);
   }
 

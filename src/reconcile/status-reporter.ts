@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Pending } from '../decide/readiness.js';
 import { type Outcome, status } from '../decide/status.js';
-import type { OperationError } from '../model/operation-error.js';
+import { type OperationError, problemOf } from '../model/operation-error.js';
 import type { Notifier } from './notifier.js';
 import type { BackendPort, Clock, EventsPort } from './ports/ports.js';
 import { fields, type VifRecord } from './vif-record.js';
@@ -87,11 +88,20 @@ export class StatusReporter {
     const patient = missing.find((lack) => lack.patient);
     if (patient === undefined) record.waitingFor = undefined;
     const late = missing.filter((lack) => !lack.patient || this.#isLate(record, lack.problem, timeoutMs));
-    const before = record.missing;
-    record.missing = late.map(({ problem }) => problem.message);
-    if (record.missing.join('\n') === before.join('\n')) return;
-    if (record.missing.length > 0) this.#events.tell('degraded', record.id, { missing: record.missing });
-    else this.#events.tell('recovered', record.id);
+    const before = record.problems;
+    record.problems = late.map(({ problem }) => problemOf(problem));
+    if (isDeepStrictEqual(record.problems, before)) return;
+    if (record.problems.length === 0) {
+      this.#events.tell('recovered', record.id);
+      return;
+    }
+    this.#events.tell('degraded', record.id, {
+      missing: record.problems.map(({ message }) => message),
+      problems: record.problems.map((one) => ({
+        ...one,
+        isNew: !before.some(({ message }) => message === one.message),
+      })),
+    });
   }
 
   /** Whether an operation has been waited for longer than `timeoutMs`; sets a timer for that moment. */

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { isOff } from '../decide/antispoof.js';
+import { hasFloorAlone } from '../decide/floor.js';
 import { holdingOf } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
 import { Dependencies } from '../model/dependency.js';
-import { bridgeOf, type DesiredState } from '../model/desired.js';
-import { type FilterSpec, holds } from '../model/filter.js';
+import { bridgeOf } from '../model/desired.js';
+import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -53,10 +54,6 @@ const maxChanges = 4;
 
 /** How long a vif goes without a filter for control frames alone that was refused, in ms. */
 const refusedMs = 30_000;
-
-/** Whether a vif must not be on the network without what it has in nf_tables. */
-const isHeld = ({ filter, blocked = false, ip }: DesiredState): boolean =>
-  blocked || holds(filter) || ip !== undefined;
 
 /** Reconciles one vif: reads its keys, performs steps until nothing is left to change, and reports the outcome. */
 export class VifReconciler {
@@ -160,10 +157,9 @@ export class VifReconciler {
     record.block = record.snapshot && this.#deps.blocks.of(record.snapshot);
     const snapshot =
       record.snapshot && keysWith(record.snapshot, this.#deps.cards.twins(record), record.block);
-    const known = knownOf(id, snapshot, record);
-    const now = host.observe();
-    const observed = this.#isRefused(record) ? { ...now, canFilter: false } : now;
-    const step = next({ ...known, isNew: known.isNew && isFirst }, this.config, observed);
+    const { isNew, attached } = record;
+    const known = knownOf(id, snapshot, { isNew, attached, floorRefused: this.#refusalOf(record)?.problem });
+    const step = next({ ...known, isNew: isNew && isFirst }, this.config, host.observe());
     if (!record.mustReread) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
       record.dependsOn = new Dependencies(step.verdict.dependsOn);
@@ -191,7 +187,11 @@ export class VifReconciler {
     }
     // The object of the action has gone meanwhile, such as the gateway device: the action is no longer needed.
     if (!actionsOf(after).some((action) => isDeepStrictEqual(action, failed.action))) return done;
-    if (failed.action.kind === 'nft' && step.verdict.kind === 'attach' && !isHeld(step.verdict.desired)) {
+    if (
+      failed.action.kind === 'nft' &&
+      step.verdict.kind === 'attach' &&
+      hasFloorAlone(step.verdict.desired)
+    ) {
       const refusal = asOperationError(failed.error, 'internal', 'run', printAction(failed.action));
       record.floorRefused = { problem: refusal, until: this.#deps.clock.now() + refusedMs };
       return done;
@@ -254,7 +254,7 @@ export class VifReconciler {
     const { phase, snapshot } = record;
     // Adding filters, marks and routes to a vif that another agent has attached interrupts nothing.
     const adopted = snapshot?.hotplugStatus === 'connected' && !done.some(({ kind }) => attaching.has(kind));
-    // Offloads are not observed, so each daemon sets them once.
+    // Offloads are not followed, and may be set again where ethtool did not tell them.
     const untouched = adopted && done.every(({ kind }) => kind === 'set-offload');
     if (!(await this.#reporter.write(record, { kind: 'attached', mtu: link.mtu }))) return;
     const ms = Math.round((clock.now() - began) * 100) / 100;
@@ -276,20 +276,18 @@ export class VifReconciler {
     // With the netdev's MTU, which a desired state without one leaves as it is.
     const withMtu = { ...desired, link: { ...desired.link, mtu: link.mtu } };
     notifier.attached(record, how, withMtu, detail, done);
-    const lacks = [...missing];
-    if (this.#isRefused(record)) {
-      const { problem, until } = record.floorRefused;
-      lacks.push({ problem, patient: false, forwards: true });
-      record.wakeIn(until - clock.now(), () => this.#deps.enqueue(record));
-    }
-    this.#reporter.reportMissing(record, lacks, this.config.netdevTimeoutMs);
+    const { floorRefused } = record;
+    if (floorRefused !== undefined && missing.some((lack) => lack.problem === floorRefused.problem))
+      record.wakeIn(Math.max(floorRefused.until - clock.now(), 0), () => this.#deps.enqueue(record));
+    this.#reporter.reportMissing(record, missing, this.config.netdevTimeoutMs);
     notifier.callHooks(record, link, topology, detail.bridge, untouched);
   }
 
-  #isRefused(
-    record: VifRecord,
-  ): record is VifRecord & { floorRefused: { readonly problem: OperationError; readonly until: number } } {
-    return record.floorRefused !== undefined && record.floorRefused.until > this.#deps.clock.now();
+  /** The refusal of the vif's floor that is in force. */
+  #refusalOf({ floorRefused }: VifRecord): VifRecord['floorRefused'] {
+    return floorRefused !== undefined && floorRefused.until > this.#deps.clock.now()
+      ? floorRefused
+      : undefined;
   }
 
   /** Notes what a vif is held to, for `vifd status`. */

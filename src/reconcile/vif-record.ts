@@ -1,12 +1,12 @@
 import { formatNetwork, type Network } from '../model/address.js';
 import type { Block } from '../model/block.js';
 import { Dependencies } from '../model/dependency.js';
-import { type Attached, bridgeOf, type DesiredState } from '../model/desired.js';
+import { type Attached, bridgeOf, type DesiredState, keptFrom } from '../model/desired.js';
 import type { FilterSpec } from '../model/filter.js';
 import { printForward } from '../model/forward.js';
 import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
-import type { OperationError } from '../model/operation-error.js';
+import type { OperationError, Problem } from '../model/operation-error.js';
 import type { DesiredScript } from '../model/script.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { type VifId, vifName } from '../model/vif-id.js';
@@ -28,8 +28,8 @@ export class VifRecord {
   mustReread = true;
   dependsOn = new Dependencies();
   problem: OperationError | undefined;
-  /** What an attached vif lacks, as reported last, a sentence each. */
-  missing: readonly string[] = [];
+  /** What an attached vif lacks, as reported last. */
+  problems: readonly Problem[] = [];
   /** The last event that hooks were called with; undefined while the vif is not attached. */
   lastHookEvent: HookEvent | undefined;
   /** What was desired when it was last attached: a change while this stays the same is a repair. */
@@ -61,12 +61,13 @@ export class VifRecord {
   /** Called when a reconciliation has ended that observed everything up to now. */
   readonly reconciled: (() => void)[] = [];
   readonly #clock: Clock;
-  #since = new Date();
+  #since: Date;
   #topology: string | undefined;
   #bridge: string | undefined;
   /** The addresses that the topology routes to the vif: shown where its keys have none. */
   #addresses: readonly Network[] = [];
   #forwards: readonly string[] = [];
+  #keptFrom: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
@@ -75,6 +76,7 @@ export class VifRecord {
     this.id = id;
     this.name = vifName(id);
     this.#clock = clock;
+    this.#since = clock.date();
   }
 
   /** Whether this daemon has not finished a reconciliation of the vif yet. */
@@ -84,18 +86,19 @@ export class VifRecord {
 
   /** Sets the phase; `attached` clears the problem and the count of failures. */
   enter(phase: VifPhase, desired?: DesiredState, topology?: string): void {
-    if (this.phase !== phase) this.#since = new Date();
+    if (this.phase !== phase) this.#since = this.#clock.date();
     this.phase = phase;
     // In the other phases `vifd status` goes on showing the last topology.
     if (phase === 'attached' || phase === 'failed') {
       this.#topology = topology;
       this.#bridge = desired && bridgeOf(desired);
+      this.#keptFrom = desired ? keptFrom(desired) : [];
       this.#forwards = desired?.ip?.ports?.map(printForward) ?? [];
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
     if (phase === 'failed') this.holding = undefined;
     if (phase !== 'attached') {
-      this.missing = [];
+      this.problems = [];
       return;
     }
     this.attached = { addresses: desired?.link.addresses ?? [] };
@@ -120,11 +123,13 @@ export class VifRecord {
       group: link ? (link.group ?? 0) : null,
       holding: this.holding ?? null,
       forwards: this.#forwards,
+      keptFrom: this.#keptFrom,
       blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,
       drops,
       traffic: traffic ?? null,
-      missing: this.missing,
+      missing: this.problems.map(({ message }) => message),
+      problems: this.problems,
       error: this.problem?.message ?? null,
       errorKind: this.problem?.kind ?? null,
       errorCode: this.problem?.code ?? null,

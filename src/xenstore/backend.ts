@@ -3,7 +3,6 @@ import type { ErrorCode } from '../model/error-codes.js';
 import { OperationError } from '../model/operation-error.js';
 import { snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
 import type { StatusWrites } from '../model/status-writes.js';
-import { stockTopology } from '../model/topology-name.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../model/vif-id.js';
 import type { BackendPort } from '../reconcile/ports/ports.js';
 
@@ -21,9 +20,12 @@ class StoreLost extends Error {
 /** The backend directories of this domain's vifs in xenstore: the keys that dom0 writes, and the status written for it. */
 export class Backend implements BackendPort {
   readonly #xenstore: Xenstore;
+  readonly #wantsGuest: (keys: VifSnapshot) => boolean;
 
-  constructor(xenstore: Xenstore) {
+  /** @param wantsGuest whether the name and the uuid of the guest are to be read with these keys */
+  constructor(xenstore: Xenstore, wantsGuest: (keys: VifSnapshot) => boolean = () => false) {
     this.#xenstore = xenstore;
+    this.#wantsGuest = wantsGuest;
   }
 
   /** Requests sent so far. */
@@ -84,9 +86,7 @@ export class Backend implements BackendPort {
       return undefined;
     }
     const parsed = snapshot(id, keys, frontend);
-    return stockTopology(parsed.script) === 'openvswitch'
-      ? { ...parsed, guest: await this.#guest(id) }
-      : parsed;
+    return this.#wantsGuest(parsed) ? { ...parsed, guest: await this.#guest(id) } : parsed;
   }
 
   /** The guest's name and uuid, written to Open vSwitch's database; undefined where the domain may not read them. */

@@ -6,6 +6,7 @@ import type { VifId } from '../../src/model/vif-id.js';
 import type { VifStatus } from '../../src/model/vif-status.js';
 import { Reconciler } from '../../src/reconcile/reconciler.js';
 import { FakeBackend } from './backend.js';
+import { FakeBlocks } from './blocks.js';
 import { FakeClock } from './clock.js';
 import { FakeEvents } from './events.js';
 import { FakeHooks } from './hooks.js';
@@ -24,6 +25,7 @@ export class DriverDomain {
   readonly clock = new FakeClock(() => this.settle());
   readonly events = new FakeEvents();
   readonly hooks = new FakeHooks();
+  readonly blocks = new FakeBlocks();
   readonly reconciler: Reconciler;
   /** The errors with which the reconciler reported that xenstore is lost. */
   readonly losses: unknown[] = [];
@@ -59,8 +61,10 @@ export class DriverDomain {
       ),
       events: this.events,
       hooks: this.hooks,
+      blocks: this.blocks,
       lost: (error) => void this.losses.push(error),
       clock: this.clock,
+      random: () => 0.5,
     });
     this.host.listener = this.reconciler;
     backend.listener = (path) => this.reconciler.xenstoreChanged(path);

@@ -13,6 +13,9 @@ import { Machine, type MachineState, type PlainLink, plainLinks } from './machin
 /** The actions that a fault applies to: a kind, or a pattern of the printed command, or a predicate. */
 export type ActionMatch = Action['kind'] | RegExp | ((action: Action) => boolean);
 
+/** The calls other than `perform` that can fail and hang. */
+type Call = 'when-quiet' | 'refresh' | 'check-script' | 'drops';
+
 /** The callbacks for changes, which the reconciler has. */
 export interface HostListener {
   hostChanged(news: readonly News[], owners: readonly string[]): void;
@@ -36,7 +39,7 @@ export class FakeHost implements HostPort {
   /** Calls of `refresh` so far. */
   refreshes = 0;
   readonly #faults = new Faults<Action>();
-  readonly #calls = new Faults<'when-quiet' | 'refresh' | 'check-script'>();
+  readonly #calls = new Faults<Call>();
   #ignored: ((action: Action) => boolean)[] = [];
   #nextIndex: number;
 
@@ -86,13 +89,13 @@ export class FakeHost implements HostPort {
   }
 
   vifsWithState(): VifId[] {
-    const { links, ip, openvswitch, scripts } = this.machine;
+    const { links, nft, ip, openvswitch, scripts } = this.machine;
     return [
       ...links.map(vifOfLink),
       ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? '')),
       ...[
         ...scripts.keys(),
-        ...[...ip.masquerades.values()].map(({ owner }) => owner),
+        ...nft.owners(),
         ...ip.routes.proxies().flatMap(({ owner }) => owner ?? []),
         ...ip.dhcp.keys(),
       ].map(parseVifName),
@@ -114,12 +117,14 @@ export class FakeHost implements HostPort {
   }
 
   async drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+    await this.#calls.strike('drops');
     return this.dropped;
   }
 
-  /** Makes actions fail for this reason. @returns a function that ends it */
-  fail(which: ActionMatch, reason: string | (() => string), times?: number): () => void {
-    const error = (action: Action): Error => refusal(action, typeof reason === 'string' ? reason : reason());
+  /** Makes actions fail for this reason, or with this error. @returns a function that ends it */
+  fail(which: ActionMatch, reason: string | (() => string) | Error, times?: number): () => void {
+    const error = (action: Action): Error =>
+      reason instanceof Error ? reason : refusal(action, typeof reason === 'string' ? reason : reason());
     return this.#faults.fail(matcher(which), error, times);
   }
 
@@ -138,7 +143,7 @@ export class FakeHost implements HostPort {
   }
 
   /** Makes a call other than `perform` fail. @returns a function that ends it */
-  failCall(which: 'when-quiet' | 'refresh' | 'check-script', error: Error, times?: number): () => void {
+  failCall(which: Call, error: Error, times?: number): () => void {
     return this.#calls.fail(
       (call) => call === which,
       () => error,
@@ -147,7 +152,7 @@ export class FakeHost implements HostPort {
   }
 
   /** Holds the next call other than `perform`. */
-  holdCall(which: 'when-quiet' | 'refresh' | 'check-script'): Held {
+  holdCall(which: Call): Held {
     return this.#calls.hold((call) => call === which);
   }
 

@@ -27,7 +27,7 @@ export class NftMachine implements NftView {
   readonly tables = new Map<Table, boolean>();
   /** The tables that are dormant. */
   readonly asleep = new Set<RuledTable>();
-  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean }>();
+  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean; limits?: boolean }>();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly #opened = new Map<string, Element>();
   readonly masquerades = new Map<string, Masquerade>();
@@ -77,6 +77,7 @@ export class NftMachine implements NftView {
             device: change.device,
             fits: true,
             ...(change.blocks && { blocks: true }),
+            ...(change.limits && { limits: true }),
           });
           break;
         case 'delete-chain':
@@ -148,6 +149,12 @@ export class NftMachine implements NftView {
     return [...this.#elements.values()]
       .filter(({ element, owner }) => owner !== vif && element.key[0] === device)
       .map(({ element }) => element);
+  }
+
+  /** The vifs that have a chain or an element. */
+  owners(): string[] {
+    const ofChains = [...this.#chains.keys()].flatMap((chain) => parseChainName(chain)?.vif ?? []);
+    return [...new Set([...ofChains, ...[...this.#elements.values()].map(({ owner }) => owner)])];
   }
 
   owner(element: Element): string | undefined {

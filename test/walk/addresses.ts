@@ -18,6 +18,9 @@ export function ownIp(topology: Topology, slot: number): string {
   return topology === 'nat' ? `10.7.${slot}.9/24` : `${host}.${slot}`;
 }
 
+/** The first three octets of the network of `[nat] network` where that is small. */
+export const smallNetwork = '192.168.77';
+
 /** The address of a NAT vif without the `ip` key by the stock script's plan. */
 export const stockIp = ({ domid, devid }: { domid: number; devid: number }): string =>
   `10.0.${domid}.${1 + devid}`;
@@ -46,10 +49,18 @@ export function linkLocalOf(mac: string): string {
 /** All addresses by which others know a guest. */
 export const addressesOf = (vif: VifModel): string[] => {
   const six = guest6Of(vif);
-  return [guestOf(vif).address, ...(six === undefined ? [] : [six])];
+  return [...(has4(vif) ? [guestOf(vif).address] : []), ...(six === undefined ? [] : [six])];
 };
 
-/** What the guest is configured with: its address, and its router's where it has one. */
+/** Whether a guest has IPv4: a routed one that was given an address of IPv6 alone has not. */
+export const has4 = ({ topology, keys }: VifModel): boolean =>
+  topology !== 'route' || keys.ip !== undefined || keys.ip6 === undefined;
+
+/** Whether two vifs have one address of IPv4 behind the router. */
+export const shareAddress = (one: VifModel, other: VifModel): boolean =>
+  has4(one) && has4(other) && guestOf(one).address === guestOf(other).address;
+
+/** What the guest is configured with where it has IPv4: its address, and its router's where it has one. */
 export function guestOf(vif: VifModel): { address: string; prefix: number; router: string | undefined } {
   const { slot, topology, keys } = vif;
   switch (topology) {
@@ -64,6 +75,8 @@ export function guestOf(vif: VifModel): { address: string; prefix: number; route
       };
     case 'nat': {
       const address = keys.ip?.replace('/24', '') ?? vif.planned ?? stockIp(idOf(slot));
+      if (keys.ip === undefined && address.startsWith(smallNetwork))
+        return { address, prefix: 24, router: `${smallNetwork}.1` };
       // 127 more in the last octet.
       const router = address.replace(/\d+$/, (octet) => `${Number(octet) + 127}`);
       return { address, prefix: keys.ip === undefined ? 16 : 24, router };

@@ -1,4 +1,3 @@
-import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressesOf, nameOf } from './addresses.js';
 import { Broken } from './broken.js';
@@ -9,6 +8,7 @@ import { differences, linkOf, partOf, type Snapshot, settings } from './snapshot
 import { unmet } from './spec.js';
 import type { StoreStatus, ToldStatus } from './statuses.js';
 import { type About, about } from './steps.js';
+import { stretch } from './stretch.js';
 import type { WalkDomain } from './walk-domain.js';
 
 /**
@@ -19,8 +19,6 @@ export interface Patience {
   readonly within: number;
   readonly late: number;
 }
-
-const stretch = (): number => Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 
 const pauseMs = 12;
 
@@ -86,7 +84,18 @@ export async function check(
 
 /** Kinds of steps that many vifs follow, some of them in more than one way that is right. */
 const widely: ReadonlySet<Step['do']> = new Set([
-  ...(['bridge', 'uplink', 'address', 'default', 'blink', 'nft', 'ovsdb', 'vswitchd', 'vifd'] as const),
+  ...([
+    'bridge',
+    'uplink',
+    'address',
+    'default',
+    'uplinks',
+    'blink',
+    'nft',
+    'ovsdb',
+    'vswitchd',
+    'vifd',
+  ] as const),
 ]);
 
 /** Whether nothing of any vif has changed between two looks. */

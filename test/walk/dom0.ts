@@ -3,6 +3,7 @@ import { until } from '../support/process/exec.js';
 import {
   guest6Of,
   guestOf,
+  has4,
   idOf,
   linkLocalOf,
   macOf,
@@ -121,10 +122,14 @@ export class Dom0 {
       }
       const { address, prefix, router } = guestOf(vif);
       const lines = [
-        `address add ${address}/${prefix} dev eth0`,
-        ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
-        ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
-        ...(isRouted(vif) ? [`route add default via ${router}`] : []),
+        ...(has4(vif)
+          ? [
+              `address add ${address}/${prefix} dev eth0`,
+              ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
+              ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
+              ...(isRouted(vif) ? [`route add default via ${router}`] : []),
+            ]
+          : []),
         ...guest6Lines(vif),
       ];
       const text = lines.join('\n');

@@ -13,6 +13,9 @@ export type Uplink = (typeof uplinks)[number];
 export const vlans = ['10', '20', '10p/20'] as const;
 export type Vlan = (typeof vlans)[number];
 
+/** `[nat] network`: 10.0.0.0/8, where addresses are the stock script's, or a /24, where they follow from the MAC. */
+export type NatNetwork = 'stock' | 'small';
+
 /** The keys of a backend directory that a schedule sets; one that is absent is not written, or is removed. */
 export interface Keys {
   readonly bridge?: string;
@@ -75,6 +78,7 @@ export type Step =
   | { readonly do: 'uplink'; uplink: Uplink; become: 'gone' | 'there' | 'down' | 'up' }
   | { readonly do: 'address'; uplink: Uplink; there: boolean }
   | { readonly do: 'default'; uplink: Uplink | null }
+  | { readonly do: 'uplinks'; named: readonly Uplink[] | null }
   | { readonly do: 'blink'; what: 'default' | 'address' | 'link' | 'bridge'; ms: number }
   | { readonly do: 'nft'; fault: NftFault }
   | { readonly do: 'hand'; vif: number; fault: HandFault }
@@ -103,7 +107,7 @@ export interface VifModel {
   readonly status: Status;
   /** Whose address and proxies a routed vif has. */
   readonly gateway: Uplink | undefined;
-  /** The address of a connected NAT vif that has no `ip` key: another than the stock script's, where a vif has that. */
+  /** The address of a connected NAT vif that has no `ip` key. */
   readonly planned: string | undefined;
   /** The gateway may also be another: it is gone, and may have been moved before, while the daemon could not be asked. */
   readonly unsure: boolean;
@@ -125,6 +129,9 @@ export interface Model {
   readonly defaultRoute: Uplink | undefined;
   /** That of IPv6: an uplink keeps its address of IPv6 while it is up. */
   readonly defaultRoute6: Uplink | undefined;
+  readonly natNetwork: NatNetwork;
+  /** `[nat] uplink` in vifd.toml. */
+  readonly named: readonly Uplink[] | undefined;
   readonly vifd: boolean;
   readonly xenstored: boolean;
   readonly ovsdb: boolean;
@@ -141,7 +148,7 @@ export interface Model {
 const firstDomid = 10;
 
 /** @param vifs how many slots there are: of each three the last is a second device of the second one's guest */
-export function begin(vifs: number): Model {
+export function begin(vifs: number, natNetwork: NatNetwork = 'stock'): Model {
   const uplink = { there: true, up: true, address: true };
   return {
     vifs: Array.from({ length: vifs }, (_, i) => {
@@ -152,6 +159,8 @@ export function begin(vifs: number): Model {
     uplinks: { up0: uplink, up1: uplink },
     defaultRoute: 'up0',
     defaultRoute6: 'up0',
+    natNetwork,
+    named: undefined,
     vifd: true,
     xenstored: true,
     ovsdb: true,

@@ -3,6 +3,7 @@ import {
   bridgePeer6,
   guest6Of,
   guestOf,
+  has4,
   internet,
   internet6,
   management,
@@ -22,7 +23,7 @@ import {
   type Uplink,
   type VifModel,
 } from './model.js';
-import { gatewayOf, has6, holdsAddress, usable, vlansOf } from './settle.js';
+import { gatewayOf, has6, holdsAddress, leadsOut, usable, vlansOf, waysOut } from './settle.js';
 
 /** An echo request, or a DHCP discover, and whether it must be answered, or must not. */
 export interface Probe {
@@ -121,14 +122,14 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
       ];
     }
     case 'nat': {
-      const way = model.defaultRoute !== undefined && usable(model.uplinks[model.defaultRoute]);
+      const way = leadsOut(model, 4) && usable(model.uplinks[model.defaultRoute as Uplink]);
       return [
         ...(connected ? [echo(router as string, true, 'its router')] : []),
         echo(internet, connected && way, `the internet by ${model.defaultRoute}`),
-        ...echo6(internet6, served6 && way6, `the internet by ${model.defaultRoute6}`),
+        ...echo6(internet6, served6 && leadsOut(model, 6), `the internet by ${model.defaultRoute6}`),
         ...(served6 ? next6((one) => isRouted(one) && has6(one)) : []),
         echo(management.peer, false, 'the management network'),
-        ...(connected ? next((one) => isRouted(one) && holdsAddress(one, model)) : []),
+        ...(connected ? next((one) => isRouted(one) && has4(one) && holdsAddress(one, model)) : []),
         ...(connected && serving(model)
           ? [
               {
@@ -144,14 +145,18 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
     }
     case 'route': {
       if (!holdsAddress(vif, model)) return [];
+      const four = has4(vif);
       const way = model.defaultRoute !== undefined && usable(model.uplinks[model.defaultRoute]);
       const { gateway } = vif;
       const same = connected && way && gateway === model.defaultRoute;
       const reached =
-        gateway !== undefined && usable(model.uplinks[gateway]) && gatewayOf(vif, model) === gateway;
+        gateway !== undefined &&
+        model.uplinks[gateway].up &&
+        (!four || usable(model.uplinks[gateway])) &&
+        gatewayOf(vif, model) === gateway;
       return [
-        ...(connected ? [echo(router as string, true, 'its router')] : []),
-        ...(same || !connected || !way
+        ...(connected && four ? [echo(router as string, true, 'its router')] : []),
+        ...(four && (same || !connected || !way)
           ? [echo(internet, same, `the internet by ${model.defaultRoute}`)]
           : []),
         ...(!served6 || !way6 ? echo6(internet6, false, 'the internet') : []),
@@ -159,9 +164,9 @@ function probesOf(vif: VifModel, model: Model): Probe[] {
           ? echo6(internet6, true, `the internet by ${gateway}`)
           : []),
         ...(served6 ? next6((one) => isRouted(one) && has6(one)) : []),
-        echo(management.peer, false, 'the management network'),
-        ...(connected ? next((one) => isRouted(one) && holdsAddress(one, model)) : []),
-        ...(connected && reached
+        ...(four ? [echo(management.peer, false, 'the management network')] : []),
+        ...(connected && four ? next((one) => isRouted(one) && has4(one) && holdsAddress(one, model)) : []),
+        ...(connected && reached && four
           ? [
               {
                 kind: 'echo' as const,
@@ -196,6 +201,7 @@ export function missesSomething(vif: VifModel, model: Model): boolean | undefine
   if (vif.topology === 'route') return gatewayOf(vif, model) === undefined;
   if (vif.topology === 'bridge') return false;
   if (vif.topology === 'openvswitch') return model.ovsdb && model.switching ? false : undefined;
+  if (vif.topology === 'nat' && model.named !== undefined) return waysOut(model, 4).length === 0;
   const leads = model.defaultRoute !== undefined && (!has6(vif) || model.defaultRoute6 !== undefined);
   return leads ? false : undefined;
 }

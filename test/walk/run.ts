@@ -1,6 +1,6 @@
 import { Broken } from './broken.js';
 import { check, checkEnd, checkQuiet, type Patience, type Rest } from './check.js';
-import { begin, type Model, type Step, type StepKind, serving, vifOf } from './model.js';
+import { begin, type Model, type NatNetwork, type Step, type StepKind, serving, vifOf } from './model.js';
 import { after, possible, usesOpenVswitch } from './steps.js';
 import { WalkDomain } from './walk-domain.js';
 
@@ -20,6 +20,7 @@ export interface Walked {
 
 export interface WalkOptions {
   readonly vifs: number;
+  readonly natNetwork?: NatNetwork | undefined;
   readonly patience: Patience;
   readonly openvswitch: boolean;
   /** The next step in this state; undefined at the end. */
@@ -36,8 +37,8 @@ export async function walk(options: WalkOptions): Promise<Walked> {
   const steps: Step[] = [];
   const counts = new Map<StepKind, number>();
   const settling: number[] = [];
-  let model = begin(vifs);
-  const domain = await WalkDomain.start({ vifs: model.vifs, openvswitch: options.openvswitch });
+  let model = begin(vifs, options.natNetwork);
+  const domain = await WalkDomain.start(model, options.openvswitch);
   let failure: Broken | undefined;
   let log: string[] = [];
   const rss: [number, number] = [domain.daemon.usage()?.rss ?? 0, 0];

@@ -1,4 +1,4 @@
-import { ownIp, ownIp6, spoofed } from './addresses.js';
+import { has4, ownIp, ownIp6, spoofed } from './addresses.js';
 import {
   bridges,
   handFaults,
@@ -16,7 +16,7 @@ import {
   vlans,
 } from './model.js';
 import type { Random } from './random.js';
-import { usable } from './settle.js';
+import { entangled, usable } from './settle.js';
 import { possible } from './steps.js';
 
 /** How often each kind is tried, compared with the others. */
@@ -41,6 +41,7 @@ export const weights: Readonly<Record<StepKind, number>> = {
   uplink: 6,
   address: 5,
   default: 9,
+  uplinks: 4,
   blink: 6,
   hijack: 4,
   nft: 9,
@@ -114,12 +115,14 @@ function topologyKeys(random: Random, topology: Topology, slot: number): Keys {
       };
     case 'openvswitch':
       return { bridge: random.pick(['ovsbr0', 'ovsbr0', 'ovsbr0.10']) };
-    case 'route':
+    case 'route': {
+      const ip6 = { ip6: ownIp6('route', slot) };
+      const both = { ip: ownIp('route', slot), ...(random.chance(0.4) ? ip6 : {}) };
       return {
-        ip: ownIp('route', slot),
-        ...(random.chance(0.4) ? { ip6: ownIp6('route', slot) } : {}),
+        ...(random.chance(0.2) ? ip6 : both),
         ...(random.chance(0.4) ? { gatewaydev: random.pick(uplinks) } : {}),
       };
+    }
     case 'nat':
       if (random.chance(0.5)) return {};
       return { ip: ownIp('nat', slot), ...(random.chance(0.5) ? { ip6: ownIp6('nat', slot) } : {}) };
@@ -171,8 +174,7 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     case 'replace':
     case 'down':
     case 'take-name':
-    case 'free-name':
-    case 'apart': {
+    case 'free-name': {
       const vif = present();
       return vif === undefined ? undefined : { do: kind, vif };
     }
@@ -190,7 +192,17 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     }
     case 'rewrite':
       return rewrite(random, model, present());
-    case 'same-address':
+    case 'apart': {
+      const vif = of((one) => entangled(one, model).length > 0);
+      return vif === undefined ? undefined : { do: kind, vif };
+    }
+    case 'same-address': {
+      const fits = (one: Model['vifs'][number]): boolean => isConnected(one) && isRouted(one) && has4(one);
+      const slot = of(fits);
+      const vif = model.vifs.find((one) => one.slot === slot);
+      const other = of((one) => fits(one) && one.topology === vif?.topology && one.slot !== slot);
+      return slot === undefined || other === undefined ? undefined : { do: kind, vif: slot, of: other };
+    }
     case 'same-name': {
       const vif = of(isConnected);
       const other = of((one) => isConnected(one) && one.slot !== vif);
@@ -212,6 +224,8 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
     }
     case 'default':
       return { do: kind, uplink: random.chance(0.25) ? null : random.pick(uplinks) };
+    case 'uplinks':
+      return { do: kind, named: random.pick([null, ['up0'], ['up1'], ['up0', 'up1']] as const) };
     case 'blink':
       return {
         do: kind,
@@ -267,7 +281,9 @@ function rewrite(random: Random, model: Model, slot: number | undefined): Step |
               ? { bridge: random.pick(['ovsbr0', 'ovsbr0.10', 'nobr0']) }
               : { vlan: random.pick([...vlans, null]) };
           case 'route':
-            return { gatewaydev: random.pick([...uplinks, null]) };
+            return random.chance(0.7)
+              ? { gatewaydev: random.pick([...uplinks, null]) }
+              : { ip: keys.ip === undefined ? ownIp('route', vif.slot) : null };
           case 'nat':
             return { ip: keys.ip === undefined ? ownIp('nat', vif.slot) : null };
         }

@@ -1,4 +1,4 @@
-import { guestOf, wantedName } from './addresses.js';
+import { guestOf, has4, shareAddress, wantedName } from './addresses.js';
 import {
   type Bridge,
   isConnected,
@@ -18,7 +18,7 @@ export function gatewayOf(vif: VifModel, model: Model): Uplink | undefined {
   const wanted = vif.keys.gatewaydev ?? model.defaultRoute ?? model.defaultRoute6;
   if (wanted === undefined) return undefined;
   const { there, address } = model.uplinks[wanted];
-  return there && address ? wanted : undefined;
+  return there && (address || !has4(vif)) ? wanted : undefined;
 }
 
 /** The vifs that share an address, or a name that they have or want, with this one. */
@@ -28,7 +28,7 @@ export function entangled(vif: VifModel, model: Model): VifModel[] {
     (other) =>
       other.present &&
       other.slot !== vif.slot &&
-      ((isRouted(vif) && isRouted(other) && guestOf(vif).address === guestOf(other).address) ||
+      ((isRouted(vif) && isRouted(other) && shareAddress(vif, other)) ||
         [vif.name, wantedName(vif)].some((name) => name === other.name || name === wantedName(other))),
   );
 }
@@ -40,13 +40,25 @@ export const isEntangled = (vif: VifModel, model: Model): boolean =>
 /** Of the routed vifs with one address the one whose netdev came last. */
 export function holdsAddress(vif: VifModel, model: Model): boolean {
   return entangled(vif, model).every(
-    (other) =>
-      !isConnected(other) || guestOf(other).address !== guestOf(vif).address || other.netdev < vif.netdev,
+    (other) => !isConnected(other) || !shareAddress(other, vif) || other.netdev < vif.netdev,
   );
 }
 
 /** Whether a routed guest has IPv6: a device below an MTU of 1280 has none (RFC 8200, 5). */
 export const has6 = ({ keys, mtu }: VifModel): boolean => keys.ip6 !== undefined && mtu >= 1280;
+
+/** The devices out of which a vif behind NAT is masqueraded. */
+export function waysOut({ named, uplinks, ...model }: Model, family: 4 | 6): Uplink[] {
+  if (named !== undefined) return named.filter((name) => uplinks[name].there);
+  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
+  return way === undefined ? [] : [way];
+}
+
+/** Whether the default route of a family leads out for a vif behind NAT: by another device than those that are named nothing leaves. */
+export const leadsOut = (model: Model, family: 4 | 6): boolean => {
+  const way = family === 4 ? model.defaultRoute : model.defaultRoute6;
+  return way !== undefined && (model.named === undefined || model.named.includes(way));
+};
 
 /** The VLANs of an Open vSwitch port; undefined where the keys cannot be had: the other topologies have none here. */
 export function vlansOf({ topology, keys }: VifModel): { tag?: number; trunks: number[] } | undefined {
@@ -105,14 +117,14 @@ function settled(vif: VifModel, model: Model): VifModel {
     case 'nat': {
       const had = new Set(
         model.vifs
-          .filter((other) => other.slot !== vif.slot && isConnected(other) && isRouted(other))
+          .filter((other) => other.slot !== vif.slot && isConnected(other) && isRouted(other) && has4(other))
           .map((other) => guestOf(other).address),
       );
       if (vif.keys.ip !== undefined) {
         const isHad = vif.status !== 'connected' && had.has(guestOf(vif).address);
         return isHad ? failed : { ...fine, gateway: undefined, planned: undefined };
       }
-      const planned = plannedIp(vif, had);
+      const planned = plannedIp(vif, model.natNetwork, had);
       return planned === undefined ? failed : { ...fine, gateway: undefined, planned };
     }
   }

@@ -1,6 +1,6 @@
-import { addressesOf, guestOf, linkLocalOf, macOf, nameOf, routerLinkLocal } from './addresses.js';
+import { addressesOf, guestOf, has4, linkLocalOf, macOf, nameOf, routerLinkLocal } from './addresses.js';
 import { isConnected, isRouted, type Model, type Uplink, type VifModel } from './model.js';
-import { gatewayOf, has6, holdsAddress, vlansOf } from './settle.js';
+import { gatewayOf, has6, holdsAddress, vlansOf, waysOut } from './settle.js';
 import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
 
 /** The protocol number of the daemon's routes, and the table they are in. */
@@ -77,7 +77,8 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
   );
   const wanted = wantedElements(vif, model);
   // Whether an address is still masqueraded that has no way out matters to no guest.
-  const ways = model.defaultRoute === undefined || model.defaultRoute6 === undefined;
+  const bound = vif.topology === 'nat' && model.named !== undefined;
+  const ways = !bound && (model.defaultRoute === undefined || model.defaultRoute6 === undefined);
   // Whether the machine forwarded IPv6 before is known by the first guest that has it.
   const open = ways ? / (masqueraded[46]|ways_out|ways_in|opened6) / : / opened6 /;
   const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
@@ -124,7 +125,7 @@ function wantedElements(vif: VifModel, model: Model): string[] {
   if (!isFiltered(vif)) return [];
   const name = text16(vif.name);
   const mac = Buffer.from(`${macOf(vif.slot, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
-  const held = vif.topology === 'bridge' ? vif.keys.ip : guestOf(vif).address;
+  const held = vif.topology === 'bridge' ? vif.keys.ip : has4(vif) ? guestOf(vif).address : undefined;
   const address = addressBytes(held ?? '');
   const six = vif.keys.ip6 === undefined ? [] : [vif.keys.ip6];
   const element = (set: string, ...parts: Buffer[]): string =>
@@ -160,20 +161,30 @@ function wantedElements(vif: VifModel, model: Model): string[] {
     ...(vif.topology === 'nat'
       ? [element('inet vifd dhcp_clients', name), element('inet vifd behind_nat', name)]
       : []),
-    ...(vif.topology === 'nat' && model.defaultRoute !== undefined
-      ? [element('inet vifd masqueraded4', address, text16(model.defaultRoute))]
-      : []),
-    ...(vif.topology === 'nat' && model.defaultRoute6 !== undefined && has6(vif)
-      ? six.map((one) =>
-          element('inet vifd masqueraded6', address6Bytes(one), text16(model.defaultRoute6 as string)),
-        )
-      : []),
+    ...(vif.topology === 'nat' && model.named !== undefined ? [element('inet vifd bound', name)] : []),
+    ...(vif.topology === 'nat' ? masqueraded(vif, model) : []).map(([set, guest, way]) =>
+      element(`inet vifd ${set}`, guest, text16(way)),
+    ),
+  ];
+}
+
+/** What is masqueraded of a vif: the set, the guest's address and the device. */
+function masqueraded(vif: VifModel, model: Model): [set: string, address: Buffer, way: string][] {
+  const { ip6 } = vif.keys;
+  const four = addressBytes(guestOf(vif).address);
+  const six = ip6 !== undefined && has6(vif) ? [address6Bytes(ip6)] : [];
+  return [
+    ...waysOut(model, 4).map((way): [string, Buffer, string] => ['masqueraded4', four, way]),
+    ...six.flatMap((address) =>
+      waysOut(model, 6).map((way): [string, Buffer, string] => ['masqueraded6', address, way]),
+    ),
   ];
 }
 
 /** The devices by which a routed vif's packets leave: its gateway device, and where the default route leads. */
 function waysOf(vif: VifModel, model: Model): string[] {
   if (!isRouted(vif)) return [];
+  if (vif.topology === 'nat' && model.named !== undefined) return [...model.named];
   const gateway = vif.topology === 'route' ? vif.keys.gatewaydev : undefined;
   const named = gateway !== undefined && model.uplinks[gateway].there ? [gateway] : [];
   return [
@@ -200,7 +211,7 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   const holds = holdsAddress(vif, model);
   const routes = snapshot.routes.filter(({ to, table }) => to === `${address}/32` && table === ours.table);
   const own = routes.filter(({ dev }) => dev === link.index);
-  if (holds) {
+  if (holds && has4(vif)) {
     must(
       own.length === 1 && own[0]?.protocol === ours.protocol,
       `its route to ${address} is ${JSON.stringify(own)}`,
@@ -215,8 +226,11 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   const addresses = snapshot.addresses.filter(
     ({ dev, address: one }) => dev === link.index && !one.includes(':'),
   );
+  // One that has IPv6 alone has the gateway's address of IPv4 where there is one.
   must(
-    vif.unsure || addresses.map((one) => one.address).join() === `${router}/32`,
+    vif.unsure ||
+      (!has4(vif) && addresses.length < 2) ||
+      addresses.map((one) => one.address).join() === `${router}/32`,
     `its addresses are ${addresses.map((one) => one.address)}, not ${router}/32`,
   );
   for (const key of ['forwarding', 'proxy_arp']) {
@@ -227,7 +241,7 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     snapshot.links.find((one) => one.name === name)?.index;
   const gateway = gatewayOf(vif, model);
   if (has6(vif)) lines.push(...routing6(vif, link, gateway, model, snapshot));
-  if (vif.topology === 'route' && holds) {
+  if (vif.topology === 'route' && holds && has4(vif)) {
     const missing = gateway !== undefined && proxies.join() !== `${at(gateway)}`;
     // A device that is down forgets them.
     must(!missing || !model.uplinks[gateway].up, `${address} is answered for at ${proxies}, not ${gateway}`);

@@ -1,4 +1,4 @@
-import { guestOf, nameOf, ownIp, wantedName } from './addresses.js';
+import { guestOf, has4, nameOf, ownIp, wantedName } from './addresses.js';
 import {
   type Bridge,
   bridges,
@@ -134,6 +134,8 @@ function apply(model: Model, step: Step): Model {
       return uplink(step.uplink, { address: step.there });
     case 'default':
       return { ...model, defaultRoute: step.uplink ?? undefined, defaultRoute6: step.uplink ?? undefined };
+    case 'uplinks':
+      return { ...model, named: step.named ?? undefined };
     case 'ovsdb':
       return { ...model, ovsdb: step.run, switching: model.switching || (step.run && model.vswitchd) };
     case 'vswitchd':
@@ -239,6 +241,8 @@ function direct(step: Step, model: Model): [vifs: number[], links: number[]] {
     case 'address':
     case 'default':
       return [those(isRouted), []];
+    case 'uplinks':
+      return [those(({ topology }) => topology === 'nat'), []];
     case 'nft':
       return [those(({ topology }) => topology !== 'openvswitch'), []];
     case 'vswitchd': {
@@ -326,11 +330,12 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
       const { bridge } = step.keys;
       const switched = bridge === 'nobr0' || bridge?.startsWith('ovs') === (vif.topology === 'openvswitch');
       if (!vif.present || !free || !known || ('bridge' in step.keys && !switched)) return false;
-      if ('ip' in step.keys && !['bridge', 'nat'].includes(vif.topology)) return false;
+      if ('ip' in step.keys && vif.topology === 'openvswitch') return false;
       if ('ip6' in step.keys && vif.topology === 'openvswitch') return false;
       // Behind NAT a guest with an address of IPv6 alone has no other.
       const { ip, ip6 } = rewritten(vif.keys, step.keys);
       if (vif.topology === 'nat' && ip === undefined && ip6 !== undefined) return false;
+      if (vif.topology === 'route' && (ip ?? ip6) === undefined) return false;
       return 'gatewaydev' in step.keys ? vif.topology === 'route' : true;
     }
     case 'same-address':
@@ -339,7 +344,7 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
       if (of === undefined || of === vif || !serving(model) || !free || isEntangled(of, model)) return false;
       if (!isConnected(vif) || !isConnected(of)) return false;
       if (step.do === 'same-name') return of.keys.vifname !== undefined;
-      return isRouted(vif) && vif.topology === of.topology;
+      return isRouted(vif) && vif.topology === of.topology && has4(vif) && has4(of);
     }
     case 'apart':
       return vif.present && entangled(vif, model).length > 0 && entangledNoMore(vif, model);
@@ -358,11 +363,19 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
       // A veth has no parent device by which it could be known under another name; the alias of a vifname it keeps.
       return isConnected(vif) && free && vif.keys.vifname !== undefined && vif.name === wantedName(vif);
     case 'hijack':
-      return isConnected(vif) && isRouted(vif) && free && model.uplinks.up0.there && model.uplinks.up0.up;
+      return (
+        isConnected(vif) &&
+        isRouted(vif) &&
+        has4(vif) &&
+        free &&
+        model.uplinks.up0.there &&
+        model.uplinks.up0.up
+      );
     case 'hand': {
       if (!isConnected(vif) || !isRouted(vif) || !free || !serving(model)) return false;
       // The address that a gateway had which is gone is known from the vif alone.
       if (step.fault.endsWith('6') && !has6(vif)) return false;
+      if (['route', 'address', 'neighbour', 'proxy'].includes(step.fault) && !has4(vif)) return false;
       if (vif.topology === 'route') return gatewayOf(vif, model) !== undefined;
       return step.fault !== 'proxy';
     }
@@ -394,6 +407,8 @@ function hostPossible(step: Exclude<Step, { vif: number }>, model: Model): boole
       return usable(model.uplinks[step.uplink]) && model.defaultRoute !== step.uplink;
     case 'blink':
       return step.what === 'bridge' ? model.bridges[bridges[0] as Bridge] : model.defaultRoute !== undefined;
+    case 'uplinks':
+      return serving(model) && `${step.named ?? ''}` !== `${model.named ?? ''}`;
     case 'ovsdb':
       return model.ovsdb !== step.run;
     case 'vswitchd':

@@ -42,14 +42,11 @@ export class WalkDomain {
     this.#dom0 = new Dom0(domnet);
   }
 
-  /** @param options.openvswitch whether any vif will be on it; it costs a second */
-  static async start(options: { vifs: readonly VifModel[]; openvswitch: boolean }): Promise<WalkDomain> {
+  /** @param openvswitch whether any vif will be on it; it costs a second */
+  static async start(model: Model, openvswitch: boolean): Promise<WalkDomain> {
     const walked = new WalkDomain(await Domnet.start());
     try {
-      await walked.#build(
-        options.vifs.map(({ slot }) => slot),
-        options.openvswitch,
-      );
+      await walked.#build(model, openvswitch);
       return walked;
     } catch (error) {
       await walked.stop();
@@ -57,13 +54,13 @@ export class WalkDomain {
     }
   }
 
-  async #build(slots: readonly number[], hasSwitch: boolean): Promise<void> {
+  async #build({ vifs, natNetwork }: Model, hasSwitch: boolean): Promise<void> {
     const { domnet } = this;
-    await this.#networks.build(slots);
+    await this.#networks.build(vifs.map(({ slot }) => slot));
     if (hasSwitch) this.#switch = await WalkedSwitch.start(domnet, this.#networks);
     this.#eyes = await Eyes.open(domnet.namespace, domnet.dir);
     this.#before = await this.#hostState();
-    const daemon = new WalkedDaemon(domnet, this.#switch?.ovs.config ?? '');
+    const daemon = new WalkedDaemon(domnet, natNetwork, this.#switch?.ovs.config ?? '');
     this.#parts = { daemon, operator: new Operator(domnet, this.#networks, daemon) };
     await daemon.start();
   }
@@ -270,6 +267,8 @@ export class WalkDomain {
               ],
         );
         return;
+      case 'uplinks':
+        return this.daemon.setUplinks(step.named ?? []);
       case 'blink':
         return await this.#operator.blink(step, model);
       case 'nft':

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Patience } from './check.js';
-import { type Step, type StepKind, type Topology, topologies } from './model.js';
+import { type NatNetwork, type Step, type StepKind, type Topology, topologies } from './model.js';
 import { Random } from './random.js';
 import { replay, type Walked, walk } from './run.js';
 import { draw, stepKinds } from './schedule.js';
@@ -14,6 +14,7 @@ const usage = `npm run walk -- [options]
   --steps N          steps of one seed (default 200)
   --minutes M        seed after seed for so long (default: one seed)
   --vifs N           6 to 20 (default: from the seed)
+  --nat-network N    [nat] network, stock or small (default: from the seed)
   --only KINDS       only these kinds of steps: ${stepKinds.join(',')}
   --without KINDS    all but these
   --skip LIST        no steps that have one of these in their JSON, such as 'dormant' or '"mtu"'
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '200' },
     minutes: { type: 'string' },
     vifs: { type: 'string' },
+    'nat-network': { type: 'string' },
     only: { type: 'string' },
     without: { type: 'string' },
     topologies: { type: 'string' },
@@ -97,10 +99,13 @@ async function walkSeed(seed: number): Promise<boolean> {
   const random = new Random(seed);
   const vifs = values.vifs === undefined ? 6 + random.below(15) : Number(values.vifs);
   const steps = Number(values.steps);
+  const [given] = listOf(values['nat-network'], ['stock', 'small']);
+  const natNetwork = given ?? (seed % 3 === 0 ? 'small' : 'stock');
   const began = performance.now();
   let taken = 0;
   const walked = await walk({
     vifs,
+    natNetwork,
     patience,
     signal: interrupted.signal,
     autopsy: values.autopsy,
@@ -116,12 +121,12 @@ async function walkSeed(seed: number): Promise<boolean> {
   const { rss } = walked;
   const memory = walked.failure === undefined ? `, vifd ${rss[0].toFixed(0)} to ${rss[1].toFixed(0)} MB` : '';
   say(
-    `seed ${seed}, ${vifs} vifs: ${walked.steps.length} steps, ${perSecond(walked.steps.length, began)}${memory}${walked.failure === undefined ? '' : ', FAILED'}`,
+    `seed ${seed}, ${vifs} vifs, ${natNetwork}: ${walked.steps.length} steps, ${perSecond(walked.steps.length, began)}${memory}${walked.failure === undefined ? '' : ', FAILED'}`,
   );
   if (walked.failure === undefined) return true;
   totals.failed++;
   report(walked, `seed ${seed}`);
-  await shortest(walked, vifs, seed, Number(values.shorten ?? 240));
+  await shortest(walked, { vifs, natNetwork, seed }, Number(values.shorten ?? 240));
   return false;
 }
 
@@ -139,11 +144,10 @@ function report({ steps, failure, log }: Walked, of: string): void {
 /** The fewest steps that break the same rule, within the time there is. */
 async function shortest(
   { steps, failure }: Walked,
-  vifs: number,
-  seed: number | undefined,
+  begun: { readonly vifs: number; readonly natNetwork: NatNetwork | undefined; readonly seed?: number },
   seconds: number,
 ): Promise<void> {
-  say(`\nthe schedule: ${JSON.stringify({ vifs, seed, steps })}`);
+  say(`\nthe schedule: ${JSON.stringify({ ...begun, steps })}`);
   if (seconds === 0) return;
   const end = performance.now() + 1000 * seconds;
   let best: Walked | undefined;
@@ -152,7 +156,7 @@ async function shortest(
     async (candidate) => {
       // What hangs on a race does not come each time.
       for (let tries = 0; tries < Number(values.tries) && performance.now() < end; tries++) {
-        const again = await replay(candidate, { vifs, patience, signal: interrupted.signal });
+        const again = await replay(candidate, { ...begun, patience, signal: interrupted.signal });
         if (again.failure?.rule !== failure?.rule) continue;
         if (best === undefined || again.steps.length < best.steps.length) best = again;
         return true;
@@ -166,15 +170,20 @@ async function shortest(
     return;
   }
   report(best, 'shortened');
-  say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ vifs, seed, steps: best.steps })}\n`);
+  say(`\nthe shortest schedule found, for --replay:\n${JSON.stringify({ ...begun, steps: best.steps })}\n`);
 }
 
 async function replayGiven(given: string): Promise<boolean> {
   const text = given.startsWith('{') ? given : readFileSync(given, 'utf8');
-  const { vifs, steps } = JSON.parse(text) as { vifs: number; steps: Step[] };
+  const { vifs, natNetwork, steps } = JSON.parse(text) as {
+    vifs: number;
+    natNetwork?: NatNetwork;
+    steps: Step[];
+  };
   const began = performance.now();
   const walked = await replay(steps, {
     vifs,
+    natNetwork,
     patience,
     signal: interrupted.signal,
     autopsy: values.autopsy,
@@ -187,7 +196,7 @@ async function replayGiven(given: string): Promise<boolean> {
   if (walked.failure === undefined) return true;
   totals.failed++;
   report(walked, 'replayed');
-  await shortest(walked, vifs, undefined, Number(values.shorten ?? 0));
+  await shortest(walked, { vifs, natNetwork }, Number(values.shorten ?? 0));
   return false;
 }
 

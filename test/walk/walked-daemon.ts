@@ -5,33 +5,47 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Domnet, Vifd } from '../support/net/domnet.js';
 import { until } from '../support/process/exec.js';
-import type { Step } from './model.js';
+import { smallNetwork } from './addresses.js';
+import type { NatNetwork, Step, Uplink } from './model.js';
 import type { ToldStatus } from './statuses.js';
+import { stretch } from './stretch.js';
 
 /** The daemon that is walked: another build's main.js when the environment says so. */
 export const vifdMain = (): string =>
   process.env.WALK_VIFD ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
+/** How long a daemon may take to start, in ms. */
+const startMs = 10_000;
+
 /** The vifd of a walk, which ends and starts again in it. */
 export class WalkedDaemon {
   readonly #domnet: Domnet;
+  readonly #natNetwork: NatNetwork;
   /** What vifd.toml has besides. */
   readonly #config: string;
+  #uplinks: readonly Uplink[] = [];
   #vifd: Vifd | undefined;
   /** Daemons that are gone, for their last lines. */
   readonly #former: Vifd[] = [];
 
-  constructor(domnet: Domnet, config: string) {
+  constructor(domnet: Domnet, natNetwork: NatNetwork, config: string) {
     this.#domnet = domnet;
+    this.#natNetwork = natNetwork;
     this.#config = config;
   }
 
-  async start(): Promise<void> {
+  /** Writes vifd.toml. @returns its path */
+  #configure(): string {
     const file = join(this.#domnet.dir, 'vifd.toml');
-    writeFileSync(
-      file,
-      `[nat]\ndhcp = "dnsmasq"\ndns = ["192.0.2.53"]\n[log]\nlevel = "debug"\n${this.#config}`,
-    );
+    const uplink = this.#uplinks.length === 0 ? '' : `uplink = ${JSON.stringify(this.#uplinks)}\n`;
+    const network = this.#natNetwork === 'stock' ? '' : `network = "${smallNetwork}.0/24"\n`;
+    const nat = `[nat]\n${network}${uplink}dhcp = "dnsmasq"\ndns = ["192.0.2.53"]\n`;
+    writeFileSync(file, `${nat}[log]\nlevel = "debug"\n${this.#config}`);
+    return file;
+  }
+
+  async start(): Promise<void> {
+    const file = this.#configure();
     const args = [
       'netns',
       'exec',
@@ -43,8 +57,12 @@ export class WalkedDaemon {
       file,
     ];
     const child = spawn('ip', args, { env: this.#domnet.vifdEnv, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#vifd = new Vifd(child);
-    await this.#vifd.logged('ready');
+    const vifd = new Vifd(child);
+    this.#vifd = vifd;
+    // Node itself takes seconds to start beside others.
+    const isReady = (): boolean => this.crash !== undefined || vifd.log.some(({ msg }) => msg === 'ready');
+    await until('vifd to be ready', isReady, startMs * stretch());
+    if (this.crash !== undefined) throw new Error(this.crash);
   }
 
   async end(how: 'terminate' | 'kill'): Promise<void> {
@@ -54,6 +72,13 @@ export class WalkedDaemon {
     this.#former.push(vifd);
     if (this.#former.length > 3) this.#former.shift();
     await vifd[how]();
+  }
+
+  /** Names the uplinks of NAT in the configuration, which the daemon reads again; none for those of the default routes. */
+  setUplinks(names: readonly Uplink[]): void {
+    this.#uplinks = names;
+    this.#configure();
+    this.hangUp();
   }
 
   hangUp(): void {

@@ -21,10 +21,10 @@ export class Capture {
     return capture;
   }
 
-  /** Whether a frame arrived; a short one may have been padded on its way. */
+  /** Whether a frame arrived; a short one may have been padded with zeros on its way. */
   saw(frame: Buffer): boolean {
     const hex = frame.toString('hex');
-    return this.frames.some((came) => came.startsWith(hex));
+    return this.frames.some((came) => came.startsWith(hex) && /^0*$/.test(came.slice(hex.length)));
   }
 
   stop(): void {

@@ -30,7 +30,7 @@ const setDescriptorFlags = 2;
 const closeOnExec = 1;
 
 /** NFT_CTX_OUTPUT_STATELESS, _HANDLE and _JSON of nftables/libnftables.h. */
-const output = { stateless: 1 << 1, handle: 1 << 3, json: 1 << 4 };
+const output = { stateless: 1 << 2, handle: 1 << 3, json: 1 << 4 };
 
 /** How a listing is printed: as libnftables-json(5); without counters (`nft -s`); as text with handles and without counters (`nft -a -s`). */
 export interface Listing {

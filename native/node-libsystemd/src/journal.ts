@@ -9,6 +9,9 @@ export function isJournal(fd: number): boolean {
   return stream === `${dev}:${ino}`;
 }
 
+/** The fields of an entry by name: one value, or several, each of which is a field of that name. */
+type JournalFields = Readonly<Record<string, string | readonly string[]>>;
+
 /** Where journald takes entries in its native protocol. */
 const socket = '/run/systemd/journal/socket';
 
@@ -18,7 +21,7 @@ const socket = '/run/systemd/journal/socket';
  * @returns false when journald takes no entry now
  * @throws when journald cannot be reached
  */
-export function journalSend(fields: Readonly<Record<string, string>>): boolean {
+export function journalSend(fields: JournalFields): boolean {
   const entry = encode(fields);
   // ffi-napi takes a Buffer as a pointer, though its types do not say so.
   const errno = native().journal_send(socket, entry as never, entry.length);
@@ -27,8 +30,11 @@ export function journalSend(fields: Readonly<Record<string, string>>): boolean {
 }
 
 /** The native protocol: `NAME=value`, or where the value has newlines the name, its length in 64 bits, and the value. */
-function encode(fields: Readonly<Record<string, string>>): Buffer {
-  const parts = Object.entries(fields).flatMap(([name, value]) => {
+function encode(fields: JournalFields): Buffer {
+  const all = Object.entries(fields).flatMap(([name, values]) =>
+    (typeof values === 'string' ? [values] : values).map((value) => [name, value] as const),
+  );
+  const parts = all.flatMap(([name, value]) => {
     if (!value.includes('\n')) return [Buffer.from(`${name}=${value}\n`)];
     const bytes = Buffer.from(value);
     const length = Buffer.alloc(8);

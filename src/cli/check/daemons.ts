@@ -1,9 +1,10 @@
 import { connect } from 'node:net';
 import { Xenstore } from 'node-xenstore';
+import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
-import { Backend } from '../../xenstore/backend.js';
-import { readAllKeys } from '../plan-now.js';
+import type { Backend } from '../../xenstore/backend.js';
+import { backendOf, readAllKeys } from '../plan-now.js';
 
 /** How long xenstored may take to answer, in ms. */
 const xenstoreMs = 3000;
@@ -14,14 +15,14 @@ export type XenstoreFacts =
   | { readonly reason: string };
 
 /** Reads the vifs of this domain from xenstore. */
-export async function askXenstore(): Promise<XenstoreFacts> {
+export async function askXenstore(policy: Pick<VifPolicy, 'scripts'>): Promise<XenstoreFacts> {
   const late = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error(`no answer in ${xenstoreMs / 1000} s`)), xenstoreMs).unref();
   });
   try {
     const xenstore = await Promise.race([Xenstore.open(), late]);
     try {
-      return await Promise.race([readVifs(new Backend(xenstore)), late]);
+      return await Promise.race([readVifs(backendOf(xenstore, policy)), late]);
     } finally {
       await xenstore.close();
     }

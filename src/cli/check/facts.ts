@@ -5,7 +5,7 @@ import { readRuleset } from '../../host/netfilter/ruleset.js';
 import { readSupport } from '../../host/netfilter/support.js';
 import { readSenders, type Senders } from '../../host/rtnetlink/senders.js';
 import type { Block } from '../../model/block.js';
-import type { LinkView } from '../../model/observed.js';
+import type { LinkView, ObservedState } from '../../model/observed.js';
 import type { VifId } from '../../model/vif-id.js';
 import { blocksDirectory } from '../../runtime/runtime-dir.js';
 import { observeNow } from '../plan-now.js';
@@ -22,6 +22,8 @@ import { jsonOf } from './way/run.js';
 export interface Facts {
   readonly xenstore: XenstoreFacts;
   readonly links: LinkView;
+  /** All that a decision about a vif depends on; absent where there is nothing but links. */
+  readonly observed?: ObservedState;
   /** The devices with all their addresses, those that the kernel makes by itself included. */
   readonly devices?: readonly IpLink[];
   readonly ingress?: readonly IngressQdisc[];
@@ -68,7 +70,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   try {
     const observed = observeNow(host);
     const { links, ip, openvswitch: ovs } = observed;
-    const xenstore = await askXenstore();
+    const xenstore = await askXenstore(config);
     const rules = await readRuleset();
     const uplink = ip?.routes.defaultDevice(4);
     return {
@@ -79,6 +81,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
           : stoppedVifs(xenstore.vifs, config, observed, rules.ruleset),
       rules: 'reason' in rules ? { ruleset: rules, unreadLegacy: [] } : rules,
       links,
+      observed,
       devices: await jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
       ingress: await readIngress(),
       switches: [...(ovs?.bridges() ?? [])]

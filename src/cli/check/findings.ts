@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.js';
 import { aboutBlocks } from './blocks.js';
 import { aboutBridges } from './bridges.js';
+import { decidedVifs } from './decided.js';
 import type { Facts } from './facts.js';
 import { aboutFilters, aboutIngress } from './filters.js';
 import { error, type Finding, ok, warning } from './finding.js';
@@ -18,6 +19,8 @@ import { aboutTables } from './unmatched.js';
 
 /** The findings about a machine, in order of the checks; a check that does not apply to it is left out. */
 export function findings(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
+  const decided = decidedVifs(facts, config);
+  const known = 'reason' in facts.xenstore || 'reason' in config ? undefined : config;
   return [
     'reason' in config
       ? error('configuration', config.reason, 'correct the file; vifd keeps to the old one until then')
@@ -40,17 +43,17 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutBlocks(facts),
     ...aboutRivals(facts),
     ...aboutClaims(facts),
-    ...aboutBridges(facts),
+    ...aboutBridges(decided, facts),
     ...aboutOpenBridges(facts, config),
     ...aboutKernel(facts),
-    ...aboutForwarding(facts),
-    ...aboutTopologies(facts, config),
+    ...('reason' in facts.xenstore ? [] : aboutForwarding(decided, facts)),
+    ...aboutTopologies(decided, facts, config),
     ...aboutFilters(facts, config),
     ...aboutIngress(facts),
     ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
-    ...('reason' in config || 'reason' in facts.xenstore ? [] : aboutTables(facts.xenstore.vifs, config)),
+    ...(known === undefined ? [] : aboutTables(decided, known)),
     ...('reason' in config ? [] : aboutForwards(facts, config)),
-    ...aboutSenders(facts, config),
+    ...(known === undefined ? [] : aboutSenders(decided, facts)),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),
   ];

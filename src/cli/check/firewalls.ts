@@ -1,5 +1,6 @@
 import { filtersInTheWay, type InTheWay } from '../../decide/obstacles.js';
 import type { DesiredState } from '../../model/desired.js';
+import { passesFamily } from '../../model/filter.js';
 import { type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
@@ -43,8 +44,7 @@ function ofBridgeFamily({ name, link, filter }: DesiredState, links: LinkView, r
   const peers = uplinks.length > 0 ? uplinks : ports;
   if (bridge === undefined) return [];
   const tcp = { protocol: 'tcp', to: 'unicast', source: undefined, destination: undefined } as const;
-  const speaks6 = filter?.networks.some(({ family }) => family === 6) === true;
-  for (const family of speaks6 ? ([4, 6] as const) : ([4] as const)) {
+  for (const family of ([4, 6] as const).filter((one) => passesFamily(filter, one))) {
     const ways = peers.map((peer) => [
       { ...tcp, family, sport: 40_000, dport: 443, state: 'new', iif: name, oif: peer.name } as const,
       { ...tcp, family, sport: 443, dport: 40_000, state: 'established', iif: peer.name, oif: name } as const,

@@ -1,4 +1,7 @@
+import { isConnected } from '../../model/snapshot.js';
+import { traitsOf } from '../../model/topology-name.js';
 import { vifName } from '../../model/vif-id.js';
+import type { Decided } from './decided.js';
 import type { Facts } from './facts.js';
 import { type Finding, ok, warning } from './finding.js';
 
@@ -33,11 +36,14 @@ export function aboutKernel({ sysctls, xenstore }: Facts): Finding[] {
 }
 
 /** Whether the devices forward that vifd routes between. vifd turns it on; another program may have turned it off. */
-export function aboutForwarding({ xenstore, links, forwarding, sysctls }: Facts): Finding[] {
-  if ('reason' in xenstore) return [];
-  const routed = xenstore.vifs.filter(
-    ({ script, hotplugStatus }) => /\/vif-(route|nat)$/.test(script ?? '') && hotplugStatus === 'connected',
-  );
+export function aboutForwarding(
+  decided: readonly Decided[],
+  { links, forwarding, sysctls }: Facts,
+): Finding[] {
+  const routed = decided
+    .filter(({ topology }) => traitsOf(topology)?.isRouted)
+    .map(({ vif }) => vif)
+    .filter(isConnected);
   if (routed.length === 0) return [];
   const devices = [...routed.map(({ id }) => links.ofVif(id)?.name), forwarding.uplink];
   const names = [

@@ -1,5 +1,7 @@
 import type { Config } from '../../config/config.js';
 import { vifOfLink } from '../../model/observed.js';
+import type { TopologyName } from '../../model/topology-name.js';
+import { decidedVifs } from './decided.js';
 import type { Facts } from './facts.js';
 import { type Finding, note } from './finding.js';
 import type { IpLink } from './way/facts.js';
@@ -10,9 +12,12 @@ import type { IpLink } from './way/facts.js';
  */
 export function aboutOpenBridges(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
   const known = 'reason' in config ? undefined : config;
+  const decided = decidedVifs(facts, config);
+  const asked = (name: TopologyName): ReadonlySet<string | undefined> =>
+    new Set(decided.filter(({ topology }) => topology === name).map(({ bridge }) => bridge));
   return [
-    ...(known?.bridge.protectHost ? [] : linuxBridges(facts)),
-    ...(known?.openvswitch.protectHost ? [] : switches(facts)),
+    ...(known?.bridge.protectHost ? [] : linuxBridges(facts, asked('bridge'))),
+    ...(known?.openvswitch.protectHost ? [] : switches(facts, asked('openvswitch'))),
   ];
 }
 
@@ -36,14 +41,11 @@ function open(device: IpLink, of: string, how: string): Finding[] {
   ];
 }
 
-function linuxBridges({ links, xenstore, devices = [] }: Facts): Finding[] {
-  const wanted =
-    'reason' in xenstore ? [] : xenstore.vifs.filter(({ script }) => /\/vif-bridge$/.test(script ?? ''));
+function linuxBridges({ links, devices = [] }: Facts, wanted: ReadonlySet<string | undefined>): Finding[] {
   const all = [...links.all()];
   const masters = new Set(all.filter(vifOfLink).map(({ master }) => master));
   const bridges = all.filter(
-    ({ kind, index, name }) =>
-      kind === 'bridge' && (masters.has(index) || wanted.some(({ bridge }) => bridge === name)),
+    ({ kind, index, name }) => kind === 'bridge' && (masters.has(index) || wanted.has(name)),
   );
   return bridges.flatMap(({ name, index }) => {
     const renamed = all.filter(
@@ -61,10 +63,10 @@ function linuxBridges({ links, xenstore, devices = [] }: Facts): Finding[] {
 }
 
 /** Open vSwitch's internal ports, one of which each bridge has by its own name. */
-function switches({ links, xenstore, devices = [], switches: all = [] }: Facts): Finding[] {
-  const keys =
-    'reason' in xenstore ? [] : xenstore.vifs.filter(({ script }) => /\/vif-openvswitch$/.test(script ?? ''));
-  const wanted = new Set(keys.map(({ bridge }) => bridge?.replace(/[.:].*$/, '')));
+function switches(
+  { links, devices = [], switches: all = [] }: Facts,
+  wanted: ReadonlySet<string | undefined>,
+): Finding[] {
   const isVif = (name: string): boolean => {
     const link = links.byName(name);
     return link !== undefined && vifOfLink(link) !== undefined;

@@ -1,11 +1,8 @@
-import type { Config } from '../../config/config.js';
-import { filterFor } from '../../decide/antispoof.js';
-import { contains, formatNetwork, linkLocalOf, parseNetwork } from '../../model/address.js';
+import { contains, formatNetwork, grantedBy, linkLocalOf, parseNetwork } from '../../model/address.js';
 import type { FilterSpec } from '../../model/filter.js';
-import type { LinkView } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
-import { stockTopology } from '../../model/topology-name.js';
 import { vifName } from '../../model/vif-id.js';
+import type { Decided } from './decided.js';
 import type { Facts } from './facts.js';
 import { type Finding, ok, warning } from './finding.js';
 
@@ -13,6 +10,8 @@ import { type Finding, ok, warning } from './finding.js';
 interface Held {
   readonly vif: VifSnapshot;
   readonly filter: FilterSpec;
+  /** The addresses that are routed to it, chosen for it where its keys have none. */
+  readonly routed: readonly string[];
 }
 
 /**
@@ -20,40 +19,17 @@ interface Held {
  * so they are to be found before vifd takes the vifs over from the stock scripts, which hold none. Only what this machine has
  * spoken with, or its bridges have forwarded, can be seen.
  */
-export function aboutSenders(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
-  const { xenstore, links } = facts;
-  if ('reason' in xenstore || 'reason' in config) return [];
-  const held = xenstore.vifs.flatMap((vif) => heldTo(vif, config, links));
+export function aboutSenders(decided: readonly Decided[], facts: Facts): Finding[] {
+  const held = decided.flatMap(({ vif, filter, desired }): Held[] =>
+    filter !== undefined && filter.hold !== 'nothing'
+      ? [{ vif, filter, routed: desired?.ip?.routes.map(({ to }) => formatNetwork(to)) ?? [] }]
+      : [],
+  );
   if (held.length === 0) return [];
   const found = held.flatMap((one) => [...strangeMacs(one, facts), ...strangeAddresses(one, facts)]);
   return found.length > 0
     ? found
     : [ok('senders', 'no guest is seen to use an address that its filter stops')];
-}
-
-/** What a vif will be held to by its keys and the `[[vif]]` tables; nothing where it will not, or is refused. */
-function heldTo(vif: VifSnapshot, config: Config, links: LinkView): Held[] {
-  const script = vif.script ?? '';
-  const topology =
-    config.scripts.map.get(script.slice(script.lastIndexOf('/') + 1)) ?? stockTopology(vif.script);
-  const isRouted = topology === 'route' || topology === 'nat';
-  const filtered = filterFor(vif, config, {
-    topology,
-    bridge: isRouted ? null : bridgeOf(vif, links),
-  });
-  return 'problem' in filtered || filtered.filter === undefined || filtered.filter.hold === 'nothing'
-    ? []
-    : [{ vif, filter: filtered.filter }];
-}
-
-/** The name of the bridge that a vif is on, or else will be by its key. */
-function bridgeOf({ id, bridge }: VifSnapshot, links: LinkView): string | null {
-  const master = links.ofVif(id)?.master;
-  const own = master === undefined ? undefined : links.byIndex(master);
-  if (own?.kind === 'bridge') return own.name;
-  if (bridge !== undefined) return bridge.replace(/[.:].*$/, '');
-  const all = [...links.all()].filter(({ kind }) => kind === 'bridge');
-  return all.sort((a, b) => a.index - b.index)[0]?.name ?? null;
 }
 
 /** The MAC addresses that a bridge has learned behind a vif, but for its own. */
@@ -76,7 +52,10 @@ function strangeMacs({ vif: { id, mac }, filter }: Held, { senders, links }: Fac
 }
 
 /** The addresses that a neighbour with one of the vif's MAC addresses has, but for those that it may speak from. */
-function strangeAddresses({ vif: { id, ip, mac = '' }, filter }: Held, { senders }: Facts): Finding[] {
+function strangeAddresses(
+  { vif: { id, ip, mac = '' }, filter, routed }: Held,
+  { senders }: Facts,
+): Finding[] {
   if (filter.hold !== 'addresses') return [];
   const { networks, macs } = filter;
   const speaks6 = networks.some(({ family }) => family === 6);
@@ -86,14 +65,16 @@ function strangeAddresses({ vif: { id, ip, mac = '' }, filter }: Held, { senders
     .map((entry) => parseNetwork(entry.address))
     .filter((address) => address !== undefined)
     .filter((address) => !own.some((one) => contains(one, address)));
-  const allowed = networks.slice(ip.length).map(formatNetwork);
+  const keys = ip.map(grantedBy).map(formatNetwork);
+  const chosen = routed.filter((one) => !keys.includes(one));
+  const allowed = networks.map(formatNetwork).filter((one) => !keys.includes(one) && !chosen.includes(one));
   return [...new Set(strange.map(formatNetwork))].map((address) => {
     const family = address.includes(':') ? 6 : 4;
     const lacks = !networks.some((one) => one.family === family);
     const has = lacks ? `no IPv${family} address` : ip.map(formatNetwork).join(' ') || 'no address';
     return warning(
       'senders',
-      `${vifName(id)} uses ${address}, which its filter stops: its ip key has ${has}${allowed.length === 0 ? '' : `, and allow ${allowed.join(' ')}`}`,
+      `${vifName(id)} uses ${address}, which its filter stops: its ip key has ${has}${chosen.length === 0 ? '' : `, it was given ${chosen.join(' ')}`}${allowed.length === 0 ? '' : `, and allow ${allowed.join(' ')}`}`,
       `add ${address} to ip= in the guest's configuration, or to allow of a [[vif]] table for mac = "${mac}", unless the guest is not to have it`,
     );
   });

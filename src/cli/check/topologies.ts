@@ -1,20 +1,22 @@
 import type { Config } from '../../config/config.js';
+import type { TopologyName } from '../../model/topology-name.js';
 import { vifName } from '../../model/vif-id.js';
+import type { Decided } from './decided.js';
 import type { Facts } from './facts.js';
 import { error, type Finding, note } from './finding.js';
 
 /** Whether the programs are there that the topologies of the vifs need. */
 export function aboutTopologies(
-  { xenstore, programs, openvswitch }: Facts,
+  decided: readonly Decided[],
+  { programs, openvswitch }: Facts,
   config: Config | { readonly reason: string },
 ): Finding[] {
-  if ('reason' in xenstore) return [];
-  const users = (script: string): string =>
-    xenstore.vifs
-      .filter((vif) => vif.script?.endsWith(`/${script}`))
-      .map(({ id }) => vifName(id))
+  const users = (name: TopologyName): string =>
+    decided
+      .filter(({ topology }) => topology === name)
+      .map(({ vif }) => vifName(vif.id))
       .join(', ');
-  const [nat, ovs] = [users('vif-nat'), users('vif-openvswitch')];
+  const [nat, ovs] = [users('nat'), users('openvswitch')];
   const dhcp = !('reason' in config) && config.nat.dhcp === 'dnsmasq';
   return [
     ...(nat !== '' && !programs.dnsmasq

@@ -1,47 +1,43 @@
-import { matches } from '../../decide/vif-options.js';
+import { type Matched, matchedBy, matches } from '../../decide/vif-options.js';
 import { formatNetwork, grantedBy } from '../../model/address.js';
 import type { VifPolicy } from '../../model/policy.js';
-import type { VifSnapshot } from '../../model/snapshot.js';
-import { stockTopology } from '../../model/topology-name.js';
+import { traitsOf } from '../../model/topology-name.js';
 import type { VifOptions } from '../../model/vif-options.js';
+import type { Decided } from './decided.js';
 import { type Finding, note, ok } from './finding.js';
 
 /** The `[[vif]]` tables that match none of the vifs there are, which may be meant for one to come. */
 export function aboutTables(
-  vifs: readonly VifSnapshot[],
-  { vifs: tables, scripts }: Pick<VifPolicy, 'vifs' | 'scripts'>,
+  decided: readonly Decided[],
+  { vifs: tables }: Pick<VifPolicy, 'vifs'>,
 ): Finding[] {
   if (tables.length === 0) return [];
   const unmatched = tables.flatMap((table, at) =>
-    vifs.some((vif) => mayMatch(table, vif, scripts.map)) ? [] : [`${at + 1} (${printed(table)})`],
+    decided.some((one) => mayMatch(table, one)) ? [] : [`${at + 1} (${printed(table)})`],
   );
   if (unmatched.length === 0) return [ok('[[vif]]', 'each table matches a vif')];
-  const message = `table ${unmatched.join(', ')} matches none of the ${vifs.length} vifs there are`;
+  const message = `table ${unmatched.join(', ')} matches none of the ${decided.length} vifs there are`;
   const remedy =
     'compare bridge, mac, ip, domid and topology with "vifd status", unless the guest is still to come';
   return [note('[[vif]]', message, remedy)];
 }
 
-/** Whether a table matches by the keys of xenstore alone; a network is not looked at where NAT plans the address. */
-function mayMatch(
-  table: VifOptions,
-  { id, mac, ip, bridge, script }: VifSnapshot,
-  map: VifPolicy['scripts']['map'],
-): boolean {
-  const name = script?.slice(script.lastIndexOf('/') + 1) ?? '';
-  const topology = map.get(name) ?? stockTopology(script);
+/** Whether a table matches a vif; one that is refused by its keys alone, without a network where NAT would plan the address. */
+function mayMatch(table: VifOptions, { vif, topology, desired, bridge }: Decided): boolean {
   if (topology === undefined) return false;
+  if (desired !== undefined && topology !== 'script')
+    return matches(table, matchedBy(desired, vif, topology));
   const { ip: network, ...others } = table;
-  const asked =
-    topology === 'nat' && ip.length === 0 ? others : { ...others, ...(network && { ip: network }) };
-  const isRouted = topology === 'route' || topology === 'nat';
-  const bridges =
-    isRouted || bridge === undefined
-      ? []
-      : [bridge, bridge.replace(/[.:].*$/, ''), bridge.replace(/^xenbr/, 'eth')];
-  // An empty key is the first bridge, whichever that is.
-  if (!isRouted && bridge === undefined && table.bridge !== undefined) bridges.push(table.bridge);
-  return matches(asked, { domid: id.domid, mac, addresses: ip.map(grantedBy), topology, bridges });
+  const isPlanned = traitsOf(topology)?.isNat && vif.ip.length === 0;
+  const named = topology === 'script' ? vif.bridge : bridge;
+  const of: Matched = {
+    domid: vif.id.domid,
+    mac: vif.mac,
+    addresses: vif.ip.map(grantedBy),
+    topology: topology === 'script' ? undefined : topology,
+    bridges: named === undefined ? [] : [named],
+  };
+  return matches(isPlanned || network === undefined ? others : { ...others, ip: network }, of);
 }
 
 const printed = ({ bridge, mac, ip, domid, topology }: VifOptions): string =>

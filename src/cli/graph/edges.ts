@@ -1,5 +1,7 @@
+import { topologyName } from '../../decide/topology/registry.js';
 import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { OvsPort } from '../../model/ovs-port.js';
+import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { vlanRanges } from '../../model/vlan.js';
@@ -18,6 +20,11 @@ export interface Node {
   readonly name: string;
 }
 
+/** How scripts name topologies; by default by the names of the stock scripts. */
+type Scripts = Pick<VifPolicy, 'scripts'>;
+
+const stock: Scripts = { scripts: { map: new Map(), directories: [] } };
+
 type Observed = Pick<ObservedState, 'links' | 'openvswitch' | 'ip'>;
 
 const thisDomain: Node = { kind: 'host', name: 'this domain' };
@@ -26,8 +33,8 @@ const thisDomain: Node = { kind: 'host', name: 'this domain' };
  * The edges between uplinks, bridges, vifs and guests, by the state of the kernel and of Open vSwitch's database. A vif
  * that is up and on no bridge is routed: it is joined to the domain itself, and so are the devices of its default routes.
  */
-export function graph(vifs: readonly VifSnapshot[], observed: Observed): Edge[] {
-  const attached = vifs.flatMap((vif) => edgesOf(vif, observed));
+export function graph(vifs: readonly VifSnapshot[], observed: Observed, scripts: Scripts = stock): Edge[] {
+  const attached = vifs.flatMap((vif) => edgesOf(vif, observed, scripts));
   const routes = attached.some(({ from }) => from.kind === 'host');
   return [
     ...uplinks(observed),
@@ -71,7 +78,8 @@ function defaultRoutes({ links, openvswitch, ip }: Observed): Edge[] {
 }
 
 /** The edges of a vif: to its guest, and from the bridge or domain that it is on. */
-function edgesOf({ id, script }: VifSnapshot, { links, openvswitch }: Observed): Edge[] {
+function edgesOf(keys: VifSnapshot, { links, openvswitch }: Observed, scripts: Scripts): Edge[] {
+  const { id } = keys;
   const vif: Node = { kind: 'vif', name: vifName(id) };
   const toGuest: Edge = { from: vif, to: { kind: 'guest', name: `domain ${id.domid}` } };
   const link = links.ofVif(id);
@@ -84,7 +92,7 @@ function edgesOf({ id, script }: VifSnapshot, { links, openvswitch }: Observed):
     return [{ from: nodeOf(master), to: vif, ...bridgeVlans(link, master) }, toGuest];
   }
   // A port of Open vSwitch's userspace datapath has no master in the kernel: without the database its bridge is unknown.
-  const unknown = script?.endsWith('/vif-openvswitch') === true;
+  const unknown = topologyName(keys, scripts) === 'openvswitch';
   return link?.up === true && !unknown ? [{ from: thisDomain, to: vif }, toGuest] : [toGuest];
 }
 

@@ -7,7 +7,7 @@ import { type Edge, graph, type Node } from './edges.js';
 
 /** `vifd graph [--format mermaid|dot] [--json]`: prints uplinks, bridges, vifs and guests as they are connected now. */
 export async function graphCommand(
-  { openvswitch }: Pick<Config, 'openvswitch'>,
+  { openvswitch, scripts }: Pick<Config, 'openvswitch' | 'scripts'>,
   options: { json: boolean; format: string },
 ): Promise<number> {
   const xenstore = await Xenstore.open();
@@ -18,6 +18,7 @@ export async function graphCommand(
     const edges = graph(
       snapshots.filter((one) => one !== undefined),
       host.observe(),
+      { scripts },
     );
     if (options.json) process.stdout.write(`${JSON.stringify(edges, undefined, 2)}\n`);
     else process.stdout.write(options.format === 'dot' ? printDot(edges) : printMermaid(edges));

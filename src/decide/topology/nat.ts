@@ -125,6 +125,7 @@ export const nat: Topology = {
             bound: named !== undefined,
             hidden: true,
             tracked: true,
+            ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
           },
           dhcp:
             servesDhcp && snapshot.mac !== undefined && first && firstRouter

@@ -24,6 +24,7 @@ export interface OvsBridgeKey {
 /** `vif-openvswitch`: the vif is a port of an Open vSwitch bridge. */
 export const openvswitch: Topology = {
   name: 'openvswitch',
+  wantsGuest: true,
   attach(snapshot: VifSnapshot, config, observed: ObservedState, attached: Attached | undefined): Attachment {
     const { id } = snapshot;
     const own = vifName(id);
@@ -163,7 +164,7 @@ const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
  */
 export function unfilterable(
   id: VifId,
-  { hold, protectHost }: FilterSpec,
+  { hold, protectHost, limits }: FilterSpec,
   bridge: OvsBridge,
 ): OperationError | undefined {
   const { name, datapathType } = bridge;
@@ -172,8 +173,10 @@ export function unfilterable(
     const keys = [
       ...(isHeld ? ['[antispoof] mode = "off"'] : []),
       ...(protectHost ? ['[openvswitch] protect_host = false'] : []),
+      ...(limits ? ['no limit in [[vif]]'] : []),
     ];
-    const reason = `${isHeld ? 'anti-spoofing' : 'protect_host'} does not work with ${by}; ${instead}, or turn it off: ${keys.join(' and ')}`;
+    const what = isHeld ? 'anti-spoofing' : protectHost ? 'protect_host' : 'limit of [[vif]]';
+    const reason = `${what} does not work with ${by}; ${instead}, or turn it off: ${keys.join(' and ')}`;
     return problem('filter-bypassed', `attach ${vifName(id)} to Open vSwitch bridge`, name, reason);
   };
   if (!bypasses(bridge)) return undefined;
@@ -191,8 +194,9 @@ export function unfilterable(
  * The port of a vif while the guest's traffic goes by its twin's: a trunk of VLAN 4095 alone, which 802.1Q reserves, so that nothing
  * comes in or goes out.
  */
-const onStandby = ({ vlansStay: _, ...port }: DesiredOvsPort): DesiredOvsPort => ({
+const onStandby = ({ vlansStay, ...port }: DesiredOvsPort): DesiredOvsPort => ({
   ...withoutIfaceId(port),
+  ...(vlansStay ? { vlansKept: true } : {}),
   onStandby: true,
   tag: undefined,
   trunks: [4095],

@@ -138,7 +138,6 @@ export const route: Topology = {
             out: around,
             in: around,
             bound: false,
-            hidden: false,
             tracked: isFollowed(own, observed),
           },
           dhcp: undefined,

@@ -21,6 +21,8 @@ export type Attachment =
 /** A way to join a vif to the network, under the name of the stock script that did it. */
 export interface Topology {
   readonly name: TopologyName;
+  /** Whether it uses the name and the uuid of the guest. */
+  readonly wantsGuest?: boolean;
   attach(
     snapshot: VifSnapshot,
     config: VifPolicy,

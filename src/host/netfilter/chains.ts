@@ -99,11 +99,16 @@ export class Chains {
 }
 
 /** Whether a vif's chain is as vifd makes one, and of which kind. */
-function kindOf(vif: string, { doubtful, policy, rules }: Chain): { fits: boolean; blocks?: boolean } {
+function kindOf(
+  vif: string,
+  { doubtful, policy, rules }: Chain,
+): { fits: boolean; blocks?: boolean; limits?: boolean } {
   const found = [...rules.values()];
   const blocks = sameList(found, [chainMark(vif, { blocks: true })]);
+  const limits = sameList(found, [chainMark(vif, { limits: true })]);
   return {
     ...(blocks && { blocks }),
-    fits: !doubtful && policy === policyDrop && (blocks || sameList(found, [chainMark(vif, {})])),
+    ...(limits && { limits }),
+    fits: !doubtful && policy === policyDrop && (blocks || limits || sameList(found, [chainMark(vif, {})])),
   };
 }

@@ -88,8 +88,11 @@ function isSeen(state: NftState, change: NftChange, added: ReadonlySet<string>):
       return state
         .chains(change.owner)
         .some(
-          ({ chain, fits, blocks = false }) =>
-            chain === change.chain && fits && blocks === (change.blocks ?? false),
+          ({ chain, fits, blocks = false, limits = false }) =>
+            chain === change.chain &&
+            fits &&
+            blocks === (change.blocks ?? false) &&
+            limits === (change.limits ?? false),
         );
     case 'delete-chain':
     case 'forget-drops':

@@ -136,7 +136,7 @@ export class TableContents {
     const isNew = message.type === nft.newElements;
     const spec = specOf(set);
     const owners = new Set<string>();
-    for (const { key, comment } of decodeElements(message, spec.key, spec.value)) {
+    for (const { key, comment } of decodeElements(message, spec.key, spec)) {
       const element = { set, key };
       const before = this.elements.owner(element);
       const owner = /^vif\d+\.\d+$/.test(comment) ? comment : '';

@@ -1,4 +1,4 @@
-import { elementId, type NftAction, type NftChange } from '../../model/nft.js';
+import { elementId, mapKeyId, type NftAction, type NftChange } from '../../model/nft.js';
 
 /** What a kind of change is beside those of other vifs. */
 interface Joining {
@@ -45,7 +45,8 @@ function objectOf(change: NftChange): string {
     case 'add-element':
     case 'add-opened':
     case 'delete-element':
-      return elementId(change.element);
+      // One key of a map has one value, whichever.
+      return mapKeyId(change.element) ?? elementId(change.element);
     case 'set-chain':
     case 'delete-chain':
       return `chain ${change.chain}`;

@@ -49,6 +49,8 @@ const elementList = 3;
 const elementAttribute = { key: 1, data: 2, userdata: 6, expression: 7, keyEnd: 10, expressions: 11 };
 const expressionAttribute = { name: 1, data: 2 };
 const counterPackets = 2;
+const limitAttribute = { rate: 1, unit: 2, burst: 3, type: 4, flags: 5 };
+const limitInverted = 1;
 const generationPid = 2;
 const commentType = 0;
 /** struct nfgenmsg. */
@@ -122,7 +124,7 @@ export interface DecodedElement {
 export function decodeElements(
   { of }: NftMessage,
   parts: readonly (KeyPart | 'mark')[],
-  valueParts: readonly KeyPart[] = [],
+  { value: valueParts = [], limit }: { value?: readonly KeyPart[]; limit?: 'bytes' | 'packets' } = {},
 ): DecodedElement[] {
   const elements: DecodedElement[] = [];
   each(of.get(elementList), (element) => {
@@ -135,6 +137,7 @@ export function decodeElements(
       key: [
         ...(first === undefined ? ['*'] : decodeKey(first, data(elementAttribute.keyEnd) ?? first, parts)),
         ...(valueParts.length === 0 ? [] : decodeKey(value, value, valueParts)),
+        ...(limit === undefined ? [] : decodeLimit(found, limit)),
       ],
       comment: comment(found.get(elementAttribute.userdata)),
       packets: countedPackets(found),
@@ -196,19 +199,35 @@ const numberSize = (left: number): number => (left >= 16 ? 16 : left >= 8 ? 6 : 
 
 const value = (bytes: Buffer): bigint => (bytes.length === 0 ? 0n : BigInt(`0x${bytes.toString('hex')}`));
 
-function countedPackets(element: ReadonlyMap<number, Buffer>): bigint | undefined {
-  let packets: bigint | undefined;
+const countedPackets = (element: ReadonlyMap<number, Buffer>): bigint | undefined =>
+  expressionOf(element, 'counter')?.get(counterPackets)?.readBigUInt64BE(0);
+
+/** Rate a second and burst of an element's limit as vifd makes one; empty texts for another, and where there is none. */
+function decodeLimit(element: ReadonlyMap<number, Buffer>, unit: 'bytes' | 'packets'): string[] {
+  const limit = expressionOf(element, 'limit');
+  const long = (type: number): bigint | undefined => limit?.get(type)?.readBigUInt64BE(0);
+  const isOurs =
+    long(limitAttribute.unit) === 1n &&
+    number(limit?.get(limitAttribute.type)) === (unit === 'bytes' ? 1 : 0) &&
+    number(limit?.get(limitAttribute.flags)) === limitInverted;
+  return isOurs ? [`${long(limitAttribute.rate)}`, `${number(limit?.get(limitAttribute.burst))}`] : ['', ''];
+}
+
+/** The attributes of an element's expression of this name; undefined where it has none. */
+function expressionOf(
+  element: ReadonlyMap<number, Buffer>,
+  name: string,
+): ReadonlyMap<number, Buffer> | undefined {
+  let found: ReadonlyMap<number, Buffer> | undefined;
   const look = (expression: Buffer): void => {
     const parts = collect(expression);
-    if (text(parts.get(expressionAttribute.name)) !== 'counter') return;
-    packets = collect(parts.get(expressionAttribute.data) ?? empty)
-      .get(counterPackets)
-      ?.readBigUInt64BE(0);
+    if (text(parts.get(expressionAttribute.name)) === name)
+      found = collect(parts.get(expressionAttribute.data) ?? empty);
   };
   const single = element.get(elementAttribute.expression);
   if (single) look(single);
   else each(element.get(elementAttribute.expressions), look);
-  return packets;
+  return found;
 }
 
 function deviceOf(hook: Buffer | undefined): string {

@@ -111,6 +111,7 @@ export class OvsdbTables {
       madeFor: map(row.external_ids)[markKeys.ifindex],
       ...(row.protected === true ? { isolated: true } : {}),
       ...(map(row.external_ids)[markKeys.vlan] === undefined ? {} : { hasOurVlans: true }),
+      ...withKept(map(row.external_ids)[markKeys.kept]),
       interface: only && {
         uuid: String(interfaceUuid),
         externalIds: map(only.external_ids),
@@ -125,6 +126,8 @@ export class OvsdbTables {
 
 const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number } =>
   mtuRequest === undefined ? {} : { mtuRequest };
+
+const withKept = (kept: string | undefined): { kept?: string } => (kept === undefined ? {} : { kept });
 
 // Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]].
 

@@ -59,19 +59,41 @@ export function firewallView(ruleset: Ruleset): FirewallView {
         bridgedRemedy(others, chain, vif, bridge),
       );
     },
-    dhcp(vif) {
-      const how = (chain: BaseChain) => remedyFor(others, chain, vif);
-      const common = { family: 4, protocol: 'udp', state: 'new' } as const;
-      const broadcast = { source: '0.0.0.0', destination: '255.255.255.255', to: 'broadcast' } as const;
-      const request: Packet = { ...common, ...broadcast, iif: vif, oif: '', sport: 68, dport: 67 };
-      const ends = { source: undefined, destination: undefined, to: 'unicast' } as const;
-      const answer: Packet = { ...common, ...ends, iif: '', oif: vif, sport: 67, dport: 68 };
+    served(vif, service) {
+      const how = (chain: BaseChain) => remedyFor(others, chain, vif, service);
+      const { asks, answers } = told[service];
+      const [request, answer] = exchange(vif, service);
       return (
-        blocked(['prerouting', 'input'], 'its requests for an address by DHCP', request, how) ??
-        blocked(['output'], 'the answers of DHCP', answer, how)
+        blocked(['prerouting', 'input'], asks, request, how) ?? blocked(['output'], answers, answer, how)
       );
     },
   };
+}
+
+const told = {
+  dhcp: { asks: 'its requests for an address by DHCP', answers: 'the answers of DHCP' },
+  dns: { asks: 'its requests for names', answers: 'the answers to its requests for names' },
+};
+
+/** A guest's request to a service of this domain, and the answer. */
+export function exchange(vif: string, service: 'dhcp' | 'dns'): readonly [Packet, Packet] {
+  const common = { family: 4, protocol: 'udp' } as const;
+  const ends = { source: undefined, destination: undefined, to: 'unicast' } as const;
+  const [from, at] = [
+    { ...common, iif: vif, oif: '' },
+    { ...common, ...ends, iif: '', oif: vif },
+  ];
+  if (service === 'dns')
+    return [
+      { ...from, ...ends, state: 'new', sport: 40_000, dport: 53 },
+      { ...at, state: 'established', sport: 53, dport: 40_000 },
+    ];
+  // What is asked by broadcast is another connection than its answer to conntrack.
+  const broadcast = { source: '0.0.0.0', destination: '255.255.255.255', to: 'broadcast' } as const;
+  return [
+    { ...from, ...broadcast, state: 'new', sport: 68, dport: 67 },
+    { ...at, state: 'new', sport: 67, dport: 68 },
+  ];
 }
 
 /** How a chain is told to let bridged frames of a vif through, or is kept off them. */

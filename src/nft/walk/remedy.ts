@@ -19,13 +19,21 @@ export function firewallOf(ruleset: Ruleset, chain: BaseChain): Firewall {
   return isIptables ? 'iptables' : 'nft';
 }
 
-/** The commands by which the firewall of a chain lets a vif through, to and from it: at forward, or for DHCP at input and output. */
-export function remedyFor(ruleset: Ruleset, chain: BaseChain, vif: string): string {
+/**
+ * The commands by which the firewall of a chain lets a vif through, to and from it: at forward, or for a service of this domain
+ * at input and output.
+ */
+export function remedyFor(
+  ruleset: Ruleset,
+  chain: BaseChain,
+  vif: string,
+  service: 'dhcp' | 'dns' = 'dhcp',
+): string {
   const { family, table, name, hook } = chain;
   const legacy = table === legacyTable ? '-legacy' : '';
   const iptables = family === 'bridge' ? 'ebtables' : `${family === 'ip6' ? 'ip6' : 'ip'}tables${legacy}`;
   const both = (insert: (option: '-i' | '-o') => string): string => `${insert('-i')}; ${insert('-o')}`;
-  const dhcp = family === 'ip6' ? '547' : '67';
+  const port = service === 'dns' ? '53' : family === 'ip6' ? '547' : '67';
   switch (firewallOf(ruleset, chain)) {
     case 'docker':
       return both((option) => `${iptables} -I DOCKER-USER ${option} ${vif} -j ACCEPT`);
@@ -33,7 +41,7 @@ export function remedyFor(ruleset: Ruleset, chain: BaseChain, vif: string): stri
       return hook === 'forward'
         ? `ufw route allow in on ${vif}; ufw route allow out on ${vif}`
         : hook === 'input'
-          ? `ufw allow in on ${vif} to any port ${dhcp} proto udp`
+          ? `ufw allow in on ${vif} to any port ${port} proto udp`
           : `ufw allow out on ${vif}`;
     case 'firewalld':
       return `firewall-cmd --permanent --zone=trusted --add-interface=${vif}; firewall-cmd --reload`;
@@ -41,14 +49,14 @@ export function remedyFor(ruleset: Ruleset, chain: BaseChain, vif: string): stri
     case 'iptables-legacy':
       if (hook === 'forward') return both((option) => `${iptables} -I ${name} ${option} ${vif} -j ACCEPT`);
       return hook === 'input'
-        ? `${iptables} -I ${name} -i ${vif} -p udp --dport ${dhcp} -j ACCEPT`
+        ? `${iptables} -I ${name} -i ${vif} -p udp --dport ${port} -j ACCEPT`
         : `${iptables} -I ${name} -o ${vif} -j ACCEPT`;
     case 'nft': {
       const insert = `nft insert rule ${family} ${table} ${name}`;
       if (hook === 'forward') return `${insert} iifname "${vif}" accept; ${insert} oifname "${vif}" accept`;
       if (hook === 'prerouting') return `${insert} iifname "${vif}" accept`;
       return hook === 'input'
-        ? `${insert} iifname "${vif}" udp dport ${dhcp} accept`
+        ? `${insert} iifname "${vif}" udp dport ${port} accept`
         : `${insert} oifname "${vif}" accept`;
     }
   }

@@ -39,6 +39,9 @@ function removeMarks({ name, marks, port, before }: ActionOf<'ovs-set-port'>): s
     before.hasOurVlans && marks[markKeys.vlan] === undefined
       ? ` remove port ${word(name)} external_ids ${markKeys.vlan} --`
       : '',
+    before.kept !== undefined && marks[markKeys.kept] === undefined
+      ? ` remove port ${word(name)} external_ids ${markKeys.kept} --`
+      : '',
     isKnown && port.externalIds['iface-id'] === undefined
       ? ` remove interface ${word(name)} external_ids iface-id --`
       : '',

@@ -93,6 +93,8 @@ export interface EventsPort {
 /** A monotonic clock in ms, with timers. */
 export interface Clock {
   now(): number;
+  /** The time of day, for what people read. */
+  date(): Date;
   /** Runs something once after `ms`. @returns a function that cancels it */
   after(ms: number, run: () => void): () => void;
 }

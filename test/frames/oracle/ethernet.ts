@@ -5,8 +5,8 @@ import { judgeIpv6 } from './ipv6.js';
 import { drop, type Judgement, pass } from './judgement.js';
 
 const tags = new Set([0x8100, 0x88a8]);
-/** Destinations by which switches speak: IEEE 802.1Q, 8.6.3, and Cisco's. */
-const control = /^(0180c200000.|01000cccccc[cd])$/;
+/** Destinations by which switches speak: of IEEE 802.1Q and TRILL, Cisco's, Extreme's, Foundry's, and those of two kinds of rings. */
+const control = /^(0180c20000[0234].|01000c.{6}|00e02b00000.|01e052cccccc|0119a70000..|01154e00000.)$/;
 
 /** Whether docs/operate/security.md lets a guest send this frame. Knows nothing of the rules that make it so. */
 export function judge(frame: Buffer, guest: Guest): Judgement {

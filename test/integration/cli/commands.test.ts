@@ -357,6 +357,12 @@ describe('without a daemon', () => {
       expect(stdout).toContain(`\novs-vsctl --db=${ovs.database} add-port ovsbr0 vif5.0 tag=10 `);
       expect(status).toBe(0);
       expect(await ovs.bridgeOf('vif5.0')).toBeUndefined();
+      // The guest's name is read for a script that is mapped to Open vSwitch as well.
+      writeFileSync(config, `${ovs.config}[scripts.map]\n"vif-lan" = "openvswitch"\n`);
+      await domnet.xenstore.writeMany([['/local/domain/6/name', 'anna']]);
+      await domnet.plug({ domid: 6, keys: { ...keys, script: '/etc/xen/scripts/vif-lan' } });
+      const { stdout: of } = await domnet.command('plan', 'vif6.0', '--config', config);
+      expect(of).toMatch(/^ovs-vsctl .* add-port ovsbr0 vif6\.0 .*external_ids:xen-vm-name=anna$/m);
     } finally {
       await ovs.stop();
     }

@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Blocks } from '../../../src/host/blocks.js';
+import { snapshot } from '../../../src/model/snapshot.js';
 import { Domnet, type Vif } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
 
@@ -132,13 +134,66 @@ test('what vifd plan prints for a vif that has changed can be pasted too', async
   }
 });
 
-test('what vifd plan prints for a vif that goes can be pasted too', async () => {
-  const config = '[nat]\ndhcp = "dnsmasq"\n';
-  const vif = await paste(5, config, { script: 'vif-nat' });
+test('what vifd plan prints for vifs that go can be pasted too: each topology leaves the others as they are', async () => {
+  const ovs = new OpenVswitch(domnet);
+  await ovs.start();
+  try {
+    await ovs.addBridge('ovsbr0');
+    await domnet.addBridge('xenbr0');
+    const config = `${ovs.config}[nat]\ndhcp = "dnsmasq"\n`;
+    writeFileSync(file, config);
+    const kinds: Record<string, string | undefined>[] = [
+      { script: 'vif-route', ip: routed.replaceAll('5', '6'), gatewaydev: 'eth0' },
+      { ip: '10.0.0.5 2001:db8::5' },
+      { script: 'vif-route', ip: routed, gatewaydev: 'eth0' },
+      { script: 'vif-nat' },
+      { script: 'vif-openvswitch', bridge: 'ovsbr0.10' },
+    ];
+    const vifs: Vif[] = [];
+    for (const [at, keys] of kinds.entries()) {
+      const vif = await domnet.plug({ domid: 4 + at, keys });
+      await domnet.exec('sh', ['-ec', await planned(vif)]);
+      vifs.push(vif);
+    }
+    const [stays, ...go] = vifs as [Vif, ...Vif[]];
+    for (const vif of go) await takeOff(vif);
+    expect(await planned(stays)).toBe(`# ${stays.name} is attached as it should be\n`);
+    expect(await domnet.exec('ovs-vsctl', [`--db=${ovs.database}`, 'list-ports', 'ovsbr0'])).toBe('');
+    await takeOff(stays);
+    expect(await domnet.exec('nft', ['list', 'ruleset'])).toBe('');
+    expect(await domnet.exec('ip', ['neighbour', 'show', 'proxy'])).toBe('');
+  } finally {
+    await ovs.stop();
+  }
+});
+
+/** Pastes what `vifd plan` prints for a vif that netback has closed, and expects that another plan has nothing left. */
+async function takeOff(vif: Vif): Promise<void> {
   await vif.write({ online: '0', state: '6' });
   const plan = await planned(vif);
-  expect(plan).toMatch(/^# vif5\.0 is closed: undo what was done for it/);
+  expect(plan).toMatch(new RegExp(`^# ${vif.name} is closed: undo what was done for it`));
   await domnet.exec('sh', ['-ec', plan]);
   expect(await planned(vif)).toMatch(/^#.*\n$/);
-  expect(await domnet.exec('nft', ['list', 'ruleset'])).toBe('');
+}
+
+test('what vifd plan prints can be pasted, and leaves nothing to do: twins, blocked cards, offloads and a host that is closed', async () => {
+  await domnet.addBridge('xenbr0');
+  const blocks = Blocks.open(join(domnet.dir, 'state/blocked'));
+  for (const domid of [8, 9]) {
+    const mac = `00:16:3e:00:0${domid}:00`;
+    const of = snapshot({ domid, devid: 0 }, new Map([['mac', mac]]));
+    blocks.add(of, { vif: `vif${domid}.0`, since: new Date().toISOString(), by: 'uid 0' });
+  }
+  const config =
+    '[bridge]\nprotect_host = true\nservices = ["dns", "tcp/8080"]\n[nat]\ndhcp = "off"\n[[vif]]\noffload = { tso = false, gro = true }\n';
+  const card = { mac: '00:16:3e:00:05:00', ip: '10.0.0.5 2001:db8::5' };
+  const emulated = await paste(6, config, card);
+  const own = await paste(5, config, card);
+  // The port of the older one is to fall silent.
+  await domnet.exec('sh', ['-ec', await planned(emulated)]);
+  const blocked = await paste(8, config, { ip: '10.0.0.8' });
+  const behind = await paste(9, config, { script: 'vif-nat', ip: '10.0.0.9' });
+  for (const vif of [blocked, behind])
+    expect(await domnet.exec('nft', ['list', 'table', 'netdev', 'vifd'])).toContain(`"${vif.name} blocked`);
+  await expectNothingLeft([own, emulated, blocked, behind], config);
 });

@@ -245,7 +245,7 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `set routed, set confined, ${sets}, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain leaving`;
+  `set routed, set confined, ${sets}, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain arriving, chain leaving`;
 const guestSets = 'set guests, set ways_out';
 const heldAtRouter = `${reasons.antispoof}; packets from elsewhere with its address are dropped, of the domain itself it reaches only what it needs, and it is forwarded by its way out only`;
 const routed = (device = 'eth0') =>

@@ -152,14 +152,15 @@ describe('on a bridge', () => {
 });
 
 describe('mode', () => {
-  it('auto leaves a vif without ip alone, but for the control frames of switches', async () => {
-    await domnet.vifd();
+  it('auto leaves a vif without ip alone, with allow too, but for the control frames of switches', async () => {
+    await domnet.vifd({ config: '[[vif]]\nallow = ["fe80::/10"]\n' });
     await twoGuests({});
     expect((await arrivals()).filter(({ arrived }) => !arrived).map(({ what }) => what)).toEqual([
       'spanning tree frame',
       'own IPv4 to the address of spanning tree',
       'CDP frame',
       'PVST+ frame',
+      'MVRP frame',
     ]);
   });
 
@@ -168,7 +169,7 @@ describe('mode', () => {
     const vif = await domnet.plug({ domid: 1 });
     await vif.status('error');
     expect(await vif.read('hotplug-error')).toBe(
-      'hold vif1.0 to its addresses: the ip key is empty, and [antispoof] mode = "strict" takes no vif without; give it ip=…',
+      'hold vif1.0 to its addresses: the ip key is empty, and [antispoof] mode = "strict" takes no vif without; give it ip=…, or allow in a [[vif]] table',
     );
     expect((await domnet.link('vif1.0'))?.flags).not.toContain('UP');
     await vif.write({ ip: '10.0.0.1' });

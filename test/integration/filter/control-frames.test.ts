@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => domnet.stop());
 
-/** Spanning tree, LLDP in and without a tag, LACP, CDP and PVST+, from this MAC. */
+/** Spanning tree, LLDP in and without a tag, LACP, CDP, PVST+, CGMP, MVRP, GVRP in a tag, CFM, EAPS, FDP, G.8032, MRP, from this MAC. */
 function frames(from: string): Buffer[] {
   const llc = (head: string): Buffer => Buffer.from(head.padEnd(76, '0'), 'hex');
   const lldp = llc('0207040016');
@@ -59,6 +59,14 @@ function frames(from: string): Buffer[] {
     ethernet('01:80:c2:00:00:0f', from, 0x8809, lldp),
     ethernet('01:00:0c:cc:cc:cc', from, 38, llc('aaaa0300000c2000')),
     ethernet('01:00:0c:cc:cc:cd', from, 38, llc('aaaa0300000c010b')),
+    ethernet('01:00:0c:dd:dd:dd', from, 38, llc('aaaa0300000c2001')),
+    ethernet('01:80:c2:00:00:21', from, 0x88f5, llc('000102')),
+    ethernet('01:80:c2:00:00:21', from, etherTypes.vlan, vlanTag(5, 38, llc('424203'))),
+    ethernet('01:80:c2:00:00:37', from, 0x8902, llc('e001')),
+    ethernet('00:e0:2b:00:00:04', from, 38, llc('aaaa0300e02b00bb')),
+    ethernet('01:e0:52:cc:cc:cc', from, 38, llc('aaaa0300e0522000')),
+    ethernet('01:19:a7:00:00:01', from, 0x8902, llc('0028')),
+    ethernet('01:15:4e:00:00:02', from, 0x88e3, llc('0001')),
   ];
 }
 const lastOf = (from: string): Buffer => ethernet('ff:ff:ff:ff:ff:ff', from, 0x88b5, Buffer.alloc(46));

@@ -66,7 +66,7 @@ const masqueraded = async (): Promise<string[]> => {
 };
 
 test('a guest of the stock address plan reaches the internet under the address of the driver domain', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
   const vif = await plug(5);
   await vif.connected();
   await configure(vif, '10.0.5.1/16', '10.0.5.128');
@@ -75,6 +75,13 @@ test('a guest of the stock address plan reaches the internet under the address o
   expect(await domnet.ip('route show proto 120')).toContain(
     '10.0.5.1 dev vif5.0 scope link src 10.0.5.128 metric 2',
   );
+
+  // A link that is down for a moment takes no connections.
+  const tracked = (): Promise<string> => domnet.exec('conntrack', ['-L', '-p', 'icmp', '-s', '10.0.5.1']);
+  const connection = /src=10\.0\.5\.1 .*id=(\d+)/.exec(await tracked())?.[1] ?? 'none';
+  await domnet.ip('link set vif5.0 down');
+  await daemon.logged('vif repaired', vif.name);
+  expect(await tracked()).toContain(`id=${connection}`);
 });
 
 test('from outside a guest is reached by what it began and by forwarded ports, also where its network is routed to the domain', async () => {

@@ -94,6 +94,32 @@ test('a drop at input that eats DHCP, of the one vif that it names', async () =>
   await expectMissing();
 });
 
+test('a policy that drops, with rules for ports: what they let through is no alarm, and the remedy ends it', async () => {
+  const policy = (hook: string, rules: string): string =>
+    `table inet fw {\nchain c { type filter hook ${hook} priority 0; policy drop;\n${rules}\n}\n}`;
+  await nft(policy('input', 'udp dport { 67, 53 } counter accept\ntcp dport 443 accept'));
+  // The next change is told of, so this one has been read.
+  await nft('table inet fw2 {\nchain f { type filter hook forward priority 0; iifname "vif6.0" drop\n}\n}');
+  await expectMissing('vif6.0');
+  await nft('delete table inet fw\ndelete table inet fw2');
+  await expectMissing();
+  await nft(policy('input', 'udp dport 67 accept\niifname "vif4.0" udp dport 53 accept'));
+  const { 'vif3.0': said } = await expectMissing('vif3.0');
+  expect(said).toEqual([
+    'serve vif3.0 as its resolver: the chain inet fw c drops its requests for names by its policy; to let it through: ' +
+      'nft insert rule inet fw c iifname "vif3.0" udp dport 53 accept',
+  ]);
+  const [, command = ''] = /let it through: nft (.*)$/.exec(said?.[0] ?? '') ?? [];
+  await nft(command);
+  await expectMissing();
+  await nft('delete table inet fw');
+  await nft(policy('forward', 'ct state established accept\ntcp dport { 80, 443 } accept'));
+  await nft('table inet fw2 {\nchain f { type filter hook forward priority 0; iifname "vif6.0" drop\n}\n}');
+  await expectMissing('vif6.0');
+  await nft('delete table inet fw\ndelete table inet fw2');
+  await expectMissing();
+});
+
 test('a rule that asks for what is not known of a packet is no alarm', async () => {
   await nft(
     'table inet fw {\nchain f { type filter hook forward priority 0; policy drop; meta cpu 0-999 accept\n}\n}',

@@ -58,10 +58,13 @@ test('tables match by network, and one that matches no vif is said by check', as
 
 test('what keeps guests apart is refused where it cannot be had, and taken back it heals', async () => {
   const before = await guest(domnet, 'nat', 11);
-  writeFileSync(join(domnet.dir, 'vifd.toml'), `${ovs.config}\n[[vif]]\ntopology = "nat"\nisolated = true\n`);
+  writeFileSync(
+    join(domnet.dir, 'vifd.toml'),
+    `${ovs.config}\n[[vif]]\ntopology = "nat"\nroot_block = true\n`,
+  );
   daemon.hangUp();
   await before.status('error');
-  expect(await before.read('hotplug-error')).toContain('the guests of vif-nat are not kept from each other');
+  expect(await before.read('hotplug-error')).toContain('vif-nat has no port of a Linux bridge');
   const late = await plugGuest(domnet, 'nat', 12);
   await late.status('error');
   // The others have nothing to do with it.

@@ -41,6 +41,7 @@ export function addDisguises(
   add(false, 'own IPv4 to the address of spanning tree', of4(udp(1, 2), {}, '01:80:c2:00:00:00'));
   add(false, 'CDP frame', ethernet('01:00:0c:cc:cc:cc', from, 38, llc('aaaa0300000c2000')));
   add(false, 'PVST+ frame', ethernet('01:00:0c:cc:cc:cd', from, 38, llc('aaaa0300000c010b')));
+  add(false, 'MVRP frame', ethernet('01:80:c2:00:00:21', from, 0x88f5, llc('000102')));
 
   for (const length of [17, 23, 27]) {
     add(false, `ARP reply cut after ${length} bytes`, ethernet(to, from, arp, arpReply.subarray(0, length)));

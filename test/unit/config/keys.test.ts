@@ -165,6 +165,8 @@ describe('a wrong value is refused with file, key, value and what is expected', 
       ['{ port = 22, proto = "sctp" }', ['.proto', '"sctp"', 'one of tcp, udp']],
     'a table of port (an integer from 1 to 65535) and, if wanted, mac (a MAC address), domid (an integer from 0 to 65535), ip (an address)':
       ['{ ip = "10.0.0.0/24", port = 22 }', ['.ip', '"10.0.0.0/24"', 'an address']],
+    'a table of any of from_guest (a rate like 100mbit, in kbit, mbit or gbit), to_guest (a rate like 100mbit, in kbit, mbit or gbit), burst (a size like 256kb, in kb or mb, of 64kb at least), packets (a rate like 20kpps or 100pps), broadcast (a rate like 20kpps or 100pps)':
+      ['{ burst = "32kb" }', ['.burst', '"32kb"', 'a size like 256kb, in kb or mb, of 64kb at least']],
     'a table, each value of it true or false': ['{ tso = 0 }', ['.tso', '0', 'true or false']],
   };
 

@@ -6,7 +6,11 @@ import { snapshot } from '../../../src/model/snapshot.js';
 import type { TopologyName } from '../../../src/model/topology-name.js';
 
 const id = { domid: 5, devid: 0 };
-const networks = (text: string): Network[] => text.split(' ').map((item) => parseNetwork(item) as Network);
+const networks = (text: string): Network[] =>
+  text
+    .split(' ')
+    .filter(Boolean)
+    .map((item) => parseNetwork(item) as Network);
 const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => ({
   hold: 'addresses',
   macs: ['00:16:3e:00:05:00'],
@@ -30,6 +34,33 @@ it('holds a vif by mode', () => {
   expect(filter('strict', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
   expect(filter('strict', { mac })).toHaveProperty('problem.target', 'its addresses');
   expect(filter('auto', { ip: '10.0.0.5' })).toHaveProperty('problem.target', 'its MAC address');
+});
+
+it('adds allow to what a vif is held to, and begins to hold none by it', () => {
+  const allow = networks('fe80::/10');
+  const filter = (
+    { ip, topology = 'bridge' }: { ip?: string; topology?: TopologyName },
+    mode: 'auto' | 'strict' | 'off',
+    antispoof?: 'off' | 'mac' | 'addresses',
+  ) =>
+    filterFor(
+      keys({ mac: '00:16:3e:00:05:00', ...(ip === undefined ? {} : { ip }) }),
+      {
+        antispoof: { mode, controlFrames: false },
+        vifs: [{ bridge: undefined, mac: undefined, allow, ...(antispoof && { antispoof }) }],
+      },
+      { topology, reverse: topology === 'route' },
+    );
+  const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
+  expect(filter({}, 'auto')).toEqual({ filter: floor });
+  expect(filter({}, 'off')).toEqual({ filter: floor });
+  expect(filter({}, 'auto', 'off')).toEqual({ filter: floor });
+  expect(filter({}, 'auto', 'mac')).toEqual({ filter: spec('', { hold: 'mac', networks: [] }) });
+  expect(filter({}, 'auto', 'addresses')).toEqual({ filter: spec('fe80::/10') });
+  expect(filter({}, 'strict')).toEqual({ filter: spec('fe80::/10') });
+  expect(filter({ ip: '10.0.0.5' }, 'auto')).toEqual({ filter: spec('10.0.0.5 fe80::/10') });
+  // What is routed is always held.
+  expect(filter({ topology: 'route' }, 'auto')).toEqual({ filter: spec('fe80::/10', { reverse: true }) });
 });
 
 it('keeps control frames of a vif on a bridge from leaving, held or not, unless these may', () => {

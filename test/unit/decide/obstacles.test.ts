@@ -27,9 +27,16 @@ const routed: DesiredState = {
     proxies: undefined,
     sysctls: [],
     masquerades: [],
+    forwards: { out: ['eth0', 'gone0'], in: [], bound: false, tracked: true },
     dhcp: 'served',
   },
 };
+
+/** The same with other ways out. */
+const by = (out: readonly string[]): DesiredState =>
+  routed.ip === undefined
+    ? routed
+    : { ...routed, ip: { ...routed.ip, forwards: { out, in: [], bound: false, tracked: true } } };
 
 /** A base chain of this hook that drops everything. */
 const wall = (family: string, hook: string, name: string) =>
@@ -51,9 +58,14 @@ const observed = (
   links: linkView([
     link(1, 'eth0'),
     link(2, 'xenbr0', { kind: 'bridge' }),
+    link(3, 'eth1'),
     link(5, 'vif5.0', { master: 2, port }),
   ]),
-  ip: { ...noIp, sysctl: (name) => sysctls[name], routes: { ...noIp.routes, defaultDevice: () => 1 } },
+  ip: {
+    ...noIp,
+    sysctl: (name) => sysctls[name],
+    routes: { ...noIp.routes, waysOut: (family) => [...(family === 4 ? [] : [3]), 1] },
+  },
   ...more,
 });
 const said = (desired: DesiredState, state: ObservedState): string[] =>
@@ -66,6 +78,14 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
   [
     'a chain at forward',
     routed,
+    observed({ firewall: wall('ip', 'forward', 'FORWARD') }),
+    [
+      'firewall-drops: forward vif5.0 by eth0: the chain ip filter FORWARD drops packets of the guest by its policy',
+    ],
+  ],
+  [
+    'a chain of IPv4 beside a way out that leads in IPv6 alone',
+    by(['eth0', 'eth1']),
     observed({ firewall: wall('ip', 'forward', 'FORWARD') }),
     [
       'firewall-drops: forward vif5.0 by eth0: the chain ip filter FORWARD drops packets of the guest by its policy',
@@ -112,9 +132,23 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
   ],
   [
     'IPv6 alone, of a guest that has none',
-    onBridge,
-    observed({ firewall: wall('ip6', 'forward', 'FORWARD') }, called),
+    {
+      ...onBridge,
+      filter: {
+        ...{ hold: 'addresses', macs: [], networks: [address], tagged: false, controlFrames: false },
+        ...{ reverse: false, protectHost: undefined },
+      },
+    },
+    observed({ firewall: wall('ip6', 'forward', 'FORWARD') }, { 'net/bridge/bridge-nf-call-ip6tables': '1' }),
     [],
+  ],
+  [
+    'IPv6 alone, of a guest that is held to nothing',
+    onBridge,
+    observed({ firewall: wall('ip6', 'forward', 'FORWARD') }, { 'net/bridge/bridge-nf-call-ip6tables': '1' }),
+    [
+      'firewall-drops: bridge vif5.0 on xenbr0: the chain ip6 filter FORWARD drops bridged packets of the guest by its policy',
+    ],
   ],
   [
     'a spanning tree that waits',

@@ -109,14 +109,18 @@ function ofObstacles(): string[] {
   const observed = (waiting: boolean) => ({
     links: view(waiting),
     firewall: firewallView(parseRuleset(JSON.stringify({ nftables }), '')),
-    ip: { ...noIp, routes: { ...noIp.routes, defaultDevice: () => 1 } },
+    ip: { ...noIp, routes: { ...noIp.routes, waysOut: () => [1] } },
   });
   const desired = (master: string | null, ip?: object) =>
     ({ name: 'vif5.0', link: { master }, ip }) as unknown as Parameters<typeof obstacles>[1];
   const to = { family: 4, address: '10.0.5.1', prefix: 32 };
   return [
     ...obstacles(id, desired('xenbr0'), observed(true)),
-    ...obstacles(id, desired(null, { routes: [{ to }], dhcp: 'served' }), observed(false)),
+    ...obstacles(
+      id,
+      desired(null, { routes: [{ to }], forwards: { out: ['eth0'] }, dhcp: 'served' }),
+      observed(false),
+    ),
   ].map(({ message }) => message);
 }
 

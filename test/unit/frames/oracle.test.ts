@@ -32,11 +32,20 @@ describe('what a vif is held to', () => {
   });
 
   it('are also the destinations of switches, unless it may be one', () => {
-    for (const target of ['01:80:c2:00:00:00', '01:80:c2:00:00:0e', '01:00:0c:cc:cc:cd']) {
+    const ieee = ['01:80:c2:00:00:00', '01:80:c2:00:00:0e', '01:80:c2:00:00:21', '01:80:c2:00:00:3f'];
+    const vendors = ['01:00:0c:cc:cc:cd', '01:00:0c:dd:dd:dd', '00:e0:2b:00:00:04', '01:e0:52:cc:cc:cc'];
+    for (const target of [...ieee, ...vendors, '01:19:a7:00:00:01', '01:15:4e:00:00:02']) {
       expect(because({ hold: 'nothing' }, frame(from, target))).toBe('control frame');
       expect(because({ controlFrames: true }, frame(from, target))).toBe('UDP');
     }
-    expect(because({}, frame(from, '01:80:c2:00:00:10'))).toBe('UDP');
+    for (const target of [
+      '01:80:c2:00:00:10',
+      '01:80:c2:00:00:50',
+      '01:00:0d:00:00:00',
+      '01:19:a7:00:01:00',
+    ]) {
+      expect(because({}, frame(from, target))).toBe('UDP');
+    }
   });
 
   it('is the same behind one tag, where tags are allowed', () => {

@@ -55,6 +55,10 @@ test('every chain of the netdev table ends with a refusal', () => {
     return !/^(meta mark set \d+ goto refuse|(counter )?drop) comment/.test(last);
   });
   expect(open.map(([, name]) => name)).toEqual([
+    'limited_guest',
+    'over_limits',
+    'limited_to_guest',
+    'over_limit_to',
     'closed_to_this_machine',
     'from_anywhere',
     'from_bridges',
@@ -63,6 +67,8 @@ test('every chain of the netdev table ends with a refusal', () => {
     'to_this_machine',
     'to_other_machines',
     'from_guest',
+    'between_guests',
+    'beyond',
     'between_networks',
     'arriving',
     'leaving',

@@ -31,6 +31,22 @@ test('an event is a line with its fields, is kept, and is passed on until the fo
   ]);
 });
 
+test('the line of a degraded vif has the codes of what it goes without, each once; the event has all', () => {
+  const lack = (target: string) => ({
+    code: 'key-unused' as const,
+    kind: 'configuration' as const,
+    message: `use the key ${target}`,
+    isNew: true,
+  });
+  const problems = [lack('gatewaydev'), lack('vlan')];
+  events.tell('degraded', id, { missing: problems.map(({ message }) => message), problems });
+  expect(lines).toMatchObject([
+    { msg: 'vif degraded', errorCode: ['key-unused'], errorKind: ['configuration'] },
+  ]);
+  expect(lines[0]).not.toHaveProperty('problems');
+  expect(events.recent('vif5.0')).toMatchObject([{ problems }]);
+});
+
 test('a vif that flaps writes 20 lines in 10 s, the next one after that says how many were left out', () => {
   vi.advanceTimersByTime(60_000);
   for (let i = 0; i < 50; i++) events.tell('repaired', id);

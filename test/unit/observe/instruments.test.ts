@@ -46,13 +46,25 @@ test('an event counts where it belongs, and every series is there before the fir
   expect(before.filter((line) => !line.endsWith(' 0'))).toEqual([]);
   tell({ ...event, kind: 'attached', topology: 'bridge', ms: 3 });
   tell({ ...event, kind: 'failed', errorKind: 'bridge', errorCode: 'bridge-missing' });
+  const noWay = { code: 'way-out-missing', kind: 'route', message: 'no way out' } as const;
+  const filtered = { code: 'firewall-drops', kind: 'filter', message: 'a chain drops' } as const;
+  tell({ ...event, kind: 'degraded', problems: [{ ...noWay, isNew: true }] });
+  // One that has come before is not counted again.
+  const both = [
+    { ...noWay, isNew: false },
+    { ...filtered, isNew: true },
+  ];
+  tell({ ...event, kind: 'degraded', problems: both });
   const after = await registry.metrics();
   const now = after.split('\n').filter((line) => /^vifd_(events|errors)_/.test(line));
   expect(now).toHaveLength(before.length);
   expect(now.filter((line) => !line.endsWith(' 0'))).toEqual([
     'vifd_events_total{kind="attached",topology="bridge"} 1',
+    'vifd_events_total{kind="degraded",topology="none"} 2',
     'vifd_events_total{kind="failed",topology="none"} 1',
     'vifd_errors_total{kind="bridge",code="bridge-missing"} 1',
+    'vifd_errors_total{kind="route",code="way-out-missing"} 1',
+    'vifd_errors_total{kind="filter",code="firewall-drops"} 1',
   ]);
   expect(after).toContain('vifd_attach_seconds_bucket{le="0.004",topology="bridge"} 1');
   expect(after).toContain('vifd_attach_seconds_bucket{le="0.002",topology="bridge"} 0');

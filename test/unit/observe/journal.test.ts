@@ -108,6 +108,21 @@ test('an error of a vif has its code and its kind', () => {
   });
 });
 
+test('what an attached vif goes without is found by the code of each', () => {
+  const missing = [
+    'masquerade vif5.0 as 10.0.5.1: there is no IPv4 default route',
+    'give vif5.0 IPv6 on vif5.0: …',
+  ];
+  const record = { level: 'warn', msg: 'vif degraded', ...vif, missing };
+  const codes = { errorCode: ['way-out-missing', 'ipv6-unavailable'], errorKind: ['route', 'address'] };
+  expect(journalFields({ ...record, ...codes })).toMatchObject({
+    MESSAGE: `vif5.0 degraded: ${missing.join('; ')}`,
+    MISSING: missing.join('; '),
+    ERROR_CODE: ['way-out-missing', 'ipv6-unavailable'],
+    ERROR_KIND: ['route', 'address'],
+  });
+});
+
 test('every MESSAGE_ID is explained in the catalog, and every entry there is one of them', () => {
   const file = fileURLToPath(new URL('../../../systemd/catalog/vifd.catalog', import.meta.url));
   const explained = [...readFileSync(file, 'utf8').matchAll(/^-- ([0-9a-f]{32})$/gm)].map(

@@ -51,6 +51,23 @@ test('a vif whose filter was made anew is told of again', async () => {
   expect(told(domain)).toHaveLength(2);
 });
 
+test('counters that cannot be read are read again a minute later, and nothing that was known is told again', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(vif, { ip: '10.0.5.1' });
+  domain.host.dropped.set('vif5.0', { 'IPv4 source': 1 });
+  await domain.pass(minute);
+  domain.host.dropped.set('vif5.0', { 'IPv4 source': 2, 'VLAN tag': 1 });
+  domain.host.failCall('drops', new Error('No buffer space available'), 1);
+  await domain.pass(minute);
+  expect(domain.journal.filter(({ msg }) => msg === 'drops not read')).toMatchObject([
+    { err: { message: 'No buffer space available' } },
+  ]);
+  expect(told(domain)).toHaveLength(1);
+  await domain.pass(minute);
+  expect(told(domain).slice(1)).toEqual([['vif5.0', 'VLAN tag', 1]]);
+});
+
 test('each cure is of a reason that there is, and each reason that an honest guest meets has one', () => {
   const reasons = [...dropReasons.slice(1), ...Object.values(countingSets)];
   const forged = reasons.filter((reason) => dropCure(reason) === undefined);

@@ -41,10 +41,25 @@ describe('an MTU that the netdev refuses', () => {
       master: domain.host.link('xenbr0')?.index,
     });
     expect(await domain.status(id)).toMatchObject({ state: 'attached', mtu: 1500, missing: lacking });
+    const { problems = [] } = (await domain.status(id)) ?? {};
+    expect(problems).toEqual([{ code: 'mtu-refused', kind: 'kernel', message: problems[0]?.message }]);
+    expect(domain.events.last('vif5.0')).toMatchObject({
+      kind: 'degraded',
+      problems: [{ ...problems[0], isNew: true }],
+    });
+    // Another lack comes, and this one is not new then.
+    domain.backend.set(id, { gatewaydev: 'eth0' });
+    await domain.settle();
+    expect(domain.events.last('vif5.0')?.problems?.map(({ code, isNew }) => [code, isNew])).toEqual([
+      ['key-unused', true],
+      ['mtu-refused', false],
+    ]);
+    domain.backend.set(id, { gatewaydev: undefined });
+    await domain.settle();
     expect(await asked(() => domain.pass(600_000))).toSatisfy(
       (all: string[]) => all.length >= 10 && all.length <= 14 && new Set(all).size === 1,
     );
-    expect(domain.events.of('vif5.0')).toEqual(['attached', 'degraded']);
+    expect(domain.events.of('vif5.0')).toEqual(['attached', 'degraded', 'degraded', 'degraded']);
     expect(domain.events.of('vif6.0')).toEqual(['attached']);
     // Two vifs, each looked at once a minute.
     expect(domain.reconciliations - begun).toBeLessThan(2 * 14 + 10);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { problem } from '../../../src/model/operation-error.js';
 import { snapshot } from '../../../src/model/snapshot.js';
 import { actionsOf, next } from '../../../src/reconcile/next.js';
 import { configOf } from '../../fake/driver-domain.js';
@@ -108,4 +109,19 @@ test('a port that ovs-vswitchd refuses fails also for a vif that was connected',
     kind: 'fail',
     problem: { reason: expect.stringMatching(/Device or resource busy/) },
   });
+});
+
+test('a vif whose floor was refused lately is planned without it and lacks it, and one that is held is not', () => {
+  const floorRefused = problem('filter-refused', 'run', 'nft', 'Operation not permitted');
+  const steps = (keys: Record<string, string>) => {
+    const there = machine();
+    const of = { ...known(keys), floorRefused };
+    const first = next(of, config, there.observe());
+    for (const action of actionsOf(first)) there.perform(action);
+    const last = next(of, config, there.observe());
+    const missing = last.kind === 'attached' ? last.missing.map((lack) => lack.problem.code) : undefined;
+    return { kinds: actionsOf(first).map(({ kind }) => kind), missing };
+  };
+  expect(steps(bridge)).toEqual({ kinds: ['set-link'], missing: ['filter-refused'] });
+  expect(steps({ ...bridge, ip: '192.0.2.5' })).toEqual({ kinds: ['nft', 'set-link'], missing: [] });
 });

@@ -223,3 +223,59 @@ test('the addresses that a topology chose are in the status of a vif that has no
   await domain.birth(id, { script: '/etc/xen/scripts/vif-nat', bridge: '' });
   expect((await domain.status(id))?.ip).toEqual(['10.0.5.1']);
 });
+
+test('what netdevs have counted is had of the vifs that have one', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  await domain.birth({ domid: 6, devid: 0 });
+  domain.host.remove('vif6.0');
+  await domain.settle();
+  expect([...domain.reconciler.traffic().keys()]).toEqual(['vif5.0']);
+  expect(domain.reconciler.traffic().get('vif5.0')).toMatchObject({ rxPackets: 1 });
+});
+
+test('the status has the time of day since when a vif is in its state', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.pass(5000);
+  await domain.birth(id);
+  await domain.pass(120_000);
+  const since = async () => (await domain.status(id))?.since;
+  expect(await since()).toBe('2026-01-01T00:00:05.000Z');
+  domain.backend.set(id, { bridge: 'xenbr9' });
+  await domain.settle();
+  expect(await since()).toBe('2026-01-01T00:02:05.000Z');
+});
+
+test('a vif of which nothing is left but its elements in nf_tables is taken off the machine at the start', async () => {
+  const elements = [{ set: 'macs' as const, key: ['vif5.0', '00:16:3e:00:00:05'], owner: 'vif5.0' }];
+  const domain = new DriverDomain({ ip: { elements } });
+  await domain.start();
+  expect(domain.host.machine.nft.owners()).toEqual([]);
+  expect(domain.host.machine.nft.tables.size).toBe(0);
+  expect(domain.reconciler.phases()).toEqual([]);
+});
+
+test('what bears the name of no vif concerns none', async () => {
+  const domain = new DriverDomain();
+  domain.hooks.lastEvents.set('eth0', {
+    event: 'attach',
+    vif: 'eth0',
+    ...id,
+    mac: null,
+    ip: [],
+    bridge: null,
+    topology: 'bridge',
+    netdev: 'eth0',
+    mtu: null,
+  });
+  await domain.start();
+  await domain.birth(id);
+  await domain.birth({ domid: 6, devid: 0 });
+  domain.reconciler.hostChanged([], ['eth0', 'vif5.0']);
+  expect(await domain.reconciliationsDuring(() => domain.settle())).toBe(1);
+  expect((await domain.reconciler.status('vif6.0')).map(({ vif }) => vif)).toEqual(['vif6.0']);
+  expect(await domain.reconciler.status('eth0')).toEqual([]);
+  expect(domain.hooks.of('eth0')).toEqual([]);
+});

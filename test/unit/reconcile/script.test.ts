@@ -50,7 +50,9 @@ test('a script that ends well without a status is said so once, and the vif wait
     state: 'waiting',
     error: expect.stringMatching(/wrote no hotplug-status$/),
   });
-  expect(domain.journal.filter(({ msg }) => msg === 'vif waits for its script')).toHaveLength(1);
+  expect(domain.journal.filter(({ msg }) => msg === 'vif waits for its script')).toMatchObject([
+    { errorCode: 'script-silent', errorKind: 'script' },
+  ]);
   expect(domain.events.all).toEqual([]);
   // A process that it started may write the status later.
   domain.backend.set(id, { 'hotplug-status': 'connected' });
@@ -216,4 +218,21 @@ test('the end of a script during a reconciliation causes another one', async () 
   domain.host.endScript(id, 'online');
   await domain.settle();
   expect(domain.events.of('vif5.0')).toEqual(['attached']);
+});
+
+test('the words that a failing script writes while its vif is changed go before how it ended', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id, { ...keys, ip: '10.0.0.5' });
+  const filter = domain.host.hold('nft');
+  domain.host.machine.nft.spoilChains();
+  domain.host.endScript(id, 'failed', 'exit status 1');
+  await filter.reached;
+  domain.backend.set(id, { 'hotplug-error': 'no VLAN left', 'hotplug-status': 'error', state: '2' });
+  await domain.settle();
+  filter.release();
+  await domain.settle();
+  expect(domain.events.all.map(({ kind, error }) => [kind, error])).toEqual([
+    ['failed', `run script ${file}: no VLAN left`],
+  ]);
 });

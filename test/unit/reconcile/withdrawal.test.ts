@@ -197,3 +197,26 @@ test.each([
   expect(done).toContain('ip route replace 10.0.5.1 dev vif5.0');
   expect(done.includes('conntrack')).toBe(isNew);
 });
+
+test('a vif without its filter that cannot be taken off the network is reported for that, and tried again', async () => {
+  const domain = new DriverDomain({
+    links: [
+      { name: 'xenbr0', kind: 'bridge', up: true },
+      { name: 'vif5.0', master: 'xenbr0', up: true },
+    ],
+  });
+  const heal = [
+    domain.host.fail('nft', 'Operation not supported'),
+    domain.host.fail('set-link', 'Device or resource busy'),
+  ];
+  domain.backend.create(id, { bridge: 'xenbr0', ip: '10.0.0.5', 'hotplug-status': 'connected' });
+  await domain.start();
+  expect(domain.told(id)).toMatchObject({
+    status: 'error',
+    error: expect.stringMatching(/^run ip link set dev vif5\.0 nomaster down: Device or resource busy$/),
+  });
+  for (const end of heal) end();
+  await domain.pass(2000);
+  expect(domain.told(id).status).toBe('connected');
+  expect(domain.host.machine.nft.chains('vif5.0')).toHaveLength(1);
+});

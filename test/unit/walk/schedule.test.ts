@@ -131,6 +131,22 @@ test('a NAT vif whose address of the stock plan is taken has another, and keeps 
   expect(vifOf(model, 13).planned).toBe('10.155.158.117');
 });
 
+test('in a small network the address of a NAT vif follows from its MAC address', () => {
+  const steps = [come(10, 'nat', {}), come(11, 'nat', {})];
+  const model = steps.reduce((before: Model, step) => after(before, step), begin(6, 'small'));
+  // As the product has them.
+  expect([10, 11].map((slot) => vifOf(model, slot).planned)).toEqual(['192.168.77.105', '192.168.77.39']);
+});
+
+test('a routed vif with an address of IPv6 alone needs no IPv4 of its gateway', () => {
+  const model = walkThrough(
+    { do: 'address', uplink: 'up0', there: false },
+    come(10, 'route', { ip6: '2001:db8:18::a', gatewaydev: 'up0' }),
+    come(11, 'route', { ip: '198.18.0.11', ip6: '2001:db8:18::b', gatewaydev: 'up0' }),
+  );
+  expect(connected(model)).toEqual([10]);
+});
+
 test('a name is had by one, and handed on', () => {
   const model = walkThrough(
     come(10, 'bridge', { bridge: 'xenbr0', vifname: 'eve10' }),

@@ -2,9 +2,8 @@ import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../../config/config.js';
 import { parseNetwork } from '../../../model/address.js';
 import { parseVifName } from '../../../model/vif-id.js';
-import { Backend } from '../../../xenstore/backend.js';
 import { CommandError, exit } from '../../exit-status.js';
-import { readKeys } from '../../plan-now.js';
+import { backendOf, readKeys } from '../../plan-now.js';
 import { table } from '../../table.js';
 import { vifdAnswers } from '../daemons.js';
 import { marks } from '../finding.js';
@@ -32,7 +31,7 @@ export async function checkVif(
   }
   const xenstore = await Xenstore.open();
   const vifdRuns = await vifdAnswers();
-  const snapshot = await readKeys(new Backend(xenstore), id).finally(() => xenstore.close());
+  const snapshot = await readKeys(backendOf(xenstore, config), id).finally(() => xenstore.close());
   const facts = await gatherWay(id, snapshot, config, {
     vifdRuns,
     to: to?.address,

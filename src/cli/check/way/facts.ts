@@ -120,10 +120,12 @@ export interface WayFacts {
   /** Tables of iptables-legacy that are in use and could not be read. */
   readonly unreadLegacy: readonly string[];
   readonly switch: SwitchFacts | undefined;
-  /** Whether something listens for DHCP, on port 67. */
-  readonly dhcpServes: boolean;
+  /** What listens for DHCP, on port 67: `ours`, or another program by its name. */
+  readonly dhcpServer: string | undefined;
   readonly dhcpWanted: boolean;
-  /** The resolvers that guests are told of. */
+  /** Whether guests are told of this domain as their resolver, which asks those it has itself. */
+  readonly servesNames: boolean;
+  /** The resolvers that guests are told of, or that this domain asks for them. */
   readonly resolvers: readonly string[];
 }
 

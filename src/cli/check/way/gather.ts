@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
+import { wantsOffloads } from '../../../decide/vif-options.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
 import { readSysctl } from '../../../host/sysctl.js';
@@ -11,6 +12,7 @@ import { type VifId, vifName } from '../../../model/vif-id.js';
 import type { Step } from '../../../reconcile/next.js';
 import { observeNow, planNow } from '../../plan-now.js';
 import { readIngress } from '../ahead.js';
+import { dhcpServer } from './dhcp-server.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
 import { jsonOf, runProgram } from './run.js';
@@ -30,7 +32,10 @@ export async function gatherWay(
   config: Config,
   { vifdRuns, to }: { vifdRuns: boolean; to: string | undefined },
 ): Promise<WayFacts> {
-  const host = await Host.open(() => undefined, { openvswitch: config.openvswitch });
+  const host = await Host.open(() => undefined, {
+    openvswitch: config.openvswitch,
+    offloads: wantsOffloads(config),
+  });
   try {
     const observed = observeNow(host);
     const step = planNow(id, snapshot, config, observed);
@@ -79,7 +84,8 @@ export async function gatherWay(
       ruleset: 'ruleset' in rules ? rules.ruleset : rules,
       unreadLegacy: 'ruleset' in rules ? rules.unreadLegacy : [],
       switch: ovs,
-      dhcpServes: listensForDhcp(),
+      dhcpServer: await dhcpServer(),
+      servesNames: config.nat.dns.length === 0,
       dhcpWanted: config.nat.dhcp === 'dnsmasq',
       resolvers: config.nat.dns.length > 0 ? config.nat.dns : resolversHere(),
     };
@@ -143,14 +149,6 @@ async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteA
 }
 
 /** Whether a UDP socket of this network namespace is bound to port 67. */
-function listensForDhcp(): boolean {
-  try {
-    return /^\s*\d+: [0-9A-F]{8}:0043 /m.test(readFileSync('/proc/net/udp', 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 function resolversHere(): string[] {
   try {
     const text = readFileSync('/etc/resolv.conf', 'utf8');

@@ -1,3 +1,4 @@
+import { exchange } from '../../../nft/walk/firewall.js';
 import type { Packet } from '../../../nft/walk/packet.js';
 import { remedyFor } from '../../../nft/walk/remedy.js';
 import { pass } from '../../../nft/walk/walk.js';
@@ -251,54 +252,27 @@ function aboutWayBack(facts: WayFacts, own: IpLink, trip: Trip, way: string, bac
   ];
 }
 
-/** Whether the guest's requests reach the DHCP server, and its answers the guest. */
+/** Whether the guest's requests reach the DHCP server and the resolver of this domain, and their answers the guest. */
 function aboutDhcp(facts: WayFacts, own: IpLink): Finding[] {
-  const { ruleset, dhcpServes, resolvers } = facts;
-  const findings: Finding[] = [];
-  if ('base' in ruleset) {
-    const remedy = (chain: (typeof ruleset.base)[number]): string => remedyFor(ruleset, chain, own.ifname);
-    const common = { family: 4, protocol: 'udp', state: 'new' } as const;
-    const request: Packet = {
-      ...common,
-      iif: own.ifname,
-      oif: '',
-      source: '0.0.0.0',
-      destination: '255.255.255.255',
-      sport: 68,
-      dport: 67,
-      to: 'broadcast',
-    };
-    const answer: Packet = {
-      ...common,
-      iif: '',
-      oif: own.ifname,
-      source: undefined,
-      destination: undefined,
-      sport: 67,
-      dport: 68,
-      to: 'unicast',
-    };
+  const { dhcpServer, resolvers, servesNames } = facts;
+  const findings = [
+    ...aboutService(facts, own, 'dhcp', 'DHCP'),
+    ...(servesNames ? aboutService(facts, own, 'dns', 'DNS') : []),
+  ];
+  const again = 'systemctl status vifd-dnsmasq; apt install dnsmasq-base';
+  if (dhcpServer === 'ours') findings.push(ok('dhcp', "vifd's server listens on port 67"));
+  else if (dhcpServer === undefined) findings.push(error('dhcp', 'nothing listens on port 67', again));
+  else {
+    const message = `${dhcpServer} has port 67 and knows no guest of vifd, whose server does not run`;
     findings.push(
-      ...judgePassages(
+      error(
         'dhcp',
-        'DHCP requests',
-        [...pass(ruleset, 'prerouting', request), ...pass(ruleset, 'input', request)],
-        facts,
-        remedy,
+        message,
+        `let it listen at its own interfaces alone (of dnsmasq: interface=, bind-dynamic); ${again}`,
       ),
-      ...judgePassages('dhcp', 'DHCP answers', pass(ruleset, 'output', answer), facts, remedy),
     );
   }
-  findings.push(
-    dhcpServes
-      ? ok('dhcp', 'a server listens on port 67')
-      : error(
-          'dhcp',
-          'nothing listens on port 67',
-          'systemctl status vifd-dnsmasq; apt install dnsmasq-base',
-        ),
-  );
-  const usable = resolvers.filter((address) => !/^(127\.|::1$)/.test(address));
+  const usable = servesNames ? resolvers : resolvers.filter((address) => !/^(127\.|::1$)/.test(address));
   if (usable.length === 0) {
     const reason =
       resolvers.length === 0 ? 'there is none' : `${resolvers.join(', ')} is this domain's own loopback`;
@@ -313,6 +287,19 @@ function aboutDhcp(facts: WayFacts, own: IpLink): Finding[] {
     findings.push(ok('resolver', usable.join(', ')));
   }
   return findings;
+}
+
+function aboutService(facts: WayFacts, own: IpLink, service: 'dhcp' | 'dns', name: string): Finding[] {
+  const { ruleset } = facts;
+  if (!('base' in ruleset)) return [];
+  const remedy = (chain: (typeof ruleset.base)[number]): string =>
+    remedyFor(ruleset, chain, own.ifname, service);
+  const [request, answer] = exchange(own.ifname, service);
+  const asking = [...pass(ruleset, 'prerouting', request), ...pass(ruleset, 'input', request)];
+  return [
+    ...judgePassages(service, `${name} requests`, asking, facts, remedy),
+    ...judgePassages(service, `${name} answers`, pass(ruleset, 'output', answer), facts, remedy),
+  ];
 }
 
 function aboutConnections({ sysctl }: WayFacts): Finding[] {

@@ -15,7 +15,7 @@ export async function traceWay(
   const { links, snapshot, step } = facts;
   const device = netdevName(facts);
   if (!links.some(({ ifname }) => ifname === device)) return [];
-  const { isRouted = false, isNat = false } = (topology === 'script' ? undefined : traitsOf(topology)) ?? {};
+  const { isRouted = false, isNat = false } = traitsOf(topology) ?? {};
   const routes =
     step.verdict.kind === 'attach' ? step.verdict.desired.ip?.routes.map(({ to }) => to) : undefined;
   const traced: Traced = {

@@ -80,8 +80,9 @@ const bridged: WayFacts = {
   ruleset: none,
   unreadLegacy: [],
   switch: undefined,
-  dhcpServes: true,
+  dhcpServer: 'ours',
   dhcpWanted: false,
+  servesNames: false,
   resolvers: ['192.0.2.53'],
 };
 /** A vif that is routed, whose way is well. */
@@ -324,13 +325,29 @@ test.each<[string, WayFacts, string[]]>([
       step: attached('nat'),
       trips: [{ ...trip, out: { refused: 'x' }, own: { refused: 'no route' } }],
       dhcpWanted: true,
-      dhcpServes: false,
+      dhcpServer: undefined,
       resolvers: ['127.0.0.53'],
     },
     [
       'error route: from 10.0.5.1 to 1.1.1.1: this domain itself has no way there (no route)',
       'error dhcp: nothing listens on port 67',
       "warning resolver: DHCP has no resolver to tell guests of: 127.0.0.53 is this domain's own loopback",
+    ],
+  ],
+  [
+    "another program in the place of vifd's DHCP server; this domain asks a resolver of its own for its guests",
+    {
+      ...routed,
+      step: attached('nat'),
+      trips: [{ ...trip, out: { refused: 'x' }, own: { refused: 'no route' } }],
+      dhcpWanted: true,
+      dhcpServer: 'dhcpd (process 4)',
+      servesNames: true,
+      resolvers: ['127.0.0.53'],
+    },
+    [
+      'error route: from 10.0.5.1 to 1.1.1.1: this domain itself has no way there (no route)',
+      'error dhcp: dhcpd (process 4) has port 67 and knows no guest of vifd, whose server does not run',
     ],
   ],
   [
