@@ -53,6 +53,8 @@ export interface DesiredForwards {
   readonly in: readonly string[];
   /** Whether these were named, so that the guest's packets leave by no other, also where the machine would forward them. */
   readonly bound: boolean;
+  /** Whether nothing but other guests begins connections to it, and ports that are forwarded: it is behind NAT; absent for no. */
+  readonly hidden?: boolean;
   /** Whether nothing passes between it and other isolated ones; absent for no. */
   readonly isolated?: boolean;
   /** Whether it reaches private networks; absent for yes. */

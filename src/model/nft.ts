@@ -20,7 +20,8 @@ export type KeyPart =
   | 'inet_proto'
   | 'inet_service'
   | 'number'
-  | 'iface_index';
+  | 'iface_index'
+  | 'nf_proto';
 
 /** The sets whose elements are a vif's: the table, what a key consists of, and of a map what the value consists of. */
 export const sets = {
@@ -66,7 +67,9 @@ export const sets = {
   untracked: { table: 'inet vifd', key: ['ifname'] },
   opened4: { table: 'inet vifd', key: ['ifname'] },
   opened6: { table: 'inet vifd', key: ['ifname'] },
-  itself: { table: 'inet vifd', key: ['ifname', 'ifname'] },
+  behind_nat: { table: 'inet vifd', key: ['ifname'] },
+  opened_devices: { table: 'inet vifd', key: ['iface_index'] },
+  opened_families: { table: 'inet vifd', key: ['nf_proto'] },
   forwards4: {
     table: 'inet vifd',
     key: ['ipv4_addr', 'inet_proto', 'inet_service'],
@@ -179,9 +182,9 @@ export const spokenFrom = (device: string, network: Network): Element =>
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 
-/** The sets of what vifd made forward. Their elements that are no vif's are all vifs', and stay as long as their table. */
-export const isOpenedSet = (set: string): set is 'opened4' | 'opened6' | 'itself' =>
-  set === 'opened4' || set === 'opened6' || set === 'itself';
+/** The sets of what vifd made forward. Their elements are no vif's but all vifs', and stay as long as their table. */
+export const isOpenedSet = (set: string): set is 'opened_devices' | 'opened_families' =>
+  set === 'opened_devices' || set === 'opened_families';
 
 /** One change of nf_tables. */
 export type NftChange =

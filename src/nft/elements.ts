@@ -103,6 +103,7 @@ export const forwardElements = (
   ),
   ...forwards.in.map((way): Element => ({ set: 'ways_in', key: [device, way] })),
   ...(forwards.tracked ? [] : [{ set: 'untracked', key: [device] } as const]),
+  ...(forwards.hidden ? [{ set: 'behind_nat', key: [device] } as const] : []),
   ...(forwards.isolated
     ? (['isolated', 'unreached'] as const).map((set): Element => ({ set, key: [device] }))
     : []),

@@ -121,16 +121,14 @@ export function planNft(
   // Elements of the filter that the vif loses go before its link is up, all others at the end.
   const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
   const unbound = chains.filter((found) => !isBound(found));
-  const notes = (forwards === undefined ? [] : unnoted(opens, observed)).filter(
-    (element) => !wantedIds.has(elementId(element)),
-  );
+  const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
     ...ruledTables.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
-    // The kernel leaves an element that exists as it is, with its owner, or as a note.
+    // The kernel leaves an element that exists as it is, with its owner.
     ...revoked.map(giveUp(vif, observed)),
-    ...[...rivals, ...missing.filter((element) => isThere(element, observed))].map(deleteElement),
+    ...[...rivals, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
     ...forgetDrops(revoked, device),
     ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
     ...wantedChains
@@ -190,17 +188,10 @@ function chainsOf(
   ];
 }
 
-/** Whether an element is in the kernel, of whichever vif, or as the note of a device that vifd made forward. */
-const isThere = (element: Element, observed: NftView): boolean =>
-  observed.owner(element) !== undefined || observed.isNoted(element);
-
-/**
- * The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. That
- * of a vif which has taken the name of such a device stands for its note.
- */
+/** The elements that note what is made to forward and are not in the kernel: new ones, and those that another program deleted. */
 function unnoted(opens: readonly Element[], observed: NftView): Element[] {
   const all = new Map([...opens, ...observed.opened()].map((element) => [elementId(element), element]));
-  return [...all.values()].filter((element) => !isThere(element, observed));
+  return [...all.values()].filter((element) => !observed.isNoted(element));
 }
 
 function wakeTable(table: RuledTable, observed: NftView): NftChange[] {

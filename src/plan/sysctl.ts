@@ -34,32 +34,18 @@ const keepDefault = (ip: IpState): Sysctl[] =>
   ip.sysctl(default6) === '0' ? [{ name: default6, value: '0' }] : [];
 
 /**
- * The elements that note the devices which this plan makes forward. IPv4 is switched by the device that a packet comes in by,
- * IPv6 for the whole machine, so that all its devices are noted. Vifs are left out.
+ * The elements that note what this plan makes forward: IPv4 is switched by the device that a packet comes in by, IPv6 for the
+ * whole machine, with all devices that come later. Vifs are left out.
  */
-export function opensForwarding(
-  want: DesiredIp | undefined,
-  { ip = noIp, links, nft }: ObservedState,
-): Element[] {
-  const isOff = (name: string): boolean => ip.sysctl(name) === '0';
-  const sysctls = want?.sysctls.filter(({ value }) => value === '1') ?? [];
-  if (sysctls.length === 0) return [];
-  const forwards6 = sysctls.some(({ name }) => name === all6);
-  const begins6 = forwards6 && isOff(all6);
-  const goesOn6 = forwards6 && nft?.opened().some(({ set }) => set === 'opened6') === true;
-  const opened: Element[] = [];
-  for (const link of links.all()) {
-    const { name } = link;
-    if (name === 'lo' || name.startsWith('vif') || vifOfLink(link) !== undefined) continue;
-    const of = (family: 4 | 6): string => `net/ipv${family}/conf/${name}/forwarding`;
-    const is4 = isOff(of(4)) && sysctls.some((sysctl) => sysctl.name === of(4));
-    // A device that comes later is noted too, unless it is a port: guests and containers bring many of those.
-    const is6 = (begins6 || (goesOn6 && link.master === undefined)) && isOff(of(6));
-    if (is4) opened.push({ set: 'opened4', key: [name] });
-    if (is6) opened.push({ set: 'opened6', key: [name] });
-    if (is4 || is6) opened.push({ set: 'itself', key: [name, name] });
-  }
-  return opened;
+export function opensForwarding(want: DesiredIp | undefined, { ip = noIp, links }: ObservedState): Element[] {
+  const begins = (want?.sysctls ?? []).filter(({ name, value }) => value === '1' && ip.sysctl(name) === '0');
+  return begins.flatMap(({ name }): Element[] => {
+    if (name === all6) return [{ set: 'opened_families', key: ['ipv6'] }];
+    const device = /^net\/ipv4\/conf\/(.+)\/forwarding$/.exec(name)?.[1];
+    const link = device === undefined ? undefined : links.byName(device);
+    if (link === undefined || vifOfLink(link) !== undefined) return [];
+    return [{ set: 'opened_devices', key: [String(link.index)] }];
+  });
 }
 
 /**
@@ -68,20 +54,23 @@ export function opensForwarding(
  */
 export function closedFamilies({ ip = noIp, nft }: ObservedState, opens: readonly Element[]): (4 | 6)[] {
   const opened = [...opens, ...(nft?.opened() ?? [])];
-  const isOpened = (family: 4 | 6): boolean => opened.some(({ set }) => set === `opened${family}`);
+  const isIn = (which: Element['set']): boolean => opened.some(({ set }) => set === which);
   // A new device is as `default` is, which vifd leaves alone.
-  const closed4 = isOpened(4) || ip.sysctl('net/ipv4/conf/default/forwarding') === '0';
-  return [...(closed4 ? [4 as const] : []), ...(isOpened(6) ? [6 as const] : [])];
+  const closed4 = isIn('opened_devices') || ip.sysctl('net/ipv4/conf/default/forwarding') === '0';
+  return [...(closed4 ? [4 as const] : []), ...(isIn('opened_families') ? [6 as const] : [])];
 }
 
 /** The sysctls that end the forwarding which vifd began. Where another program has switched it on for the machine, it stays. */
-export const closeForwarding = ({ ip = noIp, nft }: ObservedState): Sysctl[] => {
+export const closeForwarding = ({ ip = noIp, links, nft }: ObservedState): Sysctl[] => {
   const opened = nft?.opened() ?? [];
   if (opened.length === 0) return [];
-  const names = opened.some(({ set }) => set === 'opened6') && ip.sysctl(default6) !== '1' ? [all6] : [];
+  const opened6 = opened.some(({ set }) => set === 'opened_families');
+  const names = opened6 && ip.sysctl(default6) !== '1' ? [all6] : [];
   if (ip.sysctl('net/ipv4/conf/all/forwarding') !== '1') {
-    for (const { set, key } of opened)
-      if (set === 'opened4') names.push(`net/ipv4/conf/${key[0]}/forwarding`);
+    for (const { set, key } of opened) {
+      const device = set === 'opened_devices' ? links.byIndex(Number(key[0]))?.name : undefined;
+      if (device !== undefined) names.push(`net/ipv4/conf/${device}/forwarding`);
+    }
   }
   return names.filter((name) => ip.sysctl(name) === '1').map((name) => ({ name, value: '0' }));
 };

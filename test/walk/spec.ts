@@ -158,7 +158,9 @@ function wantedElements(vif: VifModel, model: Model): string[] {
         element(`inet vifd ${set}`, name, text16(way)),
       ),
     ),
-    ...(vif.topology === 'nat' ? [element('inet vifd dhcp_clients', name)] : []),
+    ...(vif.topology === 'nat'
+      ? [element('inet vifd dhcp_clients', name), element('inet vifd behind_nat', name)]
+      : []),
     ...(vif.topology === 'nat' && model.named !== undefined ? [element('inet vifd bound', name)] : []),
     ...(vif.topology === 'nat' ? masqueraded(vif, model) : []).map(([set, guest, way]) =>
       element(`inet vifd ${set}`, guest, text16(way)),

@@ -77,6 +77,8 @@ export const nat: Topology = {
       named === undefined
         ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
         : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
+    // A device that is renamed keeps its default route, of which there is no news then.
+    dependsOn.push(...[...ways(4), ...ways(6)].map(({ name }) => netdev(name)));
     const sharesLink = v6.length > 0 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
@@ -133,6 +135,7 @@ export const nat: Topology = {
             out: named ?? [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))],
             in: [],
             bound: named !== undefined,
+            hidden: true,
             tracked: true,
             ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
           },

@@ -109,6 +109,8 @@ export const route: Topology = {
     const around = [
       ...new Set([...(gateway ? [gateway] : []), ...ways(4), ...ways(6)].map(({ name }) => name)),
     ];
+    // A device that is renamed keeps its default route, of which there is no news then.
+    dependsOn.push(...around.map(netdev));
     return {
       desired: {
         link: {
@@ -138,7 +140,12 @@ export const route: Topology = {
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
-          forwards: { out: around, in: around, bound: false, tracked: isFollowed(own, observed) },
+          forwards: {
+            out: around,
+            in: around,
+            bound: false,
+            tracked: isFollowed(own, observed),
+          },
           dhcp: undefined,
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),

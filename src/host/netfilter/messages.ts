@@ -152,6 +152,7 @@ const sizes = {
   ipv4_addr: 4,
   ipv6_addr: 16,
   iface_index: 4,
+  nf_proto: 1,
   mark: 4,
   inet_proto: 1,
   inet_service: 2,
@@ -181,6 +182,8 @@ function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark
         return formatRange(range(), 6);
       case 'inet_proto':
         return protocols.get(from[0] ?? 0) ?? `${from[0]}`;
+      case 'nf_proto':
+        return from[0] === 10 ? 'ipv6' : from[0] === 2 ? 'ipv4' : `${from[0] ?? ''}`;
       case 'inet_service':
         return `${from.length < 2 ? '' : from.readUInt16BE(0)}`;
       case 'number':

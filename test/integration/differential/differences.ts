@@ -245,7 +245,7 @@ const openvswitch: Difference[] = [
 ];
 
 const routerTable = (sets: string): string =>
-  `set routed, set confined, ${sets}, set itself, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain leaving`;
+  `set routed, set confined, ${sets}, chain from_anywhere, chain from_bridges, chain from_bridges_to_others, chain to_this_machine, chain to_other_machines, chain arriving, chain leaving`;
 const guestSets = 'set guests, set ways_out';
 const heldAtRouter = `${reasons.antispoof}; packets from elsewhere with its address are dropped, of the domain itself it reaches only what it needs, and it is forwarded by its way out only`;
 const routed = (device = 'eth0') =>
@@ -301,7 +301,7 @@ const route: Difference[] = [
       [
         'nft table inet vifd',
         null,
-        routerTable(`${guestSets}, set ways_in, set untracked, set opened4`),
+        routerTable(`${guestSets}, set ways_in, set untracked, set opened4, set opened_devices`),
         heldAtRouter,
       ],
     ],
@@ -312,7 +312,9 @@ const route: Difference[] = [
       [
         'nft table inet vifd',
         null,
-        routerTable(`${guestSets}, set ways_in, set untracked, set opened4, set opened6`),
+        routerTable(
+          `${guestSets}, set ways_in, set untracked, set opened4, set opened6, set opened_devices, set opened_families`,
+        ),
         heldAtRouter,
       ],
     ],
@@ -442,7 +444,7 @@ const nat: Difference[] = [
   ...each(natAll, routed()),
   ...each(
     natAll.filter((name) => name !== 'IPv6'),
-    [filter4, natTable('set masqueraded4', 'set opened4')],
+    [filter4, natTable('set masqueraded4', 'set behind_nat, set opened4, set opened_devices')],
   ),
   ...each(
     natAll.filter((name) => name !== 'mtu'),
@@ -508,7 +510,11 @@ const nat: Difference[] = [
       ...routed6,
       ['neighbour fd00::5 dev VIF', null, '00:16:3e:00:05:00', reasons.neighbour],
       filter46,
-      natTable('set masqueraded4, set masqueraded6', 'set opened4, set opened6', '; here for IPv6, too'),
+      natTable(
+        'set masqueraded4, set masqueraded6',
+        'set behind_nat, set opened4, set opened6, set opened_devices, set opened_families',
+        '; here for IPv6, too',
+      ),
       ['route 10.0.9.5 dev VIF', null, protocolOf('120', '10.0.9.132'), reasons.status],
       ['route fd00::5 dev VIF', null, 'table main protocol 120 scope global metric 2', reasons.v6],
       ['sysctl net/ipv4/conf/VIF/proxy_arp', '0', '1', 'the script sets it, too, unless it fails before'],

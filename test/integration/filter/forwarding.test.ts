@@ -177,11 +177,17 @@ it('holds to that whatever becomes of the tables and of vifd', async () => {
   const daemon = await domnet.vifd();
   const vifs = [await guest('vif-route', 1), await guest('vif-route', 2)];
   const { all, right } = await waysOf('vif-route');
-  const opened = async () => ({ v4: await elements('opened4'), v6: await elements('opened6') });
-  const noted = {
-    v4: ['up0', 'vif1.0', 'vif2.0'],
-    v6: ['mg0', 'port0', 'port1', 'up0', 'vif1.0', 'vif2.0'],
-  };
+  const opened = async () => ({
+    devices: await elements('opened_devices'),
+    families: await domnet
+      .exec('nft', ['list', 'set', 'inet', 'vifd', 'opened_families'])
+      .then((listed) => listed.match(/ipv\d/g))
+      .catch(() => null),
+    v4: await elements('opened4'),
+    v6: await elements('opened6'),
+  });
+  const guests = ['vif1.0', 'vif2.0'];
+  const noted = { devices: ['up0'], families: ['ipv6'], v4: guests, v6: guests };
   const allNoted = () => until('all to be noted', async () => isDeepStrictEqual(await opened(), noted));
   await allNoted();
   await domnet.exec('nft', ['flush ruleset']);
@@ -192,7 +198,7 @@ it('holds to that whatever becomes of the tables and of vifd', async () => {
   await domnet.exec('nft', ['flush ruleset']);
   const other = await domnet.vifd();
   await until('both guests', async () => (await elements('guests')).length === 2);
-  expect(await opened()).toEqual({ v4: ['vif1.0', 'vif2.0'], v6: [] });
+  expect(await opened()).toEqual({ devices: [], families: null, v4: guests, v6: [] });
   await sysctls('net.ipv4.conf.up0.forwarding=0', 'net.ipv6.conf.all.forwarding=0');
   await allNoted();
   expect(await arriving(all)).toEqual(right);
@@ -201,11 +207,44 @@ it('holds to that whatever becomes of the tables and of vifd', async () => {
   await other.kill();
 });
 
+it('keeps networks apart whatever devices come, and whatever they are named', async () => {
+  const daemon = await domnet.vifd();
+  const vifs = [await guest('vif-nat', 1), await guest('vif-nat', 2)];
+  const { all, right } = await waysOf('vif-nat');
+  const wayOut = (name: string) =>
+    until(`the way out by ${name}`, async () => (await elements('ways_out')).includes(name));
+  // A device that is up can be renamed since Linux 6.2.
+  await domnet.ip('link set up0 name wan0');
+  await domnet.ip('link set mg0 name mgmt0');
+  await wayOut('wan0');
+  expect(await arriving(all)).toEqual(right);
+  await daemon.kill();
+  await domnet.ip('link set wan0 name wan1');
+  const later = await Outside.connect(domnet, {
+    device: 'mg1',
+    number: 60_003,
+    addresses: ['203.0.113.1/24', '2001:db8:bbbb::1/64'],
+    peer: ['203.0.113.9/24', '2001:db8:bbbb::9/64'],
+  });
+  await later.ip('route add default via 203.0.113.1');
+  await later.ip('-6 route add default via 2001:db8:bbbb::1');
+  const between = [...toManagement(uplink.namespace), ...toManagement(later.namespace)];
+  expect(await arriving([...onBridge(), ...between])).toEqual(onBridge());
+  const other = await domnet.vifd();
+  await wayOut('wan1');
+  expect(await arriving([...all, ...toManagement(later.namespace)])).toEqual(right);
+  await leave(...vifs);
+  await domnet.ip('link delete mg1');
+  await domnet.ip('link set wan1 name up0');
+  await domnet.ip('link set mgmt0 name mg0');
+  expect(await forwarding()).toBe('0 0 0 0');
+  await other.kill();
+});
+
 it('gives a guest the name of a device that was made forward before', async () => {
   const daemon = await domnet.vifd();
   await domnet.ip('link add web0 type veth peer name web1');
   const beside = await guest('vif-nat', 2);
-  expect(await elements('opened6')).toContain('web0');
   await domnet.ip('link delete web0');
   const keys = { script: 'vif-nat', bridge: undefined, ip: '10.0.0.1 2001:db8::1', vifname: 'web0' };
   const vif = await domnet.plug({ domid: 1, keys });
@@ -235,10 +274,18 @@ it.each(['vif-route', 'vif-nat'])('takes nothing of what a router forwarded befo
   const between = [...toManagement(uplink.namespace), ...onBridge()];
   expect(await arriving(between)).toEqual(between);
   const daemon = await domnet.vifd();
-  const vif = await guest(script, 1);
-  const all = [...between, ...toManagement(await domnet.guestNamespace(1))];
-  expect(await arriving(all)).toEqual(all);
-  await leave(vif);
+  const vifs = [await guest(script, 1), await guest(script, 2)];
+  const [one, two] = [await domnet.guestNamespace(1), await domnet.guestNamespace(2)];
+  const toGuest = (from: string): Way[] =>
+    ['10.0.0.1', '2001:db8::1'].map((target): Way => [from, target, one]);
+  const right = [...between, ...toManagement(one), ...toGuest(two)];
+  // One behind NAT is reached by no network, also where all others reach each other.
+  const inward = [...toGuest(management.namespace), ...toGuest(uplink.namespace)];
+  expect(await arriving([...right, ...inward])).toEqual([
+    ...right,
+    ...(script === 'vif-route' ? inward : []),
+  ]);
+  await leave(...vifs);
   expect(await arriving(between)).toEqual(between);
   expect(await forwarding()).toBe('1 1 1 1');
   await daemon.kill();

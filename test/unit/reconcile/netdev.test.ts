@@ -172,18 +172,20 @@ test('a vif takes the name of a device that was made forward before', async () =
   await domain.start();
   const other = { domid: 6, devid: 0 };
   await domain.birth(other, { ...keys, ip: '10.7.0.6 fd07::6' });
-  const note = { set: 'opened6', key: ['web0'] } as const;
+  const note = { set: 'opened_families', key: ['ipv6'] } as const;
+  const closed = { set: 'opened6', key: ['web0'] } as const;
   const nft = () => domain.host.observe().nft;
   expect(nft()?.isNoted(note)).toBe(true);
   domain.host.remove('web0');
   await domain.birth(id, { ...keys, ip: '10.7.0.5 fd07::5', vifname: 'web0' });
   expect(domain.told(id)).toEqual({ status: 'connected', error: undefined });
-  expect(nft()?.owner(note)).toBe('vif5.0');
+  expect(nft()?.owner(closed)).toBe('vif5.0');
   // It goes, and the other is as it was.
   domain.backend.set(id, { online: '0', state: '6' });
   await domain.settle();
   domain.host.change('vif6.0', { mtu: 1400 });
   await domain.settle();
   expect(domain.told(other)).toEqual({ status: 'connected', error: undefined });
-  expect(nft()?.owner(note)).toBeUndefined();
+  expect(nft()?.owner(closed)).toBeUndefined();
+  expect(nft()?.isNoted(note)).toBe(true);
 });

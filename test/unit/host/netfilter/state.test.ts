@@ -249,18 +249,22 @@ test('elements have the owner in their comment, and one without is about the net
 test("what was made forward is remembered when another program deletes its table, and is no vif's", () => {
   const state = empty();
   addTable(state, 'inet vifd');
-  const add = (owner: string, device: string): string[] =>
-    addElement(state, nft.newElements, 'opened4', key(device), owner, undefined, 'inet vifd');
-  expect(add('', 'eth0')).toEqual([]);
-  expect(add('vif5.0', 'vif5.0')).toEqual(['vif5.0']);
-  const noted = { set: 'opened4', key: ['eth0'] } as const;
-  expect(state.opened()).toEqual([noted]);
-  expect(state.isNoted(noted)).toBe(true);
+  const add = (set: string, key: Buffer, owner = ''): string[] =>
+    addElement(state, nft.newElements, set, key, owner, undefined, 'inet vifd');
+  expect(add('opened_devices', Buffer.from([2, 1, 0, 0]))).toEqual([]);
+  expect(add('opened_families', Buffer.from([10]))).toEqual([]);
+  expect(add('opened4', key('vif5.0'), 'vif5.0')).toEqual(['vif5.0']);
+  const noted = [
+    { set: 'opened_devices', key: ['258'] },
+    { set: 'opened_families', key: ['ipv6'] },
+  ] as const;
+  expect(state.opened()).toEqual(noted);
+  expect(noted.map((note) => state.isNoted(note))).toEqual([true, true]);
   expect(state.isAll('inet vifd', 'vif5.0')).toBe(true);
   expect(state.foreign()).toEqual([]);
   expect(tell(state, nft.delTable, 'inet vifd')).toContain(everyVif);
-  expect(state.opened()).toEqual([noted]);
-  expect(state.isNoted(noted)).toBe(false);
+  expect(state.opened()).toEqual(noted);
+  expect(noted.map((note) => state.isNoted(note))).toEqual([false, false]);
 });
 
 test('an element that another vif has taken over is not for the former one to delete', () => {

@@ -54,11 +54,11 @@ test('what goes makes room within the transaction', () => {
 });
 
 test('a note of what was made forward is taken once, and not together with its deletion', () => {
-  const note: NftChange = { change: 'add-opened', element: element('opened4', 'up0') };
+  const note: NftChange = { change: 'add-opened', element: element('opened_devices', '2') };
   const noted = [action('vif1.0', note), action('vif2.0', note)];
   expect(joinable(noted)).toBe(2);
   expect(joined(noted)).toEqual([note]);
-  expect(joinable([action('vif1.0', note), action('vif2.0', remove('opened4', 'up0'))])).toBe(1);
+  expect(joinable([action('vif1.0', note), action('vif2.0', remove('opened_devices', '2'))])).toBe(1);
 });
 
 test.each<[string, NftAction, NftAction]>([
