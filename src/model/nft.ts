@@ -109,7 +109,14 @@ export type SetName = keyof typeof sets;
 /** What an earlier release has in the table `inet vifd`, and this one does not know: in the order it can be deleted. */
 export const earlierChains: readonly string[] = ['prerouting', 'input'];
 
-export const earlierSets: readonly string[] = ['reverse', 'protected', 'dhcp', 'dns', 'dns_clients'];
+export const earlierSets: readonly string[] = [
+  'reverse',
+  'protected',
+  'dhcp',
+  'dns',
+  'dns_clients',
+  'itself',
+];
 
 /** The set of what was dropped, by netdev and reason; its elements are made by packets. */
 export const dropsSet = 'drops';
