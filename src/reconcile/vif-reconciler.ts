@@ -11,7 +11,6 @@ import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { xenbusState } from '../model/snapshot.js';
-import { topologyNames } from '../model/topology-name.js';
 import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
@@ -261,7 +260,7 @@ export class VifReconciler {
     if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
     this.#noteHolding(record, desired.filter, {
-      topology: topologyNames.find((name) => name === topology),
+      topology,
       bridge: bridgeOf(desired),
       networks: desired.ip?.routes.map(({ to }) => to),
     });
