@@ -1,4 +1,4 @@
-import { has4, ownIp, ownIp6, spoofed } from './addresses.js';
+import { guestOf, has4, ownIp, ownIp6, smallNetwork, spoofed } from './addresses.js';
 import {
   bridges,
   handFaults,
@@ -197,7 +197,9 @@ function propose(random: Random, model: Model, choice: Choice, kind: StepKind): 
       return vif === undefined ? undefined : { do: kind, vif };
     }
     case 'same-address': {
-      const fits = (one: Model['vifs'][number]): boolean => isConnected(one) && isRouted(one) && has4(one);
+      // The router that goes with a given address may be another guest's address in a small network.
+      const fits = (one: Model['vifs'][number]): boolean =>
+        isConnected(one) && isRouted(one) && has4(one) && !guestOf(one).address.startsWith(smallNetwork);
       const slot = of(fits);
       const vif = model.vifs.find((one) => one.slot === slot);
       const other = of((one) => fits(one) && one.topology === vif?.topology && one.slot !== slot);
