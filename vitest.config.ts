@@ -5,7 +5,7 @@ const limits = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 /** Files that wait for minutes, or in which no time limit is near: two of them run at once, each in its own namespaces. */
 const unhurried = [
-  'test/integration/route/several-storms.test.ts',
+  'test/integration/route/several-*.test.ts',
   'test/integration/attach/scripts.test.ts',
   'test/integration/cli/{check-vif,commands,demo,plan-paste}.test.ts',
   'test/integration/differential/*.test.ts',
