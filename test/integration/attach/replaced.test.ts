@@ -40,7 +40,7 @@ link add ${vif.name} address fe:ff:ff:ff:ff:ff type veth peer name eth0 netns ${
     await replacing;
     await until('nothing left to do', async () => {
       const { stdout } = await domnet.command('plan', vif.name);
-      return stdout.includes('is attached as it should be');
+      return /^# vif1\.0 is attached\b/m.test(stdout);
     });
     await vif.connected();
     // It came and went, and was never at fault.
