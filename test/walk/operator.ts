@@ -121,7 +121,8 @@ export class Operator {
       case 'proxy':
         return await this.#unannounced(
           `neighbour delete proxy ${address} dev ${gateway}`,
-          `neighbour add proxy ${address} dev ${gateway}`,
+          // With vifd's protocol number: one without would be the operator's own, which stays where the gateway moves.
+          `neighbour add proxy ${address} dev ${gateway} protocol 120`,
         );
     }
   }

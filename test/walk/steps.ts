@@ -271,6 +271,12 @@ export function possible(step: Step, model: Model): boolean {
   const found = model.vifs.some((vif) => waitsForGateway(vif) && gatewayOf(vif, model) !== undefined);
   const loses = ['uplink', 'address', 'default', 'blink'].includes(step.do);
   if (model.vifd && !model.xenstored && found && loses) return false;
+  // So does one that waits for Open vSwitch.
+  const joined = model.vifs.some(
+    ({ topology, status }) => topology === 'openvswitch' && status === 'pending',
+  );
+  const stops = (step.do === 'ovsdb' || step.do === 'vswitchd') && !step.run;
+  if (model.vifd && !model.xenstored && joined && stops) return false;
   if (!('vif' in step)) return hostPossible(step, model);
   const vif = model.vifs.find(({ slot }) => slot === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
