@@ -1,26 +1,10 @@
 import { expect, it } from 'vitest';
 import { filterFor } from '../../../src/decide/antispoof.js';
-import { type Network, parseNetwork } from '../../../src/model/address.js';
-import type { FilterSpec } from '../../../src/model/filter.js';
 import { snapshot } from '../../../src/model/snapshot.js';
 import type { TopologyName } from '../../../src/model/topology-name.js';
+import { filterSpec, networksIn } from '../../fake/filter.js';
 
 const id = { domid: 5, devid: 0 };
-const networks = (text: string): Network[] =>
-  text
-    .split(' ')
-    .filter(Boolean)
-    .map((item) => parseNetwork(item) as Network);
-const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => ({
-  hold: 'addresses',
-  macs: ['00:16:3e:00:05:00'],
-  controlFrames: false,
-  networks: networks(text),
-  tagged: false,
-  reverse: false,
-  protectHost: undefined,
-  ...more,
-});
 const keys = (more: Record<string, string>) =>
   snapshot(id, new Map(Object.entries({ script: 'vif-bridge', online: '1', ...more })));
 
@@ -30,14 +14,14 @@ it('holds a vif by mode', () => {
   const mac = '00:16:3e:00:05:00';
   expect(filter('auto', { mac })).toEqual({ filter: undefined });
   expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
-  expect(filter('auto', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
-  expect(filter('strict', { mac, ip: '10.0.0.5' })).toEqual({ filter: spec() });
+  expect(filter('auto', { mac, ip: '10.0.0.5' })).toEqual({ filter: filterSpec() });
+  expect(filter('strict', { mac, ip: '10.0.0.5' })).toEqual({ filter: filterSpec() });
   expect(filter('strict', { mac })).toHaveProperty('problem.target', 'its addresses');
   expect(filter('auto', { ip: '10.0.0.5' })).toHaveProperty('problem.target', 'its MAC address');
 });
 
 it('adds allow to what a vif is held to, and begins to hold none by it', () => {
-  const allow = networks('fe80::/10');
+  const allow = networksIn('fe80::/10');
   const filter = (
     { ip, topology = 'bridge' }: { ip?: string; topology?: TopologyName },
     mode: 'auto' | 'strict' | 'off',
@@ -51,16 +35,18 @@ it('adds allow to what a vif is held to, and begins to hold none by it', () => {
       },
       { topology, reverse: topology === 'route' },
     );
-  const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
+  const floor = filterSpec(undefined, { hold: 'nothing', macs: [], networks: [] });
   expect(filter({}, 'auto')).toEqual({ filter: floor });
   expect(filter({}, 'off')).toEqual({ filter: floor });
   expect(filter({}, 'auto', 'off')).toEqual({ filter: floor });
-  expect(filter({}, 'auto', 'mac')).toEqual({ filter: spec('', { hold: 'mac', networks: [] }) });
-  expect(filter({}, 'auto', 'addresses')).toEqual({ filter: spec('fe80::/10') });
-  expect(filter({}, 'strict')).toEqual({ filter: spec('fe80::/10') });
-  expect(filter({ ip: '10.0.0.5' }, 'auto')).toEqual({ filter: spec('10.0.0.5 fe80::/10') });
+  expect(filter({}, 'auto', 'mac')).toEqual({ filter: filterSpec('', { hold: 'mac', networks: [] }) });
+  expect(filter({}, 'auto', 'addresses')).toEqual({ filter: filterSpec('fe80::/10') });
+  expect(filter({}, 'strict')).toEqual({ filter: filterSpec('fe80::/10') });
+  expect(filter({ ip: '10.0.0.5' }, 'auto')).toEqual({ filter: filterSpec('10.0.0.5 fe80::/10') });
   // What is routed is always held.
-  expect(filter({ topology: 'route' }, 'auto')).toEqual({ filter: spec('fe80::/10', { reverse: true }) });
+  expect(filter({ topology: 'route' }, 'auto')).toEqual({
+    filter: filterSpec('fe80::/10', { reverse: true }),
+  });
 });
 
 it('keeps control frames of a vif on a bridge from leaving, held or not, unless these may', () => {
@@ -78,14 +64,14 @@ it('keeps control frames of a vif on a bridge from leaving, held or not, unless 
       },
       { topology },
     );
-  const floor = spec(undefined, { hold: 'nothing', macs: [], networks: [] });
+  const floor = filterSpec(undefined, { hold: 'nothing', macs: [], networks: [] });
   for (const topology of ['bridge', 'openvswitch'] as const) {
     expect(of(topology, false, undefined)).toEqual({ filter: floor });
     expect(of(topology, true, false)).toEqual({ filter: floor });
     expect(of(topology, true, undefined)).toEqual({ filter: undefined });
     expect(of(topology, false, true)).toEqual({ filter: undefined });
     expect(of(topology, true, undefined, '10.0.0.5')).toEqual({
-      filter: spec('10.0.0.5', { controlFrames: true }),
+      filter: filterSpec('10.0.0.5', { controlFrames: true }),
     });
   }
   // What is routed is not bridged, and what a script of an operator's does is not known.

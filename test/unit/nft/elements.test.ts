@@ -1,22 +1,11 @@
 import { expect, it } from 'vitest';
-import { type Network, parseNetwork } from '../../../src/model/address.js';
 import type { FilterSpec } from '../../../src/model/filter.js';
 import { elementId } from '../../../src/model/nft.js';
 import { filterElements } from '../../../src/nft/elements.js';
+import { filterSpec } from '../../fake/filter.js';
 
-const networks = (text: string): Network[] => text.split(' ').map((item) => parseNetwork(item) as Network);
-const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => ({
-  hold: 'addresses',
-  macs: ['00:16:3e:00:05:00'],
-  controlFrames: false,
-  networks: networks(text),
-  tagged: false,
-  reverse: false,
-  protectHost: undefined,
-  ...more,
-});
 const elements = (text: string, more: Partial<FilterSpec> = {}): string[] =>
-  filterElements('vif5.0', spec(text, more)).map(elementId);
+  filterElements('vif5.0', filterSpec(text, more)).map(elementId);
 
 it('says a filter in elements, addresses as such and networks as such', () => {
   expect(elements('10.0.0.5 10.0.1.7/24')).toEqual([

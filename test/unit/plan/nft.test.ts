@@ -1,32 +1,21 @@
 import { expect, it } from 'vitest';
 import type { Action } from '../../../src/model/action.js';
-import { type Network, parseNetwork } from '../../../src/model/address.js';
 import type { FilterSpec } from '../../../src/model/filter.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
 import { nftCommands } from '../../../src/nft/commands.js';
 import { planNft } from '../../../src/plan/nft.js';
 import { isolate, plan } from '../../../src/plan/plan.js';
 import { nameAction, printAction, printCommands } from '../../../src/plan/print/print.js';
+import { filterSpec, networksIn } from '../../fake/filter.js';
 import { link } from '../../fake/link.js';
 import { NftMachine } from '../../fake/nft-machine.js';
 
 const id = { domid: 5, devid: 0 };
-const networks = (text: string): Network[] => text.split(' ').map((item) => parseNetwork(item) as Network);
-const spec = (text = '10.0.0.5', more: Partial<FilterSpec> = {}): FilterSpec => ({
-  hold: 'addresses',
-  macs: ['00:16:3e:00:05:00'],
-  controlFrames: false,
-  networks: networks(text),
-  tagged: false,
-  reverse: false,
-  protectHost: undefined,
-  ...more,
-});
 const netdev = link(12, 'vif5.0', { up: false });
 const bridge: Link = { ...netdev, index: 3, name: 'xenbr0', kind: 'bridge', up: true };
 const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = []) => ({
   filter,
-  masquerades: networks(masquerades.join(' ') || '192.0.2.1')
+  masquerades: networksIn(masquerades.join(' ') || '192.0.2.1')
     .map((address) => ({ address, uplink: 'eth0' }))
     .slice(0, masquerades.length),
 });
@@ -46,11 +35,11 @@ const shape = (actions: Action[]): string[] =>
 
 it('filters before the link is up, and after it has its name', () => {
   const links = linkView([netdev, bridge]);
-  expect(shape(plan(id, desired(spec()), { links }))).toEqual([
+  expect(shape(plan(id, desired(filterSpec()), { links }))).toEqual([
     'nft',
     'ip link set dev vif5.0 master xenbr0 up',
   ]);
-  expect(shape(plan(id, desired(spec(), 'web0'), { links }))).toEqual([
+  expect(shape(plan(id, desired(filterSpec(), 'web0'), { links }))).toEqual([
     'ip link set dev vif5.0 name web0 alias vif5.0',
     'nft',
     'ip link set dev web0 master xenbr0 up',
@@ -59,8 +48,8 @@ it('filters before the link is up, and after it has its name', () => {
 
 it('plans nothing for a filter that is as desired', () => {
   const links = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
-  const routed = spec('10.0.0.5', { reverse: true, protectHost: { by: 'vif', dhcp: true, ports: [] } });
-  for (const filter of [spec(), routed]) {
+  const routed = filterSpec('10.0.0.5', { reverse: true, protectHost: { by: 'vif', dhcp: true, ports: [] } });
+  for (const filter of [filterSpec(), routed]) {
     expect(plan(id, desired(filter), { links, nft: installed(filter) })).toEqual([]);
   }
 });
@@ -72,50 +61,54 @@ const holds = (filter: FilterSpec, nft: NftMachine, name = 'vif5.0', index = 12)
 };
 
 it('changes elements in place while the device is the same, and makes the chain anew for another', () => {
-  expect(holds(spec('10.0.0.6'), installed(spec()))).toEqual([
+  expect(holds(filterSpec('10.0.0.6'), installed(filterSpec()))).toEqual([
     'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.5 }',
     'delete element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000005 }',
     'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
     'add element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000006 comment "vif5.0" }',
   ]);
-  expect(holds(spec(), installed(spec(), 'web0'))).toContain('delete chain netdev vifd vif5.0_12');
-  expect(holds(spec(), installed(spec(), 'vif5.0', 7))).toContain('delete chain netdev vifd vif5.0_7');
+  expect(holds(filterSpec(), installed(filterSpec(), 'web0'))).toContain(
+    'delete chain netdev vifd vif5.0_12',
+  );
+  expect(holds(filterSpec(), installed(filterSpec(), 'vif5.0', 7))).toContain(
+    'delete chain netdev vifd vif5.0_7',
+  );
   // The counters of the device that was replaced.
-  expect(holds(spec(), installed(spec(), 'web0')).join()).toMatch(
+  expect(holds(filterSpec(), installed(filterSpec(), 'web0')).join()).toMatch(
     /delete element netdev vifd drops \{ "web0" \. 1,/,
   );
 });
 
 it('puts right what others have done to its own: a rule of its chain, the rules of all, an element', () => {
-  const spoiled = installed(spec());
+  const spoiled = installed(filterSpec());
   spoiled.spoilChains();
-  expect(holds(spec(), spoiled)).toEqual([
+  expect(holds(filterSpec(), spoiled)).toEqual([
     expect.stringMatching(/^add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" /),
     'flush chain netdev vifd vif5.0_12',
     'add chain netdev vifd vif5.0_12 { jump guest comment "vif5.0"; }',
   ]);
-  const asleep = installed(spec());
+  const asleep = installed(filterSpec());
   asleep.tables.set('netdev vifd', false);
-  expect(holds(spec(), asleep)).toEqual(['table netdev vifd { … }']);
-  const opened = installed(spec());
+  expect(holds(filterSpec(), asleep)).toEqual(['table netdev vifd { … }']);
+  const opened = installed(filterSpec());
   opened.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, '');
-  expect(holds(spec(), opened)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
+  expect(holds(filterSpec(), opened)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
   // An element about another netdev is not this vif's.
-  const elsewhere = installed(spec());
+  const elsewhere = installed(filterSpec());
   elsewhere.add({ set: 'hosts4', key: ['eth0', '10.0.0.66'] }, '');
-  expect(holds(spec(), elsewhere)).toEqual([]);
+  expect(holds(filterSpec(), elsewhere)).toEqual([]);
 });
 
 it('leaves a netdev no rights of a vif that had the name before', () => {
-  const nft = installed(spec());
+  const nft = installed(filterSpec());
   nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, 'vif6.0');
-  expect(holds(spec(), nft)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
+  expect(holds(filterSpec(), nft)).toEqual(['delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.66 }']);
 });
 
 it('takes an element over that has the name of another vif', () => {
-  const nft = installed(spec());
+  const nft = installed(filterSpec());
   nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.6'] }, 'vif6.0');
-  expect(holds(spec('10.0.0.5 10.0.0.6'), nft)).toEqual([
+  expect(holds(filterSpec('10.0.0.5 10.0.0.6'), nft)).toEqual([
     'delete element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 }',
     'add element netdev vifd hosts4 { "vif5.0" . 10.0.0.6 comment "vif5.0" }',
     'add element netdev vifd dhcp_hosts { "vif5.0" . 0x0a000006 comment "vif5.0" }',
@@ -140,24 +133,29 @@ it('masquerades before the link is up, and no longer after it is down', () => {
 });
 
 it('wakes the dormant tables that it needs, in a transaction before the others', () => {
-  const nft = installed(spec('10.0.0.5', { reverse: true }));
+  const nft = installed(filterSpec('10.0.0.5', { reverse: true }));
   nft.asleep.add('netdev vifd').add('inet vifd');
-  const own = planNft(id, { index: 12, name: 'vif5.0' }, want(spec('10.0.0.5')), nft);
+  const own = planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.0.5')), nft);
   expect(own.wake && nftCommands(own.wake.changes)).toEqual(['add table netdev vifd']);
   expect(own.hold).toBeUndefined();
-  const other = planNft({ domid: 6, devid: 0 }, { index: 13, name: 'vif6.0' }, want(spec('10.0.0.6')), nft);
+  const other = planNft(
+    { domid: 6, devid: 0 },
+    { index: 13, name: 'vif6.0' },
+    want(filterSpec('10.0.0.6')),
+    nft,
+  );
   expect(other.wake?.changes).toEqual(own.wake?.changes);
   expect(other.hold).toBeDefined();
   if (own.wake) nft.perform(own.wake);
-  expect(planNft(id, { index: 12, name: 'vif5.0' }, want(spec('10.0.0.5')), nft).wake).toBeUndefined();
+  expect(planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.0.5')), nft).wake).toBeUndefined();
   // A vif that goes wakes nothing.
   expect(planNft(id, undefined, want(undefined), nft).wake).toBeUndefined();
 });
 
 it('has a table go with the last vif in it, and not before', () => {
-  const nft = installed(spec('10.0.0.5', { reverse: true }));
+  const nft = installed(filterSpec('10.0.0.5', { reverse: true }));
   const other = { domid: 6, devid: 0 };
-  const { hold } = planNft(other, { index: 13, name: 'vif6.0' }, want(spec('10.0.0.6')), nft);
+  const { hold } = planNft(other, { index: 13, name: 'vif6.0' }, want(filterSpec('10.0.0.6')), nft);
   if (hold) nft.perform(hold);
   const removal = (vif: typeof id) => {
     const { release } = planNft(vif, undefined, want(undefined), nft);
@@ -203,7 +201,7 @@ it('lets addresses go from the table of an earlier release once they are in this
 });
 
 it('removes the filter after the link is down, and that of a netdev that is gone', () => {
-  const nft = installed(spec('10.0.0.5', { reverse: true }));
+  const nft = installed(filterSpec('10.0.0.5', { reverse: true }));
   const up = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
   expect(shape(plan(id, undefined, { links: up, nft }))).toEqual([
     'ip link set dev vif5.0 nomaster down',
@@ -216,14 +214,14 @@ it('removes the filter after the link is down, and that of a netdev that is gone
 
 it('takes a link off the network whose filter is missing', () => {
   const links = linkView([{ ...netdev, up: true, master: 3 }, bridge]);
-  expect(shape(isolate(id, spec(), { links }))).toEqual(['ip link set dev vif5.0 nomaster down']);
-  expect(isolate(id, spec(), { links, nft: installed(spec()) })).toEqual([]);
+  expect(shape(isolate(id, filterSpec(), { links }))).toEqual(['ip link set dev vif5.0 nomaster down']);
+  expect(isolate(id, filterSpec(), { links, nft: installed(filterSpec()) })).toEqual([]);
   expect(isolate(id, undefined, { links })).toEqual([]);
 });
 
 it('names a transaction by its chain, and prints one with lines as the input of nft', () => {
   const links = linkView([netdev, bridge]);
-  const [action] = plan(id, desired(spec()), { links, nft: new NftMachine() }) as [Action];
+  const [action] = plan(id, desired(filterSpec()), { links, nft: new NftMachine() }) as [Action];
   expect(nameAction(action)).toMatch(
     /^nft 'add chain netdev vifd vif5\.0_12 \{ type filter hook ingress device "vif5\.0" .*\}' and 6 more$/,
   );
