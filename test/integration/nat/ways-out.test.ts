@@ -151,6 +151,43 @@ test('a default route in another table, and one of several next hops, are ways o
   await masqueraded('eth0');
 });
 
+test("a VPN's table that is asked before the main one has the answers; that and the remedy are said, and it helps", async () => {
+  const [vif, other] = guests;
+  for (const guest of guests) await reaches(guest, there);
+  await domnet.ip(`route add default via ${gateway('tun0')} table 52`);
+  await domnet.ip('rule add pref 5270 lookup 52');
+  await masqueraded('eth0,tun0');
+  const { missing } = await vifd.logged('vif degraded', vif.name);
+  const remedy = 'ip rule add pref 5269 to 10.0.5.1 lookup main';
+  expect(missing).toEqual([
+    'route vif5.0 10.0.5.1: for packets that come in by eth0 the rule of pref 5270, table 52, goes before the main table and ' +
+      `leads to tun0; to let them through: ${remedy}`,
+  ]);
+  expect(await answered(vif)).toBe(false);
+  const check = await domnet.command('check', vif.name);
+  expect(check.stdout).toMatch(
+    /route back.*leads to tun0[\s\S]*ip rule add pref 5269 to 10\.0\.5\.1 lookup main/,
+  );
+  await domnet.ip(remedy.replace(/^ip /, ''));
+  await vifd.logged('vif no longer degraded', vif.name);
+  await reaches(vif, there);
+  expect(await answered(other)).toBe(false);
+  // Networks of the VPN alone stand in no way, and one that has the guests does.
+  await domnet.ip('route delete default table 52');
+  await vifd.logged('vif no longer degraded', other.name);
+  await reaches(other, there);
+  const said = () =>
+    vifd.log.filter(({ msg, vif: of }) => msg === 'vif degraded' && of === other.name).length;
+  await domnet.ip(`route add 100.64.0.0/10 via ${gateway('tun0')} table 52`);
+  await domnet.ip(`route add 10.0.0.0/16 via ${gateway('tun0')} table 52`);
+  await until('the second line about it', () => said() === 2);
+  await domnet.ip('rule delete pref 5270');
+  await reaches(other, there);
+  await domnet.ip('rule delete pref 5269');
+  await domnet.ip('route flush table 52');
+  await masqueraded('eth0');
+});
+
 test('of named uplinks the guests use those that there are, and nothing leaves by another', async () => {
   const [vif, other] = guests;
   await configure('[nat]\nuplink = ["tun0", "wlan0"]\n');
