@@ -76,6 +76,7 @@ export const noIp: IpState = {
     waysOut: () => [],
     rules: () => [],
     inTable: () => undefined,
+    leadsElsewhere: () => false,
     nextHops: () => [],
     neighbours: () => new Map(),
     proxies: () => [],

@@ -63,6 +63,11 @@ export interface RouteView {
   rules(family: 4 | 6): readonly RoutingRule[];
   /** The route of a table other than main by which packets to a network go; those of routing daemons are not known. */
   inTable(table: number, network: Network): TableRoute | undefined;
+  /**
+   * Whether this domain has a route of others to a network that an address is in, in any table: a private network, or by whichever
+   * program that is no routing daemon. Default routes, those to vifs and those that refuse do not count.
+   */
+  leadsElsewhere(address: Network): boolean;
   /** The gateways of default routes and of those that an administrator or DHCP has set. */
   nextHops(): readonly NextHop[];
   /** Our permanent neighbour entries on a device: the MAC address for each address. */

@@ -3,7 +3,7 @@ import { contains, formatNetwork, hostOf, type Network, parseNetwork } from '../
 import type { IpState } from '../../src/model/ip.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
 import type { Element } from '../../src/model/nft.js';
-import type { Link } from '../../src/model/observed.js';
+import { type Link, vifOfLink } from '../../src/model/observed.js';
 import type { ProxyEntry } from '../../src/model/proxy.js';
 import { isDefault, type NextHop, type Route, type RouteView } from '../../src/model/route.js';
 import { localTable, mainTable, type RoutingRule, type TableRoute } from '../../src/model/routing-rule.js';
@@ -97,6 +97,7 @@ export class IpMachine implements IpState {
   #routes: Route[];
   readonly #rules: readonly RoutingRule[];
   readonly #tables: ReadonlyMap<number, readonly TableRoute[]>;
+  readonly #vifs: ReadonlySet<number>;
   readonly #nextHops: NextHop[];
   #neighbours: { address: string; device: number; mac: string }[];
   #proxies: ProxyEntry[];
@@ -106,6 +107,7 @@ export class IpMachine implements IpState {
   readonly dhcp: Map<string, string>;
 
   constructor(plain: PlainIp, links: readonly Link[], { masquerades }: NftMachine) {
+    this.#vifs = new Set(links.filter(vifOfLink).map(({ index }) => index));
     const device = (name: string): number => {
       const link = links.find((each) => each.name === name);
       if (link === undefined) throw new Error(`there is no device ${name}`);
@@ -159,6 +161,10 @@ export class IpMachine implements IpState {
       [...(this.#tables.get(table) ?? [])]
         .filter((route) => contains(route.to, to))
         .sort((a, b) => b.to.prefix - a.to.prefix)[0],
+    leadsElsewhere: (address) =>
+      this.#routes.some(
+        ({ ours, to, device: at }) => !ours && !isDefault(to) && !this.#vifs.has(at) && contains(to, address),
+      ),
     nextHops: () => this.#nextHops,
     neighbours: (index) =>
       new Map(

@@ -32,8 +32,8 @@ const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
  *
  * Of the routes of other programs in the main table those are kept that can take precedence over one of vifd's: all to hosts
  * and small networks, and any to a network that vifd routes to; of all tables default routes, for the ways out, and those by a
- * gateway that an administrator or a DHCP client has set. Of other tables all that these have set is kept as well, for the
- * rules that lead there. A full routing table of the Internet is not kept.
+ * gateway that an administrator or a DHCP client has set. All that these have set is kept by its table as well, for the rules that
+ * lead there, and of the main table all to private networks, in which no guest is planned. A full routing table of the Internet is not kept.
  *
  * The kernel removes IPv4 routes without notification when their device goes down or their source address is no longer
  * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
@@ -100,6 +100,14 @@ export class RouteState implements RouteView {
 
   inTable(table: number, network: Network): TableRoute | undefined {
     return this.#tables.find(table, network);
+  }
+
+  leadsElsewhere(address: Network): boolean {
+    return this.#tables.leads(address, (device) => {
+      // To a guest the stock scripts' own routes lead.
+      const link = this.#links.byIndex(device);
+      return link === undefined || vifOfLink(link) === undefined;
+    });
   }
 
   nextHops(): readonly NextHop[] {
@@ -311,12 +319,14 @@ export class RouteState implements RouteView {
     return [...ofTable, ...[...routes, ...going, ...ours].flatMap((one) => this.#newsOf(one))];
   }
 
-  /** Keeps a route of another table. It is news where a guest's address is in its network. */
+  /** Keeps a route of others by its table. Of a table other than main it is news where a guest's address is in its network. */
   #applyToTable(routes: readonly KnownRoute[], added: boolean, replaced: boolean): News[] {
     const [first] = routes;
-    if (first === undefined || first.table === mainTable) return [];
-    if (!isDefault(first.to) && !fewProtocols.has(first.protocol)) return [];
+    if (first === undefined || first.ours) return [];
+    const isAdministrators = isDefault(first.to) || fewProtocols.has(first.protocol);
+    if (!isAdministrators && !(first.table === mainTable && isPrivate(first.to))) return [];
     this.#tables.apply(routes, added, replaced);
+    if (first.table === mainTable) return [];
     this.#derived.ours ??= this.ours();
     return this.#derived.ours.some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
   }
@@ -355,6 +365,17 @@ export class RouteState implements RouteView {
 
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
+
+/** RFC 1918, 6598 and 4193: what no table of the Internet has. */
+const privateNetworks: readonly Network[] = [
+  { family: 4, address: '10.0.0.0', prefix: 8 },
+  { family: 4, address: '100.64.0.0', prefix: 10 },
+  { family: 4, address: '172.16.0.0', prefix: 12 },
+  { family: 4, address: '192.168.0.0', prefix: 16 },
+  { family: 6, address: 'fc00::', prefix: 7 },
+];
+
+const isPrivate = (network: Network): boolean => privateNetworks.some((one) => contains(one, network));
 
 const isWorthKeeping = ({ ours, to, table, gateway, protocol }: KnownRoute): boolean =>
   ours ||

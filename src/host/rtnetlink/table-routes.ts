@@ -1,8 +1,9 @@
 import { formatNetwork, type Network, networkOf } from '../../model/address.js';
+import { isDefault } from '../../model/route.js';
 import type { TableRoute } from '../../model/routing-rule.js';
 import { type KnownRoute, throws, unicast } from './route-message.js';
 
-/** The routes of tables other than main, to be looked up as the kernel does when a rule leads there. */
+/** Routes of others by their table, to be looked up as the kernel does when a rule leads there. */
 export class TableRoutes {
   /** By table, by length of prefix, by network. */
   readonly #tables = new Map<number, Map<number, Map<string, KnownRoute[]>>>();
@@ -18,6 +19,14 @@ export class TableRoutes {
       return { to, device, does: type === unicast ? 'leads' : type === throws ? 'throws' : 'refuses' };
     }
     return undefined;
+  }
+
+  /** Whether a route of any table that is no default route leads to a network with this address by one of these devices. */
+  leads(address: Network, by: (device: number) => boolean): boolean {
+    return [...this.#tables.keys()].some((table) => {
+      const route = this.find(table, address);
+      return route?.does === 'leads' && !isDefault(route.to) && by(route.device);
+    });
   }
 
   /** Adds or deletes what one message tells of: a route with all its next hops. */

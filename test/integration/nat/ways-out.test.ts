@@ -241,3 +241,21 @@ test('a guest has an uplink of its own', async () => {
   expect(await sources('wlan0')).toEqual([own('wlan0')]);
   await reaches(vif, '10.0.6.1');
 });
+
+test('no address is planned in a network that others have a route to, by whichever program and table', async () => {
+  await domnet.ip('route add 10.0.7.0/24 dev tun0 proto 188');
+  await domnet.ip(`route add 10.0.8.0/24 via ${gateway('tun0')} table 52`);
+  const planned = async (domid: number): Promise<string> => {
+    const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined } });
+    await vif.connected();
+    const [route] = JSON.parse(await domnet.ip(`-j route show dev ${vif.name}`)) as { dst: string }[];
+    return route?.dst ?? '';
+  };
+  expect(await planned(7)).toMatch(/^10\.(?!0\.7\.)/);
+  expect(await planned(8)).toMatch(/^10\.(?!0\.8\.)/);
+  expect(await planned(9)).toBe('10.0.9.1');
+  await domnet.ip('route delete 10.0.7.0/24');
+  await domnet.ip('route flush table 52');
+  for (const guest of guests)
+    expect(await answered(guest, guest === guests[0] ? '10.0.6.1' : '10.0.5.1')).toBe(true);
+});
