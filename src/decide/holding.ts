@@ -5,11 +5,15 @@ import { printLimits } from '../model/limits.js';
 
 /** What a filter holds a vif to, for `vifd status`. Undefined is no filter, which mode `off` or a `[[vif]]` table wants where `isOff`. */
 export function holdingOf(filter: FilterSpec | undefined, isOff: boolean): Holding {
-  const limits = filter?.limits === undefined ? {} : { limits: printLimits(filter.limits) };
+  const { name, talk } = filter?.group ?? {};
+  const others = {
+    ...(filter?.limits === undefined ? {} : { limits: printLimits(filter.limits) }),
+    ...(name === undefined || talk === undefined ? {} : { group: { name, talk } }),
+  };
   if (filter === undefined || filter.hold === 'nothing') {
     const because = isOff ? 'configuration' : 'no-ip';
     const controlFrames = filter?.controlFrames ?? true;
-    return { antispoof: 'off', because, macs: [], networks: [], controlFrames, ...limits };
+    return { antispoof: 'off', because, macs: [], networks: [], controlFrames, ...others };
   }
   const { hold, macs, networks, controlFrames } = filter;
   const [mac] = macs;
@@ -23,7 +27,7 @@ export function holdingOf(filter: FilterSpec | undefined, isOff: boolean): Holdi
       ...new Set([...networks.map(formatNetwork), ...(speaks6 && mac !== undefined ? [linkLocal(mac)] : [])]),
     ],
     controlFrames,
-    ...limits,
+    ...others,
   };
 }
 
