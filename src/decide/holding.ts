@@ -8,11 +8,15 @@ import { isOff } from './antispoof.js';
 
 /** What a filter holds a vif to, for `vifd status`. Undefined is no filter, which mode `off` or a `[[vif]]` table wants where `off`. */
 export function holdingOf(filter: FilterSpec | undefined, off: boolean): Holding {
-  const limits = filter?.limits === undefined ? {} : { limits: printLimits(filter.limits) };
+  const { name, talk } = filter?.group ?? {};
+  const others = {
+    ...(filter?.limits === undefined ? {} : { limits: printLimits(filter.limits) }),
+    ...(name === undefined || talk === undefined ? {} : { group: { name, talk } }),
+  };
   if (filter === undefined || filter.hold === 'nothing') {
     const because = off ? 'configuration' : 'no-ip';
     const controlFrames = filter?.controlFrames ?? true;
-    return { antispoof: 'off', because, macs: [], networks: [], controlFrames, ...limits };
+    return { antispoof: 'off', because, macs: [], networks: [], controlFrames, ...others };
   }
   const { hold, macs, networks, controlFrames } = filter;
   const [mac] = macs;
@@ -26,7 +30,7 @@ export function holdingOf(filter: FilterSpec | undefined, off: boolean): Holding
       ...new Set([...networks.map(formatNetwork), ...(speaks6 && mac !== undefined ? [linkLocal(mac)] : [])]),
     ],
     controlFrames,
-    ...limits,
+    ...others,
   };
 }
 
