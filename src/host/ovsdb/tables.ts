@@ -43,7 +43,7 @@ export class OvsdbTables {
   /** The number of the last configuration ovs-vswitchd has put into effect. */
   get currentConfiguration(): number {
     const [row] = this.#rows.Open_vSwitch.values();
-    return typeof row?.cur_cfg === 'number' ? row.cur_cfg : 0;
+    return number(row?.cur_cfg) ?? 0;
   }
 
   bridge(name: string): OvsBridge | undefined {
@@ -122,7 +122,7 @@ export class OvsdbTables {
       bridge,
       tag: number(row.tag),
       trunks: elements(row.trunks)
-        .map(Number)
+        .filter((vid): vid is number => Number.isInteger(vid))
         .sort((a, b) => a - b),
       vlanMode: text(row.vlan_mode),
       owner: map(row.external_ids)[markKeys.owner],
@@ -159,18 +159,21 @@ const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number }
 
 const withKept = (kept: string | undefined): { kept?: string } => (kept === undefined ? {} : { kept });
 
-// Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]].
+// Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]]. What is none of these counts as
+// nothing, so that a view of the database can always be read.
 
 function elements(value: unknown): unknown[] {
   if (!Array.isArray(value)) return value === undefined ? [] : [value];
-  return value[0] === 'set' ? (value[1] as unknown[]) : [value];
+  if (value[0] !== 'set') return [value];
+  return Array.isArray(value[1]) ? value[1] : [];
 }
 
-const uuids = (value: unknown): string[] => elements(value).map((pair) => String((pair as unknown[])[1]));
+const uuids = (value: unknown): string[] =>
+  elements(value).flatMap((pair) => (Array.isArray(pair) && typeof pair[1] === 'string' ? [pair[1]] : []));
 
 function number(value: unknown): number | undefined {
   const [first] = elements(value);
-  return typeof first === 'number' ? first : undefined;
+  return typeof first === 'number' && Number.isInteger(first) ? first : undefined;
 }
 
 function text(value: unknown): string | undefined {
@@ -178,5 +181,9 @@ function text(value: unknown): string | undefined {
   return typeof first === 'string' ? first : undefined;
 }
 
-const map = (value: unknown): Record<string, string> =>
-  Array.isArray(value) && value[0] === 'map' ? Object.fromEntries(value[1] as [string, string][]) : {};
+function map(value: unknown): Record<string, string> {
+  if (!Array.isArray(value) || value[0] !== 'map' || !Array.isArray(value[1])) return {};
+  const isPair = (pair: unknown): pair is [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string');
+  return Object.fromEntries(value[1].filter(isPair));
+}
