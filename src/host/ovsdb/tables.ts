@@ -1,10 +1,25 @@
 import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
+import { waitingOf } from './spanning-tree.js';
 
-/** The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. */
+/**
+ * The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. `status` of a Port changes with its
+ * state in a spanning tree (run_status_update).
+ */
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg', 'other_config'],
   Bridge: ['name', 'ports', 'datapath_type'],
-  Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'protected', 'fake_bridge', 'external_ids'],
+  Port: [
+    'name',
+    'interfaces',
+    'tag',
+    'trunks',
+    'vlan_mode',
+    'protected',
+    'fake_bridge',
+    'external_ids',
+    'status',
+    'rstp_status',
+  ],
   Interface: ['name', 'type', 'ofport', 'error', 'mtu_request', 'external_ids'],
 };
 
@@ -55,11 +70,13 @@ export class OvsdbTables {
       if (!(table in this.#rows)) continue;
       for (const [uuid, update] of Object.entries(rows)) {
         const known = this.#rows[table as Table];
-        for (const row of [known.get(uuid), update.new]) {
-          if (typeof row?.name === 'string') names.add(row.name);
-          const owner = map(row?.external_ids)[markKeys.owner];
-          if (table === 'Port' && owner !== undefined) owners.add(owner);
-        }
+        const isNews = !isSeconds(known.get(uuid), update);
+        if (isNews)
+          for (const row of [known.get(uuid), update.new]) {
+            if (typeof row?.name === 'string') names.add(row.name);
+            const owner = map(row?.external_ids)[markKeys.owner];
+            if (table === 'Port' && owner !== undefined) owners.add(owner);
+          }
         if (update.new) known.set(uuid, update.new);
         else known.delete(uuid);
       }
@@ -97,6 +114,7 @@ export class OvsdbTables {
 
   #port(uuid: string, row: Row, bridge: string): OvsPort {
     const [interfaceUuid, another] = uuids(row.interfaces);
+    const waiting = waitingIn(row);
     const only = another === undefined ? this.#rows.Interface.get(interfaceUuid ?? '') : undefined;
     return {
       uuid,
@@ -112,6 +130,7 @@ export class OvsdbTables {
       ...(row.protected === true ? { isolated: true } : {}),
       ...(map(row.external_ids)[markKeys.vlan] === undefined ? {} : { hasOurVlans: true }),
       ...withKept(map(row.external_ids)[markKeys.kept]),
+      ...(waiting === undefined ? {} : { waiting }),
       interface: only && {
         uuid: String(interfaceUuid),
         externalIds: map(only.external_ids),
@@ -123,6 +142,17 @@ export class OvsdbTables {
     };
   }
 }
+
+const waitingIn = (row: Row): OvsPort['waiting'] => waitingOf(map(row.status), map(row.rstp_status));
+
+/** Whether an update is about the time alone that a port has been in its state (`stp_sec_in_state`). */
+const isSeconds = (before: Row | undefined, { old, new: now }: { old?: Row; new?: Row }): boolean =>
+  before !== undefined &&
+  now !== undefined &&
+  old !== undefined &&
+  Object.keys(old).length > 0 &&
+  Object.keys(old).every((column) => column === 'status' || column === 'rstp_status') &&
+  waitingIn(before) === waitingIn(now);
 
 const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number } =>
   mtuRequest === undefined ? {} : { mtuRequest };
