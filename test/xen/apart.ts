@@ -109,7 +109,10 @@ async function greeted(guest: Guest, addresses: readonly string[]): Promise<stri
   const said = await guest
     .run(
       addresses
-        .map((to) => `sleep 2 | nc -w 2 ${to} 22 2>/dev/null | head -c 3 | grep -q SSH && echo greets ${to}`)
+        .map(
+          (to) =>
+            `sleep 2 | timeout 10 nc -w 2 ${to} 22 2>/dev/null | head -c 3 | grep -q SSH && echo greets ${to}`,
+        )
         .join('; '),
     )
     .catch((error: Error) => error.message);

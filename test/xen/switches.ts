@@ -43,7 +43,7 @@ async function pass(host: XenHost, guest: Guest): Promise<number> {
 
 /** Whether sshd of domnet greets the guest at the switch's address. */
 const greets = async (guest: Guest): Promise<boolean> =>
-  (await guest.run('sleep 2 | nc -w 2 10.9.0.1 22 2>/dev/null | head -c 3; true')).includes('SSH');
+  (await guest.run('sleep 2 | timeout 10 nc -w 2 10.9.0.1 22 2>/dev/null | head -c 3; true')).includes('SSH');
 
 const switched = (
   networkSetup: NetworkSetup,
@@ -102,16 +102,25 @@ const switched = (
 async function offloaded(host: XenHost, guest: Guest): Promise<string> {
   await host.domnet('ovs-vsctl set Open_vSwitch . other_config:hw-offload=true');
   const path = `${guest.backend(0)}/hotplug-error`;
-  try {
-    const said = await host.until('a refusal', () => host.store.get(path) || undefined);
+  const refused = async (by: string): Promise<void> => {
+    await host.until(`a refusal: ${by}`, () => host.store.get(path)?.includes(by));
     const down = await host.domnet(`ip -br link show ${guest.netdev(0)}`);
-    if (!/ DOWN /.test(down)) throw new Error(`up with hw-offload: ${down}`);
-    return said;
-  } finally {
+    if (!/ DOWN /.test(down)) throw new Error(`up with ${by}: ${down}`);
+  };
+  try {
+    await refused('other_config:hw-offload=true');
     await host.domnet('ovs-vsctl remove Open_vSwitch . other_config hw-offload');
-    await host.until('it to heal', () => guest.status(0) === 'connected' && !host.store.get(path));
+    await refused('the hw-offload that ovs-vswitchd still has on');
+    await host.domnet(`systemctl restart ${host.agent.unit}`);
+    await refused('the hw-offload that ovs-vswitchd still has on');
+  } finally {
+    await host.domnet(
+      'ovs-vsctl remove Open_vSwitch . other_config hw-offload; systemctl restart ovs-vswitchd',
+    );
+    await host.until('it to heal', () => guest.status(0) === 'connected' && !host.store.get(path), 120_000);
     await guest.reaches();
   }
+  return 'refused with hw-offload, and after it until ovs-vswitchd was restarted';
 }
 
 export const switches: readonly Scenario[] = [

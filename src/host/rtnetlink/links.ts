@@ -27,10 +27,10 @@ export type LinkListener = (news: readonly News[]) => void;
 export type GoneListener = (index: number | undefined) => void;
 
 /**
- * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
+ * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
  * the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
  */
-const groups = [1, 5, 7, 9, 11, 24, 25];
+const groups = [1, 4, 5, 7, 9, 11, 24, 25];
 
 /**
  * All network devices and their addresses, kept current by rtnetlink in memory. The effect of a request is in the view
@@ -162,6 +162,7 @@ export class Links {
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
         await this.#netlink.dump(rtm.getLink, portDump());
+        await this.#netlink.dump(rtm.getQdisc, Buffer.alloc(20));
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
