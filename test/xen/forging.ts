@@ -1,5 +1,5 @@
 import { expectedFrames } from '../support/packets/expected-frames.js';
-import { attempts, lastOne } from '../support/packets/forgeries.js';
+import { attempts, lastOne, lastUnseen } from '../support/packets/forgeries.js';
 import { ipKey, type Parties } from '../support/packets/parties.js';
 import { signature } from '../support/packets/signature.js';
 import { Capture } from './capture.js';
@@ -15,9 +15,9 @@ import type { XenHost } from './xen-host.js';
 export const attacker = '00:16:3e:00:01:00';
 export const listener = '00:16:3e:00:02:00';
 
-/** A namespace in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port. */
+/** A namespace in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port; it says nothing itself. */
 export const listening = (mac: string, plug: string) => `
-  ip netns add lis; ip link add lis0 type veth peer name eth0 address ${mac} netns lis
+  ip netns add lis; ip link add lis0 type veth peer name eth0 address ${mac} netns lis; ip netns exec lis sysctl -qw net.ipv6.conf.all.disable_ipv6=1
   ip link set lis0 up; ip -n lis link set eth0 up; ${plug}`;
 
 /** Sends frames from the guest's eth0 unchanged, one after the other. */
@@ -58,8 +58,9 @@ const switched = (
       const capture = await Capture.start(host, 'lis', 'eth0');
       const rows = attempts(parties);
       try {
-        await send(guest, [...rows.map(({ frame }) => frame), lastOne(parties)]);
-        await host.until('the last frame', () => capture.saw(lastOne(parties)));
+        const last = [lastOne(parties), lastUnseen(parties)];
+        await send(guest, [...rows.map(({ frame }) => frame), ...last]);
+        await host.until('the last frames', () => last.every((frame) => capture.saw(frame)));
       } finally {
         capture.stop();
         await host.domnet('ip link del lis0; ip netns del lis');
