@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import { formatNetwork, type Network } from '../model/address.js';
 import type { Forward } from '../model/forward.js';
+import type { Group } from '../model/group.js';
 import type { VifPolicy } from '../model/policy.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { ConfigError, Place } from './error.js';
 import { forwardsOf } from './forwards.js';
+import { groupsOf } from './groups.js';
 import { sections } from './keys.js';
 import { readTable, type Values } from './section.js';
 
@@ -15,12 +17,13 @@ export const defaultConfigFile = '/etc/vifd/vifd.toml';
 type File = Values<typeof sections>;
 
 /** The file's values, with those in the form in which the program uses them that differs from the file's. */
-interface Settings extends Omit<File, 'netdev' | 'nat' | 'vif' | 'forward'> {
+interface Settings extends Omit<File, 'netdev' | 'nat' | 'vif' | 'forward' | 'group'> {
   readonly netdevTimeoutMs: number;
   /** `prefix` is the prefix length of the network that DHCP gives to guests. */
   readonly nat: File['nat'] & { readonly prefix: number };
   readonly vifs: readonly VifOptions[];
   readonly forwards: readonly Forward[];
+  readonly groups: readonly Group[];
 }
 
 type Extending<Base, Type extends Base> = Type;
@@ -49,13 +52,14 @@ export function readConfig(file?: string): Config {
 /** The configuration in a TOML text; `file` names it in errors. @throws ConfigError */
 export function parseConfig(source: string, file: string): Config {
   const at = new Place(file);
-  const { netdev, nat, vif, forward, ...others } = readTable(sections, parseToml(source, file), at);
+  const { netdev, nat, vif, forward, group, ...others } = readTable(sections, parseToml(source, file), at);
   return {
     ...others,
     netdevTimeoutMs: 1000 * netdev.timeout,
     nat: { ...nat, prefix: prefixToldIn(nat.network) },
     vifs: vif.map(vifOptions),
     forwards: forwardsOf(forward, at.key('forward')),
+    groups: groupsOf(group, at.key('group')),
   };
 }
 

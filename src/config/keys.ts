@@ -3,6 +3,7 @@ import { usualOvsDatabase } from '../model/ovs-port.js';
 import { topologyNames } from '../model/topology-name.js';
 import type { VifOptions } from '../model/vif-options.js';
 import { forwardListen, forwardTo } from './forwards.js';
+import { groupMembers } from './groups.js';
 import { absolutePath, flag, integerFrom, listOf, numberFrom, oneOf, oneOrMore, tableOf } from './kinds.js';
 import { vifLimit } from './limit.js';
 import {
@@ -14,6 +15,7 @@ import {
   linkGroup,
   listenAddress,
   macAddress,
+  plainName,
   service,
   unixSocket,
 } from './network-kinds.js';
@@ -337,6 +339,27 @@ export const sections = {
         sentence: 'Offloads and whether they are on, by the names that "ethtool -K" takes.',
       }),
     } satisfies Record<SnakeCase<keyof VifOptions>, Key>,
+  ),
+  group: repeated(
+    'Guests that are parted from others, on every topology alike; there may be several of these tables, and a vif that several match is ' +
+      'in the last of them. A vif in none reaches all that are in none.',
+    {
+      name: needed(plainName, {
+        example: 'web',
+        sentence: 'Its name, by which "vifd status VIF" shows it.',
+      }),
+      members: needed(groupMembers, {
+        example: { bridge: 'xenbr0', ip: '10.0.3.0/24' },
+        sentence:
+          'What its vifs have, in the words by which [[vif]] tables match, all of them; or a list of such tables, of which one has to match.',
+      }),
+      talk: needed(oneOf(['none', 'group', 'all']), {
+        example: 'group',
+        sentence:
+          'Which other guests its guests reach and are reached by: with "none" no other, with "group" those of the group, with "all" ' +
+          'those that no group parts, as if in none.',
+      }),
+    },
   ),
   forward: repeated(
     'Ports of this machine that lead to guests behind NAT; there may be several of these tables. What is forwarded follows the ' +

@@ -21,6 +21,9 @@ export const linkGroup = plain<number, number | string>(
   },
 );
 
+/** A name in the configuration, for people. */
+export const plainName = matching('a name of letters, digits, ".", "-" and "_"', /^[A-Za-z0-9][\w.-]{0,31}$/);
+
 export const macAddress = text('a MAC address', parseMac);
 
 export const ipv4Address = text('an IPv4 address', (value) =>

@@ -6,7 +6,8 @@ import type { VifPolicy } from '../model/policy.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { type TopologyName, traitsOf } from '../model/topology-name.js';
 import { vifName } from '../model/vif-id.js';
-import { optionsOf } from './vif-options.js';
+import { groupOf } from './groups.js';
+import { type Matched, optionsOf } from './vif-options.js';
 
 /** What a topology knows of a vif beyond its keys. */
 export interface FilterOptions {
@@ -34,7 +35,7 @@ export const protectedBy = ({ protectHost, services }: VifPolicy['bridge' | 'ope
  */
 export function filterFor(
   snapshot: VifSnapshot,
-  { antispoof, vifs }: Pick<VifPolicy, 'antispoof' | 'vifs'>,
+  { antispoof, vifs, groups }: Pick<VifPolicy, 'antispoof' | 'vifs' | 'groups'>,
   options: FilterOptions,
 ): { readonly filter: FilterSpec | undefined } | { readonly problem: OperationError } {
   const own = ownOptions(snapshot, vifs, options);
@@ -42,7 +43,9 @@ export function filterFor(
   const ofVif = options.networks ?? snapshot.ip.map(grantedBy);
   const networks = [...ofVif, ...(own.allow ?? [])];
   const routed = options.reverse ?? false;
+  const group = groupOf(groups, matchedAt(snapshot, options));
   const common = {
+    ...(group && { group }),
     controlFrames: own.controlFrames ?? antispoof.controlFrames,
     reverse: routed,
     protectHost: options.protectHost,
@@ -55,7 +58,7 @@ export function filterFor(
     const isClosed = options.protectHost?.by === 'bridge';
     const isSwitched = traitsOf(options.topology)?.isSwitched ?? false;
     const isOpen = !isClosed && (!isSwitched || common.controlFrames);
-    if (isOpen && common.limits === undefined) return { filter: undefined };
+    if (isOpen && common.limits === undefined && group === undefined) return { filter: undefined };
     const held = { hold: 'nothing', macs: [], networks: [], tagged: false, ...common } as const;
     if (!isOpen) return { filter: held };
     return { filter: { ...held, controlFrames: true, reverse: false, protectHost: undefined } };
@@ -99,6 +102,14 @@ export const isOff = (
 const ownOptions = (
   snapshot: VifSnapshot,
   vifs: VifPolicy['vifs'],
-  { bridge, topology, networks }: VifPlace,
-): ReturnType<typeof optionsOf> =>
-  optionsOf(snapshot, { topology, bridges: bridge == null ? [] : [bridge], addresses: networks ?? [] }, vifs);
+  place: VifPlace,
+): ReturnType<typeof optionsOf> => optionsOf(matchedAt(snapshot, place), vifs);
+
+/** A vif as tables match it there. */
+const matchedAt = ({ id, mac, ip }: VifSnapshot, { bridge, topology, networks = [] }: VifPlace): Matched => ({
+  domid: id.domid,
+  mac,
+  addresses: [...ip.map(grantedBy), ...networks],
+  topology,
+  bridges: bridge == null ? [] : [bridge],
+});

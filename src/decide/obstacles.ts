@@ -15,6 +15,7 @@ import { type VifId, vifName } from '../model/vif-id.js';
 export function obstacles(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
   return [
     ...waitingTree(id, desired, observed),
+    ...waitingSwitch(id, desired, observed),
     ...filtersInTheWay(desired, observed).map((one) => filtered(id, one)),
   ];
 }
@@ -54,6 +55,25 @@ function waitingTree(id: VifId, { link }: DesiredState, { links }: ObservedState
       : `its spanning tree lets nothing through${time}; if it needs none: ip link set dev ${master.name} type bridge stp_state 0`;
   return [obstacle('bridge-waits', id, 'attach', `to bridge ${master.name}`, reason)];
 }
+
+/** The same of Open vSwitch, which does not tell how long its tree waits. */
+function waitingSwitch(
+  id: VifId,
+  { name, ovsPort }: DesiredState,
+  { openvswitch }: ObservedState,
+): OperationError[] {
+  const waiting = ovsPort && openvswitch?.port(name)?.waiting;
+  if (ovsPort === undefined || waiting === undefined) return [];
+  const reason =
+    waiting === 'blocking'
+      ? 'its spanning tree blocks the port, since the same network is reached by another; does the guest bridge its interfaces?'
+      : `its spanning tree lets nothing through yet, as after each attach; if it needs none: ${switchTreeOff(ovsPort.bridge)}`;
+  return [obstacle('bridge-waits', id, 'attach', `to Open vSwitch bridge ${ovsPort.bridge}`, reason)];
+}
+
+/** The command that takes a bridge of Open vSwitch its spanning tree, of either kind. */
+export const switchTreeOff = (bridge: string): string =>
+  `ovs-vsctl set bridge ${bridge} stp_enable=false rstp_enable=false`;
 
 /** Filters of IP, where br_netfilter passes the frames between a bridge's ports to them. */
 function bridged({ link, name, filter }: DesiredState, observed: ObservedState): InTheWay[] {

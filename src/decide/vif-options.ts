@@ -1,6 +1,7 @@
 import { contains, grantedBy, type Network } from '../model/address.js';
 import { newPortFlagNames, newPortFlags } from '../model/bridge-port.js';
 import { bridgeOf, type DesiredState } from '../model/desired.js';
+import type { GroupMembers } from '../model/group.js';
 import type { DesiredForwards } from '../model/ip.js';
 import type { Offload } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
@@ -125,28 +126,15 @@ export function matchedBy(
 const ovsBridge = (key: string | undefined): string | undefined => key?.replace(/[.:].*$/, '');
 
 /** What every matching table says of a vif, key by key; the later of two tables wins. */
-export const optionsOf = (
-  { id, mac, ip }: VifSnapshot,
-  of: Partial<Omit<Matched, 'domid' | 'mac'>>,
-  tables: readonly VifOptions[],
-): Partial<VifOptions> =>
-  Object.assign(
-    {},
-    ...matchingTables(tables, {
-      domid: id.domid,
-      mac,
-      addresses: [...ip.map(grantedBy), ...(of.addresses ?? [])],
-      topology: of.topology,
-      bridges: of.bridges ?? [],
-    }),
-  );
+export const optionsOf = (vif: Matched, tables: readonly VifOptions[]): Partial<VifOptions> =>
+  Object.assign({}, ...matchingTables(tables, vif));
 
 /** The tables that match a vif. */
 const matchingTables = (tables: readonly VifOptions[], vif: Matched): VifOptions[] =>
   tables.filter((table) => matches(table, vif));
 
 /** Whether a table matches a vif: all that it names, and everything where it names nothing. */
-export const matches = ({ bridge, mac, ip, domid, topology }: VifOptions, vif: Matched): boolean =>
+export const matches = ({ bridge, mac, ip, domid, topology }: GroupMembers, vif: Matched): boolean =>
   (bridge === undefined || vif.bridges.includes(bridge)) &&
   (mac === undefined || mac === vif.mac) &&
   (domid === undefined || domid === vif.domid) &&
@@ -159,7 +147,16 @@ export const uplinksOf = (
   addresses: readonly Network[],
   { nat, vifs }: VifPolicy,
 ): readonly string[] | undefined =>
-  optionsOf(snapshot, { addresses, topology: 'nat' }, vifs).uplink ?? nat.uplink;
+  optionsOf(
+    {
+      domid: snapshot.id.domid,
+      mac: snapshot.mac,
+      addresses: [...snapshot.ip.map(grantedBy), ...addresses],
+      topology: 'nat',
+      bridges: [],
+    },
+    vifs,
+  ).uplink ?? nat.uplink;
 
 /** Whether a table sets offloads, so that those of vifs are to be known. */
 export const wantsOffloads = ({ vifs }: Pick<VifPolicy, 'vifs'>): boolean =>

@@ -150,6 +150,7 @@ export class Host implements HostPort {
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
     this.#parts.firewall.refresh();
+    this.#parts.resolvers.refresh();
     return this.#parts.links.refresh();
   }
 

@@ -7,6 +7,8 @@ export type Dependency =
   /** The ports of a bridge that are not vifs. */
   | { readonly kind: 'ports-of'; readonly bridge: string }
   | { readonly kind: 'default-route' }
+  /** The rules that choose a routing table, and the routes of such tables to guests. */
+  | { readonly kind: 'rules' }
   /** The IPv6 addresses of other guests. */
   | { readonly kind: 'guests6' }
   /** An address of this domain, on any device. */
@@ -37,6 +39,7 @@ export function dependencyKey(of: Dependency | News): string {
       return `ipv6-of ${of.device}`;
     case 'any-netdev':
     case 'default-route':
+    case 'rules':
     case 'guests6':
     case 'openvswitch':
     case 'anything':

@@ -1,6 +1,7 @@
 import type { Network } from './address.js';
 import type { DesiredPort } from './bridge-port.js';
 import type { FilterSpec } from './filter.js';
+import { keptFromBy } from './group.js';
 import type { DesiredIp } from './ip.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort } from './ovs-port.js';
@@ -49,7 +50,8 @@ export const bridgeOf = ({ link, ovsPort }: Pick<DesiredState, 'link' | 'ovsPort
   link.master ?? ovsPort?.bridge;
 
 /** What it is kept from besides, for people. */
-export const keptFrom = ({ link, ovsPort, ip }: DesiredState): string[] => [
+export const keptFrom = ({ link, ovsPort, ip, filter }: DesiredState): string[] => [
   ...(link.port?.isolated || ovsPort?.isolated || ip?.forwards?.isolated ? ['other isolated vifs'] : []),
   ...(ip?.forwards?.lan === false ? ['private networks'] : []),
+  ...[filter?.group && keptFromBy(filter.group)].filter((one) => one !== undefined),
 ];

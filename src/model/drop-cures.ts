@@ -23,6 +23,8 @@ const cures: Readonly<Record<string, string>> = {
   'rate to guest': 'the guest is sent more than to_guest of [[vif]] limit',
   isolated:
     'it and the other guest are isolated: take [[vif]] isolated from one of the two, if they are to meet',
+  'another group':
+    'it and the other guest are not of one [[group]] whose members talk: put both in one, if they are to meet',
   'private network': 'it reaches no private networks: take [[vif]] lan = false out, if it is to',
   'no other way out':
     'its packets have a route by a device that is not named for it: add that to [nat] uplink or to [[vif]] uplink, if it may leave by it',

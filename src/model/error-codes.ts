@@ -145,8 +145,8 @@ export const errorCodes = {
   ),
   'route-overruled': code(
     'route',
-    "A route of others goes before the vif's, so that its packets are sent elsewhere.",
-    'Delete the other route if nothing needs it; the message has the command.',
+    "A route of others goes before the vif's, or a rule has another table asked before the main one, so that its packets are sent elsewhere.",
+    'Delete the other route if nothing needs it, or have the main table asked first; the message has the command.',
   ),
   'openvswitch-unreachable': code(
     'openvswitch',

@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { VifGroup } from './group.js';
 import type { Limits } from './limits.js';
 
 /**
@@ -28,6 +29,8 @@ export interface FilterSpec {
   readonly protectHost: HostServices | undefined;
   /** How much may pass, in either direction; absent for any. */
   readonly limits?: Limits;
+  /** Which other guests it reaches; absent where no group parts any. */
+  readonly group?: VifGroup;
 }
 
 /** What of the driver domain a guest reaches. */
@@ -76,4 +79,7 @@ export const passesFamily = (filter: FilterSpec | undefined, family: 4 | 6): boo
 /** Whether a filter holds a vif to more than what every vif is held to. */
 export const holds = (filter: FilterSpec | undefined): filter is FilterSpec =>
   filter !== undefined &&
-  (filter.hold !== 'nothing' || filter.protectHost !== undefined || filter.limits !== undefined);
+  (filter.hold !== 'nothing' ||
+    filter.protectHost !== undefined ||
+    filter.limits !== undefined ||
+    filter.group !== undefined);

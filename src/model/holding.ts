@@ -1,3 +1,5 @@
+import type { Talk } from './group.js';
+
 /** What a vif is held to, as `vifd status` shows it. */
 export interface Holding {
   /** In the words of `[[vif]] antispoof`. */
@@ -12,4 +14,6 @@ export interface Holding {
   readonly controlFrames: boolean;
   /** How much may pass, as printLimits says it; absent where anything does. */
   readonly limits?: readonly string[];
+  /** Its group by name, and whom it talks with of the other guests; absent for none. */
+  readonly group?: { readonly name: string; readonly talk: Talk };
 }

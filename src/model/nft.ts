@@ -2,12 +2,12 @@ import { formatNetwork, isHost, type Network } from './address.js';
 import type { Sysctl } from './sysctl.js';
 
 /** The tables that are vifd's, as nft names them. The last one is an earlier release's, for masquerading. */
-export const tables = ['netdev vifd', 'inet vifd', 'inet vifd-nat'] as const;
+export const tables = ['netdev vifd', 'inet vifd', 'bridge vifd', 'inet vifd-nat'] as const;
 
 export type Table = (typeof tables)[number];
 
 /** Those with rules in `src/nft/vifd.nft`. */
-export const ruledTables = ['netdev vifd', 'inet vifd'] as const;
+export const ruledTables = ['netdev vifd', 'inet vifd', 'bridge vifd'] as const;
 
 export type RuledTable = (typeof ruledTables)[number];
 
@@ -21,6 +21,7 @@ export type KeyPart =
   | 'inet_service'
   | 'number'
   | 'iface_index'
+  | 'mark'
   | 'nf_proto';
 
 /** The sets whose elements are a vif's: the table, what a key consists of, and of a map what the value consists of. */
@@ -45,9 +46,16 @@ export const sets = {
   limit_packets: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
   limit_broadcast: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
   limit_to: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
+  group_marks: { table: 'netdev vifd', key: ['ifname'], value: ['mark'] },
+  marked_members: { table: 'netdev vifd', key: ['ifname', 'mark'] },
   closed: { table: 'netdev vifd', key: ['ifname'] },
   closed_dhcp: { table: 'netdev vifd', key: ['ifname'] },
   closed_services: { table: 'netdev vifd', key: ['ifname', 'inet_proto', 'inet_service'] },
+  ports: { table: 'bridge vifd', key: ['ifname'] },
+  parted: { table: 'bridge vifd', key: ['ifname'] },
+  port_groups: { table: 'bridge vifd', key: ['ifname'], value: ['mark'] },
+  port_members: { table: 'bridge vifd', key: ['ifname', 'mark'] },
+  port_drops: { table: 'bridge vifd', key: ['ifname'] },
   routed: { table: 'inet vifd', key: ['ifname'] },
   confined: { table: 'inet vifd', key: ['ifname'] },
   dhcp_clients: { table: 'inet vifd', key: ['ifname'] },
@@ -60,6 +68,10 @@ export const sets = {
   ways_in: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   isolated: { table: 'inet vifd', key: ['ifname'] },
   unreached: { table: 'inet vifd', key: ['ifname'] },
+  grouped: { table: 'inet vifd', key: ['ifname'] },
+  guest_groups: { table: 'inet vifd', key: ['ifname'], value: ['mark'] },
+  guest_members: { table: 'inet vifd', key: ['ifname', 'mark'] },
+  group_drops: { table: 'inet vifd', key: ['ifname'] },
   no_lan: { table: 'inet vifd', key: ['ifname'] },
   ways_beyond: { table: 'inet vifd', key: ['ifname', 'ifname'] },
   resolvers: { table: 'inet vifd', key: ['ifname', 'ipv4_addr'] },
@@ -150,6 +162,7 @@ export const dropReasons: readonly string[] = [
   'packets from guest',
   'broadcast from guest',
   'rate to guest',
+  'another group',
 ];
 
 /** Why a packet is dropped that an element of one of these sets counts. */
@@ -157,6 +170,8 @@ export const countingSets = {
   routed: 'address of a guest',
   confined: 'the driver domain itself',
   isolated: 'isolated',
+  port_drops: 'another group',
+  group_drops: 'another group',
   lan_drops: 'private network',
   bound: 'no other way out',
   opened4: 'no other way out',
@@ -230,8 +245,8 @@ export interface NftAction {
 }
 
 /**
- * A vif's chain: it sends all that comes in by a netdev to the rules, or where it `limits`, by those for limits; or, where it `blocks`,
- * passes nothing.
+ * A vif's chain: it sends all that comes in by a netdev to the rules, or where it `limits`, by those for limits, or where it `marks`, by
+ * those for groups on a switch, and then by those for limits; or, where it `blocks`, passes nothing.
  */
 export interface DesiredChain {
   /** Named after the vif and its netdev's index: a netdev that netback made anew has a chain of its own. */
@@ -242,13 +257,14 @@ export interface DesiredChain {
   readonly egress?: boolean;
   readonly blocks?: boolean;
   readonly limits?: boolean;
+  readonly marks?: boolean;
 }
 
 /** The comment of the one rule of a vif's chain. */
 export const chainMark = (
   vif: string,
-  { blocks = false, limits = false }: Pick<DesiredChain, 'blocks' | 'limits'>,
-): string => (blocks ? `${vif} blocked` : limits ? `${vif} limited` : vif);
+  { blocks = false, limits = false, marks = false }: Pick<DesiredChain, 'blocks' | 'limits' | 'marks'>,
+): string => (blocks ? `${vif} blocked` : marks ? `${vif} grouped` : limits ? `${vif} limited` : vif);
 
 /** A vif's chain as it is in the kernel. */
 export interface InstalledChain {
@@ -258,9 +274,10 @@ export interface InstalledChain {
   readonly device: string;
   /** It is surely bound, drops by default, and has its one rule and no other. */
   readonly fits: boolean;
-  /** Whether that rule drops everything, or is for limits; absent for no. */
+  /** Whether that rule drops everything, is for limits, or for groups; absent for no. */
   readonly blocks?: boolean;
   readonly limits?: boolean;
+  readonly marks?: boolean;
 }
 
 /** What is in the kernel under our tables' names. */

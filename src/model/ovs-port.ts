@@ -48,6 +48,8 @@ export interface OvsPort {
   readonly kept?: string;
   /** Frames go between this port and those without it only (`protected`); absent for no. */
   readonly isolated?: boolean;
+  /** What the spanning tree of its bridge lets it do, where that is not to forward. */
+  readonly waiting?: 'listening' | 'learning' | 'blocking';
   /** The Interface row; undefined for a bond. */
   readonly interface: OvsInterface | undefined;
 }

@@ -2,6 +2,7 @@ import type { Network } from './address.js';
 import type { NewPortFlag } from './bridge-port.js';
 import type { Service } from './filter.js';
 import type { Forward } from './forward.js';
+import type { Group } from './group.js';
 import type { TopologyName } from './topology-name.js';
 import type { VifOptions } from './vif-options.js';
 
@@ -57,4 +58,5 @@ export interface VifPolicy {
   };
   readonly vifs: readonly VifOptions[];
   readonly forwards: readonly Forward[];
+  readonly groups: readonly Group[];
 }

@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { ProxyEntry } from './proxy.js';
+import type { RoutingRule, TableRoute } from './routing-rule.js';
 
 /**
  * The protocol number of the routes and neighbour entries that are ours (RTPROT_*, `ip route … proto 120`). Free in
@@ -58,6 +59,15 @@ export interface RouteView {
   defaultDevice(family: 4 | 6): number | undefined;
   /** The devices that any default route leads to, in whichever table and form, the main one's first. */
   waysOut(family: 4 | 6): readonly number[];
+  /** The rules that choose a table, in the order in which they are asked; none where that is not known. */
+  rules(family: 4 | 6): readonly RoutingRule[];
+  /** The route of a table other than main by which packets to a network go; those of routing daemons are not known. */
+  inTable(table: number, network: Network): TableRoute | undefined;
+  /**
+   * Whether this domain has a route of others to a network that an address is in, in any table: a private network, or by whichever
+   * program that is no routing daemon. Default routes, those to vifs and those that refuse do not count.
+   */
+  leadsElsewhere(address: Network): boolean;
   /** The gateways of default routes and of those that an administrator or DHCP has set. */
   nextHops(): readonly NextHop[];
   /** Our permanent neighbour entries on a device: the MAC address for each address. */

@@ -1,3 +1,6 @@
+/** Where two guests are told apart: between ports of a Linux bridge, on another switch, or by this machine's routing. */
+export type Parting = 'port' | 'switch' | 'router';
+
 /** What is asked of a topology besides the state that it desires of a vif, which its file in src/decide/topology says. */
 export interface TopologyTraits {
   /** Its vifs are ports of a switch, which passes on the frames that guests send, those of other switches' protocols too. */
@@ -8,15 +11,45 @@ export interface TopologyTraits {
   readonly isNat: boolean;
   /** Its vifs can be in VLANs, which the `vlan` key names. */
   readonly hasVlans: boolean;
+  /** Where guests of different groups are parted. */
+  readonly partedBy: Parting;
   /** Its vifs have the address of the device that the `gatewaydev` key names. */
   readonly hasGatewayDevice: boolean;
 }
 
 const traits = {
-  bridge: { isSwitched: true, isRouted: false, isNat: false, hasVlans: true, hasGatewayDevice: false },
-  route: { isSwitched: false, isRouted: true, isNat: false, hasVlans: false, hasGatewayDevice: true },
-  nat: { isSwitched: false, isRouted: true, isNat: true, hasVlans: false, hasGatewayDevice: false },
-  openvswitch: { isSwitched: true, isRouted: false, isNat: false, hasVlans: true, hasGatewayDevice: false },
+  bridge: {
+    isSwitched: true,
+    isRouted: false,
+    isNat: false,
+    hasVlans: true,
+    hasGatewayDevice: false,
+    partedBy: 'port',
+  },
+  route: {
+    isSwitched: false,
+    isRouted: true,
+    isNat: false,
+    hasVlans: false,
+    hasGatewayDevice: true,
+    partedBy: 'router',
+  },
+  nat: {
+    isSwitched: false,
+    isRouted: true,
+    isNat: true,
+    hasVlans: false,
+    hasGatewayDevice: false,
+    partedBy: 'router',
+  },
+  openvswitch: {
+    isSwitched: true,
+    isRouted: false,
+    isNat: false,
+    hasVlans: true,
+    hasGatewayDevice: false,
+    partedBy: 'switch',
+  },
 } as const satisfies Readonly<Record<string, TopologyTraits>>;
 
 export type TopologyName = keyof typeof traits;

@@ -64,7 +64,10 @@ function commandsOf(
       const chain = `netdev vifd ${change.chain}`;
       const at = change.egress ? 'egress' : 'ingress';
       const hook = `type filter hook ${at} device "${change.device}" priority ${chainPriority}; policy drop;`;
-      const rules = change.egress ? 'limited_to_guest' : change.limits ? 'limited_guest' : 'guest';
+      const [into, outOf] = change.marks
+        ? ['marked_guest', 'marked_to_guest']
+        : [change.limits ? 'limited_guest' : 'guest', 'limited_to_guest'];
+      const rules = change.egress ? outOf : into;
       const rule = change.blocks ? 'drop' : `jump ${rules}`;
       return [
         `add chain ${chain} { ${hook} }`,

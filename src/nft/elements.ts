@@ -1,6 +1,7 @@
 import { canonical, formatAddress, linkLocalOf, type Network } from '../model/address.js';
 import type { FilterSpec, HostServices } from '../model/filter.js';
 import { type ForwardedPort, forwardElement } from '../model/forward.js';
+import { isParted, numberOf, openNumber, type VifGroup } from '../model/group.js';
 import type { DesiredForwards } from '../model/ip.js';
 import type { Limits, Rate } from '../model/limits.js';
 import type { Element, SetName } from '../model/nft.js';
@@ -30,6 +31,7 @@ export function filterElements(device: string, { hold, macs, networks, ...spec }
     ...each(own6, 'nd_hosts', 'nd_networks', (range) => formatNumbers(range, 128)),
     ...(networks.length === 0 ? [] : macs.map((one) => of('nd_macs', macNumber(one)))),
     ...limitElements(device, spec.limits ?? {}),
+    ...(spec.group === undefined ? [] : groupElements(device, spec.group)),
     ...only('routed', spec.reverse),
     ...(spec.protectHost === undefined ? [] : hostElements(device, spec.protectHost)),
   ];
@@ -46,6 +48,36 @@ const limitElements = (device: string, { fromGuest, toGuest, packets, broadcast 
     ...of('limit_to', toGuest),
   ];
 };
+
+/** The elements that part a netdev's guest from those of other groups. */
+function groupElements(device: string, group: VifGroup): Element[] {
+  const number = String(numberOf(group));
+  const of = (set: SetName, ...rest: string[]): Element => ({ set, key: [device, ...rest] });
+  const parted = isParted(group);
+  const isMet = group.talk === 'group';
+  const at: Record<VifGroup['by'][number], readonly Element[]> = {
+    port: [
+      of('ports'),
+      of('port_drops'),
+      ...(parted ? [of('parted'), of('port_groups', number)] : []),
+      ...(isMet ? [of('port_members', number)] : []),
+    ],
+    router: [
+      of('group_drops'),
+      ...(parted ? [of('grouped'), of('guest_groups', number)] : []),
+      ...(isMet ? [of('guest_members', number)] : []),
+    ],
+    // A vif without a group is told from the outside by the mark of its frames.
+    switch: [
+      of('group_marks', String(switchMark + Number(number))),
+      ...(isMet || Number(number) === openNumber ? [of('marked_members', number)] : []),
+    ],
+  };
+  return group.by.flatMap((where) => at[where]);
+}
+
+/** The upper half of the mark of frames that vifs in groups send to a switch, below which is the group's number. */
+const switchMark = 0x76670000;
 
 /**
  * The elements that close the driver domain's services to a vif. To a bridge's port they come by the bridge; `confined` is for

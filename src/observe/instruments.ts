@@ -95,12 +95,22 @@ function registerTraffic(registry: Registry, source: MetricsSource): void {
     vifd_vif_packets_total: ({ rxPackets, txPackets }: Traffic) => [rxPackets, txPackets],
     vifd_vif_dropped_total: ({ rxDropped, txDropped }: Traffic) => [rxDropped, txDropped],
   } as const;
+  // One reading for the three: each is some files of sysfs for each vif, and they are collected in one turn of the event loop.
+  let now: ReturnType<MetricsSource['traffic']> | undefined;
+  const read = (): ReturnType<MetricsSource['traffic']> => {
+    if (now === undefined)
+      setImmediate(() => {
+        now = undefined;
+      });
+    now ??= source.traffic();
+    return now;
+  };
   for (const [name, of] of Object.entries(counted) as [keyof typeof counted, (of: Traffic) => number[]][]) {
     new Counter({
       ...configure(registry, name),
       collect() {
         this.reset();
-        for (const [vif, traffic] of source.traffic()) {
+        for (const [vif, traffic] of read()) {
           const [from = 0, to = 0] = of(traffic);
           this.inc({ vif, direction: 'from_guest' }, from);
           this.inc({ vif, direction: 'to_guest' }, to);

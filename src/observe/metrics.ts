@@ -8,12 +8,19 @@ import { type MetricsSource, registerMetrics } from './instruments.js';
 /** Timeouts in ms after which a connection without a request is closed; by default Node checks only every 30 s. */
 const httpLimits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
 const maxConnections = 32;
+/**
+ * An answer that took `fromMs` of CPU or more is given again for `times` as long, but no longer than `longestMs`: any number of
+ * scrapers costs a tenth of a CPU at most.
+ */
+const again = { fromMs: 100, times: 10, longestMs: 5000 };
 
 /** Prometheus metrics of the daemon, at `/metrics` of a listener of their own. Counters of events start at 0 with it. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #unfollow: () => void;
   #scrape: Promise<string> | undefined;
+  /** The last answer, and until when it is given again, by the clock of `performance.now()`. */
+  #last: { readonly text: string; readonly until: number } | undefined;
   #listener: { readonly server: Server; readonly listen: Listen } | undefined;
 
   constructor(source: MetricsSource) {
@@ -55,14 +62,30 @@ export class Metrics {
       response.writeHead(404).end('the metrics are at /metrics\n');
       return;
     }
-    // Scrapes at the same moment have one answer: of hundreds of vifs it takes a tenth of a second.
-    this.#scrape ??= this.#registry.metrics().finally(() => {
-      this.#scrape = undefined;
-    });
-    this.#scrape.then(
+    this.#answer().then(
       (text) => response.writeHead(200, { 'content-type': this.#registry.contentType }).end(text),
       (error: unknown) => response.writeHead(500).end(`${String(error)}\n`),
     );
+  }
+
+  /** The text of all metrics; one for scrapes at the same moment, and for seconds where there are hundreds of vifs. */
+  #answer(): Promise<string> {
+    if (this.#last !== undefined && performance.now() < this.#last.until)
+      return Promise.resolve(this.#last.text);
+    this.#scrape ??= this.#read().finally(() => {
+      this.#scrape = undefined;
+    });
+    return this.#scrape;
+  }
+
+  async #read(): Promise<string> {
+    const before = process.cpuUsage();
+    const text = await this.#registry.metrics();
+    const { user, system } = process.cpuUsage(before);
+    const ms = (user + system) / 1000;
+    const keptMs = ms < again.fromMs ? 0 : Math.min(again.times * ms, again.longestMs);
+    this.#last = { text, until: performance.now() + keptMs };
+    return text;
   }
 
   #closeListener(): void {

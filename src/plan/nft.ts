@@ -100,18 +100,26 @@ export function planNft(
     (element) => !wantedIds.has(elementId(element)) && !replaced.has(elementId(element)),
   );
   const isHeld = filter !== undefined || blocked;
-  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked, filter?.limits) : [];
+  const marks = filter?.group?.by.includes('switch') ?? false;
+  const wantedChains = link && isHeld ? chainsOf(vif, link, blocked, marks, filter?.limits) : [];
   const chains = observed.chains(vif);
   const isBound = (found: InstalledChain): boolean =>
     wantedChains.some(({ chain, device }) => found.chain === chain && found.device === device);
-  const hasChain = ({ chain, device, blocks = false, limits = false }: DesiredChain): boolean =>
+  const hasChain = ({
+    chain,
+    device,
+    blocks = false,
+    limits = false,
+    marks = false,
+  }: DesiredChain): boolean =>
     chains.some(
       (found) =>
         found.chain === chain &&
         found.device === device &&
         found.fits &&
         (found.blocks ?? false) === blocks &&
-        (found.limits ?? false) === limits,
+        (found.limits ?? false) === limits &&
+        (found.marks ?? false) === marks,
     );
   const used = new Set<Table>([
     ...wanted.map(tableOf),
@@ -119,7 +127,7 @@ export function planNft(
   ]);
 
   // Elements of the filter that the vif loses go before its link is up, all others at the end.
-  const [revoked, released] = divide(stray, (element) => isHeld && tableOf(element) === 'netdev vifd');
+  const [revoked, released] = divide(stray, (element) => isHeld && heldBy.includes(tableOf(element)));
   const unbound = chains.filter((found) => !isBound(found));
   const notes = forwards === undefined ? [] : unnoted(opens, observed);
   const before: NftChange[] = [
@@ -169,14 +177,23 @@ export function planNft(
   };
 }
 
-/** The chains of a vif that is held, limited or blocked. */
+/** The tables whose elements say which frames pass. */
+const heldBy: readonly Table[] = ['netdev vifd', 'bridge vifd'];
+
+/** The chains of a vif that is held, limited, in a group on a switch, or blocked. */
 function chainsOf(
   vif: string,
   { index, name: device }: { index: number; name: string },
   blocked: boolean,
+  marks: boolean,
   { toGuest, ...from }: Limits = {},
 ): DesiredChain[] {
   const chain = `${vif}_${index}`;
+  if (!blocked && marks)
+    return [
+      { chain, device, marks },
+      { chain: `${chain}_out`, device, egress: true, marks },
+    ];
   if (!blocked)
     return [
       { chain, device, ...(Object.keys(from).length > 0 ? { limits: true } : {}) },

@@ -1,12 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { isOff } from '../decide/antispoof.js';
 import { hasFloorAlone } from '../decide/floor.js';
-import { holdingOf } from '../decide/holding.js';
+import { heldTo } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
 import { Dependencies } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
-import type { FilterSpec } from '../model/filter.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -21,6 +19,7 @@ import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
 import { PlanExecutor } from './plan-executor.js';
 import type { BackendPort, BlocksPort, Clock, EventsPort, HostPort } from './ports/ports.js';
+import { ScriptReconciler } from './script-reconciler.js';
 import { StatusReporter } from './status-reporter.js';
 import { fields, type VifRecord } from './vif-record.js';
 
@@ -62,12 +61,14 @@ export class VifReconciler {
   readonly #deps: VifReconcilerDeps;
   readonly #executor: PlanExecutor;
   readonly #reporter: StatusReporter;
+  readonly #scripts: ScriptReconciler;
 
   constructor(config: VifPolicy, deps: VifReconcilerDeps) {
     this.config = config;
     this.#deps = deps;
     this.#executor = new PlanExecutor(deps.host, deps.log);
     this.#reporter = new StatusReporter(deps);
+    this.#scripts = new ScriptReconciler(deps, this.#executor, this.#reporter);
   }
 
   /** Reconciles one vif. Never rejects: an error is reported as that vif's own and keeps no other from its turn. */
@@ -121,7 +122,7 @@ export class VifReconciler {
       const step = this.#next(record, done.length === 0);
       if (step.kind === 'start-script') {
         if (round > maxChanges) throw stillToDo(record, [step.action]);
-        if (!(await this.#startScript(record, step))) return;
+        if (!(await this.#scripts.start(record, step))) return;
         done.push(step.action);
       } else if (step.kind === 'change') {
         if (round > maxChanges) {
@@ -205,18 +206,6 @@ export class VifReconciler {
     throw failed.error;
   }
 
-  /** @returns false when the backend's directory went meanwhile */
-  async #startScript(record: VifRecord, step: Step & { kind: 'start-script' }): Promise<boolean> {
-    // Before the status is cleared: an error that occurs again must stay in xenstore without a gap.
-    await this.#deps.host.checkScript(step.script);
-    if (!(await this.#reporter.write(record, { kind: 'script-starts' }))) return false;
-    record.problem = undefined;
-    this.#deps.notifier.detached(record);
-    const { failed } = await this.#executor.perform(record, [step.action]);
-    if (failed !== undefined) throw failed.error;
-    return true;
-  }
-
   async #finish(
     record: VifRecord,
     step: Exclude<Step, { kind: 'change' | 'start-script' }>,
@@ -236,7 +225,7 @@ export class VifReconciler {
       case 'attached':
         return await this.#attached(record, step, done, since);
       case 'script':
-        return await this.#scriptStarted(record, step, done, since);
+        return await this.#scripts.started(record, step, done, since, this.config);
     }
   }
 
@@ -259,7 +248,7 @@ export class VifReconciler {
     const ms = Math.round((clock.now() - began) * 100) / 100;
     if (phase !== 'attached') record.attachMs = ms;
     record.enter('attached', desired, topology);
-    this.#noteHolding(record, desired.filter, {
+    record.holding = heldTo(snapshot, this.config, desired.filter, {
       topology,
       bridge: bridgeOf(desired),
       networks: desired.ip?.routes.map(({ to }) => to),
@@ -287,53 +276,6 @@ export class VifReconciler {
     return floorRefused !== undefined && floorRefused.until > this.#deps.clock.now()
       ? floorRefused
       : undefined;
-  }
-
-  /** Notes what a vif is held to, for `vifd status`. */
-  #noteHolding(record: VifRecord, filter: FilterSpec | undefined, of: Parameters<typeof isOff>[2]): void {
-    const { snapshot } = record;
-    // With an address there is none by configuration alone.
-    const off = snapshot !== undefined && (snapshot.ip.length > 0 || isOff(snapshot, this.config, of));
-    record.holding = holdingOf(filter, off);
-  }
-
-  /** Reports how a started script stands. It writes `hotplug-status` itself, so nothing is written unless it failed. */
-  async #scriptStarted(
-    record: VifRecord,
-    { verdict, link, run, failure, silence }: Step & { kind: 'script' },
-    done: readonly Action[],
-    since: number,
-  ): Promise<void> {
-    const { clock, notifier, host, log } = this.#deps;
-    const { script, filter, blocked } = verdict;
-    // The script may have written its words after the keys were read; they are read again.
-    if (failure !== undefined && record.mustReread) return;
-    if (failure !== undefined) return await this.#reporter.failed(record, failure);
-    if (run.state !== 'online' || silence !== undefined) {
-      record.enter('waiting');
-      if (silence !== undefined && record.problem === undefined) {
-        record.problem = silence;
-        const { message, kind, code } = silence;
-        const told = { ...fields(record), error: message, errorKind: kind, errorCode: code };
-        log.warn(told, 'vif waits for its script');
-      }
-      return;
-    }
-    const adopted = record.isNew && !done.some(({ kind }) => kind === 'run-script');
-    const bridge = link.master === undefined ? undefined : host.observe().links.byIndex(link.master)?.name;
-    const ms = Math.round((clock.now() - since) * 100) / 100;
-    if (record.phase !== 'attached') record.attachMs = ms;
-    const how = record.phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
-    record.enter('attached', undefined, 'script');
-    this.#noteHolding(record, filter, { bridge: record.snapshot?.bridge });
-    notifier.attached(
-      record,
-      how,
-      { script, filter, blocked },
-      { topology: 'script', bridge, mtu: link.mtu, ms },
-      done,
-    );
-    notifier.callHooks(record, link, 'script', bridge, adopted);
   }
 
   async #remove(record: VifRecord, directory: boolean): Promise<void> {

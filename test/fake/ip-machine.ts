@@ -1,11 +1,12 @@
 import type { ActionOf, IpAction } from '../../src/model/action.js';
-import { formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
+import { contains, formatNetwork, hostOf, type Network, parseNetwork } from '../../src/model/address.js';
 import type { IpState } from '../../src/model/ip.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
 import type { Element } from '../../src/model/nft.js';
-import type { Link } from '../../src/model/observed.js';
+import { type Link, vifOfLink } from '../../src/model/observed.js';
 import type { ProxyEntry } from '../../src/model/proxy.js';
 import { isDefault, type NextHop, type Route, type RouteView } from '../../src/model/route.js';
+import { localTable, mainTable, type RoutingRule, type TableRoute } from '../../src/model/routing-rule.js';
 import type { NftMachine, PlainMasquerade } from './nft-machine.js';
 
 /**
@@ -27,8 +28,59 @@ export interface PlainIp {
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly masquerades?: Readonly<Record<string, PlainMasquerade>>;
   readonly elements?: readonly (Element & { readonly owner: string })[];
+  /** Rules beside the three that the kernel has; `from`, `to` and so on are as `ip rule` has them. */
+  readonly rules?: readonly PlainRule[];
+  /** The routes of tables other than main, by the table's number; `dev` is `throw` or `unreachable` for one that leads nowhere. */
+  readonly tables?: Readonly<Record<string, readonly { to: string; dev: string }[]>>;
   readonly resolvers?: readonly string[];
   readonly dhcp?: Readonly<Record<string, string>>;
+}
+
+export interface PlainRule {
+  readonly pref: number;
+  readonly lookup?: number;
+  readonly goto?: number;
+  readonly refuses?: boolean;
+  readonly not?: boolean;
+  readonly iif?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly fwmark?: number;
+  readonly suppress?: number;
+  readonly asksMore?: boolean;
+}
+
+/** The rules of a machine, for both families. */
+function rulesOf(plain: readonly PlainRule[]): RoutingRule[] {
+  const everywhere: PlainRule[] = [
+    { pref: 0, lookup: localTable },
+    { pref: 32_766, lookup: mainTable },
+    { pref: 32_767, lookup: 253 },
+  ];
+  const networkOf = (text: string | undefined) => (text === undefined ? undefined : network(text));
+  return ([4, 6] as const).flatMap((family) =>
+    [...everywhere, ...plain]
+      .map(({ pref, lookup, goto, refuses = false, suppress = -1, fwmark, ...rule }): RoutingRule => {
+        const does: RoutingRule['does'] =
+          lookup !== undefined
+            ? { kind: 'look-up', table: lookup, longerThan: suppress }
+            : goto !== undefined
+              ? { kind: 'goto', pref: goto }
+              : { kind: refuses ? 'refuse' : 'nothing' };
+        return {
+          family,
+          pref,
+          does,
+          inverted: rule.not ?? false,
+          iif: rule.iif,
+          from: networkOf(rule.from),
+          to: networkOf(rule.to),
+          mark: fwmark === undefined ? undefined : { value: fwmark, mask: 0xffffffff },
+          asksMore: rule.asksMore ?? false,
+        };
+      })
+      .sort((a, b) => a.pref - b.pref),
+  );
 }
 
 const defaults: Record<string, string> = { accept_ra: '1', accept_redirects: '1', proxy_delay: '80' };
@@ -43,6 +95,9 @@ const same = (a: Network, b: Network): boolean => formatNetwork(a) === formatNet
 /** The routes, neighbour and proxy entries and sysctls of a machine in memory, as far as plans depend on them. */
 export class IpMachine implements IpState {
   #routes: Route[];
+  readonly #rules: readonly RoutingRule[];
+  readonly #tables: ReadonlyMap<number, readonly TableRoute[]>;
+  readonly #vifs: ReadonlySet<number>;
   readonly #nextHops: NextHop[];
   #neighbours: { address: string; device: number; mac: string }[];
   #proxies: ProxyEntry[];
@@ -52,6 +107,7 @@ export class IpMachine implements IpState {
   readonly dhcp: Map<string, string>;
 
   constructor(plain: PlainIp, links: readonly Link[], { masquerades }: NftMachine) {
+    this.#vifs = new Set(links.filter(vifOfLink).map(({ index }) => index));
     const device = (name: string): number => {
       const link = links.find((each) => each.name === name);
       if (link === undefined) throw new Error(`there is no device ${name}`);
@@ -64,6 +120,16 @@ export class IpMachine implements IpState {
       const ours = !isDefault(network(to)) && !others && via === undefined;
       return { to: network(to), device: device(dev), metric: metric ?? (ours ? 2 : 0), source: src, ours };
     });
+    this.#rules = rulesOf(plain.rules ?? []);
+    this.#tables = new Map(
+      Object.entries(plain.tables ?? {}).map(([table, routes]) => [
+        Number(table),
+        routes.map(({ to, dev }): TableRoute => {
+          const does = dev === 'throw' ? 'throws' : dev === 'unreachable' ? 'refuses' : 'leads';
+          return { to: network(to), does, device: does === 'leads' ? device(dev) : 0 };
+        }),
+      ]),
+    );
     this.#neighbours = (plain.neighbours ?? []).map(({ dev, ...rest }) => ({ ...rest, device: device(dev) }));
     this.#proxies = (plain.proxies ?? []).map(({ address, dev, vif }) => {
       const to = this.routes.to(hostOf(network(address)))?.device;
@@ -90,6 +156,15 @@ export class IpMachine implements IpState {
           .map((route) => route.device),
       ),
     ],
+    rules: (family) => this.#rules.filter((rule) => rule.family === family),
+    inTable: (table, to) =>
+      [...(this.#tables.get(table) ?? [])]
+        .filter((route) => contains(route.to, to))
+        .sort((a, b) => b.to.prefix - a.to.prefix)[0],
+    leadsElsewhere: (address) =>
+      this.#routes.some(
+        ({ ours, to, device: at }) => !ours && !isDefault(to) && !this.#vifs.has(at) && contains(to, address),
+      ),
     nextHops: () => this.#nextHops,
     neighbours: (index) =>
       new Map(

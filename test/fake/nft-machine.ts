@@ -27,7 +27,10 @@ export class NftMachine implements NftView {
   readonly tables = new Map<Table, boolean>();
   /** The tables that are dormant. */
   readonly asleep = new Set<RuledTable>();
-  readonly #chains = new Map<string, { device: string; fits: boolean; blocks?: boolean; limits?: boolean }>();
+  readonly #chains = new Map<
+    string,
+    { device: string; fits: boolean; blocks?: boolean; limits?: boolean; marks?: boolean }
+  >();
   readonly #elements = new Map<string, { element: Element; owner: string }>();
   readonly #opened = new Map<string, Element>();
   readonly masquerades = new Map<string, Masquerade>();
@@ -78,6 +81,7 @@ export class NftMachine implements NftView {
             fits: true,
             ...(change.blocks && { blocks: true }),
             ...(change.limits && { limits: true }),
+            ...(change.marks && { marks: true }),
           });
           break;
         case 'delete-chain':

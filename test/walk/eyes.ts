@@ -123,6 +123,7 @@ export async function ovsPorts(socketPath: string): Promise<OvsPort[] | undefine
       bridge: bridgeOf.get(id) ?? '',
       vlans: JSON.stringify([row.tag, row.trunks, row.vlan_mode]),
       owner: ids.get('vifd') ?? '',
+      mac: map(own?.external_ids).get('attached-mac') ?? '',
       settings: JSON.stringify([
         id,
         row.tag,

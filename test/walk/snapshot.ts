@@ -68,6 +68,8 @@ export interface OvsPort {
   /** `tag`, `trunks` and `vlan_mode`, as the database has them. */
   readonly vlans: string;
   readonly owner: string;
+  /** The guest's, `attached-mac` of its interface. */
+  readonly mac: string;
   /** The rest of both rows that the operator sets, as text. */
   readonly settings: string;
 }

@@ -55,10 +55,11 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
     const { tag, trunks = [] } = vlansOf(vif) ?? {};
     const cell = <T>(value: T | undefined): unknown => value ?? ['set', []];
     const mode = trunks.length > 0 ? 'native-untagged' : undefined;
+    const mac = macOf(vif.slot, vif.keys.othermac);
     const vlans = JSON.stringify([cell(tag), cell(trunks[0]), cell(mode)]);
     must(
-      port?.bridge === 'ovsbr0' && port.vlans === vlans && port.owner === own,
-      `its port is ${JSON.stringify(port)}, its VLANs should be ${vlans}`,
+      port?.bridge === 'ovsbr0' && port.vlans === vlans && port.owner === own && port.mac === mac,
+      `its port is ${JSON.stringify(port)}, its VLANs should be ${vlans}, its MAC ${mac}`,
     );
   } else if (vif.topology !== 'openvswitch') {
     must(port === undefined, `it has a port ${JSON.stringify(port)}`);

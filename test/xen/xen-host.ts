@@ -47,10 +47,16 @@ export class XenHost {
    */
   static async open(agent: Agent, prepare?: () => Promise<void>): Promise<XenHost> {
     const host = new XenHost(agent);
-    await host.findDomnet();
-    await host.endGuests();
-    if (prepare !== undefined) await Promise.all([prepare(), host.resident([])]);
-    await host.clean();
+    try {
+      await host.findDomnet();
+      await host.endGuests();
+      if (prepare !== undefined) await Promise.all([prepare(), host.resident([])]);
+      await host.clean();
+    } catch (error) {
+      // What follows a domain would keep the event loop from its end.
+      host.close();
+      throw error;
+    }
     host.kernelTrouble();
     return host;
   }

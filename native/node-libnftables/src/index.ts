@@ -76,7 +76,6 @@ export class Nftables {
     if (socket < 0) throw new Error('this kernel has no nf_tables, or does not let this process use it');
     libc.close(socket);
     const created = keepFromChildren(library);
-    if (ref.isNull(created)) throw new Error('nft_ctx_new failed');
     this.#context = created;
     // Output goes to buffers of the library, valid until the next command or nft_ctx_free.
     library.nft_ctx_buffer_output(created);
@@ -158,6 +157,8 @@ export class Nftables {
 function keepFromChildren({ nft_ctx_new, nft_ctx_free }: ReturnType<typeof load>): ref.Pointer<unknown> {
   const before = sockets();
   const opened = nft_ctx_new(0);
+  // nft_ctx_free takes no NULL.
+  if (ref.isNull(opened)) throw new Error('nft_ctx_new failed');
   try {
     for (const [name, descriptor] of sockets()) {
       // Descriptors that Node opened meanwhile have the flag already.

@@ -15,7 +15,7 @@ import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
 import { aboutXenstore } from './store.js';
 import { aboutTopologies } from './topologies.js';
-import { aboutTables } from './unmatched.js';
+import { aboutGroups, aboutTables } from './unmatched.js';
 
 /** The findings about a machine, in order of the checks; a check that does not apply to it is left out. */
 export function findings(facts: Facts, config: Config | { readonly reason: string }): Finding[] {
@@ -51,7 +51,7 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutFilters(facts, config),
     ...aboutIngress(facts),
     ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
-    ...(known === undefined ? [] : aboutTables(decided, known)),
+    ...(known === undefined ? [] : [...aboutTables(decided, known), ...aboutGroups(decided, known)]),
     ...('reason' in config ? [] : aboutForwards(facts, config)),
     ...(known === undefined ? [] : aboutSenders(decided, facts)),
     ...aboutLeftovers(facts),

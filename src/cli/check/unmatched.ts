@@ -1,8 +1,8 @@
 import { type Matched, matchedBy, matches } from '../../decide/vif-options.js';
 import { formatNetwork, grantedBy } from '../../model/address.js';
+import type { GroupMembers } from '../../model/group.js';
 import type { VifPolicy } from '../../model/policy.js';
 import { traitsOf } from '../../model/topology-name.js';
-import type { VifOptions } from '../../model/vif-options.js';
 import type { Decided } from './decided.js';
 import { type Finding, note, ok } from './finding.js';
 
@@ -22,8 +22,20 @@ export function aboutTables(
   return [note('[[vif]]', message, remedy)];
 }
 
+/** The `[[group]]` tables in which none of the vifs there are is. */
+export function aboutGroups(decided: readonly Decided[], { groups }: Pick<VifPolicy, 'groups'>): Finding[] {
+  if (groups.length === 0) return [];
+  const empty = groups.filter(
+    ({ members }) => !decided.some((one) => members.some((table) => mayMatch(table, one))),
+  );
+  if (empty.length === 0) return [ok('[[group]]', 'each group has a vif')];
+  const names = empty.map(({ name }) => name).join(', ');
+  const remedy = 'compare members with "vifd status", unless the guest is still to come';
+  return [note('[[group]]', `none of the ${decided.length} vifs there are is in ${names}`, remedy)];
+}
+
 /** Whether a table matches a vif; one that is refused by its keys alone, without a network where NAT would plan the address. */
-function mayMatch(table: VifOptions, { vif, topology, desired, bridge }: Decided): boolean {
+function mayMatch(table: GroupMembers, { vif, topology, desired, bridge }: Decided): boolean {
   if (topology === undefined) return false;
   if (desired !== undefined && topology !== 'script')
     return matches(table, matchedBy(desired, vif, topology));
@@ -40,7 +52,7 @@ function mayMatch(table: VifOptions, { vif, topology, desired, bridge }: Decided
   return matches(isPlanned || network === undefined ? others : { ...others, ip: network }, of);
 }
 
-const printed = ({ bridge, mac, ip, domid, topology }: VifOptions): string =>
+const printed = ({ bridge, mac, ip, domid, topology }: GroupMembers): string =>
   Object.entries({ bridge, mac, ip: ip && formatNetwork(ip), domid, topology })
     .flatMap(([key, value]) => (value === undefined ? [] : [`${key} = ${JSON.stringify(value)}`]))
     .join(', ') || 'all vifs';

@@ -1,4 +1,5 @@
 import { contains, hostOf, isHost, type Network, networkOf } from '../../model/address.js';
+import { noIp } from '../../model/ip.js';
 import { type ObservedState, vifOfLink } from '../../model/observed.js';
 
 /** Whether an address lies in a network that a device of this domain is in, so that it may be another host's. */
@@ -8,3 +9,7 @@ export const isElsewhere = (address: Network, { links }: ObservedState): boolean
       vifOfLink(link) === undefined &&
       link.addresses.some((held) => !isHost(held) && contains(networkOf(held), hostOf(address))),
   );
+
+/** Whether this domain is told by a route where the hosts of a network with this address are, as by a VPN's. */
+export const isRoutedAway = (address: Network, { ip = noIp }: ObservedState): boolean =>
+  ip.routes.leadsElsewhere(hostOf(address));

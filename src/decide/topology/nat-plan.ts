@@ -6,7 +6,7 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { Twins } from '../twins.js';
 import { hidden } from './domain-needs.js';
-import { isElsewhere } from './elsewhere.js';
+import { isElsewhere, isRoutedAway } from './elsewhere.js';
 import { claimant } from './nat-conflict.js';
 import { routerDistance, routerOf } from './nat-router.js';
 import { holderOf, routedElsewhere } from './routed-link.js';
@@ -26,7 +26,8 @@ export interface Planned {
 }
 
 /**
- * The address of a vif in the planned network: the one it has, else the first of its own that is free. Which are its own
+ * The address of a vif in the planned network: the one it has, else the first of its own that is free, and rather one that no route of
+ * others leads to. Which are its own
  * follows from its domain's id, as in the stock script, or in a small network from its MAC address, which a guest keeps when it
  * is started anew.
  */
@@ -79,13 +80,17 @@ export function plan(
   const held = candidates.find(({ address }) => heldBy(snapshot.id, own, observed, ip).has(address));
   const goesOn = held !== undefined && !isNeeded(held) ? choose(held) : undefined;
   if (goesOn !== undefined) return goesOn;
-  for (const guest of candidates) {
-    if (!isFree(guest)) continue;
-    const chosen = choose(guest);
-    const routerIsFree = network.prefix >= sharedFrom || (chosen !== undefined && isFree(chosen.router));
-    if (chosen !== undefined && routerIsFree) return chosen;
-  }
-  return undefined;
+  const first = (isFit: (address: Network) => boolean): Planned | undefined => {
+    for (const guest of candidates) {
+      if (!isFit(guest)) continue;
+      const chosen = choose(guest);
+      const routerIsFree = network.prefix >= sharedFrom || (chosen !== undefined && isFit(chosen.router));
+      if (chosen !== undefined && routerIsFree) return chosen;
+    }
+    return undefined;
+  };
+  // A VPN may have a route to all of the planned network: only hosts with the very addresses of guests are hidden then.
+  return first((address) => isFree(address) && !isRoutedAway(address, observed)) ?? first(isFree);
 }
 
 /** The addresses of a vif's own in the planned network, as offsets, in the order in which they are tried. */

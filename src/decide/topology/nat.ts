@@ -20,8 +20,9 @@ import { conflictOf } from './nat-conflict.js';
 import { routerOf } from './nat-router.js';
 import { routerFor } from './nat-router-choice.js';
 import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
+import { overruled } from './overruled.js';
 import { atTwin, deviceName, isRoutedTo, linkLocalRouter, waysOut } from './routed-link.js';
-import { overruled, whyNoIpv6 } from './routed-losses.js';
+import { whyNoIpv6 } from './routed-losses.js';
 import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -39,7 +40,10 @@ export const nat: Topology = {
     const twins = twinsOf(snapshot, observed.links);
     const chosen = guestAddresses(snapshot, config.nat, twins, observed, ip);
     const named = uplinksOf(snapshot, 'problem' in chosen ? [] : chosen.addresses.map(hostOf), config);
-    const dependsOn: Dependency[] = named?.map(netdev) ?? [{ kind: 'default-route' }];
+    const dependsOn: Dependency[] = [
+      { kind: 'rules' },
+      ...(named?.map(netdev) ?? [{ kind: 'default-route' as const }]),
+    ];
     dependsOn.push(...twins.dependsOn);
     if ('problem' in chosen)
       return { problem: chosen.problem, dependsOn: [...dependsOn, ...chosen.dependsOn] };
@@ -77,8 +81,9 @@ export const nat: Topology = {
       named === undefined
         ? waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index)
         : named.map((name) => observed.links.byName(name)).filter((link) => link !== undefined);
+    const around = [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))];
     // A device that is renamed keeps its default route, of which there is no news then.
-    dependsOn.push(...[...ways(4), ...ways(6)].map(({ name }) => netdev(name)));
+    dependsOn.push(...around.map(netdev));
     const sharesLink = v6.length > 0 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
@@ -132,7 +137,7 @@ export const nat: Topology = {
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
           ),
           forwards: {
-            out: named ?? [...new Set([...ways(4), ...ways(6)].map(({ name }) => name))],
+            out: named ?? around,
             in: [],
             bound: named !== undefined,
             hidden: true,
@@ -163,7 +168,7 @@ export const nat: Topology = {
         ...missingWayOut(snapshot, named, v4, ways(4)),
         ...missingWayOut(snapshot, named, v6, ways(6)),
         ...forwarded.missing,
-        ...overruled(snapshot, kept.map(hostOf), observed),
+        ...overruled(snapshot, kept.map(hostOf), around, observed),
         ...(needed === undefined ? [] : [needed]),
       ],
     };

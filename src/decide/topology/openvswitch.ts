@@ -2,6 +2,7 @@ import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import { type FilterSpec, holds } from '../../model/filter.js';
+import { isParted } from '../../model/group.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
@@ -72,7 +73,8 @@ export const openvswitch: Topology = {
     });
     if ('problem' in filtered) return { problem: filtered.problem, dependsOn };
     const bypassed = filtered.filter && found && unfilterable(id, filtered.filter, found);
-    if (bypassed !== undefined && holds(filtered.filter)) return { problem: bypassed, dependsOn };
+    if (bypassed !== undefined && holds(withoutOpenGroup(filtered.filter)))
+      return { problem: bypassed, dependsOn };
     // While the database is away what kind of bridge it is is not known: a filter for control frames alone stays as it is.
     const isUndecided = found === undefined && !holds(filtered.filter) && !hasFilter(observed, own);
     const filter = bypassed === undefined && !isUndecided ? filtered.filter : undefined;
@@ -157,6 +159,13 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
 const hasFilter = ({ nft }: ObservedState, vif: string): boolean =>
   nft?.elements(vif).some(({ set }) => set === 'unheld') ?? false;
 
+/** A filter without what tells a vif in no group from the outside: that asks nothing of the vif itself. */
+function withoutOpenGroup(filter: FilterSpec | undefined): FilterSpec | undefined {
+  if (filter?.group === undefined || isParted(filter.group)) return filter;
+  const { group: _, ...others } = filter;
+  return others;
+}
+
 /** Whether frames go through this bridge past nf_tables. */
 const bypasses = ({ datapathType, offloads = false, stillOffloads: still = false }: OvsBridge): boolean =>
   datapathType === 'netdev' || offloads || still;
@@ -180,7 +189,7 @@ function stillOffloads({ parent }: OvsBridge, { links, openvswitch: view }: Obse
  */
 export function unfilterable(
   id: VifId,
-  { hold, protectHost, limits }: FilterSpec,
+  { hold, protectHost, limits, group }: FilterSpec,
   bridge: OvsBridge,
 ): OperationError | undefined {
   const { name, datapathType } = bridge;
@@ -190,8 +199,15 @@ export function unfilterable(
       ...(isHeld ? ['[antispoof] mode = "off"'] : []),
       ...(protectHost ? ['[openvswitch] protect_host = false'] : []),
       ...(limits ? ['no limit in [[vif]]'] : []),
+      ...(group && isParted(group) ? ['no [[group]] that parts it'] : []),
     ];
-    const what = isHeld ? 'anti-spoofing' : protectHost ? 'protect_host' : 'limit of [[vif]]';
+    const what = isHeld
+      ? 'anti-spoofing'
+      : protectHost
+        ? 'protect_host'
+        : limits
+          ? 'limit of [[vif]]'
+          : '[[group]]';
     const reason = `${what} does not work with ${by}; ${instead}, or turn it off: ${keys.join(' and ')}`;
     return problem('filter-bypassed', `attach ${vifName(id)} to Open vSwitch bridge`, name, reason);
   };

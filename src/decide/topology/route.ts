@@ -15,6 +15,7 @@ import { vifMac } from './bridge.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
 import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
+import { overruled } from './overruled.js';
 import {
   atTwin,
   claims,
@@ -27,7 +28,7 @@ import {
   routedElsewhere,
   waysOut,
 } from './routed-link.js';
-import { overruled, whyNoIpv6 } from './routed-losses.js';
+import { whyNoIpv6 } from './routed-losses.js';
 import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -52,6 +53,7 @@ export const route: Topology = {
     // By a named gateway device too a guest's packets may leave where default routes lead.
     const dependsOn: Dependency[] = [
       { kind: 'default-route' },
+      { kind: 'rules' },
       ...(wanted === undefined ? [] : [netdev(wanted)]),
     ];
     const gateway = gatewayOf(wanted, observed.links, ip);
@@ -157,7 +159,7 @@ export const route: Topology = {
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
         ...(needed === undefined ? [] : [needed]),
-        ...overruled(snapshot, kept, observed),
+        ...overruled(snapshot, kept, around, observed),
       ],
     };
   },

@@ -1,4 +1,3 @@
-import { formatNetwork, type Network } from '../../model/address.js';
 import { noIp } from '../../model/ip.js';
 import type { ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -31,22 +30,4 @@ export function whyNoIpv6(
   return lacking(
     `IPv6 is switched off there; run: sysctl -w ${disabled}=0, and net/ipv6/conf/default/disable_ipv6=0`,
   );
-}
-
-/** What stands before our routes to these networks, which the kernel then sends elsewhere. */
-export function overruled(
-  { id }: VifSnapshot,
-  networks: readonly Network[],
-  { links, ip = noIp }: ObservedState,
-): OperationError[] {
-  return networks.flatMap((network) => {
-    const route = ip.routes.before(network);
-    if (route === undefined) return [];
-    const to = formatNetwork(network);
-    const device = links.byIndex(route.device)?.name;
-    const where = device === undefined ? 'is refused' : `leads to ${device}`;
-    const remedy = `ip route delete ${to} metric ${route.metric}`;
-    const reason = `another route, of metric ${route.metric}, goes before ours and ${where}; if nothing needs it: ${remedy}`;
-    return [problem('route-overruled', `route ${vifName(id)}`, to, reason)];
-  });
 }

@@ -1,17 +1,24 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { parseIpv4, parseIpv6 } from '../../model/address.js';
+import { FollowedFile } from './followed-file.js';
 
 /** The second has the servers behind systemd-resolved, whose stub on the loopback is in the first. */
-const files = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
-/** In ms; files are compared by time, since a bind mount or a link is replaced without an event at its path. */
-const interval = 500;
+const usualFiles = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
 /** The resolvers of this domain, but for those on the loopback, followed as they change. */
 export class Resolvers {
-  #text = read();
-  #addresses = parseResolvers(this.#text);
+  readonly #files: readonly string[];
+  #text: string[];
+  #addresses: readonly string[];
   #listener: (() => void) | undefined;
+  #followed: FollowedFile[] = [];
+
+  constructor(files: readonly string[] = usualFiles) {
+    this.#files = files;
+    this.#text = this.#read();
+    this.#addresses = parseResolvers(this.#text);
+  }
 
   get addresses(): readonly string[] {
     return this.#addresses;
@@ -20,31 +27,39 @@ export class Resolvers {
   /** Calls back when they have changed. */
   follow(listener: () => void): void {
     this.#listener = listener;
-    for (const file of files) watchFile(file, { interval, persistent: false }, this.#look);
+    this.#followed = this.#files.map((file) => new FollowedFile(file, this.#look));
+    this.#look();
+  }
+
+  /** Looks for what has been mounted over a file, which the kernel does not announce. */
+  refresh(): void {
+    for (const file of this.#followed) file.recheck();
+    this.#look();
   }
 
   close(): void {
-    for (const file of files) if (this.#listener) unwatchFile(file, this.#look);
+    for (const file of this.#followed) file.close();
   }
 
   readonly #look = (): void => {
-    const text = read();
+    const text = this.#read();
     if (isDeepStrictEqual(text, this.#text)) return;
     this.#text = text;
     this.#addresses = parseResolvers(text);
     this.#listener?.();
   };
-}
 
-/** The texts of the files; not every machine has both. */
-const read = (): string[] =>
-  files.flatMap((file) => {
-    try {
-      return [readFileSync(file, 'utf8')];
-    } catch {
-      return [];
-    }
-  });
+  /** The texts of the files; not every machine has both. */
+  #read(): string[] {
+    return this.#files.flatMap((file) => {
+      try {
+        return [readFileSync(file, 'utf8')];
+      } catch {
+        return [];
+      }
+    });
+  }
+}
 
 /**
  * The resolvers in the first of these texts that has any. Of a line the resolver reads the first word behind `nameserver`, so that

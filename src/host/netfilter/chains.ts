@@ -102,13 +102,16 @@ export class Chains {
 function kindOf(
   vif: string,
   { doubtful, policy, rules }: Chain,
-): { fits: boolean; blocks?: boolean; limits?: boolean } {
+): { fits: boolean; blocks?: boolean; limits?: boolean; marks?: boolean } {
   const found = [...rules.values()];
   const blocks = sameList(found, [chainMark(vif, { blocks: true })]);
   const limits = sameList(found, [chainMark(vif, { limits: true })]);
+  const marks = sameList(found, [chainMark(vif, { marks: true })]);
+  const isOurs = blocks || limits || marks || sameList(found, [chainMark(vif, {})]);
   return {
     ...(blocks && { blocks }),
     ...(limits && { limits }),
-    fits: !doubtful && policy === policyDrop && (blocks || limits || sameList(found, [chainMark(vif, {})])),
+    ...(marks && { marks }),
+    fits: !doubtful && policy === policyDrop && isOurs,
   };
 }

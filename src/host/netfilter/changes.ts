@@ -95,11 +95,12 @@ function isSeen(state: NftState, change: NftChange, added: ReadonlySet<string>):
       return state
         .chains(change.owner)
         .some(
-          ({ chain, fits, blocks = false, limits = false }) =>
+          ({ chain, fits, blocks = false, limits = false, marks = false }) =>
             chain === change.chain &&
             fits &&
             blocks === (change.blocks ?? false) &&
-            limits === (change.limits ?? false),
+            limits === (change.limits ?? false) &&
+            marks === (change.marks ?? false),
         );
     case 'delete-chain':
     case 'forget-drops':

@@ -40,7 +40,9 @@ export async function readDrops(
 /** The sets whose elements count packets. */
 const counting: readonly (readonly [Table, string])[] = [
   ['netdev vifd', dropsSet],
-  ...Object.keys(countingSets).map((set) => ['inet vifd', set] as const),
+  ...(Object.keys(countingSets) as (keyof typeof countingSets)[]).map(
+    (set) => [sets[set].table, set] as const,
+  ),
 ];
 
 const isCounting = (set: string): set is keyof typeof countingSets => Object.hasOwn(countingSets, set);

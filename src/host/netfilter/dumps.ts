@@ -113,7 +113,7 @@ function requestFor(table: Table): { header: Buffer; attributes: AttrStream } {
   const [kind, name = ''] = table.split(' ');
   const attributes = new AttrStream();
   attributes.push(attribute.table, putString(name));
-  return { header: Buffer.from([kind === 'inet' ? family.inet : family.netdev, 0, 0, 0]), attributes };
+  return { header: Buffer.from([family[kind as 'inet' | 'netdev' | 'bridge'], 0, 0, 0]), attributes };
 }
 
 /**

@@ -123,7 +123,7 @@ export interface DecodedElement {
 /** The elements of a message whose keys, and in a map values, have these parts. */
 export function decodeElements(
   { of }: NftMessage,
-  parts: readonly (KeyPart | 'mark')[],
+  parts: readonly KeyPart[],
   { value: valueParts = [], limit }: { value?: readonly KeyPart[]; limit?: 'bytes' | 'packets' } = {},
 ): DecodedElement[] {
   const elements: DecodedElement[] = [];
@@ -164,7 +164,7 @@ const protocols: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** The parts of a key as nft writes them. Each begins at a multiple of 4 bytes; a number takes all bytes that are left. */
-function decodeKey(first: Buffer, last: Buffer, parts: readonly (KeyPart | 'mark')[]): string[] {
+function decodeKey(first: Buffer, last: Buffer, parts: readonly KeyPart[]): string[] {
   let at = 0;
   return parts.map((part): string => {
     const size = part === 'number' ? numberSize(first.length - at) : sizes[part];

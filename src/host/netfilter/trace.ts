@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Nftables } from 'node-libnftables';
-import { NetlinkSocket } from 'node-netlink';
-import { type NetlinkMessage, parseAttributes, parseMessages } from '../netlink/format.js';
+import { NetlinkConnection } from '../netlink/connection.js';
+import { type NetlinkMessage, Protocol, parseAttributes } from '../netlink/format.js';
 
 // Numbers of linux/netfilter.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h.
-const protocol = 12;
 const traceGroup = 9;
+const getGeneration = (10 << 8) | 16;
 const traceMessage = (10 << 8) | 17;
 const families: { readonly [number: number]: string } = {
   1: 'inet',
@@ -79,25 +79,27 @@ export async function trace(tables: readonly string[], seconds: number): Promise
   const events: TraceEvent[] = [];
   const refused: string[] = [];
   let isIncomplete = false;
-  const socket = new NetlinkSocket({ groups: [traceGroup], protocol })
-    .on('message', (datagram) => {
-      for (const message of parseMessages(datagram)) {
-        const event = decodeTrace(message);
-        if (event !== undefined) events.push(event);
-      }
-    })
-    .on('overflow', () => {
-      isIncomplete = true;
-    });
+  const message = (one: NetlinkMessage): void => {
+    const event = decodeTrace(one);
+    if (event !== undefined) events.push(event);
+  };
+  const overflow = (): void => {
+    isIncomplete = true;
+  };
+  const netlink = new NetlinkConnection([traceGroup], { message, overflow }, Protocol.NETFILTER);
   const nft = new Nftables();
   try {
     for (const text of tables) {
       await nft.runAside(text).catch((error: Error) => refused.push(error.message));
     }
     if (refused.length < tables.length) await sleep(1000 * seconds);
+    // The kernel waits for the packets on their way before it lets the tables go, and answers after all that it has told of
+    // them: without the answer a packet would seem to have ended where the reading has.
+    nft.close();
+    await netlink.request(getGeneration, 0, Buffer.alloc(header)).catch(overflow);
   } finally {
     nft.close();
-    socket.close();
+    netlink.close();
   }
   return { events, isIncomplete, refused };
 }

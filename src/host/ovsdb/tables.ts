@@ -1,10 +1,25 @@
 import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
+import { waitingOf } from './spanning-tree.js';
 
-/** The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. */
+/**
+ * The columns that are followed; not those that ovs-vswitchd changes all the time, like statistics. `status` of a Port changes with its
+ * state in a spanning tree (run_status_update).
+ */
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg', 'other_config'],
   Bridge: ['name', 'ports', 'datapath_type'],
-  Port: ['name', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'protected', 'fake_bridge', 'external_ids'],
+  Port: [
+    'name',
+    'interfaces',
+    'tag',
+    'trunks',
+    'vlan_mode',
+    'protected',
+    'fake_bridge',
+    'external_ids',
+    'status',
+    'rstp_status',
+  ],
   Interface: ['name', 'type', 'ofport', 'error', 'mtu_request', 'external_ids'],
 };
 
@@ -28,7 +43,7 @@ export class OvsdbTables {
   /** The number of the last configuration ovs-vswitchd has put into effect. */
   get currentConfiguration(): number {
     const [row] = this.#rows.Open_vSwitch.values();
-    return typeof row?.cur_cfg === 'number' ? row.cur_cfg : 0;
+    return number(row?.cur_cfg) ?? 0;
   }
 
   bridge(name: string): OvsBridge | undefined {
@@ -55,11 +70,13 @@ export class OvsdbTables {
       if (!(table in this.#rows)) continue;
       for (const [uuid, update] of Object.entries(rows)) {
         const known = this.#rows[table as Table];
-        for (const row of [known.get(uuid), update.new]) {
-          if (typeof row?.name === 'string') names.add(row.name);
-          const owner = map(row?.external_ids)[markKeys.owner];
-          if (table === 'Port' && owner !== undefined) owners.add(owner);
-        }
+        const isNews = !isSeconds(known.get(uuid), update);
+        if (isNews)
+          for (const row of [known.get(uuid), update.new]) {
+            if (typeof row?.name === 'string') names.add(row.name);
+            const owner = map(row?.external_ids)[markKeys.owner];
+            if (table === 'Port' && owner !== undefined) owners.add(owner);
+          }
         if (update.new) known.set(uuid, update.new);
         else known.delete(uuid);
       }
@@ -97,6 +114,7 @@ export class OvsdbTables {
 
   #port(uuid: string, row: Row, bridge: string): OvsPort {
     const [interfaceUuid, another] = uuids(row.interfaces);
+    const waiting = waitingIn(row);
     const only = another === undefined ? this.#rows.Interface.get(interfaceUuid ?? '') : undefined;
     return {
       uuid,
@@ -104,7 +122,7 @@ export class OvsdbTables {
       bridge,
       tag: number(row.tag),
       trunks: elements(row.trunks)
-        .map(Number)
+        .filter((vid): vid is number => Number.isInteger(vid))
         .sort((a, b) => a - b),
       vlanMode: text(row.vlan_mode),
       owner: map(row.external_ids)[markKeys.owner],
@@ -112,6 +130,7 @@ export class OvsdbTables {
       ...(row.protected === true ? { isolated: true } : {}),
       ...(map(row.external_ids)[markKeys.vlan] === undefined ? {} : { hasOurVlans: true }),
       ...withKept(map(row.external_ids)[markKeys.kept]),
+      ...(waiting === undefined ? {} : { waiting }),
       interface: only && {
         uuid: String(interfaceUuid),
         externalIds: map(only.external_ids),
@@ -124,23 +143,37 @@ export class OvsdbTables {
   }
 }
 
+const waitingIn = (row: Row): OvsPort['waiting'] => waitingOf(map(row.status), map(row.rstp_status));
+
+/** Whether an update is about the time alone that a port has been in its state (`stp_sec_in_state`). */
+const isSeconds = (before: Row | undefined, { old, new: now }: { old?: Row; new?: Row }): boolean =>
+  before !== undefined &&
+  now !== undefined &&
+  old !== undefined &&
+  Object.keys(old).length > 0 &&
+  Object.keys(old).every((column) => column === 'status' || column === 'rstp_status') &&
+  waitingIn(before) === waitingIn(now);
+
 const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number } =>
   mtuRequest === undefined ? {} : { mtuRequest };
 
 const withKept = (kept: string | undefined): { kept?: string } => (kept === undefined ? {} : { kept });
 
-// Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]].
+// Values as RFC 7047, 5.1 writes them: a set of one is the value itself, any other is ["set", […]]. What is none of these counts as
+// nothing, so that a view of the database can always be read.
 
 function elements(value: unknown): unknown[] {
   if (!Array.isArray(value)) return value === undefined ? [] : [value];
-  return value[0] === 'set' ? (value[1] as unknown[]) : [value];
+  if (value[0] !== 'set') return [value];
+  return Array.isArray(value[1]) ? value[1] : [];
 }
 
-const uuids = (value: unknown): string[] => elements(value).map((pair) => String((pair as unknown[])[1]));
+const uuids = (value: unknown): string[] =>
+  elements(value).flatMap((pair) => (Array.isArray(pair) && typeof pair[1] === 'string' ? [pair[1]] : []));
 
 function number(value: unknown): number | undefined {
   const [first] = elements(value);
-  return typeof first === 'number' ? first : undefined;
+  return typeof first === 'number' && Number.isInteger(first) ? first : undefined;
 }
 
 function text(value: unknown): string | undefined {
@@ -148,5 +181,9 @@ function text(value: unknown): string | undefined {
   return typeof first === 'string' ? first : undefined;
 }
 
-const map = (value: unknown): Record<string, string> =>
-  Array.isArray(value) && value[0] === 'map' ? Object.fromEntries(value[1] as [string, string][]) : {};
+function map(value: unknown): Record<string, string> {
+  if (!Array.isArray(value) || value[0] !== 'map' || !Array.isArray(value[1])) return {};
+  const isPair = (pair: unknown): pair is [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string');
+  return Object.fromEntries(value[1].filter(isPair));
+}

@@ -19,7 +19,7 @@ for group in $groups; do kill -s KILL -- "-$group"; done`;
  * subshell, so that a guard that has ended costs no SIGPIPE. What protects vifd from the kernel's OOM killer, the unit's
  * OOMScoreAdjust=, is not for what it starts: a hook that takes all memory is to be killed, and not a guest's QEMU.
  */
-const launcher = `(echo "+ $$" >&3) 2>/dev/null; exec 3>&-
+export const launcher = `(echo "+ $$" >&3) 2>/dev/null; exec 3>&-
 read -r score </proc/self/oom_score_adj && [ "$score" -ge 0 ] || echo 0 >/proc/self/oom_score_adj
 exec "$0" "$@"`;
 

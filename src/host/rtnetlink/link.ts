@@ -28,6 +28,10 @@ export class LinkSettings {
     try {
       await this.#set(index, changes);
     } catch (error) {
+      // The kernel has brought it up before it refused the master (do_setlink in net/core/rtnetlink.c): up on no bridge, a guest would
+      // speak with this machine.
+      if (changes.up === true && changes.master !== undefined)
+        await this.#set(index, { up: false }).catch(() => undefined);
       const { mtu } = changes;
       if (mtu === undefined || !(await this.#refuses(index, changes, mtu, error))) throw error;
       this.#current().refuseMtu(index, mtu);

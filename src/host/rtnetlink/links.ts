@@ -1,7 +1,7 @@
 import type { News } from '../../model/dependency.js';
 import type { LinkView } from '../../model/observed.js';
 import type { RouteView } from '../../model/route.js';
-import { NetlinkConnection } from '../netlink/connection.js';
+import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
 import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { Addresses } from './address.js';
@@ -16,6 +16,7 @@ import { Proxies } from './proxy.js';
 import { Routes } from './route.js';
 import { rtmRoute } from './route-message.js';
 import { RouteState } from './route-state.js';
+import { rtmRule } from './rule-message.js';
 
 /** Called with what came, changed or went: devices, the default route, or anything. */
 export type LinkListener = (news: readonly News[]) => void;
@@ -27,10 +28,10 @@ export type LinkListener = (news: readonly News[]) => void;
 export type GoneListener = (index: number | undefined) => void;
 
 /**
- * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE; _IPV6_IFADDR, _IPV6_ROUTE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
+ * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE; _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_RULE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
  * the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
  */
-const groups = [1, 4, 5, 7, 9, 11, 24, 25];
+const groups = [1, 4, 5, 7, 8, 9, 11, 19, 24, 25];
 
 /**
  * All network devices and their addresses, kept current by rtnetlink in memory. The effect of a request is in the view
@@ -164,6 +165,7 @@ export class Links {
         await this.#netlink.dump(rtm.getLink, portDump());
         await this.#netlink.dump(rtm.getQdisc, Buffer.alloc(20));
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
+        await this.#dumpRules();
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
@@ -180,6 +182,13 @@ export class Links {
       }
     }
     this.#listener([{ kind: 'anything' }]);
+  }
+
+  /** A kernel without CONFIG_IP_MULTIPLE_TABLES has none. */
+  async #dumpRules(): Promise<void> {
+    await this.#netlink.dump(rtmRule.get, Buffer.alloc(12)).catch((error: unknown) => {
+      if (!(error instanceof NetlinkError && error.code === 'EOPNOTSUPP')) throw error;
+    });
   }
 
   async #readNeighbours(): Promise<void> {

@@ -1,5 +1,6 @@
 import { hostOf, type Network } from '../../model/address.js';
-import { isDefault, ourProtocol, type Route } from '../../model/route.js';
+import { ourProtocol, type Route } from '../../model/route.js';
+import { localTable, mainTable } from '../../model/routing-rule.js';
 import { formatBytes } from '../netlink/address-bytes.js';
 import { eachAttribute } from '../netlink/attributes.js';
 import { family } from './link-message.js';
@@ -16,15 +17,17 @@ export const rta = {
   table: 15,
   via: 18,
 };
-export const tableMain = 254;
-const tableLocal = 255;
+/** RTN_UNICAST and RTN_THROW; the others that are in a table refuse. */
 export const unicast = 1;
+export const throws = 9;
 
 /** A route as the kernel has it, of whichever program. */
 export interface KnownRoute extends Route {
   /** Distinguishes routes to one network. */
   readonly key: string;
   readonly table: number;
+  /** RTN_*: whether it leads anywhere. */
+  readonly type: number;
   readonly gateway: Network | undefined;
   readonly protocol: number;
 }
@@ -34,17 +37,17 @@ export const routeKey = (metric: number, device: number, gateway: Network | unde
   `${metric} ${device} ${gateway?.address ?? ''}`;
 
 /**
- * The route in a message, one for each of its next hops, with device 0 for one that refuses (unreachable and so on) and is
- * in the main table; nothing for any other.
+ * The route in a message, one for each of its next hops, with device 0 for one that refuses (unreachable and so on); nothing for
+ * one of the local table.
  */
 export function decodeRoutes(data: Buffer): KnownRoute[] {
   const version = versionOf(data.readUInt8(0));
   const prefix = data.readUInt8(1);
   const protocol = data.readUInt8(5);
-  const leads = data.readUInt8(7) === unicast;
+  const routeType = data.readUInt8(7);
   let table = data.readUInt8(4);
   // The kernel makes two of IPv6 there for each device that comes up.
-  if (version === undefined || table === tableLocal) return [];
+  if (version === undefined || table === localTable) return [];
   let metric = 0;
   let source: string | undefined;
   let address = version === 4 ? '0.0.0.0' : '::';
@@ -61,11 +64,12 @@ export function decodeRoutes(data: Buffer): KnownRoute[] {
     else if (type === rta.gateway || type === rta.via) single.gateway = gatewayOf(type, value());
   });
   const to: Network = { family: version, address, prefix };
-  if (table === tableLocal || (table !== tableMain && !leads) || (isDefault(to) && !leads)) return [];
-  const ours = protocol === ourProtocol && leads && table === tableMain;
+  if (table === localTable) return [];
+  const ours = protocol === ourProtocol && routeType === unicast && table === mainTable;
   return (hops.length > 0 ? hops : [single]).map(({ device, gateway }) => ({
     key: routeKey(metric, device, gateway),
     table,
+    type: routeType,
     to,
     device,
     metric,

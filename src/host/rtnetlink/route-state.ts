@@ -1,4 +1,4 @@
-import { formatNetwork, type Network } from '../../model/address.js';
+import { contains, formatNetwork, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { type LinkView, vifOfLink } from '../../model/observed.js';
 import type { ProxyEntry } from '../../model/proxy.js';
@@ -11,12 +11,16 @@ import {
   type Route,
   type RouteView,
 } from '../../model/route.js';
+import { mainTable, type RoutingRule, type TableRoute } from '../../model/routing-rule.js';
 import { eachAttribute } from '../netlink/attributes.js';
 import { type NetlinkMessage, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
-import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, tableMain } from './route-message.js';
+import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, unicast } from './route-message.js';
+import { rtmRule } from './rule-message.js';
+import { RuleState } from './rule-state.js';
+import { TableRoutes } from './table-routes.js';
 
 // RTM_NEWNETCONF of linux/rtnetlink.h.
 const rtmNewNetconf = 80;
@@ -28,7 +32,8 @@ const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
  *
  * Of the routes of other programs in the main table those are kept that can take precedence over one of vifd's: all to hosts
  * and small networks, and any to a network that vifd routes to; of all tables default routes, for the ways out, and those by a
- * gateway that an administrator or a DHCP client has set. A full routing table of the Internet is not kept.
+ * gateway that an administrator or a DHCP client has set. All that these have set is kept by its table as well, for the rules that
+ * lead there, and of the main table all to private networks, in which no guest is planned. A full routing table of the Internet is not kept.
  *
  * The kernel removes IPv4 routes without notification when their device goes down or their source address is no longer
  * on any device (fib_table_flush after fib_sync_down_addr), and proxy entries when their device goes down (pneigh_ifdown).
@@ -38,8 +43,12 @@ export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #macs = new Map<number, string>();
+  readonly #rules = new RuleState();
+  readonly #tables = new TableRoutes();
   /** What follows from all routes, computed when it is asked for. */
-  #derived: { ways: Map<4 | 6, number[]>; nextHops?: NextHop[] } = { ways: new Map() };
+  #derived: { ways: Map<4 | 6, number[]>; nextHops?: NextHop[]; ours?: readonly Route[] } = {
+    ways: new Map(),
+  };
   #neighbours = new NeighbourState();
   #proxies = new ProxyState();
 
@@ -67,7 +76,7 @@ export class RouteState implements RouteView {
 
   defaultDevice(version: 4 | 6): number | undefined {
     const found = this.#where(
-      ({ to, ours, table }) => !ours && table === tableMain && to.family === version && to.prefix === 0,
+      ({ to, ours, table }) => !ours && table === mainTable && to.family === version && to.prefix === 0,
     );
     return found.sort((a, b) => a.metric - b.metric)[0]?.device;
   }
@@ -76,13 +85,29 @@ export class RouteState implements RouteView {
     const known = this.#derived.ways.get(version);
     if (known !== undefined) return known;
     const rank = ({ table, to, metric }: KnownRoute): number =>
-      (table === tableMain ? 0 : 2 ** 40) + to.prefix * 2 ** 34 + metric;
+      (table === mainTable ? 0 : 2 ** 40) + to.prefix * 2 ** 34 + metric;
     const found = this.#where(
       ({ to, ours, device }) => !ours && device > 1 && to.family === version && isDefault(to),
     ).sort((a, b) => rank(a) - rank(b));
     const devices = [...new Set(found.map(({ device }) => device))];
     this.#derived.ways.set(version, devices);
     return devices;
+  }
+
+  rules(version: 4 | 6): readonly RoutingRule[] {
+    return this.#rules.of(version);
+  }
+
+  inTable(table: number, network: Network): TableRoute | undefined {
+    return this.#tables.find(table, network);
+  }
+
+  leadsElsewhere(address: Network): boolean {
+    return this.#tables.leads(address, (device) => {
+      // To a guest the stock scripts' own routes lead.
+      const link = this.#links.byIndex(device);
+      return link === undefined || vifOfLink(link) === undefined;
+    });
   }
 
   nextHops(): readonly NextHop[] {
@@ -111,6 +136,9 @@ export class RouteState implements RouteView {
       case rtmRoute.add:
       case rtmRoute.delete:
         return this.#applyRoute(data, type === rtmRoute.add, (flags & replace) !== 0);
+      case rtmRule.add:
+      case rtmRule.delete:
+        return this.#rules.apply(type, data) ? [{ kind: 'rules' }] : [];
       case rtmNeigh.add:
         return this.#applyNeighbour(data);
       case rtmNewNetconf:
@@ -131,7 +159,8 @@ export class RouteState implements RouteView {
       metric: ourMetric,
       source,
       ours: true,
-      table: tableMain,
+      table: mainTable,
+      type: unicast,
       gateway: undefined,
       protocol: ourProtocol,
     };
@@ -250,7 +279,7 @@ export class RouteState implements RouteView {
   }
 
   #forget(test: (route: KnownRoute) => boolean): News[] {
-    const news: News[] = [];
+    const news: News[] = this.#tables.forget(test) ? [{ kind: 'rules' }] : [];
     for (const [key, routes] of this.#routes) {
       const going = routes.filter(test);
       if (going.length === 0) continue;
@@ -274,9 +303,12 @@ export class RouteState implements RouteView {
     const routes = decodeRoutes(data);
     const [first] = routes;
     if (first === undefined) return [];
-    const key = `${first.table === tableMain ? '' : `${first.table} `}${formatNetwork(first.to)}`;
+    const ofTable = this.#applyToTable(routes, added, replaced);
+    // What refuses stands before ours in the main table, and is no way out.
+    if (first.type !== unicast && (first.table !== mainTable || isDefault(first.to))) return ofTable;
+    const key = `${first.table === mainTable ? '' : `${first.table} `}${formatNetwork(first.to)}`;
     const known = this.#routes.get(key) ?? [];
-    if (!isWorthKeeping(first) && !known.some(({ ours }) => ours)) return [];
+    if (!isWorthKeeping(first) && !known.some(({ ours }) => ours)) return ofTable;
     const isSame = (one: KnownRoute): boolean => routes.some((route) => route.key === one.key);
     const going = known.filter(
       (other) => isSame(other) || (added && replaced && other.metric === first.metric),
@@ -284,7 +316,19 @@ export class RouteState implements RouteView {
     const left = known.filter((other) => !going.includes(other));
     this.#keep(key, added ? [...left, ...routes] : left);
     const ours = known.filter((other) => other.ours && !going.includes(other));
-    return [...routes, ...going, ...ours].flatMap((one) => this.#newsOf(one));
+    return [...ofTable, ...[...routes, ...going, ...ours].flatMap((one) => this.#newsOf(one))];
+  }
+
+  /** Keeps a route of others by its table. Of a table other than main it is news where a guest's address is in its network. */
+  #applyToTable(routes: readonly KnownRoute[], added: boolean, replaced: boolean): News[] {
+    const [first] = routes;
+    if (first === undefined || first.ours) return [];
+    const isAdministrators = isDefault(first.to) || fewProtocols.has(first.protocol);
+    if (!isAdministrators && !(first.table === mainTable && isPrivate(first.to))) return [];
+    this.#tables.apply(routes, added, replaced);
+    if (first.table === mainTable) return [];
+    this.#derived.ours ??= this.ours();
+    return this.#derived.ours.some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
   }
 
   #newsOf({ device, ours, to, gateway }: KnownRoute): News[] {
@@ -322,8 +366,19 @@ export class RouteState implements RouteView {
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
 
+/** RFC 1918, 6598 and 4193: what no table of the Internet has. */
+const privateNetworks: readonly Network[] = [
+  { family: 4, address: '10.0.0.0', prefix: 8 },
+  { family: 4, address: '100.64.0.0', prefix: 10 },
+  { family: 4, address: '172.16.0.0', prefix: 12 },
+  { family: 4, address: '192.168.0.0', prefix: 16 },
+  { family: 6, address: 'fc00::', prefix: 7 },
+];
+
+const isPrivate = (network: Network): boolean => privateNetworks.some((one) => contains(one, network));
+
 const isWorthKeeping = ({ ours, to, table, gateway, protocol }: KnownRoute): boolean =>
   ours ||
   isDefault(to) ||
-  (table === tableMain && to.prefix > longestOfInternet[to.family]) ||
+  (table === mainTable && to.prefix > longestOfInternet[to.family]) ||
   (gateway !== undefined && fewProtocols.has(protocol));

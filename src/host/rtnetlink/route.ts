@@ -1,10 +1,11 @@
 import type { Network } from '../../model/address.js';
 import { type DesiredRoute, ourMetric, ourProtocol } from '../../model/route.js';
+import { mainTable } from '../../model/routing-rule.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, putU32, replace } from '../netlink/format.js';
 import { familyOf } from './link-message.js';
-import { rta, rtmRoute, tableMain, unicast } from './route-message.js';
+import { rta, rtmRoute, unicast } from './route-message.js';
 import type { RouteState } from './route-state.js';
 
 const scope = { universe: 0, link: 253 };
@@ -45,7 +46,7 @@ function headerOf(to: Network): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt8(familyOf(to), 0);
   header.writeUInt8(to.prefix, 1);
-  header.writeUInt8(tableMain, 4);
+  header.writeUInt8(mainTable, 4);
   header.writeUInt8(ourProtocol, 5);
   // IPv6 has no scopes of routes.
   header.writeUInt8(to.family === 4 ? scope.link : scope.universe, 6);

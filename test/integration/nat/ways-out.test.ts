@@ -151,6 +151,43 @@ test('a default route in another table, and one of several next hops, are ways o
   await masqueraded('eth0');
 });
 
+test("a VPN's table that is asked before the main one has the answers; that and the remedy are said, and it helps", async () => {
+  const [vif, other] = guests;
+  for (const guest of guests) await reaches(guest, there);
+  await domnet.ip(`route add default via ${gateway('tun0')} table 52`);
+  await domnet.ip('rule add pref 5270 lookup 52');
+  await masqueraded('eth0,tun0');
+  const { missing } = await vifd.logged('vif degraded', vif.name);
+  const remedy = 'ip rule add pref 5269 to 10.0.5.1 lookup main';
+  expect(missing).toEqual([
+    'route vif5.0 10.0.5.1: for packets that come in by eth0 the rule of pref 5270, table 52, goes before the main table and ' +
+      `leads to tun0; to let them through: ${remedy}`,
+  ]);
+  expect(await answered(vif)).toBe(false);
+  const check = await domnet.command('check', vif.name);
+  expect(check.stdout).toMatch(
+    /route back.*leads to tun0[\s\S]*ip rule add pref 5269 to 10\.0\.5\.1 lookup main/,
+  );
+  await domnet.ip(remedy.replace(/^ip /, ''));
+  await vifd.logged('vif no longer degraded', vif.name);
+  await reaches(vif, there);
+  expect(await answered(other)).toBe(false);
+  // Networks of the VPN alone stand in no way, and one that has the guests does.
+  await domnet.ip('route delete default table 52');
+  await vifd.logged('vif no longer degraded', other.name);
+  await reaches(other, there);
+  const said = () =>
+    vifd.log.filter(({ msg, vif: of }) => msg === 'vif degraded' && of === other.name).length;
+  await domnet.ip(`route add 100.64.0.0/10 via ${gateway('tun0')} table 52`);
+  await domnet.ip(`route add 10.0.0.0/16 via ${gateway('tun0')} table 52`);
+  await until('the second line about it', () => said() === 2);
+  await domnet.ip('rule delete pref 5270');
+  await reaches(other, there);
+  await domnet.ip('rule delete pref 5269');
+  await domnet.ip('route flush table 52');
+  await masqueraded('eth0');
+});
+
 test('of named uplinks the guests use those that there are, and nothing leaves by another', async () => {
   const [vif, other] = guests;
   await configure('[nat]\nuplink = ["tun0", "wlan0"]\n');
@@ -203,4 +240,22 @@ test('a guest has an uplink of its own', async () => {
   await reaches(vif, there);
   expect(await sources('wlan0')).toEqual([own('wlan0')]);
   await reaches(vif, '10.0.6.1');
+});
+
+test('no address is planned in a network that others have a route to, by whichever program and table', async () => {
+  await domnet.ip('route add 10.0.7.0/24 dev tun0 proto 188');
+  await domnet.ip(`route add 10.0.8.0/24 via ${gateway('tun0')} table 52`);
+  const planned = async (domid: number): Promise<string> => {
+    const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined } });
+    await vif.connected();
+    const [route] = JSON.parse(await domnet.ip(`-j route show dev ${vif.name}`)) as { dst: string }[];
+    return route?.dst ?? '';
+  };
+  expect(await planned(7)).toMatch(/^10\.(?!0\.7\.)/);
+  expect(await planned(8)).toMatch(/^10\.(?!0\.8\.)/);
+  expect(await planned(9)).toBe('10.0.9.1');
+  await domnet.ip('route delete 10.0.7.0/24');
+  await domnet.ip('route flush table 52');
+  for (const guest of guests)
+    expect(await answered(guest, guest === guests[0] ? '10.0.6.1' : '10.0.5.1')).toBe(true);
 });

@@ -48,6 +48,31 @@ test('isolated guests of an Open vSwitch bridge reach those that are not, and no
   expect((await domnet.link('vif5.0')) as { txqlen?: number }).toMatchObject({ txqlen: 1000 });
 });
 
+test.each(['stp', 'rstp'])(
+  'a spanning tree (%s) that waits is said, by check as well, until it is off',
+  async (kind) => {
+    const said = (msg: string) => daemon.log.filter((line) => line.msg === msg && line.vif === 'vif7.0');
+    const before = said('vif degraded').length;
+    await ovs.vsctl(`set bridge ovsbr0 ${kind}_enable=true`);
+    await until('the line about it', () => said('vif degraded').length > before);
+    expect(said('vif degraded').at(-1)?.missing).toEqual([
+      'attach vif7.0 to Open vSwitch bridge ovsbr0: its spanning tree lets nothing through yet, as after each attach; if it needs ' +
+        'none: ovs-vsctl set bridge ovsbr0 stp_enable=false rstp_enable=false',
+    ]);
+    if (kind === 'stp') {
+      const config = join(domnet.dir, 'vifd.toml');
+      const { stdout } = await domnet.command('check', 'vif7.0', '--config', config);
+      expect(stdout).toMatch(
+        /bridge port +vif7\.0 is (listening|learning) on ovsbr0: it waits for the spanning tree/,
+      );
+    }
+    await ovs.vsctl('set bridge ovsbr0 stp_enable=false rstp_enable=false');
+    await until('the line about its end', () => said('vif no longer degraded').length > before);
+    for (const vif of ['vif5.0', 'vif6.0', 'vif7.0'])
+      expect(await ovs.get('port', vif, 'status')).not.toMatch(/listening|learning/);
+  },
+);
+
 test('tables match by network, and one that matches no vif is said by check', async () => {
   await guest(domnet, 'route', 9);
   const routed = (await domnet.link('vif9.0')) as { txqlen?: number };

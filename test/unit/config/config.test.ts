@@ -69,7 +69,7 @@ test.each([
   ['[netdev]\ntimeout = "10"', 'netdev.timeout: "10" is not a number from 1 to 600'],
   [
     '[netdevs]\ntimeout = 10',
-    'netdevs: there is no such key; known are antispoof, bridge, forward, hooks, log, metrics, nat, netdev',
+    'netdevs: there is no such key; known are antispoof, bridge, forward, group, hooks, log, metrics, nat, netdev',
   ],
   ['[nat]\nnetwork = "10.0.0.0/25"', 'nat.network: "10.0.0.0/25" is not an IPv4 network from /8 to /24'],
   ['[nat]\nnetwork = "10.0.0.1/16"', 'nat.network: "10.0.0.1/16" is not an IPv4 network from /8 to /24'],

@@ -69,6 +69,7 @@ test('the defaults', () => {
     metrics: { listen: undefined, traffic: false },
     vifs: [],
     forwards: [],
+    groups: [],
   });
 });
 
@@ -135,6 +136,7 @@ describe('a wrong value is refused with file, key, value and what is expected', 
     'one of trace, debug, info, warn, error': ['"loud"'],
     'one of auto, strict, off': ['true'],
     'one of bridge, uplink': ['1500'],
+    'one of none, group, all': ['"some"'],
     'one of off, dnsmasq': ['"isc"'],
     'a number from 1 to 600': ['0.5'],
     'an integer from 0 to 1000000': ['-1'],
@@ -151,6 +153,7 @@ describe('a wrong value is refused with file, key, value and what is expected', 
     'a list, each of it an absolute path': ['["/etc/xen/scripts","scripts"]'],
     'an absolute path': ['"hooks"'],
     'address:port, [address]:port or unix:/path': ['"127.0.0.1:65536"'],
+    'a name of letters, digits, ".", "-" and "_"': ['"a b"'],
     'a bridge name': ['"xenbr0:10"'],
     'a MAC address': ['"00:16:3e:00:00"'],
     'a list, each of it a MAC address': ['["00:16:3e:00:00"]'],
@@ -167,6 +170,8 @@ describe('a wrong value is refused with file, key, value and what is expected', 
       ['{ ip = "10.0.0.0/24", port = 22 }', ['.ip', '"10.0.0.0/24"', 'an address']],
     'a table of any of from_guest (a rate like 100mbit, in kbit, mbit or gbit), to_guest (a rate like 100mbit, in kbit, mbit or gbit), burst (a size like 256kb, in kb or mb, of 64kb at least), packets (a rate like 20kpps or 100pps), broadcast (a rate like 20kpps or 100pps)':
       ['{ burst = "32kb" }', ['.burst', '"32kb"', 'a size like 256kb, in kb or mb, of 64kb at least']],
+    'a table of any of bridge (a bridge name), mac (a MAC address), ip (an address or a network), domid (an integer from 0 to 65535), topology (one of bridge, route, nat, openvswitch), or a list of such tables':
+      ['{ domid = -1 }', ['.domid', '-1', 'an integer from 0 to 65535']],
     'a table, each value of it true or false': ['{ tso = 0 }', ['.tso', '0', 'true or false']],
   };
 

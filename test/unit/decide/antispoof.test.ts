@@ -10,7 +10,11 @@ const keys = (more: Record<string, string>) =>
 
 it('holds a vif by mode', () => {
   const filter = (mode: 'auto' | 'strict' | 'off', more: Record<string, string>) =>
-    filterFor(keys(more), { antispoof: { mode, controlFrames: false }, vifs: [] }, { topology: undefined });
+    filterFor(
+      keys(more),
+      { antispoof: { mode, controlFrames: false }, vifs: [], groups: [] },
+      { topology: undefined },
+    );
   const mac = '00:16:3e:00:05:00';
   expect(filter('auto', { mac })).toEqual({ filter: undefined });
   expect(filter('off', { mac, ip: '10.0.0.5' })).toEqual({ filter: undefined });
@@ -32,6 +36,7 @@ it('adds allow to what a vif is held to, and begins to hold none by it', () => {
       {
         antispoof: { mode, controlFrames: false },
         vifs: [{ bridge: undefined, mac: undefined, allow, ...(antispoof && { antispoof }) }],
+        groups: [],
       },
       { topology, reverse: topology === 'route' },
     );
@@ -61,6 +66,7 @@ it('keeps control frames of a vif on a bridge from leaving, held or not, unless 
       {
         antispoof: { mode: 'auto', controlFrames },
         vifs: own === undefined ? [] : [{ bridge: undefined, mac: undefined, controlFrames: own }],
+        groups: [],
       },
       { topology },
     );

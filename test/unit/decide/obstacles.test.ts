@@ -6,6 +6,7 @@ import { linkView, type ObservedState } from '../../../src/model/observed.js';
 import { firewallView } from '../../../src/nft/walk/firewall.js';
 import { parseRuleset } from '../../../src/nft/walk/ruleset.js';
 import { link } from '../../fake/link.js';
+import { OvsMachine } from '../../fake/openvswitch-machine.js';
 
 const id = { domid: 5, devid: 0 };
 const address = { family: 4, address: '10.0.5.1', prefix: 32 } as const;
@@ -31,6 +32,21 @@ const routed: DesiredState = {
     dhcp: 'served',
   },
 };
+
+const onSwitch: DesiredState = {
+  ...none,
+  ovsPort: { bridge: 'ovsbr0', tag: undefined, trunks: [], vlanMode: undefined, externalIds: {} },
+};
+
+/** A bridge of Open vSwitch whose spanning tree lets the vif's port do this. */
+const switching = (waiting?: 'listening' | 'blocking'): ObservedState =>
+  observed({
+    openvswitch: new OvsMachine({
+      state: 'known',
+      bridges: [{ name: 'ovsbr0' }],
+      ports: [{ name: 'vif5.0', bridge: 'ovsbr0', ...(waiting === undefined ? {} : { waiting }) }],
+    }),
+  });
 
 /** The same with other ways out. */
 const by = (out: readonly string[]): DesiredState =>
@@ -163,4 +179,21 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
       'bridge-waits: attach vif5.0 to bridge xenbr0: its spanning tree lets nothing through for 30 s after each attach; if it needs none: ip link set dev xenbr0 type bridge stp_state 0',
     ],
   ],
+  [
+    'a spanning tree of Open vSwitch that waits',
+    onSwitch,
+    switching('listening'),
+    [
+      'bridge-waits: attach vif5.0 to Open vSwitch bridge ovsbr0: its spanning tree lets nothing through yet, as after each attach; if it needs none: ovs-vsctl set bridge ovsbr0 stp_enable=false rstp_enable=false',
+    ],
+  ],
+  [
+    'one that has found a loop',
+    onSwitch,
+    switching('blocking'),
+    [
+      'bridge-waits: attach vif5.0 to Open vSwitch bridge ovsbr0: its spanning tree blocks the port, since the same network is reached by another; does the guest bridge its interfaces?',
+    ],
+  ],
+  ['one that forwards', onSwitch, switching(), []],
 ])('%s', (_, desired, state, expected) => expect(said(desired, state)).toEqual(expected));

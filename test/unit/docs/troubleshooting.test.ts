@@ -114,7 +114,23 @@ function ofObstacles(): string[] {
   const desired = (master: string | null, ip?: object) =>
     ({ name: 'vif5.0', link: { master }, ip }) as unknown as Parameters<typeof obstacles>[1];
   const to = { family: 4, address: '10.0.5.1', prefix: 32 };
+  const switched = (waiting: 'listening' | 'blocking') =>
+    obstacles(
+      id,
+      { name: 'vif5.0', link: { master: null }, ovsPort: { bridge: 'xenbr0' } } as unknown as Parameters<
+        typeof obstacles
+      >[1],
+      {
+        ...observed(false),
+        openvswitch: new OvsMachine({
+          state: 'known',
+          ports: [{ name: 'vif5.0', bridge: 'xenbr0', waiting }],
+        }),
+      },
+    );
   return [
+    ...switched('listening'),
+    ...switched('blocking'),
     ...obstacles(id, desired('xenbr0'), observed(true)),
     ...obstacles(
       id,

@@ -1,10 +1,12 @@
+import { switchTreeOff } from '../../../decide/obstacles.js';
+import type { OvsPort } from '../../../model/ovs-port.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import type { WayFacts } from './facts.js';
 
 /** From the vif's port over Open vSwitch to the ports at which its frames come out. */
 export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
   if (facts === undefined) return [];
-  const { bridge, port, failMode, controllers, tag, trunks, ports, trace } = facts;
+  const { bridge, port, failMode, controllers, tag, trunks, ports, trace, onStandby = false } = facts;
   const findings: Finding[] = [];
   const own = ports.get(port);
   if (own === undefined) {
@@ -20,6 +22,12 @@ export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
     findings.push(
       error('openvswitch', `ovs-vswitchd has not taken ${port}: ${own.error}`, 'journalctl -u ovs-vswitchd'),
     );
+  if (onStandby) {
+    const twin =
+      'the other vif of the same guest, of an emulated card or of its PV driver, has the traffic now';
+    const remedy = 'nothing, while the guest uses that one: it comes here when this frontend connects last';
+    return [...findings, note('openvswitch', `${port} is sent nothing: ${twin}`, remedy)];
+  }
   const vlan =
     tag !== undefined
       ? `VLAN ${tag}`
@@ -27,6 +35,7 @@ export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
         ? `VLANs ${trunks.join(', ')}, tagged`
         : 'all VLANs';
   findings.push(ok('openvswitch', `${port} is a port of ${bridge}, in ${vlan}`));
+  findings.push(...aboutTree(port, own.waiting, bridge));
   for (const [target, isConnected] of controllers) {
     if (!isConnected)
       findings.push(
@@ -63,6 +72,8 @@ export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
     return findings;
   }
   findings.push(ok('flows', `a broadcast of the guest comes out at ${out.join(', ')}`));
+  for (const [name, { waiting, type }] of ports)
+    if (type !== 'internal' && !vifs.has(name)) findings.push(...aboutTree(name, waiting, bridge));
   const uplinks = [...ports].filter(([name, { type }]) => type !== 'internal' && !vifs.has(name));
   const reached = uplinks.filter(([name]) => out.includes(name));
   const beyond = out.some((name) => !ports.has(name) && !vifs.has(name));
@@ -96,4 +107,17 @@ export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
     );
   }
   return findings;
+}
+
+/** Whether the spanning tree of the bridge keeps a port from forwarding. */
+function aboutTree(port: string, waiting: OvsPort['waiting'], bridge: string): Finding[] {
+  if (waiting === undefined) return [];
+  const reason =
+    waiting === 'blocking'
+      ? 'the spanning tree has found another way to the same network by this port'
+      : 'it waits for the spanning tree, as after each attach';
+  const loop = waiting === 'blocking' ? 'does the guest bridge its interfaces? ' : '';
+  return [
+    error('bridge port', `${port} is ${waiting} on ${bridge}: ${reason}`, `${loop}${switchTreeOff(bridge)}`),
+  ];
 }

@@ -218,7 +218,8 @@ function aboutWayBack(facts: WayFacts, own: IpLink, trip: Trip, way: string, bac
         error(
           'route back',
           `${what}: the route leads to ${back.dev}, not to ${own.ifname}`,
-          `ip -${family} route get ${guest}; delete the other route, or change the address of one of the guests`,
+          overruling(facts, guest) ??
+            `ip -${family} route get ${guest}; delete the other route, or change the address of one of the guests`,
         ),
       ];
     }
@@ -250,6 +251,12 @@ function aboutWayBack(facts: WayFacts, own: IpLink, trip: Trip, way: string, bac
       `ip -${family} route get ${guest} from ${target} iif ${way}`,
     ),
   ];
+}
+
+/** What goes before vifd's route to a guest, and what to do about it, as vifd says it at attach. */
+function overruling({ step }: WayFacts, guest: string): string | undefined {
+  const lacks = step.kind === 'attached' ? step.missing.map(({ problem }) => problem) : [];
+  return lacks.find(({ code, target }) => code === 'route-overruled' && target === guest)?.reason;
 }
 
 /** Whether the guest's requests reach the DHCP server and the resolver of this domain, and their answers the guest. */

@@ -1,5 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { waitingOf } from '../../../host/ovsdb/spanning-tree.js';
+import type { OvsPort } from '../../../model/ovs-port.js';
 import type { Step } from '../../../reconcile/next.js';
 import { runProgram } from './run.js';
 
@@ -16,8 +18,16 @@ export interface SwitchFacts {
   /** The bridge's ports and their kinds: `internal`, `patch`, empty for a netdev. */
   readonly ports: ReadonlyMap<
     string,
-    { readonly type: string; readonly error: string; readonly link: string }
+    {
+      readonly type: string;
+      readonly error: string;
+      readonly link: string;
+      /** What the bridge's spanning tree lets it do, where that is not to forward. */
+      readonly waiting?: OvsPort['waiting'];
+    }
   >;
+  /** Whether the guest's traffic goes by its twin's port, and nothing is to come by this one. */
+  readonly onStandby?: boolean;
   /** The ports at which a broadcast of the guest comes out, by ovs-vswitchd's own account; or why it gives none. */
   readonly trace: readonly string[] | { readonly reason: string };
 }
@@ -32,7 +42,7 @@ export async function gatherSwitch({ verdict }: Step, database: string): Promise
     rowsOf(database, ['--columns', columns, 'list', table, ...records]);
   const [bridges, ports, interfaces, controllers] = await Promise.all([
     list('bridge', 'name,fail_mode,ports,controller', bridge),
-    list('port', '_uuid,name,tag,trunks'),
+    list('port', '_uuid,name,tag,trunks,status,rstp_status'),
     list('interface', 'name,type,error,link_state'),
     list('controller', '_uuid,target,is_connected'),
   ]);
@@ -59,9 +69,15 @@ export async function gatherSwitch({ verdict }: Step, database: string): Promise
         .filter(({ name }) => onBridge.has(name))
         .map(({ name, type, error, link_state }) => [
           String(name),
-          { type: String(type), error: listOf(error).join(' '), link: listOf(link_state).join(' ') },
+          {
+            type: String(type),
+            error: listOf(error).join(' '),
+            link: listOf(link_state).join(' '),
+            waiting: waitingAt(ports.find((one) => one.name === name)),
+          },
         ]),
     ),
+    onStandby: ovsPort.onStandby === true,
     trace: await trace(
       database,
       bridge,
@@ -141,5 +157,11 @@ function listOf(cell: Cell): unknown[] {
   const [kind, value] = cell as [string, unknown];
   return kind === 'set' ? (value as unknown[]) : [cell];
 }
+
+const mapOf = (cell: Cell): Record<string, string> =>
+  Array.isArray(cell) && cell[0] === 'map' ? Object.fromEntries(cell[1] as [string, string][]) : {};
+
+const waitingAt = (port: Row | undefined): OvsPort['waiting'] =>
+  waitingOf(mapOf(port?.status), mapOf(port?.rstp_status));
 
 const uuids = (cell: Cell): string[] => listOf(cell).map((one) => (one as [string, string])[1]);

@@ -189,12 +189,21 @@ test.each([
   ['whose router would be', { addresses: ['10.0.5.130/25'] }, {}],
   ['of a next hop', { addresses: ['192.0.2.1/24'] }, { via: '10.0.5.1' }],
   ['of a resolver', { addresses: ['192.0.2.1/24'] }, { resolvers: ['10.0.5.1'] }],
+  ['in a network that a route leads to', { addresses: ['192.0.2.1/24'] }, { away: '10.0.0.0/16' }],
+  ['whose router a route leads to', { addresses: ['192.0.2.1/24'] }, { away: '10.0.5.128/25' }],
 ])(
   'an address %s is not planned',
-  (_, { addresses }, { via, resolvers = [] }: { via?: string; resolvers?: string[] }) => {
+  (_, { addresses }, {
+    via,
+    away,
+    resolvers = [],
+  }: { via?: string; away?: string; resolvers?: string[] }) => {
     const eth0 = { index: 2, name: 'eth0', addresses };
     const vif = { index: 3, name: 'vif5.0', up: true };
-    const routes = [{ to: '0.0.0.0/0', dev: 'eth0', ...(via === undefined ? {} : { via }) }];
+    const routes = [
+      { to: '0.0.0.0/0', dev: 'eth0', ...(via === undefined ? {} : { via }) },
+      ...(away === undefined ? [] : [{ to: away, dev: 'eth0', others: true }]),
+    ];
     const machine = machineWith([eth0, vif], { routes, resolvers });
     const other = planOn(machine, { network: '10.0.0.0/8' }) ?? '';
     expect(other).toMatch(/^10\.\d+\.\d+\.\d+ by 10\./);
@@ -211,3 +220,20 @@ test.each([
     expect(planOn(machine, { network: '10.0.0.0/8' })).toBe(other);
   },
 );
+
+test('a route to all of the planned network changes no plan', () => {
+  const eth0 = { index: 2, name: 'eth0', addresses: ['192.0.2.1/24'] };
+  const vif = { index: 3, name: 'vif5.0', up: true };
+  const routes = [{ to: '10.0.0.0/8', dev: 'eth0', others: true }];
+  const network = '10.0.0.0/8';
+  expect(planOn(machineWith([eth0, vif], { routes }), { network })).toBe('10.0.5.1 by 10.0.5.128');
+});
+
+test("the stock script's own route to a guest leads to no other host", () => {
+  const eth0 = { index: 2, name: 'eth0', addresses: ['192.0.2.1/24'] };
+  const vif = { index: 3, name: 'vif5.0', up: true };
+  const routes = [{ to: '10.0.5.1', dev: 'vif5.0', others: true }];
+  expect(planOn(machineWith([eth0, vif], { routes }), { network: '10.0.0.0/8' })).toBe(
+    '10.0.5.1 by 10.0.5.128',
+  );
+});

@@ -128,3 +128,49 @@ test('a bond is a port without an interface of its own', () => {
   tables.apply({ ...everything, Port: { ...everything.Port, p: { new: bond } } });
   expect(tables.port('vif5.0')?.interface).toBeUndefined();
 });
+
+test.each([
+  [{}, {}, undefined],
+  [{ stp_state: 'forwarding' }, {}, undefined],
+  [{ stp_state: 'disabled' }, {}, undefined],
+  [{ stp_state: 'listening' }, {}, 'listening'],
+  [{ stp_state: 'blocking' }, {}, 'blocking'],
+  [{}, { rstp_port_state: 'Forwarding', rstp_port_role: 'Designated' }, undefined],
+  [{}, { rstp_port_state: 'Learning', rstp_port_role: 'Designated' }, 'learning'],
+  [{}, { rstp_port_state: 'Discarding', rstp_port_role: 'Designated' }, 'listening'],
+  [{}, { rstp_port_state: 'Discarding', rstp_port_role: 'Alternate' }, 'blocking'],
+])('by %j and %j a port is %s', (status, rapid, waiting) => {
+  const tables = new OvsdbTables();
+  tables.apply(everything);
+  const columns = { status: ['map', Object.entries(status)], rstp_status: ['map', Object.entries(rapid)] };
+  const { name } = everything.Port.p.new;
+  tables.apply({
+    Port: { p: { old: { status: ['map', []] }, new: { ...everything.Port.p.new, ...columns } } },
+  });
+  expect(tables.port(name)?.waiting).toBe(waiting);
+});
+
+test('the seconds that a port has been in its state are no news', () => {
+  const tables = new OvsdbTables();
+  tables.apply(everything);
+  const status = (state: string, seconds: number) => ({
+    Port: {
+      p: {
+        old: { status: ['map', []] },
+        new: {
+          ...everything.Port.p.new,
+          status: [
+            'map',
+            [
+              ['stp_state', state],
+              ['stp_sec_in_state', String(seconds)],
+            ],
+          ],
+        },
+      },
+    },
+  });
+  expect(tables.apply(status('listening', 1)).names).toEqual(['vif5.0']);
+  expect(tables.apply(status('listening', 6)).names).toEqual([]);
+  expect(tables.apply(status('forwarding', 0)).names).toEqual(['vif5.0']);
+});

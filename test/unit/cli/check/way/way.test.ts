@@ -360,6 +360,35 @@ test.each<[string, WayFacts, string[]]>([
     },
     ['warning controller: tcp:192.0.2.9:6653 of ovsbr0 is not connected'],
   ],
+  [
+    'a spanning tree of Open vSwitch that waits, at the vif and at the uplink',
+    {
+      ...switched,
+      switch: {
+        ...switched.switch,
+        ports: new Map([
+          ['vif5.0', { type: '', error: '', link: 'up', waiting: 'learning' }],
+          ['eth2', { type: '', error: '', link: 'up', waiting: 'blocking' }],
+        ]),
+      } as NonNullable<WayFacts['switch']>,
+    },
+    [
+      'error bridge port: vif5.0 is learning on ovsbr0: it waits for the spanning tree, as after each attach',
+      'error bridge port: eth2 is blocking on ovsbr0: the spanning tree has found another way to the same network by this port',
+    ],
+  ],
+  [
+    'a port of Open vSwitch on standby, by which nothing is to come',
+    {
+      ...switched,
+      switch: { ...switched.switch, onStandby: true, trace: [], trunks: [4095] } as unknown as NonNullable<
+        WayFacts['switch']
+      >,
+    },
+    [
+      'note openvswitch: vif5.0 is sent nothing: the other vif of the same guest, of an emulated card or of its PV driver, has the traffic now',
+    ],
+  ],
 ])('%s', (_, facts, expected) => expect(bad(facts)).toEqual(expected));
 
 test('the first error is where it ends, and the ones after it are told as well', () => {

@@ -1,0 +1,39 @@
+import { entries, type Frame, FrameReader, strings } from '../../../native/node-xenstore/src/frame.js';
+import { parseBackendPath } from '../../../src/model/vif-id.js';
+import type { Target } from '../targets.js';
+
+const frame = (id: number, ...body: number[]): Buffer => {
+  const header = Buffer.alloc(12);
+  header.writeUInt32LE(12 + body.length, 0);
+  header.writeUInt32LE(id, 4);
+  return Buffer.concat([header, Buffer.from(body)]);
+};
+
+/** The frames of the thread that speaks with xenstored, in pieces, with what any writer of xenstore may have put into them. */
+export const xenstore: Target = {
+  name: 'xenstore',
+  seeds: [
+    frame(0, ...Buffer.from('backend/vif/5/0/state\0token\0')),
+    frame(7, 0, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 105, 112, 49, 48),
+    Buffer.concat([frame(1), frame(9, 2, 0, 0, 0, 0, 0, 0, 0)]),
+  ],
+  words: ['backend/vif/5/0', 'backend/vif', '/local/domain/0/', '\0', '/'],
+  longest: 300,
+  run(input) {
+    const frames: Frame[] = [];
+    const reader = new FrameReader();
+    // The thread writes a size that holds its header.
+    for (let at = 0; at + 4 <= input.length; at += Math.max(input.readUInt32LE(at), 12))
+      if (input.readUInt32LE(at) < 12) return;
+    for (const piece of [input.subarray(0, input.length >> 1), input.subarray(input.length >> 1)])
+      frames.push(...reader.push(piece));
+    for (const one of frames) {
+      parseBackendPath(one.event().path);
+      try {
+        for (const { data } of one.results()) [...entries(data), ...strings(data)].length.toFixed();
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+      }
+    }
+  },
+};
