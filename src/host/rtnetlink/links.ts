@@ -163,9 +163,9 @@ export class Links {
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
         await this.#netlink.dump(rtm.getLink, portDump());
-        await this.#netlink.dump(rtm.getQdisc, Buffer.alloc(20));
+        await this.#dumpIfKnown(rtm.getQdisc, Buffer.alloc(20));
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
-        await this.#dumpRules();
+        await this.#dumpIfKnown(rtmRule.get, Buffer.alloc(12));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
@@ -184,9 +184,9 @@ export class Links {
     this.#listener([{ kind: 'anything' }]);
   }
 
-  /** A kernel without CONFIG_IP_MULTIPLE_TABLES has none. */
-  async #dumpRules(): Promise<void> {
-    await this.#netlink.dump(rtmRule.get, Buffer.alloc(12)).catch((error: unknown) => {
+  /** Dumps what a kernel may be built without: CONFIG_NET_SCHED, CONFIG_IP_MULTIPLE_TABLES. */
+  async #dumpIfKnown(type: number, request: Buffer): Promise<void> {
+    await this.#netlink.dump(type, request).catch((error: unknown) => {
       if (!(error instanceof NetlinkError && error.code === 'EOPNOTSUPP')) throw error;
     });
   }
