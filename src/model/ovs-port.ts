@@ -27,6 +27,8 @@ export interface OvsBridge {
   readonly datapathType: string;
   /** Whether `other_config:hw-offload` is on, with which flows are in tc at the ports' ingress, before netdev ingress. */
   readonly offloads?: boolean;
+  /** Whether it is off, and flows still are: ovs-vswitchd looks at it until it is on, and not again. Absent for no. */
+  readonly stillOffloads?: boolean;
 }
 
 /** A port with its one interface; the fields `ovs-vsctl list port` and `list interface` print. */

@@ -62,7 +62,10 @@ export const openvswitch: Topology = {
     if (view?.state === 'unreachable' && attached === undefined) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
-    const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
+    const row = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
+    const found = row && { ...row, stillOffloads: stillOffloads(row, observed) };
+    // The qdisc of any port may be the last one.
+    if (found?.stillOffloads) dependsOn.push({ kind: 'any-netdev' });
     if (view?.state === 'known' && found === undefined) {
       return refuse('bridge-missing', `no such bridge${bridgesThere(observed)}`);
     }
@@ -176,8 +179,21 @@ function withoutOpenGroup(filter: FilterSpec | undefined): FilterSpec | undefine
 }
 
 /** Whether frames go through this bridge past nf_tables. */
-const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
-  datapathType === 'netdev' || offloads;
+const bypasses = ({ datapathType, offloads = false, stillOffloads: still = false }: OvsBridge): boolean =>
+  datapathType === 'netdev' || offloads || still;
+
+/**
+ * Whether an ovs-vswitchd goes on to put flows into tc after `hw-offload` was taken away. It then has a qdisc at the bridge's own device, for
+ * what that sends (`clsact`), and at the ingress of the other ports. One that is started anew removes these and leaves that; so a bridge without other
+ * ports is taken for what its own device says.
+ */
+function stillOffloads({ parent }: OvsBridge, { links, openvswitch: view }: ObservedState): boolean {
+  if (links.byName(parent)?.ingressQdisc !== 'clsact') return false;
+  const others = [...(view?.ports() ?? [])]
+    .filter((port) => port.bridge === parent && port.interface?.isInternal !== true)
+    .flatMap(({ name }) => links.byName(name) ?? []);
+  return others.length === 0 || others.some(({ ingressQdisc }) => ingressQdisc !== undefined);
+}
 
 /**
  * Why a vif's filter cannot be on this bridge; undefined when it can. Open vSwitch's userspace datapath reads frames from
@@ -212,9 +228,15 @@ export function unfilterable(
     return refused('its datapath_type=netdev', 'use a bridge with datapath_type=system');
   }
   // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
+  if (bridge.offloads) {
+    return refused(
+      'other_config:hw-offload=true',
+      'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd',
+    );
+  }
   return refused(
-    'other_config:hw-offload=true',
-    'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd',
+    'the hw-offload that ovs-vswitchd still has on',
+    `restart ovs-vswitchd, then run: tc qdisc del dev ${bridge.parent} clsact`,
   );
 }
 
