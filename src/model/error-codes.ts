@@ -178,6 +178,11 @@ export const errorCodes = {
     'ovs-vswitchd has not taken the port in time.',
     'systemctl status ovs-vswitchd; the database runs and the switch does not.',
   ),
+  'ovn-late': code(
+    'timeout',
+    'ovn-controller has not said in time that the flows of the port are there, for which [openvswitch] wait_for_ovn waits.',
+    "Is there a Logical_Switch_Port with the port's iface-id, and does ovn-controller run? The vif is connected when it says so.",
+  ),
   'openvswitch-refused': code(
     'openvswitch',
     "Open vSwitch's database refused a change.",
