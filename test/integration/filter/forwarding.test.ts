@@ -268,6 +268,12 @@ it('switches nothing off that another program has switched on since', async () =
   await daemon.kill();
 });
 
+/** As in a packet, the addresses of a guest, of this domain in its management's network, and of the host there; what an echo request begins with. */
+const atManagement = [
+  ['0a000001', 'c6336401', 'c6336409', '0800'],
+  [`20010db8${'0'.repeat(23)}1`, `20010db8aaaa${'0'.repeat(19)}1`, `20010db8aaaa${'0'.repeat(19)}9`, '8000'],
+] as const;
+
 // The last one: it makes the domain a router.
 it.each(['vif-route', 'vif-nat'])('takes nothing of what a router forwarded before: %s', async (script) => {
   await sysctls('net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
@@ -280,11 +286,18 @@ it.each(['vif-route', 'vif-nat'])('takes nothing of what a router forwarded befo
     ['10.0.0.1', '2001:db8::1'].map((target): Way => [from, target, one]);
   const right = [...between, ...toManagement(one), ...toGuest(two)];
   // One behind NAT is reached by no network, also where all others reach each other.
+  const before = captures.get(management.namespace)?.frames.length ?? 0;
   const inward = [...toGuest(management.namespace), ...toGuest(uplink.namespace)];
   expect(await arriving([...right, ...inward])).toEqual([
     ...right,
     ...(script === 'vif-route' ? inward : []),
   ]);
+  // What leaves by a network that no default route leads to is masqueraded for guests behind NAT, and for no other.
+  const heard = (captures.get(management.namespace)?.frames ?? []).slice(before);
+  const asks = (source: string, [host, echo]: readonly [string, string]): boolean =>
+    heard.some((frame) => frame.includes(source + host + echo));
+  for (const [guest, own, ...host] of atManagement)
+    expect([asks(guest, host), asks(own, host)]).toEqual([script === 'vif-route', script === 'vif-nat']);
   await leave(...vifs);
   expect(await arriving(between)).toEqual(between);
   expect(await forwarding()).toBe('1 1 1 1');

@@ -185,9 +185,7 @@ function aboutFilters(facts: WayFacts, own: IpLink, trip: Trip, way: string, isN
   const findings = [...forth, ...judge(`answers to ${guest}`, back)];
   // What is dropped on its way is not translated.
   if (isNat && !forth.some(({ severity }) => severity === 'error')) {
-    const translated = pass(ruleset, 'postrouting', { ...out, iif: '' }).some(
-      ({ isTranslated }) => isTranslated,
-    );
+    const translated = pass(ruleset, 'postrouting', out).some(({ isTranslated }) => isTranslated);
     findings.push(
       translated
         ? ok('masquerade', `${guest} is masqueraded out of ${way}`)
