@@ -46,6 +46,8 @@ export interface Link {
   readonly callsFirewall?: boolean | undefined;
   /** Of a bridge: the VLAN a new port is put into, untagged; 0 for none. */
   readonly vlanDefaultPvid?: number | undefined;
+  /** The qdisc whose filters the kernel asks before netdev ingress, `ingress` or `clsact`; absent for none. */
+  readonly ingressQdisc?: string | undefined;
 }
 
 /** An MTU that a netdev's driver has refused; it `stands` until there is a reason to ask again: another frontend, or a minute. */

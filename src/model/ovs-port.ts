@@ -27,6 +27,8 @@ export interface OvsBridge {
   readonly datapathType: string;
   /** Whether `other_config:hw-offload` is on, with which flows are in tc at the ports' ingress, before netdev ingress. */
   readonly offloads?: boolean;
+  /** Whether it is off, and flows still are: ovs-vswitchd looks at it until it is on, and not again. Absent for no. */
+  readonly stillOffloads?: boolean;
 }
 
 /** A port with its one interface; the fields `ovs-vsctl list port` and `list interface` print. */
@@ -73,6 +75,8 @@ export interface DesiredOvsPort {
   readonly vlansKept?: boolean;
   /** The guest's traffic goes by a twin's port, and nothing by this one. */
   readonly onStandby?: boolean;
+  /** The vif is connected only when OVN has the flows for it (`ovn-installed`); absent for at once. */
+  readonly awaitsOvn?: boolean;
   /** Undefined leaves it as it is. */
   readonly isolated?: boolean;
   readonly tag: number | undefined;

@@ -127,8 +127,8 @@ export class Guest {
   }
 
   /** Pings every 50 ms until the returned function is called, which fails when an answer is missing. */
-  async traffic(): Promise<() => Promise<string>> {
-    await this.run('pings 10.9.0.1 >/traffic 2>&1 & echo $! >/traffic.pid; sleep 1');
+  async traffic(peer = '10.9.0.1'): Promise<() => Promise<string>> {
+    await this.run(`pings ${peer} >/traffic 2>&1 & echo $! >/traffic.pid; sleep 1`);
     return async () => {
       const said = await this.run('kill $(cat /traffic.pid); wait $(cat /traffic.pid); cat /traffic');
       const [, sent] = /(\d+) pings/.exec(said) ?? [];

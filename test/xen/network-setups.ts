@@ -86,6 +86,43 @@ export const nat: NetworkSetup = {
     `ip route add default via ${guest.address(0).replace(/\d+$/, (last) => `${Number(last) + 127}`)}`,
 };
 
+/** The host beyond domnet. */
+export const outer = { address: '192.0.2.9', address6: '2001:db8:ffff::9' };
+
+/** A network of both families; `as` is a command line for guest `n`, which is 10.0.0.n and 2001:db8::n. */
+export interface DualStack extends NetworkSetup {
+  readonly as: (n: number) => string;
+}
+
+/**
+ * One that is routed, or behind NAT, on a machine that does not forward before vifd makes it. Beside the host outside there
+ * is one on a network for management, `mg0`; both have domnet as their router.
+ */
+export function dualStack({ name }: NetworkSetup): DualStack {
+  const as = (n: number) => {
+    const router = name === 'NAT' ? `10.0.0.${n + 127}` : '192.0.2.1';
+    return `ip addr flush dev eth0; ip link set eth0 up; ip addr add 10.0.0.${n}/32 dev eth0; ip route add ${router} dev eth0
+      ip route add default via ${router} dev eth0; ip -6 addr add 2001:db8::${n}/128 dev eth0; ip -6 route add default via fe80::1 dev eth0`;
+  };
+  return {
+    name,
+    make: `${outside(`ip addr add 2001:db8:ffff::1/64 dev wan0 nodad; ip -6 route add default via ${outer.address6}
+      ip -n out addr add ${outer.address6}/64 dev eth0 nodad; ip -n out route add default via 192.0.2.1
+      ip -n out -6 route add default via 2001:db8:ffff::1`)}
+      ip netns add mg; ip link add mg0 type veth peer name eth0 netns mg
+      ip addr add 198.51.100.1/24 dev mg0; ip addr add 2001:db8:aaaa::1/64 dev mg0 nodad; ip link set mg0 up
+      ip -n mg addr add 198.51.100.9/24 dev eth0; ip -n mg addr add 2001:db8:aaaa::9/64 dev eth0 nodad
+      ip -n mg link set eth0 up; ip -n mg route add default via 198.51.100.1
+      ip -n mg -6 route add default via 2001:db8:aaaa::1`,
+    unmake: `ip link del mg0; ip netns del mg; ${noOutside}`,
+    vif: name === 'NAT' ? 'script=vif-nat' : 'script=vif-route,gatewaydev=wan0',
+    master: null,
+    peer: outer.address,
+    join: () => as(1),
+    as,
+  };
+}
+
 export const networkSetups: readonly NetworkSetup[] = [bridge, openvswitch, routed, nat];
 
 /** Runs `what` with a network setup in domnet; ends the guests and removes the setup afterwards. */

@@ -1,11 +1,15 @@
 import { parseArgs } from 'node:util';
 import { type Agent, vifd, vifdPackage, xlDevd } from './agents.js';
+import { apart } from './apart.js';
 import { compare } from './compare.js';
+import { forging } from './forging.js';
 import { networkSetups } from './network-setups.js';
 import { restarts } from './restarts.js';
 import { boot, rig } from './rig.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
+import { stubdomains } from './stubdomains.js';
+import { switches } from './switches.js';
 import { topologies } from './topologies.js';
 import { XenHost } from './xen-host.js';
 
@@ -62,9 +66,15 @@ async function main(): Promise<number> {
     [undefined, name.replace(' ', '-')].includes(options.agent),
   );
   const agents = options.agent || options.stock || options.compare ? both : [vifd];
-  const chosen = [...scenarios, ...topologies, ...restarts].filter(
-    ({ name, short }) => (!options.short || short) && matches(name),
-  );
+  const chosen = [
+    ...scenarios,
+    ...topologies,
+    ...forging,
+    ...apart,
+    ...switches,
+    ...stubdomains,
+    ...restarts,
+  ].filter(({ name, short }) => (!options.short || short) && matches(name));
   if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');
   const results: Result[] = [];
   const running = await rig(['dom0', 'cut -d= -f2 /etc/default/xen | xargs basename']).catch(() => undefined);

@@ -1,8 +1,6 @@
-import { expectedFrames } from '../support/packets/expected-frames.js';
-import { attempts, lastOne } from '../support/packets/forgeries.js';
 import { ethernet, etherTypes, ipv4, udp } from '../support/packets/frames.js';
-import { ipKey, type Parties } from '../support/packets/parties.js';
 import { Capture } from './capture.js';
+import { attacker, listener, listening, send } from './forging.js';
 import type { Guest } from './guest.js';
 import { bridge, type NetworkSetup, nat, openvswitch, routed, withSetup } from './network-setups.js';
 import { mustBe, type Scenario } from './scenario.js';
@@ -25,52 +23,6 @@ async function noPacket(guest: Guest, command: string): Promise<void> {
   const said = await guest.run(`${command} && echo PASSES; true`);
   if (said.includes('PASSES')) throw new Error(`it gets through: ${command}`);
 }
-
-const attacker = '00:16:3e:00:01:00';
-const listener = '00:16:3e:00:02:00';
-
-/** A namespace in domnet with this MAC, at the other end of `lis0`, which `plug` makes a port. */
-const listening = (mac: string, plug: string) => `
-  ip netns add lis; ip link add lis0 type veth peer name eth0 address ${mac} netns lis
-  ip link set lis0 up; ip -n lis link set eth0 up; ${plug}`;
-
-/** Sends frames from the guest's eth0 unchanged, one after the other. */
-const send = (guest: Guest, frames: readonly Buffer[]) =>
-  guest.run(
-    `ip link set eth0 up; sendframes eth0 <<END\n${frames.map((frame) => frame.toString('hex')).join('\n')}\nEND`,
-  );
-
-/** Sends all frames of the table in docs/operate/security.md, forged and honest, and compares what arrives. */
-const forgeries = (
-  networkSetup: NetworkSetup,
-  column: 'on a bridge' | 'on Open vSwitch',
-  plug: string,
-): Scenario => ({
-  name: `${networkSetup.name}: a guest that forges`,
-  only: 'vifd',
-  run: (host) =>
-    withSetup(host, networkSetup, async () => {
-      const parties: Parties = { from: attacker, to: listener };
-      await host.domnet(listening(listener, plug));
-      const guest = await guestAt(host, networkSetup, `mac=${attacker},ip=${ipKey}`);
-      await guest.connected();
-      const capture = await Capture.start(host, 'lis', 'eth0');
-      const rows = attempts(parties);
-      try {
-        await send(guest, [...rows.map(({ frame }) => frame), lastOne(parties)]);
-        await host.until('the last frame', () => capture.saw(lastOne(parties)));
-      } finally {
-        capture.stop();
-        await host.domnet('ip link del lis0; ip netns del lis');
-      }
-      const said = expectedFrames(column);
-      const wrong = rows
-        .map(({ what, frame }) => ({ what, came: capture.saw(frame) ? 'arrived' : 'dropped' }))
-        .filter(({ what, came }) => came !== said.get(what));
-      if (wrong.length > 0) throw new Error(wrong.map(({ what, came }) => `${what}: ${came}`).join('; '));
-      return `${rows.length} kinds of frames`;
-    }),
-});
 
 /** Sends from its address, from another's, and from another MAC, to a host beyond domnet. */
 async function forgeOutwards(host: XenHost, networkSetup: NetworkSetup, guest: Guest): Promise<void> {
@@ -228,8 +180,6 @@ export const topologies: readonly Scenario[] = [
         return lease.split('\n').find((line) => line.startsWith('172.')) ?? lease;
       }),
   },
-  forgeries(bridge, 'on a bridge', 'ip link set lis0 master xenbr0'),
-  forgeries(openvswitch, 'on Open vSwitch', 'ovs-vsctl add-port ovsbr0 lis0'),
   {
     name: 'the firewall reloaded: a guest that forges all the while',
     only: 'vifd',

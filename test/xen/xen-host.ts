@@ -161,7 +161,11 @@ export class XenHost {
   async attach(guest: Guest, vif = '', devid = 0): Promise<void> {
     this.#inUse = true;
     const words = vifSpec(vif, guest.address(devid)).split(',');
-    await this.dom0(`xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`);
+    const attach = `xl network-attach ${guest.name} ${words.map((word) => `'${word}'`).join(' ')}`;
+    // libxl gives netback ten seconds, which an emulated host that shares its machine may not have; it takes back what it did.
+    await this.dom0(
+      `for i in 1 2 3; do said=$(${attach} 2>&1) && exit; grep -q 'rc -9' <<<"$said" || break; done; echo "$said" >&2; exit 1`,
+    );
   }
 
   /** Calls `look` until it returns a value, and returns that; fails with `what` when it never does. */
@@ -171,6 +175,16 @@ export class XenHost {
       if (found !== undefined && found !== false) return found;
       if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
       await sleep(20);
+    }
+  }
+
+  /** Asks until the answer is `wanted`; fails with the last one when it never is. */
+  async becomes<T>(what: string, wanted: T, ask: () => Promise<T>, timeoutMs = 60_000): Promise<void> {
+    for (const end = Date.now() + timeoutMs; ; await sleep(200)) {
+      const found = await ask();
+      if (found === wanted) return;
+      if (Date.now() > end)
+        throw new Error(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
     }
   }
 

@@ -3,6 +3,7 @@ import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import { type FilterSpec, holds } from '../../model/filter.js';
 import { isParted } from '../../model/group.js';
+import { ifaceIdOf } from '../../model/iface-id.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
@@ -49,12 +50,22 @@ export const openvswitch: Topology = {
     });
     if (snapshot.mac === undefined) return refuse('key-missing', 'the mac key is missing');
 
+    const known = ifaceIdOf(config.openvswitch.ifaceId, snapshot);
+    if ('lacks' in known)
+      return refuse(
+        'key-missing',
+        `the ${known.lacks} key is missing, of which [openvswitch] iface_id makes its iface-id`,
+      );
+
     const view = observed.openvswitch;
     // Without its port the link is of no use, so it is not brought up for nothing.
     if (view?.state === 'unreachable' && attached === undefined) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
-    const found = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
+    const row = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
+    const found = row && { ...row, stillOffloads: stillOffloads(row, observed) };
+    // The qdisc of any port may be the last one.
+    if (found?.stillOffloads) dependsOn.push({ kind: 'any-netdev' });
     if (view?.state === 'known' && found === undefined) {
       return refuse('bridge-missing', `no such bridge${bridgesThere(observed)}`);
     }
@@ -79,7 +90,11 @@ export const openvswitch: Topology = {
     const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
-      externalIds: externalIds(snapshot, snapshot.mac),
+      ...(config.openvswitch.waitForOvn ? { awaitsOvn: true } : {}),
+      externalIds: {
+        ...externalIds(snapshot, snapshot.mac, known.id),
+        ...(config.openvswitch.ifaceStatus ? { 'iface-status': 'active' } : {}),
+      },
     };
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
@@ -164,8 +179,21 @@ function withoutOpenGroup(filter: FilterSpec | undefined): FilterSpec | undefine
 }
 
 /** Whether frames go through this bridge past nf_tables. */
-const bypasses = ({ datapathType, offloads = false }: OvsBridge): boolean =>
-  datapathType === 'netdev' || offloads;
+const bypasses = ({ datapathType, offloads = false, stillOffloads: still = false }: OvsBridge): boolean =>
+  datapathType === 'netdev' || offloads || still;
+
+/**
+ * Whether an ovs-vswitchd goes on to put flows into tc after `hw-offload` was taken away. It then has a qdisc at the bridge's own device, for
+ * what that sends (`clsact`), and at the ingress of the other ports. One that is started anew removes these and leaves that; so a bridge without other
+ * ports is taken for what its own device says.
+ */
+function stillOffloads({ parent }: OvsBridge, { links, openvswitch: view }: ObservedState): boolean {
+  if (links.byName(parent)?.ingressQdisc !== 'clsact') return false;
+  const others = [...(view?.ports() ?? [])]
+    .filter((port) => port.bridge === parent && port.interface?.isInternal !== true)
+    .flatMap(({ name }) => links.byName(name) ?? []);
+  return others.length === 0 || others.some(({ ingressQdisc }) => ingressQdisc !== undefined);
+}
 
 /**
  * Why a vif's filter cannot be on this bridge; undefined when it can. Open vSwitch's userspace datapath reads frames from
@@ -200,9 +228,15 @@ export function unfilterable(
     return refused('its datapath_type=netdev', 'use a bridge with datapath_type=system');
   }
   // Flows are then tc's (netdev-offload-tc), which the kernel asks before netdev ingress (sch_handle_ingress).
+  if (bridge.offloads) {
+    return refused(
+      'other_config:hw-offload=true',
+      'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd',
+    );
+  }
   return refused(
-    'other_config:hw-offload=true',
-    'run: ovs-vsctl remove Open_vSwitch . other_config hw-offload, and restart ovs-vswitchd',
+    'the hw-offload that ovs-vswitchd still has on',
+    `restart ovs-vswitchd, then run: tc qdisc del dev ${bridge.parent} clsact`,
   );
 }
 
@@ -220,8 +254,8 @@ const onStandby = ({ vlansStay, ...port }: DesiredOvsPort): DesiredOvsPort => ({
 });
 
 /** A port that a controller does not know by the guest's name: only one at a time may have it. */
-function withoutIfaceId({ externalIds, ...port }: DesiredOvsPort): DesiredOvsPort {
-  const { 'iface-id': _, ...others } = externalIds;
+function withoutIfaceId({ externalIds, awaitsOvn: _, ...port }: DesiredOvsPort): DesiredOvsPort {
+  const { 'iface-id': __, 'iface-status': ___, ...others } = externalIds;
   return { ...port, externalIds: others };
 }
 
@@ -244,13 +278,13 @@ function vlans(
 }
 
 /**
- * `iface-id` is what OVN knows a port by (the name of its Logical_Switch_Port). It is the MAC: the one thing in a guest's
+ * `iface-id` is what OVN knows a port by (the name of its Logical_Switch_Port). By default it is the MAC: the one thing in a guest's
  * configuration that outlives its domid. The guest's name and uuid can be read in dom0 only.
  */
-function externalIds({ guest }: VifSnapshot, mac: string): DesiredOvsPort['externalIds'] {
+function externalIds({ guest }: VifSnapshot, mac: string, ifaceId: string): DesiredOvsPort['externalIds'] {
   return {
     'attached-mac': mac,
-    'iface-id': mac,
+    'iface-id': ifaceId,
     ...(guest?.name === undefined ? {} : { 'xen-vm-name': guest.name }),
     ...(guest?.uuid === undefined ? {} : { 'xen-vm-uuid': guest.uuid }),
   };

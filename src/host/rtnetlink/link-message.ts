@@ -13,6 +13,9 @@ export const rtm = {
   newAddr: 20,
   delAddr: 21,
   getAddr: 22,
+  newQdisc: 36,
+  delQdisc: 37,
+  getQdisc: 38,
 };
 export const ifla = {
   address: 1,
@@ -55,6 +58,7 @@ export function decodeLink(data: Buffer) {
     group: undefined as number | undefined,
     vlanFiltering: undefined as boolean | undefined,
     vlanDefaultPvid: undefined as number | undefined,
+    ingressQdisc: undefined as string | undefined,
     forwardDelay: undefined as number | undefined,
     callsFirewall: undefined as boolean | undefined,
   };
@@ -107,6 +111,19 @@ export function decodeAddress(data: Buffer): { index: number; network: Network }
     prefix: data.readUInt8(1),
   };
   return { index: data.readUInt32LE(4), network };
+}
+
+/** TC_H_INGRESS, the parent of a device's one qdisc for what comes in, and TCA_KIND (linux/pkt_sched.h, linux/rtnetlink.h). */
+const [ingress, tcaKind] = [0xfffffff1, 1];
+
+/** The device and the kind of the qdisc at its ingress in a RTM_NEWQDISC or RTM_DELQDISC; undefined for any other qdisc. */
+export function decodeIngressQdisc(data: Buffer): { index: number; kind: string } | undefined {
+  if (data.readUInt32LE(12) !== ingress) return undefined;
+  let kind = '';
+  eachAttribute(data, 20, (type, at, length) => {
+    if (type === tcaKind) kind = textAt(data, at, length);
+  });
+  return { index: data.readInt32LE(4), kind };
 }
 
 /** A string up to its first NUL. */

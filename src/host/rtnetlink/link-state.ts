@@ -7,7 +7,7 @@ import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../mode
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port-message.js';
-import { decodeAddress, decodeLink, family, rtm } from './link-message.js';
+import { decodeAddress, decodeIngressQdisc, decodeLink, family, rtm } from './link-message.js';
 
 const scopeLink = 253;
 /** IFA_F_TEMPORARY (privacy addresses of IPv6) and IFA_F_TENTATIVE. */
@@ -24,6 +24,8 @@ export class LinkState implements LinkView {
   readonly #addresses = new Map<number, Map<string, Network>>();
   /** Bridge ports by device index. */
   readonly #ports = new Map<number, BridgePort>();
+  /** The kinds of the qdiscs at their ingress by device index. */
+  readonly #ingressQdiscs = new Map<number, string>();
 
   byName(name: string): Link | undefined {
     return this.#byName.get(name);
@@ -55,6 +57,9 @@ export class LinkState implements LinkView {
       case rtm.newAddr:
       case rtm.delAddr:
         return this.#applyAddress(data, type === rtm.newAddr);
+      case rtm.newQdisc:
+      case rtm.delQdisc:
+        return this.#applyQdisc(data, type === rtm.newQdisc);
       default:
         return [];
     }
@@ -66,6 +71,7 @@ export class LinkState implements LinkView {
     const { index } = link;
     link.addresses = [...(this.#addresses.get(index)?.values() ?? [])];
     link.port = this.#ports.get(index);
+    link.ingressQdisc = this.#ingressQdiscs.get(index);
     const before = this.#byIndex.get(index);
     link.mtuRefused = refusalLeft(before, { mtu: link.mtu, carrier });
     if (!carrier) return link;
@@ -144,6 +150,16 @@ export class LinkState implements LinkView {
     return port ? news : [];
   }
 
+  #applyQdisc(data: Buffer, there: boolean): News[] {
+    const decoded = decodeIngressQdisc(data);
+    if (decoded === undefined) return [];
+    const { index, kind } = decoded;
+    if (there) this.#ingressQdiscs.set(index, kind);
+    else this.#ingressQdiscs.delete(index);
+    const link = this.#byIndex.get(index);
+    return link ? this.#put({ ...link, ingressQdisc: this.#ingressQdiscs.get(index) }) : [];
+  }
+
   #remove(index: number): News[] {
     const link = this.#byIndex.get(index);
     if (!link) return [];
@@ -151,6 +167,7 @@ export class LinkState implements LinkView {
     this.#byIndex.delete(index);
     this.#addresses.delete(index);
     this.#ports.delete(index);
+    this.#ingressQdiscs.delete(index);
     return [netdev(link.name), ...this.#portChange(link, undefined)];
   }
 

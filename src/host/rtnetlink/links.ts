@@ -28,10 +28,10 @@ export type LinkListener = (news: readonly News[]) => void;
 export type GoneListener = (index: number | undefined) => void;
 
 /**
- * RTNLGRP_LINK; _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE; _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_RULE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
+ * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE; _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_RULE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
  * the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
  */
-const groups = [1, 5, 7, 8, 9, 11, 19, 24, 25];
+const groups = [1, 4, 5, 7, 8, 9, 11, 19, 24, 25];
 
 /**
  * All network devices and their addresses, kept current by rtnetlink in memory. The effect of a request is in the view
@@ -163,8 +163,9 @@ export class Links {
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
         await this.#netlink.dump(rtm.getLink, portDump());
+        await this.#dumpIfKnown(rtm.getQdisc, Buffer.alloc(20));
         await this.#netlink.dump(rtm.getAddr, Buffer.alloc(8));
-        await this.#dumpRules();
+        await this.#dumpIfKnown(rtmRule.get, Buffer.alloc(12));
         await this.#netlink.dump(rtmRoute.get, Buffer.alloc(12));
         await this.#dumpNeighbours();
         this.#next.routes.takeOwners(this.#currentRoutes);
@@ -183,9 +184,9 @@ export class Links {
     this.#listener([{ kind: 'anything' }]);
   }
 
-  /** A kernel without CONFIG_IP_MULTIPLE_TABLES has none. */
-  async #dumpRules(): Promise<void> {
-    await this.#netlink.dump(rtmRule.get, Buffer.alloc(12)).catch((error: unknown) => {
+  /** Dumps what a kernel may be built without: CONFIG_NET_SCHED, CONFIG_IP_MULTIPLE_TABLES. */
+  async #dumpIfKnown(type: number, request: Buffer): Promise<void> {
+    await this.#netlink.dump(type, request).catch((error: unknown) => {
       if (!(error instanceof NetlinkError && error.code === 'EOPNOTSUPP')) throw error;
     });
   }

@@ -8,6 +8,7 @@ import { attempts, lastOne } from '../../support/packets/forgeries.js';
 import { ethernet, etherTypes, ipv4, ipv6, udp } from '../../support/packets/frames.js';
 import { Capture, send } from '../../support/packets/packets.js';
 import { hostsKey, ipKey } from '../../support/packets/parties.js';
+import { signature } from '../../support/packets/signature.js';
 import { Background } from '../../support/process/background.js';
 import { until } from '../../support/process/exec.js';
 
@@ -61,20 +62,6 @@ async function twoGuests(script: string): Promise<[Vif, Vif]> {
   const two = await plug(script, 2, { ip: '10.0.0.2 2001:db8::2' });
   for (const vif of [one, two]) await configure(vif);
   return [one, two];
-}
-
-/** What of a packet neither a router nor a masquerade changes; all that is tried differs in it. */
-function signature(frame: string): string {
-  const bytes = Buffer.from(frame, 'hex');
-  const packet = bytes.subarray(14);
-  const is = (type: number): boolean => bytes.readUInt16BE(12) === type;
-  if (is(etherTypes.ip)) {
-    const [id, rest] = [packet.subarray(4, 6), packet.subarray(packet.readUInt8(9) === 17 ? 22 : 20)];
-    return Buffer.concat([id, packet.subarray(16, 20), rest]).toString('hex');
-  }
-  if (!is(etherTypes.ip6)) return frame;
-  const rest = packet.subarray(packet.readUInt8(6) === 17 ? 42 : 40);
-  return Buffer.concat([packet.subarray(6, 7), packet.subarray(24, 40), rest]).toString('hex');
 }
 
 /** Every frame of a vif that its filter lets through to the driver domain, and nothing else, as a capture. */

@@ -2,6 +2,7 @@
 
 packets.py send DEVICE        reads a frame in hex a line from stdin and sends them in that order
 packets.py capture DEVICE     prints "ready", then every frame that arrives, in hex
+packets.py sent DEVICE        the same of every frame that leaves
 packets.py probe DEVICE SPY   tells which frames of a guest's device pass the vif's filter. Reads batches from stdin: the number of
                               frames, then each frame after its length, all as 32 bits in network order. What passes comes out
                               of SPY, in a copy. The last frame of a batch has to pass, and differs from all before. Answers each
@@ -36,11 +37,11 @@ def receiver(device):
     return packets
 
 
-def receive(packets):
-    """The next frame that arrives, with the tag that the kernel has taken off."""
+def receive(packets, leaving=False):
+    """The next frame that arrives, or that leaves, with the tag that the kernel has taken off."""
     while True:
         frame, control, _, address = packets.recvmsg(65536, 256)
-        if address[2] == PACKET_OUTGOING:
+        if (address[2] == PACKET_OUTGOING) != leaving:
             continue
         for level, kind, data in control:
             if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
@@ -57,11 +58,11 @@ def send(device):
         packets.send(bytes.fromhex(line))
 
 
-def capture(device):
+def capture(device, leaving=False):
     packets = receiver(device)
     print("ready", flush=True)
     while True:
-        print(receive(packets).hex(), flush=True)
+        print(receive(packets, leaving).hex(), flush=True)
 
 
 def exactly(count):
@@ -95,4 +96,5 @@ def probe(device, spy_device):
 
 
 if __name__ == "__main__":
-    {"send": send, "capture": capture, "probe": probe}[sys.argv[1]](*sys.argv[2:])
+    sent = lambda device: capture(device, leaving=True)
+    {"send": send, "capture": capture, "sent": sent, "probe": probe}[sys.argv[1]](*sys.argv[2:])

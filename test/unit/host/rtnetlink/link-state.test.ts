@@ -62,3 +62,32 @@ test('a netdev with the number of one that went has refused nothing', () => {
   links.apply(message(1500, true));
   expect(noteOf(links)).toBeUndefined();
 });
+
+test('a device has the qdisc at its ingress, and no other, until it is deleted or the device is', () => {
+  const links = new LinkState();
+  const qdisc = (type: number, kind: string, parent = 0xfffffff1) => {
+    const data = Buffer.alloc(32);
+    data.writeInt32LE(5, 4);
+    data.writeUInt32LE(parent, 12);
+    data.writeUInt16LE(4 + kind.length + 1, 20);
+    data.writeUInt16LE(1, 22);
+    data.write(kind, 24);
+    return links.apply({ type, flags: 0, seq: 0, port: 0, data });
+  };
+  const kind = () => links.byName('vif5.0')?.ingressQdisc;
+  // A dump tells of the devices first; a device may also be told of later.
+  qdisc(rtm.newQdisc, 'clsact');
+  links.apply(message(1500, true));
+  expect(kind()).toBe('clsact');
+  expect(qdisc(rtm.newQdisc, 'fq', 0xffffffff)).toEqual([]);
+  expect(qdisc(rtm.delQdisc, 'fq', 0xffffffff)).toEqual([]);
+  expect(kind()).toBe('clsact');
+  expect(qdisc(rtm.delQdisc, 'clsact')).toEqual([{ kind: 'netdev', name: 'vif5.0' }]);
+  expect(kind()).toBeUndefined();
+  qdisc(rtm.newQdisc, 'ingress');
+  links.apply(message(1400, true));
+  expect(kind()).toBe('ingress');
+  links.apply({ ...message(1400, true), type: rtm.delLink });
+  links.apply(message(1500, true));
+  expect(kind()).toBeUndefined();
+});
