@@ -42,3 +42,16 @@ test.each([
   expect(await withUnits(make, install, look)).toBe(expected);
   expect(await withUnits(make, install, remove, look)).toBe(expected);
 });
+
+test('before a downgrade to 0.1.0 the table that it does not know goes, and before no other', async () => {
+  const tables = (version: string): Promise<string> =>
+    exec('unshare', [
+      '--net',
+      'sh',
+      '-c',
+      `PATH=${bin}:$PATH; nft 'add table inet vifd; add table netdev vifd'; sh systemd/deb/prerm upgrade ${version} && nft list tables`,
+    ]);
+  expect(await tables('0.1.0')).toBe('table netdev vifd\n');
+  expect(await tables('0.2.0')).toBe('table inet vifd\ntable netdev vifd\n');
+  expect(await tables('1.0')).toBe('table inet vifd\ntable netdev vifd\n');
+});
