@@ -96,6 +96,8 @@ function ofScript(
 const awaited: Partial<Readonly<Record<ErrorCode, string>>> = {
   'netdev-late': 'its netdev, which netback creates',
   'openvswitch-port-late': 'ovs-vswitchd, which has not taken its port; does it run?',
+  'ovn-late':
+    'ovn-controller, which has not said ovn-installed of its port; does it run, and has OVN a port with its iface-id?',
   'openvswitch-unreachable': "Open vSwitch's database",
 };
 

@@ -10,6 +10,7 @@ import {
   anyNetwork,
   bridgeName,
   deviceName,
+  ifaceIdTemplate,
   ipv4Address,
   ipv4Network,
   linkGroup,
@@ -132,6 +133,23 @@ export const sections = {
     database: key(unixSocket, {
       default: usualOvsDatabase,
       sentence: "The socket of Open vSwitch's database, read when vifd starts and not at a reload.",
+    }),
+    iface_id: key(ifaceIdTemplate, {
+      default: '{mac}',
+      sentence:
+        'What a controller knows the port by (external_ids:iface-id): "{mac}", "{domid}", "{devid}", "{vif}" and "{iface-id}" stand for what ' +
+        'the vif has of that, the last for the key iface-id that dom0 writes into its backend directory.',
+    }),
+    iface_status: key(flag, {
+      default: false,
+      sentence:
+        'Whether ports say external_ids:iface-status=active beside it, as controllers of OpenStack ask for it.',
+    }),
+    wait_for_ovn: key(flag, {
+      default: false,
+      sentence:
+        'Whether a vif is connected only when ovn-controller says that its flows are there (external_ids:ovn-installed), so that the ' +
+        'guest loses none of its first packets.',
     }),
     protect_host: key(flag, {
       default: false,

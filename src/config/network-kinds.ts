@@ -1,5 +1,6 @@
 import { hostOf, type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
 import type { Service } from '../model/filter.js';
+import { ifaceIdParts, parseIfaceId } from '../model/iface-id.js';
 import { leastBurst } from '../model/limits.js';
 import type { Listen } from '../model/listen.js';
 import { parseMac } from '../model/mac.js';
@@ -40,6 +41,12 @@ export const anyNetwork = text<Network>('an address or a network', (value) => {
   const network = parseNetwork(value);
   return network === undefined ? undefined : networkOf(network);
 });
+
+/** What `iface-id` is made of. */
+export const ifaceIdTemplate = text(
+  `a text without blanks with one of ${ifaceIdParts.map((part) => `{${part}}`).join(', ')} in it`,
+  parseIfaceId,
+);
 
 /** The socket of an Open vSwitch database, as `ovs-vsctl --db` takes it. */
 export const unixSocket = matching('unix: and an absolute path', /^unix:\/./);

@@ -49,7 +49,12 @@ export function pending(
       port.error ?? 'ovs-vswitchd could not take the port',
     );
   }
-  if ((port?.ofport ?? 0) > 0) return undefined;
+  if ((port?.ofport ?? 0) > 0) {
+    if (!desired.ovsPort.awaitsOvn || port?.externalIds['ovn-installed'] === 'true') return undefined;
+    const ifaceId = desired.ovsPort.externalIds['iface-id'] ?? '';
+    const late = `ovn-controller did not say ovn-installed of its port within ${timeoutMs / 1000} s; does it run, and has OVN a port ${ifaceId}?`;
+    return because('ovn-late', { patient: true, forwards: true }, late);
+  }
   const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
   return because('openvswitch-port-late', { patient: true, forwards: true }, late);
 }

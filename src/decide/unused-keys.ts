@@ -14,8 +14,21 @@ export function impossibleKey(snapshot: VifSnapshot, topology: TopologyName): Op
 
 /** The keys that a topology has no use for, each with the reason; the vif works without them. */
 export function unusedKeys(snapshot: VifSnapshot, topology: TopologyName): readonly OperationError[] {
-  const { id, gatewaydev, unused = [] } = snapshot;
-  const { hasGatewayDevice, isNat } = traitsOf(topology);
+  const { id, gatewaydev, ifaceId } = snapshot;
+  const { hasGatewayDevice, isNat, partedBy } = traitsOf(topology);
+  const unused = [
+    ...(snapshot.unused ?? []),
+    ...(ifaceId === undefined || partedBy === 'switch'
+      ? []
+      : [
+          problem(
+            'key-unused',
+            'read',
+            `${backendPath(id)}/iface-id`,
+            `${ifaceId} is not used: vif-${topology} has no port of Open vSwitch`,
+          ),
+        ]),
+  ];
   if (gatewaydev === undefined || hasGatewayDevice) return unused;
   const instead = isNat
     ? `vif-${topology} leaves by the default route, or by [nat] uplink`

@@ -123,6 +123,11 @@ export const errorCodes = {
     'The vif can have no IPv6; its IPv4 works.',
     'Raise the MTU to 1280 or more, or switch IPv6 on; the message says which.',
   ),
+  'ipv6-on-link': code(
+    'address',
+    "An IPv6 address of a routed guest has the length of the gateway device's network, whose hosts the guest then asks for on its own link; it reaches other guests, and not these.",
+    'Give the address alone by ip= and in the guest, with the router fe80::1.',
+  ),
   'gateway-missing': code(
     'route',
     'There is no gateway device: no default route, or no device of the name given.',
@@ -172,6 +177,11 @@ export const errorCodes = {
     'timeout',
     'ovs-vswitchd has not taken the port in time.',
     'systemctl status ovs-vswitchd; the database runs and the switch does not.',
+  ),
+  'ovn-late': code(
+    'timeout',
+    'ovn-controller has not said in time that the flows of the port are there, for which [openvswitch] wait_for_ovn waits.',
+    "Is there a Logical_Switch_Port with the port's iface-id, and does ovn-controller run? The vif is connected when it says so.",
   ),
   'openvswitch-refused': code(
     'openvswitch',

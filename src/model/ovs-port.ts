@@ -75,6 +75,8 @@ export interface DesiredOvsPort {
   readonly vlansKept?: boolean;
   /** The guest's traffic goes by a twin's port, and nothing by this one. */
   readonly onStandby?: boolean;
+  /** The vif is connected only when OVN has the flows for it (`ovn-installed`); absent for at once. */
+  readonly awaitsOvn?: boolean;
   /** Undefined leaves it as it is. */
   readonly isolated?: boolean;
   readonly tag: number | undefined;

@@ -28,6 +28,12 @@ export interface VifPolicy {
     readonly services: readonly Service[];
   } & { readonly [Flag in NewPortFlag]: boolean | undefined };
   readonly openvswitch: {
+    /** What `iface-id` is made of, with names in braces. */
+    readonly ifaceId: string;
+    /** Whether ports say `iface-status=active`. */
+    readonly ifaceStatus: boolean;
+    /** Whether a vif is connected only when OVN has the flows for it. */
+    readonly waitForOvn: boolean;
     /** Whether guests on Open vSwitch reach nothing of this domain but `services`. */
     readonly protectHost: boolean;
     readonly services: readonly Service[];

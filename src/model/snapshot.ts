@@ -21,6 +21,7 @@ export const vifKeys = [
   'mtu',
   'vlan',
   'forwarddev',
+  'iface-id',
   'hotplug-status',
   'hotplug-error',
 ] as const;
@@ -40,6 +41,8 @@ export interface VifSnapshot {
   readonly gatewaydev: string | undefined;
   readonly vifname: string | undefined;
   readonly mtu: number | undefined;
+  /** What a controller is to know the port of Open vSwitch by; absent for what the configuration says. */
+  readonly ifaceId?: string;
   /** The VLANs of `vlan`; undefined when there is no such key. */
   readonly vlans: readonly PortVlan[] | undefined;
   readonly hotplugStatus: string | undefined;
@@ -110,6 +113,11 @@ export function snapshot(
       .slice(0, 1)
       .map(([key]) => unusedColo(id, key)),
   ];
+  const ifaceId = read(
+    'iface-id',
+    (text) => (/^[!-~]{1,200}$/.test(text) ? text : undefined),
+    '1 to 200 printable characters of ASCII without blanks',
+  );
   return {
     id,
     online: keys.get('online') === '1',
@@ -132,6 +140,7 @@ export function snapshot(
     hotplugError: keys.get('hotplug-error'),
     frontendMtu: parseNumber(frontend.get('mtu') ?? ''),
     problems,
+    ...(ifaceId === undefined ? {} : { ifaceId }),
     ...(unused.length === 0 ? {} : { unused }),
   };
 }

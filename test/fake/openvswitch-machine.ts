@@ -112,7 +112,7 @@ export class OvsMachine implements OvsView {
     }
     const { name, marks, port } = action;
     // What these two say is about the plan; the database has no such columns.
-    const { externalIds, vlansStay: _, vlansKept: ___, onStandby: __, ...columns } = port;
+    const { externalIds, vlansStay: _, vlansKept: ___, onStandby: __, awaitsOvn: ____, ...columns } = port;
     const before = this.port(name);
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
     if ((action.kind === 'ovs-add-port') !== (before === undefined))

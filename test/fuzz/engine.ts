@@ -18,11 +18,11 @@ export class Found extends Error {
 }
 
 /** Runs one input. @throws Found */
-export function runOne(target: Target, input: Buffer): void {
+export async function runOne(target: Target, input: Buffer): Promise<void> {
   const began = process.cpuUsage();
   try {
     // A copy: what keeps a part of it must not see the next one.
-    target.run(Buffer.from(input));
+    await target.run(Buffer.from(input));
   } catch (error) {
     throw new Found(input, error);
   }
@@ -46,7 +46,7 @@ export async function fuzz(
   const kept: Buffer[] = [];
   /** Runs inputs, and keeps those that reach new blocks: half of them, and again half, until it is one. */
   const explore = async (inputs: readonly Buffer[]): Promise<void> => {
-    for (const input of inputs) runOne(target, input);
+    for (const input of inputs) await runOne(target, input);
     const blocks = await coverage.fresh();
     if (blocks.length === 0) return;
     if (inputs.length === 1) {

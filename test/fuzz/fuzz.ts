@@ -54,4 +54,5 @@ async function main(): Promise<number> {
   return 0;
 }
 
-process.exitCode = await main();
+// The control socket's server listens still.
+process.exit(await main());

@@ -1,4 +1,5 @@
 import { config } from './targets/config.js';
+import { control } from './targets/control.js';
 import { netlink } from './targets/netlink.js';
 import { ovsdb } from './targets/ovsdb.js';
 import { records } from './targets/records.js';
@@ -16,7 +17,16 @@ export interface Target {
   /** The most bytes of an input. */
   readonly longest: number;
   /** @throws when the decoder does what it must not */
-  run(input: Buffer): void;
+  run(input: Buffer): void | Promise<void>;
 }
 
-export const targets: readonly Target[] = [config, snapshotKeys, ovsdb, netlink, xenstore, records, ruleset];
+export const targets: readonly Target[] = [
+  config,
+  snapshotKeys,
+  control,
+  ovsdb,
+  netlink,
+  xenstore,
+  records,
+  ruleset,
+];

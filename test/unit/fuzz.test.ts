@@ -5,8 +5,8 @@ import { targets } from '../fuzz/targets.js';
 
 // What `npm run fuzz` has found to reach all there is in a decoder, run again.
 
-test.each(targets)('the corpus of $name', (target) => {
+test.each(targets)('the corpus of $name', async (target) => {
   const corpus = [...target.seeds.map((seed) => Buffer.from(seed)), ...readCorpus(target.name)];
   expect(corpus.length).toBeGreaterThan(target.seeds.length);
-  for (const input of corpus) runOne(target, input);
+  for (const input of corpus) await runOne(target, input);
 });

@@ -1,8 +1,17 @@
-import { contains, isHost, isWholeNetwork, type Network, networkOf } from '../../model/address.js';
+import {
+  contains,
+  formatNetwork,
+  isHost,
+  isWholeNetwork,
+  type Network,
+  networkOf,
+} from '../../model/address.js';
 import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
+import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Sysctl } from '../../model/sysctl.js';
+import { vifName } from '../../model/vif-id.js';
 
 /**
  * The addresses of other guests in the networks that a guest takes to be on its link, by the lengths that its addresses have. For
@@ -26,6 +35,28 @@ export function onLinkOf(
 
 /** Whether a guest takes other IPv6 addresses than its own to be on its link. */
 export const hasOnLink = ({ ip }: VifSnapshot): boolean => ip.some(tellsNetwork6);
+
+/**
+ * What a guest does not reach whose address has the length of the gateway device's network: it takes the hosts there to be on its
+ * link, and the kernel answers neighbour solicitations for single addresses only.
+ */
+export function unreachedOnLink(
+  { id, ip }: VifSnapshot,
+  gateway: Pick<Link, 'name' | 'addresses'> | undefined,
+): OperationError[] {
+  const shared = ip
+    .filter(tellsNetwork6)
+    .find((entry) =>
+      gateway?.addresses.some((held) => !isHost(held) && overlap(networkOf(entry), networkOf(held))),
+    );
+  if (shared === undefined || gateway === undefined) return [];
+  const reason =
+    `by this length the guest asks on its own link for the hosts at ${gateway.name}, which IPv6 cannot answer for as proxy_arp does; ` +
+    `give ${shared.address} by ip and in the guest, with the router fe80::1`;
+  return [problem('ipv6-on-link', `route ${vifName(id)}`, formatNetwork(shared), reason)];
+}
+
+const overlap = (one: Network, other: Network): boolean => contains(one, other) || contains(other, one);
 
 const tellsNetwork6 = (entry: Network): boolean =>
   entry.family === 6 && !isHost(entry) && !isWholeNetwork(entry);

@@ -3,6 +3,7 @@ import type { Attached } from '../../model/desired.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import { type FilterSpec, holds } from '../../model/filter.js';
 import { isParted } from '../../model/group.js';
+import { ifaceIdOf } from '../../model/iface-id.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
@@ -49,6 +50,13 @@ export const openvswitch: Topology = {
     });
     if (snapshot.mac === undefined) return refuse('key-missing', 'the mac key is missing');
 
+    const known = ifaceIdOf(config.openvswitch.ifaceId, snapshot);
+    if ('lacks' in known)
+      return refuse(
+        'key-missing',
+        `the ${known.lacks} key is missing, of which [openvswitch] iface_id makes its iface-id`,
+      );
+
     const view = observed.openvswitch;
     // Without its port the link is of no use, so it is not brought up for nothing.
     if (view?.state === 'unreachable' && attached === undefined) {
@@ -82,7 +90,11 @@ export const openvswitch: Topology = {
     const isDown = snapshot.blocked !== undefined && found !== undefined && bypasses(found);
     const wanted: DesiredOvsPort = {
       ...vlans(asked, found),
-      externalIds: externalIds(snapshot, snapshot.mac),
+      ...(config.openvswitch.waitForOvn ? { awaitsOvn: true } : {}),
+      externalIds: {
+        ...externalIds(snapshot, snapshot.mac, known.id),
+        ...(config.openvswitch.ifaceStatus ? { 'iface-status': 'active' } : {}),
+      },
     };
     const twins = twinsOf(snapshot, observed.links);
     dependsOn.push(...twins.dependsOn);
@@ -242,8 +254,8 @@ const onStandby = ({ vlansStay, ...port }: DesiredOvsPort): DesiredOvsPort => ({
 });
 
 /** A port that a controller does not know by the guest's name: only one at a time may have it. */
-function withoutIfaceId({ externalIds, ...port }: DesiredOvsPort): DesiredOvsPort {
-  const { 'iface-id': _, ...others } = externalIds;
+function withoutIfaceId({ externalIds, awaitsOvn: _, ...port }: DesiredOvsPort): DesiredOvsPort {
+  const { 'iface-id': __, 'iface-status': ___, ...others } = externalIds;
   return { ...port, externalIds: others };
 }
 
@@ -266,13 +278,13 @@ function vlans(
 }
 
 /**
- * `iface-id` is what OVN knows a port by (the name of its Logical_Switch_Port). It is the MAC: the one thing in a guest's
+ * `iface-id` is what OVN knows a port by (the name of its Logical_Switch_Port). By default it is the MAC: the one thing in a guest's
  * configuration that outlives its domid. The guest's name and uuid can be read in dom0 only.
  */
-function externalIds({ guest }: VifSnapshot, mac: string): DesiredOvsPort['externalIds'] {
+function externalIds({ guest }: VifSnapshot, mac: string, ifaceId: string): DesiredOvsPort['externalIds'] {
   return {
     'attached-mac': mac,
-    'iface-id': mac,
+    'iface-id': ifaceId,
     ...(guest?.name === undefined ? {} : { 'xen-vm-name': guest.name }),
     ...(guest?.uuid === undefined ? {} : { 'xen-vm-uuid': guest.uuid }),
   };

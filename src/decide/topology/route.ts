@@ -14,7 +14,7 @@ import { type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
-import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
+import { hasOnLink, onLinkOf, onLinkSysctls, unreachedOnLink } from './on-link.js';
 import { overruled } from './overruled.js';
 import {
   atTwin,
@@ -159,6 +159,7 @@ export const route: Topology = {
         ...(gatewayLoss === undefined ? [] : [gatewayLoss]),
         ...(no6 === undefined ? [] : [no6]),
         ...(needed === undefined ? [] : [needed]),
+        ...(has6 ? unreachedOnLink(snapshot, gateway) : []),
         ...overruled(snapshot, kept, around, observed),
       ],
     };

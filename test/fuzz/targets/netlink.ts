@@ -168,7 +168,7 @@ export const netlink: Target = {
       // One that is cut, which the kernel does not send.
       if (
         !(error instanceof RangeError) &&
-        !/is cut|bytes|length|Cannot convert 0x to a BigInt/i.test(String(error))
+        !/is cut|Not enough data|bytes|length|Cannot convert 0x to a BigInt/i.test(String(error))
       )
         throw error;
     }

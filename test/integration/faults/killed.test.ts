@@ -50,8 +50,12 @@ afterAll(async () => {
   await domnet.stop();
 });
 
-const start = (options: { env?: Record<string, string> } = {}): Promise<Vifd> =>
-  domnet.vifd({ ...(ovs && { config: ovs.config }), ...options });
+/** Starts a daemon; on a busy machine a start takes long, and there are hundreds of them. */
+async function start(options: { env?: Record<string, string> } = {}): Promise<Vifd> {
+  const daemon = await domnet.vifd({ ...(ovs && { config: ovs.config }), ...options, wait: false });
+  await until('a daemon that is ready', () => daemon.log.some(({ msg }) => msg === 'ready'), 60_000);
+  return daemon;
+}
 
 /** A daemon that is killed before its request of this number, once {@link trigger} exists. */
 const mortal = (at: number): Promise<Vifd> =>

@@ -127,3 +127,26 @@ test('a guest with a small MTU does not take a bridge of 9000 down, nor the othe
   await reaches(plain, '10.6.0.23');
   expect(await ovs.get('interface', 'jumbo', 'mtu_request')).toBe('4000');
 });
+
+test('a controller knows a port by what dom0 says, and a vif is connected when OVN has its flows', async () => {
+  const other = await guest(domnet, 'openvswitch', 31);
+  writeFileSync(
+    join(domnet.dir, 'vifd.toml'),
+    `${ovs.config}\niface_id = "{domid}/{iface-id}"\niface_status = true\nwait_for_ovn = true\n`,
+  );
+  daemon.hangUp();
+  const vif = await plugGuest(domnet, 'openvswitch', 32, { 'iface-id': 'lsp-web' });
+  await until('the port', () => ovs.get('interface', 'vif32.0', 'ofport').then((port) => Number(port) > 0));
+  const ids = await ovs.get('interface', 'vif32.0', 'external_ids');
+  expect(ids).toMatch(/iface-id="?32\/lsp-web"?, iface-status=active/);
+  expect(await vif.read('hotplug-status')).not.toBe('connected');
+  await ovs.vsctl('set interface vif32.0 external_ids:ovn-installed=true');
+  await vif.connected();
+  // One that has no such key keeps what it has until it is known, and is told.
+  await other.status('error');
+  expect(await other.read('hotplug-error')).toContain('the iface-id key is missing');
+  await other.write({ 'iface-id': 'lsp-b' });
+  await until('its name', async () =>
+    (await ovs.get('interface', 'vif31.0', 'external_ids')).includes('31/lsp-b'),
+  );
+});

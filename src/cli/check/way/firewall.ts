@@ -10,7 +10,7 @@ export function judgePassages(
   what: string,
   passages: readonly Passage[],
   { ruleset }: WayFacts,
-  remedy: (chain: BaseChain) => string = () => '',
+  remedy: (chain: BaseChain, passage: Passage) => string = () => '',
 ): Finding[] {
   const findings: Finding[] = [];
   for (const passage of passages) {
@@ -18,7 +18,8 @@ export function judgePassages(
     if (outcome === 'drop') {
       const text = `${nameChain(chain)} ${explain(passage).replace(' it ', ` ${what} `)}`;
       const how =
-        remedy(chain) || `nft list chain ${chain.family} ${chain.table} ${chain.name} shows its rules`;
+        remedy(chain, passage) ||
+        `nft list chain ${chain.family} ${chain.table} ${chain.name} shows its rules`;
       findings.push(
         isCertain
           ? error(stage, text, how)

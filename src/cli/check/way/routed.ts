@@ -1,7 +1,8 @@
+import { dropCure } from '../../../model/drop-cures.js';
 import { exchange } from '../../../nft/walk/firewall.js';
 import type { Packet } from '../../../nft/walk/packet.js';
 import { remedyFor } from '../../../nft/walk/remedy.js';
-import { pass } from '../../../nft/walk/walk.js';
+import { type Passage, pass } from '../../../nft/walk/walk.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import type { IpLink, Trip, WayFacts } from './facts.js';
 import { judgePassages, unreadable } from './firewall.js';
@@ -134,9 +135,9 @@ function aboutFilters(facts: WayFacts, own: IpLink, trip: Trip, way: string, isN
   const { ruleset } = facts;
   if (!('base' in ruleset)) return [];
   const { family, guest, target } = trip;
-  const remedy = (chain: (typeof ruleset.base)[number]): string =>
+  const remedy = (chain: (typeof ruleset.base)[number], passage: Passage): string =>
     chain.family === 'inet' && chain.table === 'vifd'
-      ? ownRemedy(chain.hook, own.ifname, trip)
+      ? (asConfigured(passage) ?? ownRemedy(chain.hook, own.ifname, trip))
       : remedyFor(ruleset, chain, own.ifname);
   const judge = (what: string, packet: Packet): Finding[] => {
     const hooks = ['prerouting', 'forward', 'postrouting'];
@@ -198,6 +199,14 @@ function aboutFilters(facts: WayFacts, own: IpLink, trip: Trip, way: string, isN
     );
   }
   return findings;
+}
+
+/** What to do about a drop that the configuration asks for, by the comment of the rule; undefined for any other. */
+function asConfigured({ rule }: Passage): string | undefined {
+  const [, reason = ''] = /comment "([^"#]*) #/.exec(rule?.rule.text ?? '') ?? [];
+  const isAsked = ['private network', 'isolated', 'another group'].includes(reason);
+  const cure = isAsked ? dropCure(reason) : undefined;
+  return cure && `so the configuration has it: ${cure}`;
 }
 
 /** What to do about a drop by vifd's own rules for routed vifs. */

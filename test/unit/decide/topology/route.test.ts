@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../../../src/config/config.js';
+import { unreachedOnLink } from '../../../../src/decide/topology/on-link.js';
 import { route } from '../../../../src/decide/topology/route.js';
 import { formatNetwork } from '../../../../src/model/address.js';
 import { type Dependency, dependencyKey } from '../../../../src/model/dependency.js';
@@ -67,3 +68,21 @@ test.each<[string, PlainIp, Element[]]>([
 ])('%s takes no address', (_, more, elements) => {
   expect(beside('192.0.2.5', more, elements).has).toEqual(['192.0.2.5']);
 });
+
+test.each<[string, string, boolean]>([
+  ['2001:db8::5/64', '2001:db8::1/64', true],
+  ['2001:db8::5/56', '2001:db8::1/64', true],
+  ['2001:db8::5/80', '2001:db8::1/64', true],
+  ['2001:db8::5', '2001:db8::1/64', false],
+  ['2001:db8::/64', '2001:db8::1/64', false],
+  ['2001:db8:0:1::5/64', '2001:db8::1/64', false],
+  ['2001:db8::5/64', '2001:db8::1', false],
+  ['192.0.2.5/24', '192.0.2.1/24', false],
+])(
+  'with %s behind a gateway device with %s, that hosts there are not reached is said: %s',
+  (ip, held, isSaid) => {
+    const vif = snapshot({ domid: 5, devid: 0 }, new Map([['ip', ip]]));
+    const [eth0] = plainLinks([{ ...uplink, addresses: [held] }]);
+    expect(unreachedOnLink(vif, eth0).map(({ code }) => code)).toEqual(isSaid ? ['ipv6-on-link'] : []);
+  },
+);

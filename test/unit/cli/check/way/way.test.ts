@@ -177,7 +177,7 @@ const leaving = (address: string) =>
   );
 
 test("a drop by vifd's own rules has the remedy of its chain", () => {
-  const own = (name: string, hook: string) => {
+  const own = (name: string, hook: string, comment = '') => {
     const at = { family: 'inet', table: 'vifd' };
     return parseRuleset(
       JSON.stringify({
@@ -186,13 +186,17 @@ test("a drop by vifd's own rules has the remedy of its chain", () => {
           { rule: { ...at, chain: name, handle: 1, expr: [{ drop: null }] } },
         ],
       }),
-      '',
+      `table inet vifd {\n\tchain ${name} {\n\t\tdrop comment "${comment} #12345678" # handle 1\n`,
     );
   };
-  const remedyOf = (name: string, hook: string) =>
-    judgeWay({ ...routed, ruleset: own(name, hook) }).ends?.remedy;
+  const remedyOf = (name: string, hook: string, comment?: string) =>
+    judgeWay({ ...routed, ruleset: own(name, hook, comment) }).ends?.remedy;
   expect(remedyOf('from_anywhere', 'prerouting')).toContain("a guest's address comes only from its own vif");
   expect(remedyOf('to_other_machines', 'forward')).toContain('vifd lets vif5.0 out by the device');
+  const asked = (comment: string) => remedyOf('to_other_machines', 'forward', comment);
+  expect(asked('private network')).toContain('take [[vif]] lan = false out');
+  expect(asked('another group')).toContain('put both in one');
+  expect(asked('no other way out')).toContain('vifd lets vif5.0 out by the device');
 });
 
 test.each<[string, WayFacts, string[]]>([
