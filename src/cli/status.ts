@@ -95,6 +95,7 @@ function printVif(vif: VifStatus): string {
     ['interface', vif.netdev === null ? null : `${vif.netdev}, index ${vif.ifindex}`],
     ['mac', vif.mac],
     ['ip', vif.ip.join(' ')],
+    ['on standby for', (vif.standbyFor ?? []).join(', ')],
     ['kept from', (vif.keptFrom ?? []).join(', ')],
     ...(vif.forwards ?? []).map((forward): [string, string] => ['forwarded', forward]),
     ['mtu', vif.mtu],

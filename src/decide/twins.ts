@@ -40,6 +40,12 @@ export function isPreferred(
   return links.every((twin) => isBefore(mine, rank(twin)));
 }
 
+/** What people are told of a vif, where the traffic of its card goes by another. */
+export const standby = (
+  { twins = [] }: VifSnapshot,
+  isStandby: boolean,
+): { readonly standbyFor?: readonly string[] } => (isStandby ? { standbyFor: twins.map(vifName) } : {});
+
 /** Whether a rank is above another: the first number that differs decides. */
 function isBefore(one: readonly number[], other: readonly number[]): boolean {
   const at = one.findIndex((value, i) => value !== other[i]);

@@ -43,6 +43,8 @@ export interface DesiredState {
   readonly ip?: DesiredIp;
   /** Its port in Open vSwitch; absent for none. */
   readonly ovsPort?: DesiredOvsPort;
+  /** The other vifs of its card, by one of which the traffic goes now; absent where it goes by this one. For people. */
+  readonly standbyFor?: readonly string[];
 }
 
 /** The bridge it is on, of whichever kind; undefined for none. */

@@ -31,6 +31,8 @@ export interface VifStatus {
   readonly forwards: readonly string[];
   /** What else it is kept from: other isolated vifs, private networks. */
   readonly keptFrom: readonly string[];
+  /** The other vifs of the same card, by one of which its traffic goes now; empty where it goes by this one. */
+  readonly standbyFor: readonly string[];
   /** Since when and at whose request no frame passes; null where they do. */
   readonly blocked: Pick<Block, 'since' | 'by'> | null;
   /** From the event that made attaching possible to the status written, in ms. */

@@ -68,6 +68,7 @@ export class VifRecord {
   #addresses: readonly Network[] = [];
   #forwards: readonly string[] = [];
   #keptFrom: readonly string[] = [];
+  #standbyFor: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
@@ -93,6 +94,7 @@ export class VifRecord {
       this.#topology = topology;
       this.#bridge = desired && bridgeOf(desired);
       this.#keptFrom = desired ? keptFrom(desired) : [];
+      this.#standbyFor = desired?.standbyFor ?? [];
       this.#forwards = desired?.ip?.ports?.map(printForward) ?? [];
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
@@ -124,6 +126,7 @@ export class VifRecord {
       holding: this.holding ?? null,
       forwards: this.#forwards,
       keptFrom: this.#keptFrom,
+      standbyFor: this.#standbyFor,
       blocked: this.block ? { since: this.block.since, by: this.block.by } : null,
       attachMs: this.attachMs ?? null,
       drops,

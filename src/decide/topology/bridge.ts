@@ -6,7 +6,7 @@ import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor, protectedBy } from '../antispoof.js';
-import { isPreferred, twinsOf } from '../twins.js';
+import { isPreferred, standby, twinsOf } from '../twins.js';
 import type { Attachment, Topology } from './topology.js';
 
 /**
@@ -60,6 +60,7 @@ export const bridge: Topology = {
           port: { silent, ...flagsOf(config.bridge), ...(vlans === undefined ? {} : { vlans }) },
         },
         ...filtered,
+        ...standby(snapshot, silent),
       },
       dependsOn,
     };

@@ -11,7 +11,7 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { forwardedPorts } from '../forwards.js';
-import { twinsOf } from '../twins.js';
+import { standby, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import { whyNeeded } from './domain-needs.js';
@@ -114,6 +114,7 @@ export const nat: Topology = {
           addresses: [...routers.map(hostOf), ...(v6.length > 0 ? [linkLocalRouter] : [])],
         },
         ...filtered,
+        ...standby(snapshot, guests.length > 0 && guests.every((guest) => isTwins(hostOf(guest)))),
         ip: {
           routes: kept.map((guest) => ({
             to: hostOf(guest),

@@ -11,7 +11,7 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { PortVlan } from '../../model/vlan.js';
 import { filterFor, protectedBy } from '../antispoof.js';
-import { isPreferred, twinsOf } from '../twins.js';
+import { isPreferred, standby, twinsOf } from '../twins.js';
 import { bridgesThere, vifMac } from './bridge.js';
 import type { Attachment, Topology } from './topology.js';
 
@@ -124,6 +124,7 @@ export const openvswitch: Topology = {
         },
         ovsPort: port,
         filter,
+        ...standby(snapshot, port.onStandby === true),
       },
       // A fake bridge is what its parent is.
       dependsOn: [...dependsOn, netdev(port.bridge)],

@@ -10,7 +10,7 @@ import { isDefault } from '../../model/route.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
-import { type Twins, twinsOf } from '../twins.js';
+import { standby, type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
@@ -125,6 +125,7 @@ export const route: Topology = {
           ],
         },
         ...filtered,
+        ...standby(snapshot, networks.length > 0 && networks.every(isTwins)),
         ip: {
           routes: kept.map((to) => ({ to, source: (to.family === 4 ? v4 : v6)?.address })),
           neighbours: hosts(kept),

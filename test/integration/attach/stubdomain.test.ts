@@ -189,6 +189,10 @@ describe.each(['bridge', 'openvswitch', 'route', 'nat'] as const)('with vif-%s',
     expect(await Promise.all(both.map(stateOf))).toEqual(
       both.map(({ name }) => `ok: ${name} is attached as it should be`),
     );
+    expect((await domnet.command('status', emulated.name)).stdout).toMatch(
+      new RegExp(`^on standby for: +vif${own}\\.0$`, 'm'),
+    );
+    expect((await domnet.command('status', own1.name)).stdout).not.toContain('on standby');
 
     // The guest reboots without its PV driver.
     await closes(own1);

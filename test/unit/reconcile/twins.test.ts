@@ -24,6 +24,8 @@ test('the port of a vif falls silent when its twin comes, and speaks again when 
   // Nothing of the older vif has changed but that it has a twin.
   expect(isSilent(domain, 'vif6.0')).toBe(true);
   expect(isSilent(domain, 'vif5.0')).toBe(false);
+  expect((await domain.status(emulated))?.standbyFor).toEqual(['vif5.0']);
+  expect((await domain.status(own))?.standbyFor).toEqual([]);
   domain.host.remove('vif5.0');
   domain.backend.delete(own);
   await domain.settle();
