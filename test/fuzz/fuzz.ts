@@ -49,10 +49,10 @@ async function main(): Promise<number> {
       return 1;
     } finally {
       coverage.close();
+      await target.close?.();
     }
   }
   return 0;
 }
 
-// The control socket's server listens still.
-process.exit(await main());
+process.exitCode = await main();

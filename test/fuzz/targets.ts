@@ -18,6 +18,8 @@ export interface Target {
   readonly longest: number;
   /** @throws when the decoder does what it must not */
   run(input: Buffer): void | Promise<void>;
+  /** Removes what `run` has made; absent where it makes nothing. */
+  close?(): void | Promise<void>;
 }
 
 export const targets: readonly Target[] = [

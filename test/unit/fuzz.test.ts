@@ -8,5 +8,9 @@ import { targets } from '../fuzz/targets.js';
 test.each(targets)('the corpus of $name', async (target) => {
   const corpus = [...target.seeds.map((seed) => Buffer.from(seed)), ...readCorpus(target.name)];
   expect(corpus.length).toBeGreaterThan(target.seeds.length);
-  for (const input of corpus) await runOne(target, input);
+  try {
+    for (const input of corpus) await runOne(target, input);
+  } finally {
+    await target.close?.();
+  }
 });

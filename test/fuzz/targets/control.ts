@@ -7,12 +7,11 @@ import type { Target } from '../targets.js';
 
 const known = 'vif5.0';
 let blocked: string[] = [];
-let server: Promise<string> | undefined;
+let server: Promise<{ path: string; close: () => void }> | undefined;
 
-/** The server with one vif, at the socket that is returned. */
-async function serve(): Promise<string> {
+/** The server with one vif, and the path of its socket. */
+async function serve(): Promise<{ path: string; close: () => void }> {
   const directory = mkdtempSync(join(tmpdir(), 'vifd-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const before = process.env.VIFD_RUNTIME_DIR;
   process.env.VIFD_RUNTIME_DIR = directory;
   const listening = ControlServer.listen({
@@ -26,8 +25,12 @@ async function serve(): Promise<string> {
   });
   if (before === undefined) delete process.env.VIFD_RUNTIME_DIR;
   else process.env.VIFD_RUNTIME_DIR = before;
-  await listening;
-  return join(directory, 'control.sock');
+  const control = await listening;
+  const close = (): void => {
+    control.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { path: join(directory, 'control.sock'), close };
 }
 
 /** What the server says to these bytes until it has ended the connection. */
@@ -74,12 +77,16 @@ export const control: Target = {
   longest: 400,
   async run(input) {
     server ??= serve();
-    const path = await server;
+    const { path } = await server;
     blocked = [];
     const answer = await said(path, input);
     if (answer !== '' && !answer.startsWith('HTTP/1.1 '))
       throw new Error(`not HTTP: ${JSON.stringify(answer)}`);
     if (blocked.length > 0 && !/POST \S*\/(block|allow)\//i.test(input.toString('latin1')))
       throw new Error(`blocked ${blocked.join()} unasked`);
+  },
+  async close() {
+    (await server)?.close();
+    server = undefined;
   },
 };

@@ -11,12 +11,10 @@ import type { Target } from '../targets.js';
 let made: string | undefined;
 const directory = (): string => {
   if (made === undefined) {
-    const path = mkdtempSync(join(tmpdir(), 'vifd-fuzz-'));
-    process.once('exit', () => rmSync(path, { recursive: true }));
-    mkdirSync(join(path, 'kept'));
-    made = join(path, 'kept');
+    made = mkdtempSync(join(tmpdir(), 'vifd-fuzz-'));
+    mkdirSync(join(made, 'kept'));
   }
-  return made;
+  return join(made, 'kept');
 };
 
 /** What is kept on disk, as another release, a full disk or an administrator has left it: passed over where it is no record. */
@@ -52,5 +50,9 @@ export const records: Target = {
     new LastEvents(directory(), () => undefined);
     for (const address of parseResolvers([input.toString('utf8')]))
       if (!/^[0-9a-f.:]+$/i.test(address)) throw new Error(`no resolver: ${address}`);
+  },
+  close() {
+    if (made !== undefined) rmSync(made, { recursive: true });
+    made = undefined;
   },
 };
