@@ -17,15 +17,20 @@ const graceMs = 10_000;
 export class OpenVswitchSwitch {
   readonly #connection: Ovsdb;
   readonly #changed: (runs: boolean) => void;
+  readonly #found: () => void;
   #runs = true;
   /** Whether it has the lock now, so that it puts a configuration into effect soon. It may run and not have it. */
   holdsLock = true;
   #granted: (() => void) | undefined;
 
-  /** @param changed called when ovs-vswitchd has gone, or runs again */
-  constructor(connection: Ovsdb, changed: (runs: boolean) => void) {
+  /**
+   * @param changed called when ovs-vswitchd has gone, or runs again
+   * @param found called each time that it is seen to have the lock
+   */
+  constructor(connection: Ovsdb, changed: (runs: boolean) => void, found: () => void) {
     this.#connection = connection;
     this.#changed = changed;
+    this.#found = found;
   }
 
   /** Follows ovs-vswitchd for as long as the connection lasts. Never rejects. */
@@ -43,6 +48,7 @@ export class OpenVswitchSwitch {
           free = 0;
           wasHeld = true;
           this.#tell(true);
+          this.#found();
           await granted;
           this.holdsLock = false;
         }

@@ -35,6 +35,10 @@ export class OpenVswitch implements OvsView {
   #running: Promise<void> | undefined;
   #wasTried = false;
   #configurationInEffect: (() => void)[] = [];
+  /** The names of ports that were deleted, to be made for another netdev, while ovs-vswitchd had not found its database. */
+  readonly #deletedUnseen = new Set<string>();
+  /** Those of them that it has as they were before: it tells ports by their names, and goes on with a netdev that is gone. */
+  readonly #stale = new Set<string>();
 
   /** @param database `unix:` and the path of the server's socket */
   constructor(database: string, listener: OvsListener, log?: Logger) {
@@ -68,7 +72,8 @@ export class OpenVswitch implements OvsView {
   }
 
   port(name: string): OvsPort | undefined {
-    return this.#tables?.port(name);
+    const port = this.#tables?.port(name);
+    return port && this.#asMade(port);
   }
 
   bridges(): Iterable<OvsBridge> {
@@ -76,7 +81,7 @@ export class OpenVswitch implements OvsView {
   }
 
   ports(): Iterable<OvsPort> {
-    return this.#tables?.ports() ?? [];
+    return [...(this.#tables?.ports() ?? [])].map((port) => this.#asMade(port));
   }
 
   /** Performs one action in one transaction; its effect is in the view when this resolves. */
@@ -88,6 +93,10 @@ export class OpenVswitch implements OvsView {
       ...transaction(action),
       ...(release ? countConfiguration : []),
     ]);
+    if (action.kind === 'ovs-delete-port') {
+      this.#stale.delete(action.port.name);
+      if (action.release && !release) this.#deletedUnseen.add(action.port.name);
+    }
     if (release) await this.#inEffect(Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0));
   }
 
@@ -133,10 +142,14 @@ export class OpenVswitch implements OvsView {
       },
       locked: () => vswitchd?.locked(),
     });
-    const vswitchd = new OpenVswitchSwitch(connection, (runs) => {
-      this.switchRuns = runs;
-      this.#listener([{ kind: 'openvswitch' }], []);
-    });
+    const vswitchd = new OpenVswitchSwitch(
+      connection,
+      (runs) => {
+        this.switchRuns = runs;
+        this.#listener([{ kind: 'openvswitch' }], []);
+      },
+      () => this.#switchFound(),
+    );
     this.switchRuns = true;
     // Its first answer comes before that of the monitor, so that what follows knows whether the switch has its lock.
     void vswitchd.follow();
@@ -163,6 +176,19 @@ export class OpenVswitch implements OvsView {
       this.#switch = undefined;
       this.#tables = undefined;
     }
+  }
+
+  /** A port as ovs-vswitchd has it: one that it has as it was before is made for no netdev that there is. */
+  #asMade(port: OvsPort): OvsPort {
+    return this.#stale.has(port.name) ? { ...port, madeFor: undefined } : port;
+  }
+
+  /** What was deleted and made anew unseen is made anew once more. */
+  #switchFound(): void {
+    const names = [...this.#deletedUnseen];
+    this.#deletedUnseen.clear();
+    for (const name of names) this.#stale.add(name);
+    if (names.length > 0) this.#listener(names.map(netdev), []);
   }
 
   #apply(tables: OvsdbTables, updates: unknown): void {
