@@ -311,9 +311,11 @@ describe('restarts', () => {
 
   test('without its database existing vifs stay, new ones wait, and what was missed is done afterwards', async () => {
     const daemon = await vifd();
-    const [vif, going] = await Promise.all([connected(5), connected(6)]);
+    const [vif, going, replaced] = await Promise.all([connected(5), connected(6), connected(8)]);
     await ovs.stopServer();
     await daemon.logged('openvswitch database not reachable');
+    await replaced.removeNetdev();
+    await replaced.addNetdev();
     const late = await plug(7);
     expect(await errorOf(late, 'attach')).toBe(
       `attach vif7.0 to Open vSwitch bridge ovsbr0: database ${ovs.database} not reachable`,
@@ -325,6 +327,12 @@ describe('restarts', () => {
     await until('the removal', async () => (await ovs.bridgeOf('vif6.0')) === undefined);
     const listener = await listenIn(late);
     await listener.receives('- hello', () => sendFrame(vif, '-', 'hello'));
+    // ovs-vswitchd, which finds its database after vifd, has to be told of the other netdev by a port that goes and comes.
+    await until('the new netdev in the switch', async () => {
+      const [{ promiscuity }] = JSON.parse(await domnet.ip('-d -j link show vif8.0'));
+      return promiscuity > 0;
+    });
+    await listener.receives('- again', () => sendFrame(replaced, '-', 'again'));
     const complaints = daemon.log.filter(({ msg }) => msg === 'vif not attached');
     expect(complaints.map(({ vif: name }) => name)).toEqual(['vif7.0']);
   });
