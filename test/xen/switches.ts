@@ -1,4 +1,4 @@
-import { ethernet, etherTypes, vlanTag } from '../support/packets/frames.js';
+import { controlFrames, harmlessFrame } from '../support/packets/control-frames.js';
 import { Capture } from './capture.js';
 import { attacker, listener, listening, send } from './forging.js';
 import type { Guest } from './guest.js';
@@ -11,34 +11,18 @@ import type { XenHost } from './xen-host.js';
  * connections to the domain's own services at the switch's address.
  */
 
-/** Spanning tree, LLDP in and without a tag, LACP, CDP and PVST+; the last is none of these. */
-function frames(): Buffer[] {
-  const llc = (head: string): Buffer => Buffer.from(head.padEnd(76, '0'), 'hex');
-  const lldp = llc('0207040016');
-  return [
-    ethernet('01:80:c2:00:00:00', attacker, 38, llc('424203')),
-    ethernet('01:80:c2:00:00:0e', attacker, 0x88cc, lldp),
-    ethernet('01:80:c2:00:00:03', attacker, 0x88cc, lldp),
-    ethernet('01:80:c2:00:00:0e', attacker, etherTypes.vlan, vlanTag(5, 0x88cc, lldp)),
-    ethernet('01:80:c2:00:00:0f', attacker, 0x8809, lldp),
-    ethernet('01:00:0c:cc:cc:cc', attacker, 38, llc('aaaa0300000c2000')),
-    ethernet('01:00:0c:cc:cc:cd', attacker, 38, llc('aaaa0300000c010b')),
-    ethernet('ff:ff:ff:ff:ff:ff', attacker, 0x88b5, Buffer.alloc(46)),
-  ];
-}
-
-/** How many of the frames come to the LAN, without the last, which has to. */
+/** How many control frames of the guest come to the LAN; one that is none comes after them. */
 async function pass(host: XenHost, guest: Guest): Promise<number> {
   const capture = await Capture.start(host, 'lis', 'eth0');
-  const sent = frames();
-  const last = sent.at(-1) as Buffer;
+  const frames = controlFrames(attacker);
+  const last = harmlessFrame(attacker);
   try {
-    await send(guest, sent);
+    await send(guest, [...frames, last]);
     await host.until('the last frame', () => capture.saw(last));
   } finally {
     capture.stop();
   }
-  return sent.slice(0, -1).filter((frame) => capture.saw(frame)).length;
+  return frames.filter((frame) => capture.saw(frame)).length;
 }
 
 /** Whether sshd of domnet greets the guest at the switch's address. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { Outside } from '../../support/net/outside.js';
 import { pingBetween } from '../../support/net/ping.js';
+import { controlFrames, harmlessFrame, llc } from '../../support/packets/control-frames.js';
 import { ethernet, etherTypes, vlanTag } from '../../support/packets/frames.js';
 import { Capture, send } from '../../support/packets/packets.js';
 import { until } from '../../support/process/exec.js';
@@ -49,16 +50,8 @@ afterAll(() => domnet.stop());
 
 /** Spanning tree, LLDP in and without a tag, LACP, CDP, PVST+, CGMP, MVRP, GVRP in a tag, CFM, EAPS, FDP, G.8032, MRP, from this MAC. */
 function frames(from: string): Buffer[] {
-  const llc = (head: string): Buffer => Buffer.from(head.padEnd(76, '0'), 'hex');
-  const lldp = llc('0207040016');
   return [
-    ethernet('01:80:c2:00:00:00', from, 38, llc('424203')),
-    ethernet('01:80:c2:00:00:0e', from, 0x88cc, lldp),
-    ethernet('01:80:c2:00:00:03', from, 0x88cc, lldp),
-    ethernet('01:80:c2:00:00:0e', from, etherTypes.vlan, vlanTag(5, 0x88cc, lldp)),
-    ethernet('01:80:c2:00:00:0f', from, 0x8809, lldp),
-    ethernet('01:00:0c:cc:cc:cc', from, 38, llc('aaaa0300000c2000')),
-    ethernet('01:00:0c:cc:cc:cd', from, 38, llc('aaaa0300000c010b')),
+    ...controlFrames(from),
     ethernet('01:00:0c:dd:dd:dd', from, 38, llc('aaaa0300000c2001')),
     ethernet('01:80:c2:00:00:21', from, 0x88f5, llc('000102')),
     ethernet('01:80:c2:00:00:21', from, etherTypes.vlan, vlanTag(5, 38, llc('424203'))),
@@ -69,7 +62,6 @@ function frames(from: string): Buffer[] {
     ethernet('01:15:4e:00:00:02', from, 0x88e3, llc('0001')),
   ];
 }
-const lastOf = (from: string): Buffer => ethernet('ff:ff:ff:ff:ff:ff', from, 0x88b5, Buffer.alloc(46));
 
 /** Which of these frames, by their numbers, come from one namespace's device to another's. */
 async function arrived(
@@ -78,8 +70,8 @@ async function arrived(
   to: Capture,
 ): Promise<number[]> {
   const sent = frames(mac);
-  await send(from.namespace, from.device, [...sent, lastOf(mac)]);
-  await to.arrival(lastOf(mac));
+  await send(from.namespace, from.device, [...sent, harmlessFrame(mac)]);
+  await to.arrival(harmlessFrame(mac));
   return [...sent.keys()].filter((i) => to.saw(sent[i] as Buffer));
 }
 

@@ -5,6 +5,7 @@ import { pass } from '../../../nft/walk/walk.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import type { IpLink, WayFacts } from './facts.js';
 import { judgePassages, unreadable } from './firewall.js';
+import { aboutStandby } from './standby.js';
 
 /** From the vif over its Linux bridge to the bridge's way out. */
 export function onBridge(facts: WayFacts, own: IpLink): Finding[] {
@@ -75,10 +76,7 @@ function aboutPort(own: IpLink, bridge: IpLink): Finding[] {
     );
   }
   if (portOf(own).learning === false && portOf(own).flood === false) {
-    const twin =
-      'the other vif of the same guest, of an emulated card or of its PV driver, has the traffic now';
-    const remedy = 'nothing, while the guest uses that one: it comes here when this frontend connects last';
-    findings.push(note('bridge port', `${ifname} is sent nothing: ${twin}`, remedy));
+    findings.push(aboutStandby('bridge port', ifname));
   }
   if (locked) {
     findings.push(

@@ -2,6 +2,7 @@ import { switchTreeOff } from '../../../decide/obstacles.js';
 import type { OvsPort } from '../../../model/ovs-port.js';
 import { error, type Finding, note, ok, warning } from '../finding.js';
 import type { WayFacts } from './facts.js';
+import { aboutStandby } from './standby.js';
 
 /** From the vif's port over Open vSwitch to the ports at which its frames come out. */
 export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
@@ -22,12 +23,7 @@ export function onSwitch({ switch: facts, vifs }: WayFacts): Finding[] {
     findings.push(
       error('openvswitch', `ovs-vswitchd has not taken ${port}: ${own.error}`, 'journalctl -u ovs-vswitchd'),
     );
-  if (onStandby) {
-    const twin =
-      'the other vif of the same guest, of an emulated card or of its PV driver, has the traffic now';
-    const remedy = 'nothing, while the guest uses that one: it comes here when this frontend connects last';
-    return [...findings, note('openvswitch', `${port} is sent nothing: ${twin}`, remedy)];
-  }
+  if (onStandby) return [...findings, aboutStandby('openvswitch', port)];
   const vlan =
     tag !== undefined
       ? `VLAN ${tag}`
