@@ -81,7 +81,8 @@ export class OpenVswitch implements OvsView {
   }
 
   ports(): Iterable<OvsPort> {
-    return [...(this.#tables?.ports() ?? [])].map((port) => this.#asMade(port));
+    const ports = this.#tables?.ports() ?? [];
+    return this.#stale.size === 0 ? ports : [...ports].map((port) => this.#asMade(port));
   }
 
   /** Performs one action in one transaction; its effect is in the view when this resolves. */
