@@ -234,6 +234,14 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
       addresses.map((one) => one.address).join() === `${router}/32`,
     `its addresses are ${addresses.map((one) => one.address)}, not ${router}/32`,
   );
+  const global6 = snapshot.addresses.filter(
+    ({ dev, address: one }) => dev === link.index && one.includes(':') && !one.startsWith('fe80:'),
+  );
+  // It has its new gateway's address before it gives up that of the one before.
+  must(
+    vif.topology === 'nat' || global6.length <= (has6(vif) ? 1 : 0),
+    `its addresses of IPv6 are ${global6.map((one) => one.address)}`,
+  );
   for (const key of ['forwarding', 'proxy_arp']) {
     must(snapshot.sysctls[`net/ipv4/conf/${link.name}/${key}`] === '1', `${key} is off`);
   }
