@@ -79,6 +79,7 @@ export class Host implements HostPort {
     const links = await Links.open(
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
+      (error) => log?.error({ err: error }, 'network devices not read; tried again'),
     );
     opened.push(links);
     const offloads = new Offloads();

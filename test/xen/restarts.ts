@@ -1,3 +1,12 @@
+import {
+  connecting,
+  counted,
+  livingOn,
+  makeNetworks,
+  type Place,
+  places,
+  unmakeNetworks,
+} from './four-networks.js';
 import type { Guest } from './guest.js';
 import { type NetworkSetup, bridge as onBridge } from './network-setups.js';
 import { mustBe, type Scenario } from './scenario.js';
@@ -139,6 +148,51 @@ const alone =
     }
   };
 
+/** How many connections of each place bring bytes, of how many there were. */
+async function connections(host: XenHost, before: ReadonlyMap<string, number>): Promise<string> {
+  const alive = new Set(await livingOn(host, before));
+  const placeOf = (name: string) =>
+    name.startsWith('10.9.')
+      ? 'bridge'
+      : name.startsWith('10.10.')
+        ? 'Open vSwitch'
+        : name.startsWith('10.0.2.16-')
+          ? 'NAT'
+          : 'routed';
+  const of = (names: readonly string[], { name }: Place) =>
+    names.filter((one) => placeOf(one) === name).length;
+  return places
+    .map((place) => `${place.name} ${of([...alive], place)} of ${of([...before.keys()], place)}`)
+    .join(', ');
+}
+
+/** Two guests on each network, with pings and a connection each to a host beyond domnet. */
+const everywhere: Scenario['run'] = async (host) => {
+  await host.startReconnect();
+  await makeNetworks(host);
+  try {
+    const placed: Placed[] = [];
+    for (const place of [...places, ...places]) {
+      const guest = placed.length === 0 ? await host.resident([]) : await host.guest({ vifs: [] });
+      await guest.run('true');
+      await host.attach(guest, place.vifOf(guest));
+      await guest.connected();
+      await guest.run(`netfront; ${place.join(guest)}; ${connecting(place)}`);
+      placed.push({ guest, setup: place });
+    }
+    // What eight guests do is a large part of the one emulated processor, which is domnet's meanwhile.
+    await host.dom0(
+      `for g in ${placed.map(({ guest }) => guest.name).join(' ')}; do xl sched-credit2 -d $g -w 16; done`,
+    );
+    const line = await comesBack(host, crash, placed);
+    return `${line}; connections that live on: ${await connections(host, await counted(host))}`;
+  } finally {
+    await host.stopReconnect();
+    await host.endGuests();
+    await unmakeNetworks(host);
+  }
+};
+
 export const restarts: readonly Scenario[] = [
   {
     name: 'domnet crashes under traffic, and its guest is back without help',
@@ -173,5 +227,11 @@ export const restarts: readonly Scenario[] = [
         await createdWith(host);
       }
     },
+  },
+  {
+    name: 'domnet crashes under the traffic of 8 guests on all four networks, and all are back without help',
+    only: 'vifd',
+    fault: true,
+    run: everywhere,
   },
 ];

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { BlockReply } from '../../model/vif-status.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
@@ -84,7 +85,7 @@ function respond(source: ControlSource, request: IncomingMessage, response: Serv
     });
     return;
   }
-  const answer = sets ? set(source, vif, topic === 'block', askerOf(request.socket)) : lookUp(source, path);
+  const answer = sets ? set(source, vif, topic === 'block', request.socket) : lookUp(source, path);
   answer.then(
     ([status, body]) => reply(status, body),
     (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
@@ -114,9 +115,9 @@ async function set(
   source: ControlSource,
   vif: string,
   blocked: boolean,
-  by: string,
+  asker: Socket,
 ): Promise<[status: number, body: unknown]> {
-  const reply = await source.setBlock(vif, blocked, by);
+  const reply = await source.setBlock(vif, blocked, askerOf(asker));
   return ['vifs' in reply ? 200 : 404, reply];
 }
 
