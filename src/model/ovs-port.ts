@@ -103,6 +103,8 @@ export interface OvsView {
   readonly state: 'unknown' | 'unreachable' | 'known';
   /** Whether ovs-vswitchd runs; true until it is known not to. */
   readonly switchRuns: boolean;
+  /** Whether it is seen to follow the database now; it may run and not have found a database that was started anew. */
+  readonly switchFollows: boolean;
   /** As configured: `unix:/var/run/openvswitch/db.sock`. */
   readonly database: string;
   bridge(name: string): OvsBridge | undefined;

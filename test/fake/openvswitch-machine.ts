@@ -22,6 +22,9 @@ export class OvsMachine implements OvsView {
   state: OvsView['state'];
   /** Whether ovs-vswitchd runs; set by a case or a test. */
   switchRuns = true;
+  get switchFollows(): boolean {
+    return this.switchRuns;
+  }
   #takes: boolean;
   #bridges: OvsBridge[];
   #ports: OvsPort[];
