@@ -160,6 +160,7 @@ export class Host implements HostPort {
     const { links, nft, dnsmasq, openvswitch, scripts } = this.#parts;
     const names = [
       ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => owner),
+      ...[...(openvswitch?.bridges() ?? [])].flatMap(({ notes = {} }) => Object.keys(notes)),
       ...(scripts?.runs.keys() ?? []),
       ...nft.view.owners(),
       ...links.routes.proxies().map(({ owner }) => owner),
