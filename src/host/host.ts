@@ -179,6 +179,7 @@ export class Host implements HostPort {
     const names = [
       ...namedSets.owners(),
       ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => owner),
+      ...[...(openvswitch?.bridges() ?? [])].flatMap(({ notes = {} }) => Object.keys(notes)),
       ...(scripts?.runs.keys() ?? []),
       ...nft.view.owners(),
       ...links.routes.proxies().map(({ owner }) => owner),

@@ -116,6 +116,7 @@ export class Machine {
       case 'ovs-set-port':
       case 'ovs-pin-mtu':
       case 'ovs-delete-port':
+      case 'ovs-delete-note':
         this.openvswitch?.perform(action);
         return;
       case 'set-port':

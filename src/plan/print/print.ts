@@ -57,6 +57,7 @@ export function printCommands(action: Action, { ovsDatabase, dhcpDirectory }: Pl
       'ovs-set-port': ovs,
       'ovs-pin-mtu': ovs,
       'ovs-delete-port': ovs,
+      'ovs-delete-note': ovs,
     },
     action,
   );
