@@ -129,6 +129,7 @@ function printVif(vif: VifStatus, rates: RatesNow): string {
     ...(vif.forwards ?? []).map((forward): [string, string] => ['forwarded', forward]),
     ['mtu', vif.mtu],
     ['group', vif.group || null],
+    ['in sets', (vif.sets ?? []).join(', ')],
     ...printHolding(vif.holding),
     ['attached in', vif.attachMs === null ? null : `${vif.attachMs} ms`],
     [
