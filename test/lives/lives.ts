@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { Domnet } from '../support/net/domnet.js';
 import { bridges, connectUplink } from '../support/net/guests.js';
 import { type Census, memory, takeCensus } from './census.js';
+import { costOf } from './cost.js';
 import { Population } from './population.js';
 import { wakesOf } from './rest.js';
 
@@ -70,6 +71,8 @@ try {
   if (vifs > 0) {
     const all = await population.come(vifs);
     await count(`with ${vifs} vifs`);
+    for (const path of [`/status/vif${all[0]}.0`, '/status', '/events'])
+      console.log(`${path}: ${(await costOf(domnet, daemon.pid, path)).toFixed(1)} ms of CPU each`);
     await population.go(all);
     await count(`after ${vifs} vifs`);
   }
