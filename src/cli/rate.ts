@@ -24,3 +24,24 @@ export function bits(perSecond: number): string {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(perSecond || 1) / 3)));
   return `${(perSecond / 1000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
+
+/** What has been counted, look after look. */
+export class Rates {
+  #before: ReadonlyMap<string, Traffic | null> = new Map();
+  #at = 0;
+
+  /** The rates since the look before by the vifs' names; none of those that were not counted then. @param at in ms */
+  since(
+    vifs: readonly { readonly vif: string; readonly traffic: Traffic | null }[],
+    at: number,
+  ): ReadonlyMap<string, TrafficRate> {
+    const seconds = (at - this.#at) / 1000;
+    const rates = vifs.flatMap(({ vif, traffic }): [string, TrafficRate][] => {
+      const rate = rateBetween(this.#before.get(vif), traffic, seconds);
+      return rate === undefined ? [] : [[vif, rate]];
+    });
+    this.#before = new Map(vifs.map(({ vif, traffic }) => [vif, traffic]));
+    this.#at = at;
+    return new Map(rates);
+  }
+}

@@ -34,6 +34,13 @@ export type Action =
   | On<'set-port', { readonly flags: PortSwitches }>
   | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
   | On<'set-offload', { readonly offload: Offload }>
+  /** Changes of an administrator's set in nf_tables, which `set` names by family, table and name. */
+  | {
+      readonly kind: 'add-to-set' | 'delete-from-set';
+      readonly vif: string;
+      readonly set: string;
+      readonly values: readonly string[];
+    }
   /** Starts an operator's script for a vif, and does not wait for its end. */
   | { readonly kind: 'run-script'; readonly id: VifId; readonly script: DesiredScript }
   /** Takes note of a script that another agent has run before. */

@@ -60,7 +60,8 @@ export async function startAgent(
   };
 }
 
-async function compile(name: string, dir: string): Promise<string> {
+/** Compiles a program of this folder. @returns its path */
+export async function compile(name: string, dir: string): Promise<string> {
   const program = join(dir, name);
   const source = fileURLToPath(new URL(`${name}.c`, import.meta.url));
   const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror'];

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { Domnet } from '../support/net/domnet.js';
 import { measureAttach } from './measure/attach.js';
 import { measureCounts } from './measure/counts.js';
+import { measureDatapath } from './measure/datapath.js';
 import { measureMany, measureNat } from './measure/many.js';
 import { measureStart } from './measure/start.js';
 import { measureTimeline } from './measure/timeline.js';
@@ -44,6 +45,7 @@ try {
     await measureMany(session);
     await scene.alone();
     await measureNat(session);
+    await measureDatapath(session);
   }
   const results: Results = { machine: machine(), samples: session.samples, timeline };
   process.stdout.write(`${JSON.stringify(results)}\n`);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
-import { wantsOffloads } from '../../decide/vif-options.js';
+import { setsNamed, wantsOffloads } from '../../decide/vif-options.js';
 import { Host } from '../../host/host.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
@@ -32,6 +32,7 @@ export async function graphCommand(
   const host = await Host.open(() => undefined, {
     openvswitch,
     offloads: hasDetails && wantsOffloads(config),
+    sets: hasDetails ? setsNamed(config) : [],
   });
   try {
     const keys = await readAllKeys(hasDetails ? backendOf(xenstore, config) : new Backend(xenstore));

@@ -8,7 +8,7 @@ import type { Edge } from '../../../src/cli/graph/edges.js';
 import type { VifEvent } from '../../../src/observe/events.js';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
-import { attachedTo } from '../../support/net/ping.js';
+import { attachedTo, pingBetween } from '../../support/net/ping.js';
 import { Background } from '../../support/process/background.js';
 import { exec, until } from '../../support/process/exec.js';
 
@@ -124,6 +124,14 @@ describe('with a daemon and two vifs, one attached and one not', () => {
       await until('the first look', () => watching.lines.some((line) => line.includes('2 vifs')));
       const third = await domnet.plug({ domid: 7 });
       await until('the third vif', () => watching.lines.some((line) => line.includes('3 vifs')));
+      await third.connected();
+      const ping = await pingBetween(good, third);
+      // Of what is looked at every second vif6.0, on no bridge, is the second until there is traffic, and then the last.
+      const busy = /^vif([57])\.0 .*?([\d.]+ k?bit\/s) +\2$/;
+      await until('the two that talk before the one that does not', () =>
+        watching.lines.some((line, i) => busy.test(line) && /^vif6\.0 /.test(watching.lines[i + 2] ?? '')),
+      );
+      await ping.stop();
       await third.unplug();
     } finally {
       await watching.stop();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bits, rateBetween } from '../../../src/cli/rate.js';
+import { bits, Rates, rateBetween } from '../../../src/cli/rate.js';
 
 const counted = (rxBytes: number, txBytes: number) => ({
   rxBytes,
@@ -27,4 +27,20 @@ test.each([
   [1e13, '10000.0 Gbit/s'],
 ])('%d bits a second are %s', (perSecond, text) => {
   expect(bits(perSecond)).toBe(text);
+});
+
+test('look after look: the rates of vifs that were there before', () => {
+  const rates = new Rates();
+  const look = (at: number, vifs: Record<string, ReturnType<typeof counted> | null>) =>
+    Object.fromEntries(
+      rates.since(
+        Object.entries(vifs).map(([vif, traffic]) => ({ vif, traffic })),
+        at,
+      ),
+    );
+  expect(look(5000, { 'vif5.0': counted(0, 0), 'vif6.0': null })).toEqual({});
+  expect(look(7000, { 'vif5.0': counted(500, 1000), 'vif6.0': counted(9, 9) })).toEqual({
+    'vif5.0': { fromGuest: 2000, toGuest: 4000 },
+  });
+  expect(look(8000, { 'vif6.0': counted(10, 9) })).toEqual({ 'vif6.0': { fromGuest: 8, toGuest: 0 } });
 });
