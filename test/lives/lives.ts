@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Domnet } from '../support/net/domnet.js';
 import { bridges, connectUplink } from '../support/net/guests.js';
-import { type Census, memory, takeCensus } from './census.js';
+import { type Census, slack, takeCensus } from './census.js';
 import { costOf } from './cost.js';
 import { Population } from './population.js';
 import { wakesOf } from './rest.js';
@@ -31,8 +31,6 @@ const [vifs, lives, batch, rest] = [values.vifs, values.lives, values.batch, val
   number,
   number,
 ];
-/** How much larger the heap may be after the lives, in MB: less than 100 bytes for each of 20,000. */
-const grownMb = 2;
 /** How long after the last change the rest begins, in ms. */
 const settleMs = 10_000;
 
@@ -85,9 +83,7 @@ try {
   const [, first] = seen.find(([when]) => when === 'after 1000 lives') ?? (seen[0] as [string, Census]);
   const [, last] = seen.at(-1) as [string, Census];
   const grown = Object.keys(last).filter(
-    (what) =>
-      (last[what] ?? 0) - (first[what] ?? 0) >
-      (what === 'heap in MB' ? grownMb : memory.has(what) ? Number.POSITIVE_INFINITY : 0),
+    (what) => (last[what] ?? 0) - (first[what] ?? 0) > (slack[what] ?? 0),
   );
   if (grown.length > 0) {
     console.error(`grown from the first thousand lives to the last: ${grown.join(', ')}`);

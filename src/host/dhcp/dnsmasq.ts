@@ -167,7 +167,10 @@ export class Dnsmasq {
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once('exit', resolve));
       child.kill();
+      // One that hangs takes no SIGTERM, and no other server would be started while it has not ended.
+      const late = setTimeout(() => child.kill('SIGKILL'), goneMs);
       await ended;
+      clearTimeout(late);
     }
     const left = (): Server[] => serversOf(this.#conf).filter((server) => !(butUnit && server.unit === unit));
     for (const end = performance.now() + goneMs; ; await sleep(goneMs / 100)) {

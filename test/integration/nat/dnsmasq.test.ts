@@ -197,6 +197,18 @@ test('killed by hand, by any signal and again and again, it is back within a sec
   }
 });
 
+test('one that hangs is killed when the next vif needs another, and all guests have their leases', async () => {
+  await domnet.vifd({ config });
+  await twoGuests();
+  const hanging = await oneServer();
+  process.kill(hanging, 'SIGSTOP');
+  // dnsmasq takes a new file by itself; an entry that goes needs another server.
+  const third = await plug(7);
+  await third.unplug();
+  await oneServer([hanging], 5000);
+  await renewed();
+});
+
 test('vifs that come and go quickly: one dnsmasq, and every guest that stays has its lease', async () => {
   await domnet.vifd({ config });
   await twoGuests();
