@@ -36,6 +36,12 @@ export const domainName = matching(
   /^(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
 );
 
+/** A set of nf_tables, as nft names it; those of vifd's tables are its own. */
+export const nftSet = text('a set as "inet filter web", by family, table and name', (value) => {
+  const isName = /^(?:ip6?|inet|bridge|arp|netdev)(?: [A-Za-z][\w./\\-]{0,63}){2}$/.test(value);
+  return isName && !/ vifd(?:-nat)? /.test(value) ? value : undefined;
+});
+
 export const macAddress = text('a MAC address', parseMac);
 
 export const ipv4Address = text('an IPv4 address', (value) =>

@@ -19,7 +19,7 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Options of an agent: vifd's configuration, the `main.js` of another build, and the environment of the stock script. */
+/** Options of an agent: vifd's configuration, the `main.js` of another build, and what is added to the environment. */
 export interface AgentOptions {
   readonly config?: string;
   readonly main?: string | undefined;
@@ -36,6 +36,7 @@ export async function startAgent(
     const daemon = await domnet.vifd({
       ...(config !== undefined && { config }),
       ...(name === 'before' && main !== undefined && { main }),
+      ...(env !== undefined && { env }),
     });
     return { pid: daemon.pid, stop: async () => void (await daemon.terminate()) };
   }
@@ -59,7 +60,8 @@ export async function startAgent(
   };
 }
 
-async function compile(name: string, dir: string): Promise<string> {
+/** Compiles a program of this folder. @returns its path */
+export async function compile(name: string, dir: string): Promise<string> {
   const program = join(dir, name);
   const source = fileURLToPath(new URL(`${name}.c`, import.meta.url));
   const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror'];

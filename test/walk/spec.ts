@@ -234,6 +234,14 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
       addresses.map((one) => one.address).join() === `${router}/32`,
     `its addresses are ${addresses.map((one) => one.address)}, not ${router}/32`,
   );
+  const global6 = snapshot.addresses.filter(
+    ({ dev, address: one }) => dev === link.index && one.includes(':') && !one.startsWith('fe80:'),
+  );
+  // It has its new gateway's address before it gives up that of the one before.
+  must(
+    vif.topology === 'nat' || global6.length <= (has6(vif) ? 1 : 0),
+    `its addresses of IPv6 are ${global6.map((one) => one.address)}`,
+  );
   for (const key of ['forwarding', 'proxy_arp']) {
     must(snapshot.sysctls[`net/ipv4/conf/${link.name}/${key}`] === '1', `${key} is off`);
   }
@@ -264,6 +272,7 @@ function routing6(
   const mac = macOf(vif.slot, vif.keys.othermac);
   const at = snapshot.links.find((one) => one.name === gateway)?.index;
   const isAnswered = snapshot.proxies.some((one) => one.address === address && one.dev === at);
+  const elsewhere = snapshot.proxies.filter((one) => one.address === address && one.dev !== at);
   const isProxied = vif.topology === 'route' && gateway !== undefined && model.uplinks[gateway].up;
   const must: [boolean, string][] = [
     [
@@ -282,6 +291,7 @@ function routing6(
       `it does not have ${routerLinkLocal}`,
     ],
     [!isProxied || isAnswered, `${address} is not answered for at ${gateway}`],
+    [gateway === undefined || elsewhere.length === 0, `${address} is answered for beside ${gateway}, too`],
     [snapshot.sysctls['net/ipv6/conf/all/forwarding'] === '1', 'IPv6 is not forwarded'],
   ];
   return must.flatMap(([holds, line]) => (holds ? [] : [line]));

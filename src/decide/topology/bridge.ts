@@ -115,11 +115,12 @@ function bridgesLookedAt(key: string | undefined): Dependency[] {
 
 /**
  * Without an `mtu` key a vif takes the bridge's MTU when it joins, and keeps it: a bridge follows the smallest MTU of
- * its ports, so ports that followed the bridge would go down together and never come up again.
+ * its ports, so ports that followed the bridge would go down together and never come up again. One below the bridge's
+ * is raised to it, as after its key was removed: a bridge with such a port follows none.
  */
 function inheritedMtu(netdev: Link | undefined, master: Link): number | undefined {
-  const keeps = netdev?.master === master.index && netdev.mtuRefused?.mtu !== master.mtu;
-  return keeps ? undefined : master.mtu;
+  if (netdev?.master !== master.index || netdev.mtuRefused?.mtu === master.mtu) return master.mtu;
+  return netdev.mtu < master.mtu ? master.mtu : undefined;
 }
 
 /** The MTU of the bridge's way out: of its ports that are no vifs the one that was there first. */

@@ -226,7 +226,7 @@ test('a guest whose driver has not noticed the removal is plugged in once more',
 });
 
 test('the service waits for the driver domain, then for its vifd, tries again what failed, and says each thing once', async () => {
-  const vif = new Vif(domnet, 5, 0);
+  const [vif, late] = [new Vif(domnet, 5, 0), new Vif(domnet, 7, 1)];
   await daemon.terminate();
   await domnet.xenstore.rm('/local/domain/0/name');
   await dom0.guest(5, 'web', [nic(0)]);
@@ -238,13 +238,20 @@ test('the service waits for the driver domain, then for its vifd, tries again wh
   await domnet.xenstore.write('/local/domain/0/name', 'domnet');
   await said('waits for vifd in domnet (0), which does not say that it serves');
   expect(dom0.calls()).toEqual([]);
+  await dom0.guest(7, 'db', [nic(1, { bridge: 'xenbr9' })]);
   const undo = dom0.before('network-attach', 'echo "libxl: error: no \\033[2J" >&2; exit 3');
   daemon = await domnet.vifd();
   await until('the failure to be told', () => service?.lines.some((line) => line.includes('not on domnet')));
   undo();
-  await netback(vif);
+  await netback(vif, late);
   await until('it to be plugged in', () => service?.lines.some((line) => line.includes('again after')));
-  expect(service.lines.map((line) => line.replace(/\d+\.\d\d/, 'N'))).toEqual([
+  await until('the other to be refused', () =>
+    service?.lines.some((line) =>
+      /^vif7\.1 of db: not on domnet .*: attach vif7\.1 .*: no such bridge/.test(line),
+    ),
+  );
+  const all = service.lines.map((line) => line.replace(/\d+\.\d\d/, 'N'));
+  expect(all.filter((line) => !line.startsWith('vif7.1'))).toEqual([
     'vif5.0 of web: waits for domnet, which does not run',
     'vif6.0 of 6 [2J: its driver domain is given by number, 3; attach it by hand, and write backend=NAME',
     'vif5.0 of web: waits for vifd in domnet (0), which does not say that it serves',
@@ -252,7 +259,13 @@ test('the service waits for the driver domain, then for its vifd, tries again wh
     'vif5.0 of web: on domnet (0) again after N s',
   ]);
   await vif.connected();
-  await vif.removeNetdev();
+  // What vifd could not do at first is told when it is done.
+  await domnet.addBridge('xenbr9');
+  await late.connected();
+  await until('that to be told', () =>
+    service?.lines.some((line) => /^vif7\.1 of db: on domnet \(0\) again after [\d.]+ s$/.test(line)),
+  );
+  for (const one of [vif, late]) await one.removeNetdev();
 });
 
 test('what it cannot do it says, and wrong usage it refuses', async () => {

@@ -19,6 +19,8 @@ export class XenstoredProxy {
   treatment: Treatment = {};
   /** Requests that were refused so far. */
   refused = 0;
+  /** Requests so far, refused ones too. */
+  requests = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -58,6 +60,7 @@ export class XenstoredProxy {
 
   /** What xenstored gets for a request: itself, or nothing. */
   #treat(message: Buffer, client: Socket): Buffer {
+    this.requests++;
     const type = message.readUInt32LE(0);
     const payload = message.subarray(headerSize).toString('latin1');
     const error = this.treatment.refuses?.(type, payload);
