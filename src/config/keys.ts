@@ -10,6 +10,8 @@ import {
   anyNetwork,
   bridgeName,
   deviceName,
+  domainName,
+  hostName,
   ifaceIdTemplate,
   ipv4Address,
   ipv4Network,
@@ -176,6 +178,29 @@ export const sections = {
       sentence:
         "This machine's services that are open to routed guests, in the words of those of [bridge], which are none by default.",
     }),
+    dhcp: key(oneOf(['off', 'dnsmasq']), {
+      default: 'off',
+      sentence:
+        'With "dnsmasq" a DHCP server gives each routed guest the first IPv4 address of its ip key, its router and resolvers, with "off" ' +
+        'there is none.',
+    }),
+    dns: key(listOf(ipv4Address), {
+      default: [],
+      example: ['192.0.2.53'],
+      sentence:
+        'The resolvers that routed guests are told of by DHCP; with an empty list those that this machine has in /etc/resolv.conf, but for ' +
+        'loopback ones.',
+    }),
+    ntp: key(listOf(ipv4Address), {
+      default: [],
+      example: ['192.0.2.123'],
+      sentence: 'The time servers that DHCP tells guests of, by their addresses.',
+    }),
+    domain: key(domainName, {
+      otherwise: 'they are told of none',
+      example: 'example.com',
+      sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
+    }),
   }),
   nat: section({
     network: key(ipv4Network, {
@@ -203,6 +228,16 @@ export const sections = {
       sentence:
         'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
         'machine uses.',
+    }),
+    ntp: key(listOf(ipv4Address), {
+      default: [],
+      example: ['192.0.2.123'],
+      sentence: 'The time servers that DHCP tells guests of, by their addresses.',
+    }),
+    domain: key(domainName, {
+      otherwise: 'they are told of none',
+      example: 'example.com',
+      sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
     }),
     services: key(listOf(service), {
       default: [],
@@ -340,6 +375,11 @@ export const sections = {
         example: 'tun0',
         sentence:
           'The uplink of [nat] for these vifs, if they are behind NAT; the rules by which their packets are routed there are yours.',
+      }),
+      hostname: key(hostName, {
+        otherwise: 'it is told of none',
+        example: 'web',
+        sentence: 'The name that DHCP tells the guest of, behind NAT or routed; for one guest, by its mac.',
       }),
       group: key(linkGroup, {
         otherwise: asFound,

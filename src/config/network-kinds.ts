@@ -25,6 +25,17 @@ export const linkGroup = plain<number, number | string>(
 /** A name in the configuration, for people. */
 export const plainName = matching('a name of letters, digits, ".", "-" and "_"', /^[A-Za-z0-9][\w.-]{0,31}$/);
 
+/** RFC 1123's, but that it begins with a letter and is no word of dnsmasq's, which reads other values in its place. */
+export const hostName = matching(
+  'a host name of letters, digits and "-" that begins with a letter',
+  /^(?!(?:ignore|infinite)$)[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
+);
+
+export const domainName = matching(
+  'a domain of letters, digits, "-" and "."',
+  /^(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
+);
+
 /** A set of nf_tables, as nft names it; those of vifd's tables are its own. */
 export const nftSet = text('a set as "inet filter web", by family, table and name', (value) => {
   const isName = /^(?:ip6?|inet|bridge|arp|netdev)(?: [A-Za-z][\w./\\-]{0,63}){2}$/.test(value);

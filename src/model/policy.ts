@@ -41,8 +41,13 @@ export interface VifPolicy {
   readonly route: {
     /** Whose address a routed vif has when its `gatewaydev` does not say; undefined: the default route's device. */
     readonly gatewayDevice: string | undefined;
-    /** The services of this domain that are open to routed guests. */
+    /** The services of this domain that are open to routed guests, besides that of `dhcp`. */
     readonly services: readonly Service[];
+    readonly dhcp: 'off' | 'dnsmasq';
+    /** The resolvers guests are told of; none: those that this domain has itself. */
+    readonly dns: readonly string[];
+    readonly ntp: readonly string[];
+    readonly domain: string | undefined;
   };
   readonly nat: {
     /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
@@ -53,6 +58,8 @@ export interface VifPolicy {
     readonly dhcp: 'off' | 'dnsmasq';
     /** The resolvers guests are told of; none: those of this domain. */
     readonly dns: readonly string[];
+    readonly ntp: readonly string[];
+    readonly domain: string | undefined;
     /** The services of this domain that are open to guests, besides those of `dhcp`. */
     readonly services: readonly Service[];
   };

@@ -28,6 +28,8 @@ export interface VifOptions extends PortFlags {
   readonly lan?: boolean;
   /** Where a vif behind NAT leaves. */
   readonly uplink?: readonly string[];
+  /** What it is told by DHCP that it is called. */
+  readonly hostname?: string;
   readonly txqueuelen?: number;
   /** The group of its netdev, by which an administrator's rules match it. */
   readonly group?: number;

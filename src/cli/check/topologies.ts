@@ -16,8 +16,9 @@ export function aboutTopologies(
       .filter(({ topology }) => topology === name)
       .map(({ vif }) => vifName(vif.id))
       .join(', ');
-  const [nat, ovs] = [users('nat'), users('openvswitch')];
+  const [nat, route, ovs] = [users('nat'), users('route'), users('openvswitch')];
   const dhcp = !('reason' in config) && config.nat.dhcp === 'dnsmasq';
+  const dhcpOfRouted = !('reason' in config) && config.route.dhcp === 'dnsmasq';
   return [
     ...(nat !== '' && !programs.dnsmasq
       ? [
@@ -32,6 +33,15 @@ export function aboutTopologies(
                 `not installed, so ${nat} cannot get addresses by DHCP`,
                 'apt install dnsmasq-base, and set [nat] dhcp = "dnsmasq"',
               ),
+        ]
+      : []),
+    ...(route !== '' && dhcpOfRouted && !programs.dnsmasq
+      ? [
+          error(
+            'dnsmasq',
+            `not installed, so ${route} cannot get addresses by DHCP, which the configuration promises`,
+            'apt install dnsmasq-base',
+          ),
         ]
       : []),
     ...(ovs !== '' && !openvswitch

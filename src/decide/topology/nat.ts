@@ -1,7 +1,6 @@
 import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
-import { dhcpEntry } from '../../model/dhcp-entry.js';
 import { hostServices } from '../../model/filter.js';
 import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
@@ -14,6 +13,7 @@ import { forwardedPorts } from '../forwards.js';
 import { standby, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
+import { leaseOf } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { guestAddresses } from './nat-addresses.js';
 import { conflictOf } from './nat-conflict.js';
@@ -145,17 +145,14 @@ export const nat: Topology = {
             tracked: true,
             ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
           },
-          dhcp:
-            servesDhcp && snapshot.mac !== undefined && first && firstRouter
-              ? dhcpEntry({
-                  vif: vifName(snapshot.id),
-                  device: deviceName(snapshot),
-                  mac: snapshot.mac,
-                  guest: first,
-                  router: firstRouter.address,
-                  dns: config.nat.dns,
-                })
-              : undefined,
+          dhcp: leaseOf(snapshot, 'nat', config, {
+            guest: first,
+            router: firstRouter?.address,
+            addresses: all.map(hostOf),
+            dns:
+              config.nat.dns.length > 0 ? config.nat.dns : routers.slice(0, 1).map(({ address }) => address),
+            servesNames: true,
+          }),
           ...(forwarded.ports.length === 0 ? {} : { ports: forwarded.ports }),
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),

@@ -1,4 +1,11 @@
-import { formatNetwork, grantedBy, hostOf, type Network } from '../../model/address.js';
+import {
+  formatNetwork,
+  grantedBy,
+  hostOf,
+  isWholeNetwork,
+  type Network,
+  parseIpv4,
+} from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { hostServices } from '../../model/filter.js';
@@ -12,6 +19,7 @@ import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { standby, type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
+import { leaseOf } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
 import { hasOnLink, onLinkOf, onLinkSysctls, unreachedOnLink } from './on-link.js';
@@ -96,7 +104,10 @@ export const route: Topology = {
       topology: 'route',
       networks,
       reverse: true,
-      protectHost: hostServices('vif', config.route.services),
+      protectHost: hostServices('vif', [
+        ...config.route.services,
+        ...(config.route.dhcp === 'dnsmasq' ? ['dhcp' as const] : []),
+      ]),
     });
     if ('problem' in filtered) return { problem: taken?.problem ?? filtered.problem, dependsOn };
     const twins = twinsOf(snapshot, observed.links);
@@ -106,6 +117,15 @@ export const route: Topology = {
     const kept = networks.filter(
       (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
     );
+    const leased = snapshot.ip.find(
+      (entry) =>
+        entry.family === 4 &&
+        kept.some(
+          ({ address, prefix }) => prefix === 32 && address === entry.address && !isWholeNetwork(entry),
+        ),
+    );
+    const resolvers = config.route.dns.length > 0 ? config.route.dns : ip.resolvers;
+    const dns = resolvers.filter((address) => parseIpv4(address) !== undefined);
     const ways = (family: 4 | 6): Link[] =>
       waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index);
     const around = [
@@ -148,8 +168,15 @@ export const route: Topology = {
             in: around,
             bound: false,
             tracked: isFollowed(own, observed),
+            ...(config.route.dhcp === 'off' || dns.length === 0 ? {} : { resolvers: dns }),
           },
-          dhcp: undefined,
+          dhcp: leaseOf(snapshot, 'route', config, {
+            guest: leased,
+            router: v4?.address,
+            addresses: networks,
+            dns,
+            servesNames: false,
+          }),
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },

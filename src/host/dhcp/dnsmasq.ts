@@ -27,7 +27,7 @@ const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
 
 /**
- * dnsmasq as the DHCP server of the NAT guests, and as their resolver, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
+ * dnsmasq as the DHCP server of the NAT and routed guests, and as the resolver of the former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
  * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
  * milliseconds and loses nothing, since every address is fixed.
  *
@@ -236,6 +236,8 @@ export class Dnsmasq {
       // at once (RFC 2131, 4.3.2).
       'dhcp-ignore=tag:!known',
       'dhcp-authoritative',
+      // A name that a guest claims is none to others that ask this resolver.
+      'dhcp-ignore-names',
       'leasefile-ro',
       'log-facility=-',
       `pid-file=`,

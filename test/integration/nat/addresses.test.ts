@@ -6,7 +6,7 @@ import { Outside } from '../../support/net/outside.js';
 import { Background } from '../../support/process/background.js';
 import { exec, until } from '../../support/process/exec.js';
 
-// Guests of a small network, which are told by DHCP what they are.
+// Guests of a small network, and routed ones, which are told by DHCP what they are.
 
 let domnet: Domnet;
 let internet: Outside;
@@ -14,7 +14,20 @@ let script: string;
 let vifd: Vifd;
 const guests = new Map<number, { vif: Vif; told: Record<string, string> }>();
 
-const config = '[nat]\nnetwork = "192.168.77.0/24"\ndhcp = "dnsmasq"\n';
+const config = `[nat]
+network = "192.168.77.0/24"
+dhcp = "dnsmasq"
+[route]
+dhcp = "dnsmasq"
+ntp = ["203.0.113.9"]
+domain = "example.com"
+[[vif]]
+mac = "00:16:3e:00:77:06"
+hostname = "web"
+[[vif]]
+mac = "00:16:3e:00:77:08"
+hostname = "mail"
+`;
 const resolvers = ['198.51.100.53', '198.51.100.54'] as const;
 /** What is mounted over /etc/resolv.conf. */
 const resolvConf = (): string => `${domnet.dir}/resolv.conf`;
@@ -42,8 +55,16 @@ beforeAll(async () => {
   script = `${domnet.dir}/udhcpc`;
   writeFileSync(
     script,
-    '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip address replace "$ip/$mask" dev "$interface"\n' +
-      'ip route replace default via "$router"\necho "ip=$ip mask=$mask router=$router dns=$dns"\n',
+    `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address replace "$ip/$mask" dev "$interface"
+set -- \${staticroutes:-0.0.0.0/0 $router}
+echo "ip=$ip mask=$mask router=$router dns=$dns hostname=$hostname domain=$domain ntp=$ntpsrv mtu=$mtu routes=$(echo $* | tr ' ' ,)"
+while [ $# -gt 1 ]; do
+  if [ $2 = 0.0.0.0 ]; then ip route replace $1 dev "$interface"; else ip route replace $1 via $2; fi
+  shift 2
+done
+`,
     { mode: 0o755 },
   );
   vifd = await domnet.vifd({ config });
@@ -54,10 +75,16 @@ afterAll(() => domnet.stop());
 const macOf = (guest: number): string => `00:16:3e:00:77:0${guest}`;
 
 /** Starts a guest as a domain, and its DHCP client. */
-async function start(guest: number, domid: number): Promise<void> {
-  const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined, mac: macOf(guest) } });
+async function start(guest: number, domid: number, keys: Record<string, string> = {}): Promise<void> {
+  const vif = await domnet.plug({
+    domid,
+    keys: { script: 'vif-nat', bridge: undefined, mac: macOf(guest), ...keys },
+  });
   await vif.connected();
   const client = ['udhcpc', '-i', 'eth0', '-f', '-q', '-n', '-t', '20', '-T', '1', '-s', script];
+  const wanted = ['hostname', 'domain', 'ntpsrv', 'mtu', 'staticroutes'];
+  // A name that the guest claims for itself.
+  client.push(...wanted.flatMap((name) => ['-O', name]), '-x', 'hostname:wpad');
   const said = await vif.guestExec('busybox', client);
   guests.set(guest, {
     vif,
@@ -72,14 +99,14 @@ const guest = (number: number): { vif: Vif; told: Record<string, string> } => {
 };
 
 /** What a guest's resolver says that test.example is. */
-const asked = (number: number): Promise<string> =>
+const asked = (number: number, name = 'test.example'): Promise<string> =>
   guest(number)
     .vif.guestExec('sh', [
       '-c',
       // It fails where there is no IPv6 address besides.
-      `timeout 2 busybox nslookup test.example ${guest(number).told.dns} || :`,
+      `timeout 2 busybox nslookup ${name} ${guest(number).told.dns} || :`,
     ])
-    .then((said) => /Name:\s+test\.example\s+Address(?: 1)?:\s+(\S+)/.exec(said)?.[1] ?? '');
+    .then((said) => new RegExp(`Name:\\s+${name}\\s+Address(?: 1)?:\\s+(\\S+)`).exec(said)?.[1] ?? '');
 
 /** Each reaches the others, and what is outside. */
 async function allReachAll(): Promise<void> {
@@ -93,6 +120,9 @@ async function allReachAll(): Promise<void> {
 test('each has an address of its own, and keeps it when the daemon or the guest is started anew', async () => {
   const addresses = [...guests.values()].map(({ told }) => told.ip);
   expect(new Set(addresses).size).toBe(3);
+  expect(guest(6).told.hostname).toBe('web');
+  // What a guest says that it is called is no name to others.
+  expect(await asked(5, 'wpad')).toBe('');
   for (const { told } of guests.values()) expect(told).toMatchObject({ mask: '24', router: '192.168.77.1' });
   await allReachAll();
 
@@ -118,6 +148,40 @@ test('the resolvers of the machine are followed, and guests need no new lease fo
     writeFileSync(resolvConf(), `nameserver ${address}\n`);
     for (const number of guests.keys())
       await until(`the answer of ${address}`, async () => (await asked(number)) === `192.0.2.${53 + i}`);
+  }
+});
+
+test('routed guests are told their addresses, their router, and the resolvers of the machine', async () => {
+  const keys = { script: 'vif-route', gatewaydev: 'eth0' };
+  await start(8, 28, { ...keys, ip: '203.0.113.28', mtu: '1400' });
+  await start(9, 29, { ...keys, ip: '203.0.113.29/24' });
+  const router = '203.0.113.1';
+  const common = { router, dns: resolvers[1], domain: 'example.com', ntp: '203.0.113.9' };
+  expect(guest(8).told).toEqual({
+    ...{ ...common, ip: '203.0.113.28', mask: '32', hostname: 'mail', mtu: '1400' },
+    routes: `${router}/32,0.0.0.0,0.0.0.0/0,${router}`,
+  });
+  expect(guest(9).told).toEqual({
+    ...{ ...common, ip: '203.0.113.29', mask: '24', hostname: '', mtu: '', routes: `0.0.0.0/0,${router}` },
+  });
+  await allReachAll();
+  for (const number of [8, 9]) expect(await asked(number)).toBe('192.0.2.54');
+  // Nothing of this is for the network outside, where the router's address is as well.
+  const script = ['-s', '/bin/true'];
+  const outside = ['udhcpc', '-i', 'lan0', '-f', '-q', '-n', '-t', '1', '-T', '1', ...script];
+  await expect(internet.exec('busybox', outside)).rejects.toThrow(/no lease/);
+  // By its own vif a guest is answered for itself alone, and it sends for no other.
+  const [one, other] = [guest(8).vif, guest(9).vif];
+  await one.guestIp(`link set eth0 address ${macOf(9)}`);
+  await expect(one.guestExec('busybox', ['udhcpc', '-i', 'eth0', ...outside.slice(3)])).rejects.toThrow(
+    /no lease/,
+  );
+  await one.guestIp(`link set eth0 address ${macOf(8)}`);
+  await reaches(other, '203.0.113.9');
+  await allReachAll();
+  for (const number of [8, 9]) {
+    await guest(number).vif.unplug();
+    guests.delete(number);
   }
 });
 

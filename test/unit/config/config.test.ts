@@ -99,7 +99,10 @@ test.each([
   ['[scripts]\nmap = ["bridge"]', 'scripts.map: must be a table'],
   ['[scripts.mop]\nmine = "bridge"', 'scripts.mop: there is no such key; known are directories, map'],
   // Neither the program's spelling of a key nor a property of Object.prototype is a key.
-  ['[route]\ngatewayDevice = "eth0"', 'route.gatewayDevice: there is no such key; known are gateway_device'],
+  [
+    '[route]\ngatewayDevice = "eth0"',
+    'route.gatewayDevice: there is no such key; known are dhcp, dns, domain, gateway_device',
+  ],
   ['[log]\nconstructor = "info"', 'log.constructor: there is no such key; known are level'],
   ['[__proto__]\nlevel = "info"', '__proto__: there is no such key; known are antispoof'],
 ])('%j is refused with file, key and reason', (text, reason) => {

@@ -41,6 +41,8 @@ export async function gatherWay(
     const observed = observeNow(host);
     const step = planNow(id, snapshot, config, observed);
     const name = observed.links.ofVif(id)?.name ?? vifName(id);
+    const isRouted = step.verdict.kind === 'attach' && step.verdict.topology === 'route';
+    const told = isRouted ? config.route : config.nat;
     const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
     const before = await dropsOf();
     const qdiscs = await readQdiscs();
@@ -86,9 +88,9 @@ export async function gatherWay(
       unreadLegacy: 'ruleset' in rules ? rules.unreadLegacy : [],
       switch: ovs,
       dhcpServer: await dhcpServer(),
-      servesNames: config.nat.dns.length === 0,
-      dhcpWanted: config.nat.dhcp === 'dnsmasq',
-      resolvers: config.nat.dns.length > 0 ? config.nat.dns : resolversHere(),
+      servesNames: !isRouted && config.nat.dns.length === 0,
+      dhcpWanted: told.dhcp === 'dnsmasq',
+      resolvers: told.dns.length > 0 ? told.dns : resolversHere(),
     };
   } finally {
     host.close();

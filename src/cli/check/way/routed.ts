@@ -20,11 +20,7 @@ export function routed(facts: WayFacts, own: IpLink, { isNat } = { isNat: false 
     ];
   }
   const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, isNat))];
-  return [
-    ...findings,
-    ...(isNat && facts.dhcpWanted ? aboutDhcp(facts, own) : []),
-    ...aboutConnections(facts),
-  ];
+  return [...findings, ...(facts.dhcpWanted ? aboutDhcp(facts, own) : []), ...aboutConnections(facts)];
 }
 
 function walk(facts: WayFacts, own: IpLink, trip: Trip, isNat: boolean): Finding[] {
