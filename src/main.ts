@@ -19,7 +19,7 @@ Commands:
   check [VIF]      whether this machine has what vifd needs, with a remedy for each problem; or the way of a vif's packets,
                    from the guest to the outside and back, and where it ends
   events [VIF]     the last events of vifs; --follow to go on with new ones
-  graph            uplinks, bridges, vifs and guests as they are now; --format mermaid (the default) or dot
+  graph            uplinks, bridges, vifs and guests as they are now, as a tree; --format svg for a picture, mermaid or dot
 
 Options:
   --config FILE    the configuration; default ${defaultConfigFile}, which may be absent
@@ -46,7 +46,7 @@ const parse = (args: string[]) =>
       to: { type: 'string' },
       trace: { type: 'boolean', default: false },
       seconds: { type: 'string' },
-      format: { type: 'string', default: 'mermaid' },
+      format: { type: 'string', default: 'tree' },
       follow: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -104,15 +104,24 @@ async function main(args: string[]): Promise<number> {
       if (values.to !== undefined) throw usage('--to needs a vif, as in "vifd check vif5.0 --to 192.0.2.1"');
       return await (await import('./cli/check/check.js')).checkCommand(values.config, values);
     case 'graph':
-      if (!['mermaid', 'dot'].includes(values.format))
-        throw usage(`--format takes mermaid or dot, not "${values.format}"`);
-      return await (await import('./cli/graph/graph.js')).graphCommand(readConfig(values.config), values);
+      if (subject !== undefined) throw unexpected(subject);
+      return await drawGraph(values);
     case 'plan':
       if (subject === undefined) throw usage('the vif is missing, as in "vifd plan vif5.0"');
       return await (await import('./cli/plan.js')).planCommand(subject, readConfig(values.config), values);
     default:
       throw usage(command === undefined ? 'a command is missing' : `there is no command "${command}"`);
   }
+}
+
+async function drawGraph(values: { config?: string; format: string; json: boolean }): Promise<number> {
+  const { graphCommand, graphFormats } = await import('./cli/graph/graph.js');
+  const format = graphFormats.find((one) => one === values.format);
+  if (format === undefined)
+    throw usage(
+      `--format takes ${graphFormats.join(', ').replace(/, (\w+)$/, ' or $1')}, not "${values.format}"`,
+    );
+  return await graphCommand(readConfig(values.config), { ...values, format });
 }
 
 /** For how long to trace; undefined where nothing is to be traced. */

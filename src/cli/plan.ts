@@ -1,6 +1,6 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
-import { wantsOffloads } from '../decide/vif-options.js';
+import { setsNamed, wantsOffloads } from '../decide/vif-options.js';
 import { Host } from '../host/host.js';
 import { problemOf } from '../model/operation-error.js';
 import { parseVifName } from '../model/vif-id.js';
@@ -27,6 +27,7 @@ export async function planCommand(name: string, config: Config, options: { json:
   const host = await Host.open(() => undefined, {
     openvswitch: config.openvswitch,
     offloads: wantsOffloads(config),
+    sets: setsNamed(config),
   });
   try {
     const step = planNow(id, await readKeys(backendOf(xenstore, config), id), config, observeNow(host));

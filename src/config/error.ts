@@ -1,7 +1,9 @@
-/** A configuration that cannot be used; the message names file, key and reason. */
+import { onOneLine } from '../model/one-line.js';
+
+/** A configuration that cannot be used; the message names file, key and reason, in one line whatever the file has. */
 export class ConfigError extends Error {
   constructor(file: string, reason: string) {
-    super(`${file}: ${reason}`);
+    super(onOneLine(`${file}: ${reason}`));
     this.name = 'ConfigError';
   }
 }

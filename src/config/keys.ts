@@ -16,6 +16,7 @@ import {
   linkGroup,
   listenAddress,
   macAddress,
+  nftSet,
   plainName,
   service,
   unixSocket,
@@ -345,6 +346,13 @@ export const sections = {
         example: 7,
         sentence:
           "The group of the vif's interface, a number or a name of /etc/iproute2/group, by which rules of yours match it as iifgroup and oifgroup.",
+      }),
+      sets: key(oneOrMore(nftSet), {
+        otherwise: 'none',
+        example: 'inet filter web',
+        sentence:
+          'Sets of nf_tables of your own that the vif is an element of: by the name of its interface, its MAC address, or its IPv4 or IPv6 addresses, as the ' +
+          'type of each set asks for.',
       }),
       txqueuelen: key(integerFrom(0, 1_000_000), {
         otherwise: asFound,

@@ -25,6 +25,12 @@ export const linkGroup = plain<number, number | string>(
 /** A name in the configuration, for people. */
 export const plainName = matching('a name of letters, digits, ".", "-" and "_"', /^[A-Za-z0-9][\w.-]{0,31}$/);
 
+/** A set of nf_tables, as nft names it; those of vifd's tables are its own. */
+export const nftSet = text('a set as "inet filter web", by family, table and name', (value) => {
+  const isName = /^(?:ip6?|inet|bridge|arp|netdev)(?: [A-Za-z][\w./\\-]{0,63}){2}$/.test(value);
+  return isName && !/ vifd(?:-nat)? /.test(value) ? value : undefined;
+});
+
 export const macAddress = text('a MAC address', parseMac);
 
 export const ipv4Address = text('an IPv4 address', (value) =>

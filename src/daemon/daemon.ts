@@ -5,7 +5,7 @@ import { type WatchEvent, Xenstore } from 'node-xenstore';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { wantsGuest } from '../decide/topology/registry.js';
-import { wantsOffloads } from '../decide/vif-options.js';
+import { setsNamed, wantsOffloads } from '../decide/vif-options.js';
 import { Hooks } from '../hooks/hooks.js';
 import { Blocks } from '../host/blocks.js';
 import { Host } from '../host/host.js';
@@ -45,6 +45,7 @@ export class Daemon implements ControlSource {
   #config: Config;
   #domid: number | undefined;
   #reconciler: Reconciler | undefined;
+  #host: Host | undefined;
   #metrics: Metrics | undefined;
   #ready = false;
   /** Why there is no connection to xenstore, as logged last; undefined while there is one. */
@@ -106,6 +107,7 @@ export class Daemon implements ControlSource {
       await this.#serveMetrics(config);
       this.#config = config;
       this.#log.level = config.log.level;
+      await this.#host?.followSets(setsNamed(config));
       await this.#reconciler?.reconfigure(config);
     } finally {
       // Also when it failed: until READY=1 systemd takes the service to be reloading (sd_notify(3)).
@@ -223,8 +225,10 @@ export class Daemon implements ControlSource {
         },
         log: this.#log,
         offloads: wantsOffloads(this.#config),
+        sets: setsNamed(this.#config),
         serves: true,
       });
+      this.#host = host;
       let lose: (error: unknown) => void = () => undefined;
       const lost = new Promise<never>((_, reject) => {
         lose = reject;
@@ -274,6 +278,7 @@ export class Daemon implements ControlSource {
       if (signal.aborted)
         await Promise.race([presence?.withdraw(), sleep(withdrawMs, undefined, { ref: false })]);
       this.#reconciler = undefined;
+      this.#host = undefined;
       // Work that waits for a xenstored which does not answer is left to the next start.
       await Promise.race([reconciler?.stop(), sleep(stopMs, undefined, { ref: false })]);
       host?.close();

@@ -10,6 +10,7 @@ import { vifName } from '../model/vif-id.js';
 import { filterFor } from './antispoof.js';
 import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
+import { unusableSets } from './named-sets.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -90,6 +91,7 @@ export function decide(
     ...(attachment.missing ?? []),
     ...unusedKeys(snapshot, topology.name),
     ...options.unused,
+    ...unusableSets(own, name, desired.sets, observed),
     ...unusedForwards(snapshot, topology.name, config.forwards),
   ];
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };

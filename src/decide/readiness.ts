@@ -55,9 +55,34 @@ export function pending(
     const late = `ovn-controller did not say ovn-installed of its port within ${timeoutMs / 1000} s; does it run, and has OVN a port ${ifaceId}?`;
     return because('ovn-late', { patient: true, forwards: true }, late);
   }
-  const late = `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`;
-  return because('openvswitch-port-late', { patient: true, forwards: true }, late);
+  return portLate(id, desired, timeoutMs);
 }
+
+/**
+ * Whether a port that is in the database as it should be is of no use to a vif that is not on the network yet: it was taken by an
+ * ovs-vswitchd that has ended since, or that has yet to find its database.
+ */
+export function awaitsSwitch(
+  id: VifId,
+  desired: DesiredState,
+  { openvswitch }: ObservedState,
+  timeoutMs: number,
+): Pending | undefined {
+  if (desired.ovsPort === undefined || openvswitch?.state !== 'known' || openvswitch.switchFollows)
+    return undefined;
+  return portLate(id, desired, timeoutMs);
+}
+
+const portLate = (id: VifId, desired: DesiredState, timeoutMs: number): Pending => ({
+  patient: true,
+  forwards: true,
+  problem: ofPort(
+    'openvswitch-port-late',
+    id,
+    desired,
+    `ovs-vswitchd did not take the port within ${timeoutMs / 1000} s; does it run?`,
+  ),
+});
 
 /**
  * What a vif lacks whose port was taken by an ovs-vswitchd that has ended since; undefined while it runs. It does not keep

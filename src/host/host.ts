@@ -7,7 +7,7 @@ import type { DesiredScript } from '../model/script.js';
 import { parseVifName, type VifId } from '../model/vif-id.js';
 import { nameAction } from '../plan/print/print.js';
 import type { HostPort } from '../reconcile/ports/ports.js';
-import { dhcpDirectory } from '../runtime/runtime-dir.js';
+import { dhcpDirectory, namedSetsFile } from '../runtime/runtime-dir.js';
 import { Announcer } from './announcer.js';
 import { Dnsmasq } from './dhcp/dnsmasq.js';
 import { Resolvers } from './dhcp/resolvers.js';
@@ -15,6 +15,7 @@ import { Conntrack } from './netfilter/conntrack.js';
 import { everyVif } from './netfilter/contents.js';
 import type { Drops } from './netfilter/drops.js';
 import { Firewall } from './netfilter/firewall.js';
+import { NamedSetMirror } from './netfilter/named-sets.js';
 import { NftTables } from './netfilter/tables.js';
 import { Offloads } from './offload.js';
 import { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -35,6 +36,8 @@ export interface HostOptions {
   readonly log?: Logger;
   /** Whether to read the offloads of vifs, for which ethtool is run for each of them. */
   readonly offloads?: boolean;
+  /** The administrator's sets that vifs may be elements of. */
+  readonly sets?: readonly string[];
   /** Whether to run what serves the guests, which is the daemon's part. */
   readonly serves?: boolean;
 }
@@ -63,22 +66,34 @@ export class Host implements HostPort {
 
   static async #open(
     listener: HostListener,
-    { openvswitch, scripts, log, offloads: readsOffloads = false, serves = false }: HostOptions,
+    { openvswitch, scripts, log, offloads: readsOffloads = false, sets = [], serves = false }: HostOptions,
     opened: { close(): void }[],
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
     const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
     opened.push(firewall);
     await firewall.read();
+    const namedSets = new NamedSetMirror(
+      namedSetsFile(),
+      serves ? () => listener([{ kind: 'anything' }], []) : undefined,
+      log,
+    );
+    opened.push(namedSets);
+    await namedSets.follow(sets);
     const nft = await NftTables.open((vifs) => listener(vifs.map(newsOf), vifs), {
       serves,
       log,
-      foreignChanged: () => serves && firewall.change(),
+      foreignChanged: () => {
+        if (!serves) return;
+        firewall.change();
+        namedSets.change();
+      },
     });
     opened.push(nft);
     const links = await Links.open(
       (news) => listener(news, []),
       (index) => nft.deviceGone(index),
+      (error) => log?.error({ err: error }, 'network devices not read; tried again'),
     );
     opened.push(links);
     const offloads = new Offloads();
@@ -101,6 +116,7 @@ export class Host implements HostPort {
       announcer: new Announcer(links, log),
       offloads,
       nft,
+      namedSets,
       conntrack: new Conntrack(),
       firewall,
       serves,
@@ -112,10 +128,12 @@ export class Host implements HostPort {
   }
 
   observe(): ObservedState {
-    const { links, offloads, nft, firewall, dnsmasq, resolvers, openvswitch, scripts } = this.#parts;
+    const { links, offloads, nft, namedSets, firewall, dnsmasq, resolvers, openvswitch, scripts } =
+      this.#parts;
     return {
       links: links.view,
       nft: nft.view,
+      namedSets,
       canFilter: nft.canFilter,
       ip: {
         routes: links.routes,
@@ -150,15 +168,18 @@ export class Host implements HostPort {
   /** Reads again what is not announced, and has every vif looked at. */
   refresh(): Promise<void> {
     this.#parts.firewall.refresh();
+    this.#parts.namedSets.refresh();
     this.#parts.resolvers.refresh();
     return this.#parts.links.refresh();
   }
 
   /** The vifs that something on the host belongs to, known to xenstore or not. */
   vifsWithState(): VifId[] {
-    const { links, nft, dnsmasq, openvswitch, scripts } = this.#parts;
+    const { links, nft, namedSets, dnsmasq, openvswitch, scripts } = this.#parts;
     const names = [
+      ...namedSets.owners(),
       ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => owner),
+      ...[...(openvswitch?.bridges() ?? [])].flatMap(({ notes = {} }) => Object.keys(notes)),
       ...(scripts?.runs.keys() ?? []),
       ...nft.view.owners(),
       ...links.routes.proxies().map(({ owner }) => owner),
@@ -166,6 +187,11 @@ export class Host implements HostPort {
     ];
     const ofNames = names.map((name) => parseVifName(name ?? ''));
     return [...[...links.view.all()].map(vifOfLink), ...ofNames].filter((id) => id !== undefined);
+  }
+
+  /** Follows these sets of the administrator's, and those that vifd has elements in, and no others. */
+  followSets(sets: readonly string[]): Promise<void> {
+    return this.#parts.namedSets.follow(sets);
   }
 
   /** What others have put into our tables of nf_tables, which is left as it is. */
@@ -205,12 +231,23 @@ export class Host implements HostPort {
   }
 
   close(): void {
-    const { links, announcer, nft, conntrack, firewall, dnsmasq, resolvers, openvswitch, scripts } =
-      this.#parts;
+    const {
+      links,
+      announcer,
+      nft,
+      namedSets,
+      conntrack,
+      firewall,
+      dnsmasq,
+      resolvers,
+      openvswitch,
+      scripts,
+    } = this.#parts;
     announcer.close();
     conntrack.close();
     resolvers.close();
     firewall.close();
+    namedSets.close();
     dnsmasq.close();
     openvswitch?.close();
     scripts?.close();

@@ -5,6 +5,7 @@ import type { Dnsmasq } from './dhcp/dnsmasq.js';
 import type { Resolvers } from './dhcp/resolvers.js';
 import type { Conntrack } from './netfilter/conntrack.js';
 import type { Firewall } from './netfilter/firewall.js';
+import type { NamedSetMirror } from './netfilter/named-sets.js';
 import type { NftTables } from './netfilter/tables.js';
 import type { Offloads } from './offload.js';
 import type { OpenVswitch } from './ovsdb/openvswitch.js';
@@ -18,6 +19,7 @@ export interface Parts {
   readonly announcer: Announcer;
   readonly offloads: Offloads;
   readonly nft: NftTables;
+  readonly namedSets: NamedSetMirror;
   readonly conntrack: Conntrack;
   readonly firewall: Firewall;
   /** Whether vifs are served, and not only looked at. */
@@ -30,7 +32,7 @@ export interface Parts {
 
 /** What performs each kind of action. */
 export function performers(parts: Parts): ActionTable<Promise<void> | void> {
-  const { links, announcer, offloads, nft, conntrack, dnsmasq, openvswitch, scripts } = parts;
+  const { links, announcer, offloads, nft, namedSets, conntrack, dnsmasq, openvswitch, scripts } = parts;
   const ovs = (action: OvsAction) => openvswitch?.perform(action);
   return {
     'set-link': ({ index, name, changes }) => links.link.change(index, name, changes),
@@ -53,10 +55,13 @@ export function performers(parts: Parts): ActionTable<Promise<void> | void> {
     'set-dhcp': ({ vif, entry }) => dnsmasq.set(vif, entry),
     'delete-dhcp': ({ vif }) => dnsmasq.delete(vif),
     nft: (action) => nft.perform(action),
+    'add-to-set': (action) => namedSets.perform(action),
+    'delete-from-set': (action) => namedSets.perform(action),
     'ovs-add-port': ovs,
     'ovs-set-port': ovs,
     'ovs-pin-mtu': ovs,
     'ovs-delete-port': ovs,
+    'ovs-delete-note': ovs,
     'run-script': ({ id, script }) => scripts?.start(id, script),
     'adopt-script': ({ id, script }) => scripts?.adopt(id, script),
     'undo-script': ({ id }) => scripts?.undo(id),
@@ -85,10 +90,13 @@ export const errorCodes: { readonly [Kind in ActionKind]: ErrorCode } = {
   'set-dhcp': 'dhcp-refused',
   'delete-dhcp': 'dhcp-refused',
   nft: 'filter-refused',
+  'add-to-set': 'filter-refused',
+  'delete-from-set': 'filter-refused',
   'ovs-add-port': 'openvswitch-refused',
   'ovs-set-port': 'openvswitch-refused',
   'ovs-pin-mtu': 'openvswitch-refused',
   'ovs-delete-port': 'openvswitch-refused',
+  'ovs-delete-note': 'openvswitch-refused',
   'run-script': 'script-failed',
   'adopt-script': 'script-failed',
   'undo-script': 'script-failed',

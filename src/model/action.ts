@@ -34,6 +34,13 @@ export type Action =
   | On<'set-port', { readonly flags: PortSwitches }>
   | On<'add-vlans' | 'delete-vlans', { readonly vlans: readonly PortVlan[] }>
   | On<'set-offload', { readonly offload: Offload }>
+  /** Changes of an administrator's set in nf_tables, which `set` names by family, table and name. */
+  | {
+      readonly kind: 'add-to-set' | 'delete-from-set';
+      readonly vif: string;
+      readonly set: string;
+      readonly values: readonly string[];
+    }
   /** Starts an operator's script for a vif, and does not wait for its end. */
   | { readonly kind: 'run-script'; readonly id: VifId; readonly script: DesiredScript }
   /** Takes note of a script that another agent has run before. */
@@ -52,6 +59,8 @@ export type OvsAction =
       readonly name: string;
       readonly marks: Marks;
       readonly port: DesiredOvsPort;
+      /** Deletes what is noted of it; absent where nothing is. */
+      readonly forgets?: true;
     }
   /** Changes a port where it is: no packet is lost. */
   | {
@@ -64,7 +73,15 @@ export type OvsAction =
   /** Has an internal port keep the MTU that it has, whatever the bridge's other ports have. */
   | { readonly kind: 'ovs-pin-mtu'; readonly name: string; readonly uuid: string; readonly mtu: number }
   /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
-  | { readonly kind: 'ovs-delete-port'; readonly port: OvsPort; readonly release: boolean };
+  /** `note`: what its bridge keeps of it until it is made anew, see {@link noteKey}. */
+  | {
+      readonly kind: 'ovs-delete-port';
+      readonly port: OvsPort;
+      readonly release: boolean;
+      readonly note?: string;
+    }
+  /** Deletes what is noted of a vif's port that is not made anew. */
+  | { readonly kind: 'ovs-delete-note'; readonly bridge: string; readonly vif: string };
 
 /** Changes of what a routed or NAT vif has besides its link. `index` and `name` are a device's. */
 export type IpAction =

@@ -3,6 +3,7 @@ import type { DesiredPort } from './bridge-port.js';
 import type { FilterSpec } from './filter.js';
 import { keptFromBy } from './group.js';
 import type { DesiredIp } from './ip.js';
+import type { DesiredSets } from './named-set.js';
 import type { Offload } from './observed.js';
 import type { DesiredOvsPort } from './ovs-port.js';
 
@@ -43,6 +44,8 @@ export interface DesiredState {
   readonly ip?: DesiredIp;
   /** Its port in Open vSwitch; absent for none. */
   readonly ovsPort?: DesiredOvsPort;
+  /** The administrator's sets that it is to be in; absent for none. */
+  readonly sets?: DesiredSets;
   /** The other vifs of its card, by one of which the traffic goes now; absent where it goes by this one. For people. */
   readonly standbyFor?: readonly string[];
 }

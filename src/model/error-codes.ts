@@ -73,6 +73,11 @@ export const errorCodes = {
     'A `[[vif]]` table sets something that the topology does not have; the vif works without it.',
     'Leave the vif out of the table, by `topology` or `bridge`.',
   ),
+  'set-unusable': code(
+    'configuration',
+    'A set of nf_tables that a `[[vif]]` table names is not there, or vifs cannot be elements of it; the vif works without it.',
+    'Make the set, as the message says; vifd puts the vif into it then.',
+  ),
   'forward-taken': code(
     'configuration',
     'A `[[forward]]` port leads to another vif, whose guest the table names as well.',

@@ -2,6 +2,7 @@ import type { Network } from './address.js';
 import type { BridgePort } from './bridge-port.js';
 import type { FirewallView } from './firewall.js';
 import type { IpState } from './ip.js';
+import type { NamedSets } from './named-set.js';
 import type { NftView } from './nft.js';
 import type { OvsView } from './ovs-port.js';
 import type { ScriptRun } from './script.js';
@@ -78,6 +79,8 @@ export interface ObservedState {
   readonly othersFilter?: boolean;
   /** The filters of other programs; absent where there are none. */
   readonly firewall?: FirewallView;
+  /** The administrator's sets; absent where none are followed. */
+  readonly namedSets?: NamedSets;
   /** Operators' scripts that have been run and not been undone, by the vif's name. */
   readonly scripts?: ReadonlyMap<string, ScriptRun>;
   /** The offloads that are known, by the index of the netdev: read when the host was opened, or made since. */

@@ -16,6 +16,13 @@ export const markKeys = {
   kept: 'vifd-vlan-kept',
 } as const;
 
+/**
+ * The key of a Bridge's external_ids that keeps the VLANs which others have set at a vif's port, from when that port is deleted
+ * until it is made anew: its netdev's index, the guest's MAC, and what {@link markKeys.kept} says.
+ */
+export const noteKey = (vif: string): string => `${notePrefix}${vif}`;
+export const notePrefix = 'vifd-vlan-kept-';
+
 /** A bridge as `ovs-vsctl` understands the name: a real one, or a "fake" one, which is a VLAN of a real one. */
 export interface OvsBridge {
   readonly name: string;
@@ -29,6 +36,8 @@ export interface OvsBridge {
   readonly offloads?: boolean;
   /** Whether it is off, and flows still are: ovs-vswitchd looks at it until it is on, and not again. Absent for no. */
   readonly stillOffloads?: boolean;
+  /** What is noted of ports that are being made anew, by the vif's name, see {@link noteKey}; absent for nothing. */
+  readonly notes?: Readonly<Record<string, string>>;
 }
 
 /** A port with its one interface; the fields `ovs-vsctl list port` and `list interface` print. */
@@ -94,6 +103,8 @@ export interface OvsView {
   readonly state: 'unknown' | 'unreachable' | 'known';
   /** Whether ovs-vswitchd runs; true until it is known not to. */
   readonly switchRuns: boolean;
+  /** Whether it is seen to follow the database now; it may run and not have found a database that was started anew. */
+  readonly switchFollows: boolean;
   /** As configured: `unix:/var/run/openvswitch/db.sock`. */
   readonly database: string;
   bridge(name: string): OvsBridge | undefined;

@@ -31,5 +31,7 @@ export interface VifOptions extends PortFlags {
   readonly txqueuelen?: number;
   /** The group of its netdev, by which an administrator's rules match it. */
   readonly group?: number;
+  /** Sets of nf_tables that are the administrator's, each by family, table and name. */
+  readonly sets?: readonly string[];
   readonly offload?: Offload;
 }

@@ -25,6 +25,8 @@ export interface VifStatus {
   readonly mtu: number | null;
   /** The group of its netdev; null while there is none. */
   readonly group: number | null;
+  /** The administrator's sets that it is to be in. */
+  readonly sets: readonly string[];
   /** What its frames are held to; null before it is attached, and when that fails. */
   readonly holding: Holding | null;
   /** The ports of this domain that lead to it, as printForward says them. */

@@ -4,9 +4,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Registry } from 'prom-client';
 import type { Listen } from '../model/listen.js';
 import { type MetricsSource, registerMetrics } from './instruments.js';
+import { limitRequests, withoutChecks } from './request-limits.js';
 
-/** Timeouts in ms after which a connection without a request is closed; by default Node checks only every 30 s. */
-const httpLimits = { requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 2000 };
 const maxConnections = 32;
 /**
  * An answer that took `fromMs` of CPU or more is given again for `times` as long, but no longer than `longestMs`: any number of
@@ -49,7 +48,8 @@ export class Metrics {
   }
 
   async #open(listen: Listen): Promise<void> {
-    const server = createServer(httpLimits, (request, response) => this.#respond(request, response));
+    const server = createServer(withoutChecks, (request, response) => this.#respond(request, response));
+    limitRequests(server);
     server.maxConnections = maxConnections;
     if ('path' in listen) removeSocket(listen.path);
     server.listen(listen);

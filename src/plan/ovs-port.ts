@@ -3,18 +3,69 @@ import type { DesiredState } from '../model/desired.js';
 import { type Link, mtuToBe, type ObservedState } from '../model/observed.js';
 import { type DesiredOvsPort, isOwnPort, isSameMac, markKeys, type OvsPort } from '../model/ovs-port.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { keptVlans, withVlansOfOthers } from './ovs-vlans.js';
+import { keptVlans, noted, withVlansOfOthers } from './ovs-vlans.js';
 
 /** Deletes the ports of a vif except the one that can stay; all of them when nothing is desired. */
 export function planOvsRemovals(
   id: VifId,
   desired: DesiredState | undefined,
+  observed: ObservedState,
+): OvsAction[] {
+  const { links, openvswitch } = observed;
+  const link = links.ofVif(id);
+  const deletions = [...(openvswitch?.ports() ?? [])]
+    .filter((port) => port.owner === vifName(id) && !(desired && link && canStay(port, desired, link)))
+    .map((port): OvsAction => {
+      const note = desired && link && noteOf(port, desired, link);
+      return {
+        kind: 'ovs-delete-port',
+        port,
+        release: link !== undefined,
+        ...(note === undefined ? {} : { note }),
+      };
+    });
+  return [...planNoteRemovals(id, desired, observed), ...deletions];
+}
+
+/** What is noted of a port that is to be made anew on its bridge: a daemon that ends in between would lose the VLANs of others. */
+function noteOf(port: OvsPort, desired: DesiredState, link: Link): string | undefined {
+  const { ovsPort } = desired;
+  if (ovsPort === undefined || !isOfSame(port, desired, link)) return undefined;
+  const kept = keptVlans(ovsPort, port);
+  return kept === undefined ? undefined : `${link.index} ${ovsPort.externalIds['attached-mac']} ${kept}`;
+}
+
+/** What is noted of the port that is to be made; undefined for nothing, and where it is of another netdev or guest. */
+function notedOf(
+  id: VifId,
+  { ovsPort }: DesiredState,
+  link: Link,
+  bridges: ObservedState['openvswitch'],
+): string | undefined {
+  const note = ovsPort && bridges?.bridge(ovsPort.bridge)?.notes?.[vifName(id)];
+  const [index, mac, ...kept] = note?.split(' ') ?? [];
+  const isOfThis = index === `${link.index}` && isSameMac(mac, ovsPort?.externalIds ?? {});
+  return isOfThis ? kept.join(' ') : undefined;
+}
+
+/** Deletes notes of ports that are there, or are not made anew; with a port that is made its own goes. */
+function planNoteRemovals(
+  id: VifId,
+  desired: DesiredState | undefined,
   { links, openvswitch }: ObservedState,
 ): OvsAction[] {
+  const vif = vifName(id);
   const link = links.ofVif(id);
-  return [...(openvswitch?.ports() ?? [])]
-    .filter((port) => port.owner === vifName(id) && !(desired && link && canStay(port, desired, link)))
-    .map((port) => ({ kind: 'ovs-delete-port', port, release: link !== undefined }));
+  return [...(openvswitch?.bridges() ?? [])]
+    .filter(({ notes }) => notes?.[vif] !== undefined)
+    .filter(
+      ({ name }) =>
+        desired?.ovsPort?.bridge !== name ||
+        link === undefined ||
+        openvswitch?.port(desired.name) !== undefined ||
+        notedOf(id, desired, link, openvswitch) === undefined,
+    )
+    .map(({ name }) => ({ kind: 'ovs-delete-note', bridge: name, vif }));
 }
 
 /**
@@ -46,20 +97,24 @@ export function planOvsPort(
 ): OvsAction[] {
   const { name, ovsPort } = desired;
   if (ovsPort === undefined || openvswitch?.state !== 'known') return [];
-  const before = openvswitch.port(name);
-  const isSame = before !== undefined && isOwnPort(id, before, ovsPort) && isOfSame(before, desired, link);
-  const kept = isSame ? keptVlans(ovsPort, before) : undefined;
+  const there = openvswitch.port(name);
+  const note = there === undefined ? notedOf(id, desired, link, openvswitch) : undefined;
+  const isSame = there !== undefined && isOwnPort(id, there, ovsPort) && isOfSame(there, desired, link);
+  const before = isSame ? there : note === undefined ? undefined : noted(note);
+  const kept = before && keptVlans(ovsPort, before);
   const marks: Marks = {
     [markKeys.owner]: vifName(id),
     [markKeys.ifindex]: `${link.index}`,
     ...(ovsPort.vlansStay ? {} : { [markKeys.vlan]: 'asked' }),
     ...(kept === undefined ? {} : { [markKeys.kept]: kept }),
   };
-  if (before === undefined || !isOwnPort(id, before, ovsPort) || !canStay(before, desired, link)) {
-    return [{ kind: 'ovs-add-port', name, marks, port: ovsPort }];
+  if (!isSame || !canStay(there, desired, link)) {
+    const port = note === undefined ? ovsPort : withVlansOfOthers(ovsPort, noted(note));
+    const forgets = note !== undefined || kept !== undefined ? ({ forgets: true } as const) : {};
+    return [{ kind: 'ovs-add-port', name, marks, port, ...forgets }];
   }
-  const port = withVlansOfOthers(ovsPort, before);
-  return isAsWanted(before, port, kept) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before }];
+  const port = withVlansOfOthers(ovsPort, there);
+  return isAsWanted(there, port, kept) ? [] : [{ kind: 'ovs-set-port', name, marks, port, before: there }];
 }
 
 /**

@@ -23,6 +23,21 @@ export function keptVlans(port: DesiredOvsPort, before: OvsPort): string | undef
   return words.length === 0 ? undefined : words.join(' ');
 }
 
+/** A port that has been deleted, as its bridge's note has its VLANs. */
+export const noted = (kept: string): OvsPort => ({
+  uuid: '',
+  name: '',
+  bridge: '',
+  tag: undefined,
+  trunks: [],
+  vlanMode: undefined,
+  owner: undefined,
+  madeFor: undefined,
+  hasOurVlans: true,
+  kept,
+  interface: undefined,
+});
+
 function vlansOfOthers({ hasOurVlans, tag, trunks, vlanMode, kept = '' }: OvsPort): Vlans {
   if (!hasOurVlans) return { tag, trunks, vlanMode };
   const values = new Map(kept.split(' ').map((word) => word.split('=') as [string, string | undefined]));

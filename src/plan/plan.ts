@@ -8,6 +8,7 @@ import { strayAddresses } from './address.js';
 import { misdirected } from './conntrack.js';
 import { clearIp, planAfterLink, planBeforeLink } from './ip.js';
 import { attachFiltered, attachLink, detachLink } from './link.js';
+import { planNamedSets } from './named-sets.js';
 import { planNft } from './nft.js';
 import { pinOvsMtu, planOvsPort, planOvsRemovals } from './ovs-port.js';
 import { runsAsWanted, undoScript } from './script.js';
@@ -58,6 +59,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
+  const { join, leave } = planNamedSets(id, desired.sets, name, observed);
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
     ...optional(wake),
@@ -68,6 +70,8 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     // Before the link: a port of Open vSwitch that exists already lowers the bridge's MTU with its own.
     ...pinOvsMtu(desired, link, observed),
+    // The administrator's rules know it by its first frame.
+    ...join,
     ...attach,
     // A device's sysctls are found by its new name only after the rename.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
@@ -75,6 +79,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...planAfterLink(id, link, name, desired, observed, flushed),
     // IPv6 addresses have gone with the link, unless keep_addr_on_down is set.
     ...(ip === undefined ? [] : strays.filter(({ address }) => !flushed || address.family === 4)),
+    ...leave,
     ...optional(release),
     ...misdirected(id, ip?.ports, observed),
   ];
@@ -91,6 +96,7 @@ export interface HeldTo {
 /** Deletes what a vif that goes down has on the host, except what its script did, its port of Open vSwitch and its filter. */
 const takeOff = (id: VifId, link: Link | undefined, observed: ObservedState): Action[] => [
   ...clearIp(id, observed),
+  ...planNamedSets(id, undefined, undefined, observed).leave,
   // IPv6 addresses go with the link, unless keep_addr_on_down is set.
   ...(link === undefined
     ? []

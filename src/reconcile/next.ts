@@ -1,6 +1,13 @@
 import { decide } from '../decide/decide.js';
 import { obstacles } from '../decide/obstacles.js';
-import { mtuLacking, netdevMissing, type Pending, pending, switchDown } from '../decide/readiness.js';
+import {
+  awaitsSwitch,
+  mtuLacking,
+  netdevMissing,
+  type Pending,
+  pending,
+  switchDown,
+} from '../decide/readiness.js';
 import { scriptFailure, scriptSilence } from '../decide/script.js';
 import type { Action } from '../model/action.js';
 import type { Attached } from '../model/desired.js';
@@ -118,7 +125,7 @@ export function actionsOf(step: Step): readonly Action[] {
 
 /** Nothing is left to change for a vif: it is on the network, unless others have something to do first. */
 function done(
-  { id, attached, floorRefused }: Known,
+  { id, snapshot, isNew, attached, floorRefused }: Known,
   verdict: Verdict & { kind: 'attach' },
   config: VifPolicy,
   observed: ObservedState,
@@ -127,7 +134,10 @@ function done(
   if (link === undefined) {
     return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
   }
-  const others = pending(id, verdict.desired, observed, config.netdevTimeoutMs);
+  const isUp = attached !== undefined || (isNew && isConnected(snapshot));
+  const others =
+    pending(id, verdict.desired, observed, config.netdevTimeoutMs) ??
+    (isUp ? undefined : awaitsSwitch(id, verdict.desired, observed, config.netdevTimeoutMs));
   if (others !== undefined && !(others.forwards && attached !== undefined)) {
     return { kind: others.patient ? 'wait' : 'fail', verdict, problem: others.problem };
   }

@@ -284,10 +284,12 @@ export class Reconciler {
 
   /** Reads again what the kernel does not announce; xenstore is left out, since it announces everything. Never rejects. */
   async #resyncHost(): Promise<void> {
-    await this.#host
-      .refresh()
-      .then(() => this.#removeOrphans())
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'host not read again'));
+    try {
+      await this.#host.refresh();
+      await this.#removeOrphans();
+    } catch (error) {
+      this.#log.debug({ err: error }, 'host not read again');
+    }
     await this.#dropNotices.tell();
   }
 

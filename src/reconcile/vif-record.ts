@@ -71,6 +71,7 @@ export class VifRecord {
   #forwards: readonly string[] = [];
   #keptFrom: readonly string[] = [];
   #standbyFor: readonly string[] = [];
+  #sets: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
   #changes: number[] = [];
@@ -102,6 +103,7 @@ export class VifRecord {
       this.#bridge = desired && bridgeOf(desired);
       this.#keptFrom = desired ? keptFrom(desired) : [];
       this.#standbyFor = desired?.standbyFor ?? [];
+      this.#sets = desired?.sets?.names ?? [];
       this.#forwards = desired?.ip?.ports?.map(printForward) ?? [];
       this.#addresses = desired?.ip?.routes.map(({ to }) => to) ?? [];
     }
@@ -130,6 +132,7 @@ export class VifRecord {
       ip: (this.snapshot?.ip.length ? this.snapshot.ip : this.#addresses).map(formatNetwork),
       mtu: link?.mtu ?? null,
       group: link ? (link.group ?? 0) : null,
+      sets: this.#sets,
       holding: this.holding ?? null,
       forwards: this.#forwards,
       keptFrom: this.#keptFrom,

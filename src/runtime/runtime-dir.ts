@@ -20,5 +20,8 @@ export const controlSocket = (): string => join(runtimeDir(), 'control.sock');
 /** The directory of dnsmasq's files. */
 export const dhcpDirectory = (): string => join(runtimeDir(), 'dhcp');
 
+/** The file of the administrator's sets that vifd has elements in. */
+export const namedSetsFile = (): string => join(runtimeDir(), 'sets.json');
+
 /** The directory of what hooks were called with last. */
 export const hooksDirectory = (): string => join(runtimeDir(), 'hooks');

@@ -13,6 +13,7 @@ import { knownOf } from '../../src/reconcile/known.js';
 import { type Known, next, type Step } from '../../src/reconcile/next.js';
 import type { PlainIp } from '../fake/ip-machine.js';
 import { type Machine, plainLinks } from '../fake/machine.js';
+import type { PlainSets } from '../fake/named-sets.js';
 import type { PlainOvs } from '../fake/openvswitch-machine.js';
 
 /**
@@ -27,6 +28,7 @@ export interface Case {
   readonly openvswitch: PlainOvs | undefined;
   readonly ip: PlainIp;
   readonly scripts: ReadonlyMap<string, ScriptRun>;
+  readonly sets: PlainSets;
   readonly config: Config;
 }
 
@@ -73,6 +75,7 @@ export function readCase(name: string): Case {
     openvswitch: json('observed.json').openvswitch,
     ip: json('observed.json').ip ?? {},
     scripts: new Map(Object.entries(json('observed.json').scripts ?? {})),
+    sets: json('observed.json').sets ?? {},
     config: parseConfig(existsSync(config) ? readFileSync(config, 'utf8') : '', config),
   };
 }

@@ -1,11 +1,15 @@
 import { constants } from 'node:os';
+import { parseArgs } from 'node:util';
 import { Domnet } from '../support/net/domnet.js';
 import { Screen } from './screen.js';
 import { Show } from './show.js';
 import { story } from './story.js';
 
 // Shows, step by step and on a machine without Xen, how a guest's interface comes up on a bridge. After the last step, a
-// failure or a signal `Domnet.stop` is called, so that no process, namespace or directory stays behind.
+// failure or a signal `Domnet.stop` is called, so that no process, namespace or directory stays behind. With `--picture`
+// (`npm --silent run picture`) docs/vifd-graph.svg is what is written to the standard output, and all else goes to the other one.
+
+const { picture } = parseArgs({ options: { picture: { type: 'boolean' } } }).values;
 
 const intro = `vifd: a guest's network interface, from its configuration to a ping
 
@@ -16,7 +20,7 @@ const intro = `vifd: a guest's network interface, from its configuration to a pi
               a small shim for the hypervisor, which xenstored asks little of
   │           the daemon's own log`;
 
-const screen = new Screen();
+const screen = new Screen(picture ? process.stderr : process.stdout);
 const interrupted = new AbortController();
 let signal: NodeJS.Signals | undefined;
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -38,6 +42,7 @@ async function play(): Promise<number> {
       interrupted.signal.throwIfAborted();
       await step(show);
     }
+    if (picture) process.stdout.write(show.picture ?? '');
     screen.text(
       `\nDone in ${((performance.now() - began) / 1000).toFixed(1)} s; nothing of it stays behind.`,
     );

@@ -7,6 +7,8 @@ export class Show {
   readonly domnet: Domnet;
   readonly screen: Screen;
   readonly guests: Vif[] = [];
+  /** The whole as SVG, once it is drawn. */
+  picture: string | undefined;
   readonly #interrupted: AbortSignal;
   #daemon: Vifd | undefined;
   #told = 0;

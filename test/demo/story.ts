@@ -85,6 +85,33 @@ async function heal(show: Show): Promise<void> {
   screen.found('hotplug-status = connected, hotplug-error is gone');
 }
 
+async function draw(show: Show): Promise<void> {
+  const { domnet, screen, guests } = show;
+  screen.step('A guest behind NAT, and one that is blocked: all of it, as vifd graph draws it');
+  screen.act('admin', 'puts eth0 into xenbr0, with the default route; vifd block vif6.0');
+  await domnet.ip('link add eth0 up master xenbr0 type veth peer name network');
+  await domnet.ip('link set network up');
+  await domnet.ip('route add default via 10.77.0.254 dev xenbr0');
+  await domnet.command('block', 'vif6.0');
+  screen.act('libxl', 'writes backend/vif/8/0: script=vif-nat, and backend/vif/9/0: bridge=xenbr2');
+  const behind = await domnet.plug({ domid: 8, keys: { script: '/etc/xen/scripts/vif-nat' } });
+  const lost = await domnet.plug({ domid: 9, keys: { bridge: 'xenbr2', ip: '10.77.0.9' } });
+  guests.push(behind, lost);
+  await show.hear('vif attached', behind.name);
+  await lost.status('error');
+  let drawn = false;
+  const drawing = Promise.all([domnet.command('graph'), domnet.command('graph', '--format', 'svg')]).finally(
+    () => {
+      drawn = true;
+    },
+  );
+  while (!drawn) await show.ping(guests[0] as Vif, bridgeAddress, { count: 100, everyMs: 2 });
+  const [tree, picture] = await drawing;
+  screen.text(`\n${tree.stdout}`);
+  if (tree.status !== 0 || picture.status !== 0) throw new Error(`${tree.stderr}${picture.stderr}`);
+  show.picture = picture.stdout;
+}
+
 async function unplug(show: Show): Promise<void> {
   const { screen, guests } = show;
   screen.step('The guests are destroyed');
@@ -107,5 +134,6 @@ export const story: readonly ((show: Show) => Promise<void>)[] = [
   plugSecond,
   restart,
   heal,
+  draw,
   unplug,
 ];

@@ -89,13 +89,14 @@ export class FakeHost implements HostPort {
   }
 
   vifsWithState(): VifId[] {
-    const { links, nft, ip, openvswitch, scripts } = this.machine;
+    const { links, nft, ip, openvswitch, scripts, namedSets } = this.machine;
     return [
       ...links.map(vifOfLink),
       ...[...(openvswitch?.ports() ?? [])].map(({ owner }) => parseVifName(owner ?? '')),
       ...[
         ...scripts.keys(),
         ...nft.owners(),
+        ...namedSets.owners(),
         ...ip.routes.proxies().flatMap(({ owner }) => owner ?? []),
         ...ip.dhcp.keys(),
       ].map(parseVifName),
@@ -240,6 +241,8 @@ export class FakeHost implements HostPort {
       case 'delete-proxy':
       case 'announce':
       case 'set-offload':
+      case 'add-to-set':
+      case 'delete-from-set':
         return [];
       default:
         if ('index' in action) {

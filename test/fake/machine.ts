@@ -8,6 +8,7 @@ import { vifName } from '../../src/model/vif-id.js';
 import { newPort } from '../../src/plan/bridge-port.js';
 import { IpMachine, type PlainIp } from './ip-machine.js';
 import { link } from './link.js';
+import { type PlainSets, SetMachine } from './named-sets.js';
 import { NftMachine } from './nft-machine.js';
 import { OvsMachine, type PlainOvs } from './openvswitch-machine.js';
 
@@ -17,6 +18,8 @@ export interface MachineState {
   readonly openvswitch: PlainOvs | undefined;
   readonly ip: PlainIp;
   readonly scripts: ReadonlyMap<string, ScriptRun>;
+  /** An administrator's sets in nf_tables; absent for none. */
+  readonly sets?: PlainSets;
 }
 
 /** A netdev in the terms of `ip link`; a field that is not given is as netback makes it. */
@@ -58,8 +61,10 @@ export class Machine {
   readonly mtuLimits = new Map<string, number>();
   readonly nft: NftMachine;
   readonly ip: IpMachine;
+  readonly namedSets: SetMachine;
 
-  constructor({ links, openvswitch, scripts, ip }: MachineState) {
+  constructor({ links, openvswitch, scripts, ip, sets = {} }: MachineState) {
+    this.namedSets = new SetMachine(sets);
     this.links = [...links];
     this.nft = new NftMachine(ip.masquerades, ip.elements);
     this.ip = new IpMachine(ip, links, this.nft);
@@ -68,13 +73,14 @@ export class Machine {
   }
 
   observe(): ObservedState {
-    const { openvswitch, scripts, offloads, nft, ip } = this;
+    const { openvswitch, scripts, offloads, nft, ip, namedSets } = this;
     return {
       links: linkView(this.links),
       scripts,
       offloads,
       nft,
       ip,
+      namedSets,
       ...(openvswitch && { openvswitch }),
     };
   }
@@ -110,6 +116,7 @@ export class Machine {
       case 'ovs-set-port':
       case 'ovs-pin-mtu':
       case 'ovs-delete-port':
+      case 'ovs-delete-note':
         this.openvswitch?.perform(action);
         return;
       case 'set-port':
@@ -140,6 +147,10 @@ export class Machine {
       case 'nft':
         this.nft.perform(action);
         for (const sysctl of action.closes ?? []) this.ip.perform({ kind: 'set-sysctl', sysctl });
+        return;
+      case 'add-to-set':
+      case 'delete-from-set':
+        this.namedSets.perform(action);
         return;
       case 'run-script':
       case 'adopt-script':

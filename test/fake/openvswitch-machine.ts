@@ -22,8 +22,11 @@ export class OvsMachine implements OvsView {
   state: OvsView['state'];
   /** Whether ovs-vswitchd runs; set by a case or a test. */
   switchRuns = true;
+  get switchFollows(): boolean {
+    return this.switchRuns;
+  }
   #takes: boolean;
-  readonly #bridges: OvsBridge[];
+  #bridges: OvsBridge[];
   #ports: OvsPort[];
 
   constructor({ state, takes = true, switchRuns = true, bridges = [], ports = [] }: PlainOvs) {
@@ -100,6 +103,11 @@ export class OvsMachine implements OvsView {
   perform(action: OvsAction): void {
     if (action.kind === 'ovs-delete-port') {
       this.#ports = this.#ports.filter(({ uuid }) => uuid !== action.port.uuid);
+      if (action.note !== undefined) this.#note(action.port.bridge, action.port.owner ?? '', action.note);
+      return;
+    }
+    if (action.kind === 'ovs-delete-note') {
+      this.#note(action.bridge, action.vif);
       return;
     }
     if (action.kind === 'ovs-pin-mtu') {
@@ -117,6 +125,7 @@ export class OvsMachine implements OvsView {
     if (this.bridge(port.bridge) === undefined) throw new Error(`there is no bridge ${port.bridge}`);
     if ((action.kind === 'ovs-add-port') !== (before === undefined))
       throw new Error(`port ${name}: wait failed`);
+    if (action.kind === 'ovs-add-port' && action.forgets) this.#note(port.bridge, marks[markKeys.owner]);
     this.#ports = this.#ports.filter((other) => other !== before);
     this.#ports.push({
       uuid: before?.uuid ?? name,
@@ -133,6 +142,15 @@ export class OvsMachine implements OvsView {
         ofport: before?.interface?.ofport ?? (this.#takes ? 1 : undefined),
         externalIds: { ...without(before?.interface?.externalIds, 'iface-id'), ...externalIds },
       },
+    });
+  }
+
+  /** Sets what is noted of a vif's port, or deletes it. */
+  #note(bridge: string, vif: string, note?: string): void {
+    this.#bridges = this.#bridges.map(({ notes = {}, ...one }) => {
+      if (one.name !== bridge) return { ...one, notes };
+      const left = { ...without(notes, vif), ...(note === undefined ? {} : { [vif]: note }) };
+      return Object.keys(left).length === 0 ? one : { ...one, notes: left };
     });
   }
 }

@@ -9,9 +9,9 @@ import { Machine } from '../fake/machine.js';
  * behind at which there is no IPv6.
  */
 const depends = (name: string): boolean =>
-  // A vif whose card has two keeps the traffic where it is; VLANs that others have set stay, and options that none sets;
-  // a refused MTU leaves the one there was.
-  /\/(degraded|twin|options)-|\/mtu-refused/.test(name) ||
+  // A vif whose card has two keeps the traffic where it is; VLANs that others have set stay, noted or not, and options that
+  // none sets; a refused MTU leaves the one there was.
+  /\/(degraded|twin|options|noted)-|\/mtu-refused/.test(name) ||
   ['nat/address-of-domain', 'route/ipv6-below-1280', 'openvswitch/vlans-of-others-stay'].includes(name);
 
 const cases = caseNames()

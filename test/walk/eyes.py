@@ -307,11 +307,11 @@ def sysctls(devices):
         for pattern in SYSCTLS:
             name = pattern.format(device)
             try:
-                fd = os.open(f"/proc/sys/net/{name}", os.O_RDONLY)
+                with open(f"/proc/sys/net/{name}", encoding="ascii") as file:
+                    values[f"net/{name}"] = file.read().strip()
             except OSError:
+                # Its device went, before it was opened or before it was read.
                 continue
-            values[f"net/{name}"] = os.read(fd, 64).decode().strip()
-            os.close(fd)
     return values
 
 

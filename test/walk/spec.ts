@@ -272,6 +272,7 @@ function routing6(
   const mac = macOf(vif.slot, vif.keys.othermac);
   const at = snapshot.links.find((one) => one.name === gateway)?.index;
   const isAnswered = snapshot.proxies.some((one) => one.address === address && one.dev === at);
+  const elsewhere = snapshot.proxies.filter((one) => one.address === address && one.dev !== at);
   const isProxied = vif.topology === 'route' && gateway !== undefined && model.uplinks[gateway].up;
   const must: [boolean, string][] = [
     [
@@ -290,6 +291,7 @@ function routing6(
       `it does not have ${routerLinkLocal}`,
     ],
     [!isProxied || isAnswered, `${address} is not answered for at ${gateway}`],
+    [gateway === undefined || elsewhere.length === 0, `${address} is answered for beside ${gateway}, too`],
     [snapshot.sysctls['net/ipv6/conf/all/forwarding'] === '1', 'IPv6 is not forwarded'],
   ];
   return must.flatMap(([holds, line]) => (holds ? [] : [line]));

@@ -1,13 +1,5 @@
 import { execFile } from 'node:child_process';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -80,44 +72,29 @@ export const vifdPackage = (): Promise<string> => {
 async function installVifd(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
   try {
+    // Debian 13 has a Node that vifd runs on; Debian 12 gets the package with its own, the one that runs this program.
+    const hasNode = (await rig(['domnet', 'dpkg -s nodejs >/dev/null 2>&1 || echo no'])) === '';
+    const deb = hasNode ? await vifdPackage() : await buildPackage(`--with-node=${process.execPath}`);
     // A higher version than any before, so that apt upgrades it.
-    await run('dpkg-deb', ['-R', await vifdPackage(), join(dir, 'vifd')]);
+    await run('dpkg-deb', ['-R', deb, join(dir, 'vifd')]);
     const control = join(dir, 'vifd/DEBIAN/control');
     writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `$&+${Date.now()}`));
-    // Debian 13 has a Node that vifd runs on; in Debian 12 the one that runs this program is installed.
-    const packages = ['vifd'];
-    if ((await rig(['domnet', 'dpkg -s nodejs >/dev/null 2>&1 || echo no'])) !== '') packages.push('nodejs');
-    if (packages.includes('nodejs')) await packNode(join(dir, 'nodejs'));
-    for (const name of packages) {
-      await run('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '-b', join(dir, name)]);
-      await write(`/var/tmp/${name}.deb`, readFileSync(join(dir, `${name}.deb`)));
-    }
-    const files = packages.map((name) => `/var/tmp/${name}.deb`).join(' ');
-    const install = `apt-get -qq install --no-install-recommends ${files} && rm ${files}`;
+    await run('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '-b', join(dir, 'vifd')]);
+    await write('/var/tmp/vifd.deb', readFileSync(join(dir, 'vifd.deb')));
+    const install = 'apt-get -qq install --no-install-recommends /var/tmp/vifd.deb && rm /var/tmp/vifd.deb';
     await rig(['domnet', `${install} && { ${chosen(ours, stock)}; }`]);
   } finally {
     rmSync(dir, { recursive: true });
   }
 }
 
-async function buildPackage(): Promise<string> {
+async function buildPackage(...options: string[]): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'vifd-deb-'));
   process.once('exit', () => rmSync(dir, { recursive: true }));
-  await run(join(root, 'systemd/deb/build'), [dir]);
+  await run('env', ['DPKG_DEB_COMPRESSOR_TYPE=gzip', join(root, 'systemd/deb/build'), ...options, dir]);
   const deb = readdirSync(dir).find((name) => name.endsWith('.deb'));
   if (deb === undefined) throw new Error('systemd/deb/build made no package');
   return join(dir, deb);
-}
-
-/** The Node that runs this program, as a package like those of other vendors than Debian. */
-async function packNode(dir: string): Promise<void> {
-  mkdirSync(join(dir, 'DEBIAN'), { recursive: true });
-  mkdirSync(join(dir, 'usr/bin'), { recursive: true });
-  copyFileSync(process.execPath, join(dir, 'usr/bin/node'));
-  writeFileSync(
-    join(dir, 'DEBIAN/control'),
-    `Package: nodejs\nVersion: ${process.versions.node}\nArchitecture: ${(await run('dpkg', ['--print-architecture'])).stdout.trim()}\nMaintainer: nobody <nobody@localhost>\nDescription: Node.js, brought along\n`,
-  );
 }
 
 /** Writes a file in a domain. */

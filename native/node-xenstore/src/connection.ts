@@ -26,9 +26,14 @@ export class Connection extends EventEmitter<{ event: [path: string, token: stri
     const reader = new FrameReader();
     this.#socket = new Socket({ fd, readable: true, writable: true })
       .on('data', (chunk) => {
-        for (const frame of reader.push(chunk)) this.#receive(frame);
+        try {
+          for (const frame of reader.push(chunk)) this.#receive(frame);
+        } catch (error) {
+          // What follows cannot be told apart any more; the connection is lost, and its user opens another.
+          this.#socket.destroy(error as Error);
+        }
       })
-      // The thread is gone; 'close' follows, and emits `end`.
+      // The thread is gone, or cannot be understood; 'close' follows, and emits `end`.
       .on('error', () => {})
       .on('close', () => this.#end('lost'));
   }

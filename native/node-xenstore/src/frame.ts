@@ -72,7 +72,7 @@ export function encode(id: number, calls: readonly Call[], transaction: number, 
   return frame;
 }
 
-/** Splits the data from the socket, in chunks of any size, into frames. */
+/** Splits the data from the socket, in chunks of any size, into frames. It throws where a frame is less than its own header. */
 export class FrameReader {
   #rest: Buffer = nothing;
 
@@ -80,6 +80,7 @@ export class FrameReader {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     while (this.#rest.length >= REPLY) {
       const size = this.#rest.readUInt32LE(0);
+      if (size < REPLY) throw new Error(`a frame of ${size} bytes`);
       if (this.#rest.length < size) return;
       const frame = this.#rest.subarray(0, size);
       this.#rest = this.#rest.subarray(size);

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.js';
+import { setsNamed } from '../../decide/vif-options.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';
@@ -66,7 +67,7 @@ export interface Facts {
 /** Reads the state of the machine; changes nothing. */
 export async function gatherFacts(config: Config): Promise<Facts> {
   const { openvswitch } = config;
-  const host = await Host.open(() => undefined, { openvswitch });
+  const host = await Host.open(() => undefined, { openvswitch, sets: setsNamed(config) });
   try {
     const observed = observeNow(host);
     const { links, ip, openvswitch: ovs } = observed;

@@ -1,27 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
+import { setsNamed, wantsOffloads } from '../../decide/vif-options.js';
 import { Host } from '../../host/host.js';
+import type { ObservedState, Traffic } from '../../model/observed.js';
+import type { VifSnapshot } from '../../model/snapshot.js';
+import { vifName } from '../../model/vif-id.js';
 import { Backend } from '../../xenstore/backend.js';
 import { exit } from '../exit-status.js';
-import { type Edge, graph, type Node } from './edges.js';
+import { backendOf, observeNow, planNow, readAllKeys } from '../plan-now.js';
+import { rateBetween } from '../rate.js';
+import { detailsOf, type VifDetails } from './details.js';
+import { graph } from './edges.js';
+import { printDot, printMermaid } from './languages.js';
+import { printTree } from './tree.js';
 
-/** `vifd graph [--format mermaid|dot] [--json]`: prints uplinks, bridges, vifs and guests as they are connected now. */
+export const graphFormats = ['tree', 'svg', 'mermaid', 'dot'] as const;
+export type GraphFormat = (typeof graphFormats)[number];
+
+/** How long the traffic is counted for the rates that are drawn, in ms. */
+const countedMs = 500;
+
+/** `vifd graph [--format tree|svg|mermaid|dot] [--json]`: prints uplinks, bridges, vifs and guests as they are connected now. */
 export async function graphCommand(
-  { openvswitch, scripts }: Pick<Config, 'openvswitch' | 'scripts'>,
-  options: { json: boolean; format: string },
+  config: Config,
+  { json, format }: { json: boolean; format: GraphFormat },
 ): Promise<number> {
+  const hasDetails = !json && (format === 'tree' || format === 'svg');
+  const { openvswitch, scripts } = config;
   const xenstore = await Xenstore.open();
-  const host = await Host.open(() => undefined, { openvswitch });
+  const host = await Host.open(() => undefined, {
+    openvswitch,
+    offloads: hasDetails && wantsOffloads(config),
+    sets: hasDetails ? setsNamed(config) : [],
+  });
   try {
-    const backend = new Backend(xenstore);
-    const snapshots = await Promise.all((await backend.list()).map((id) => backend.read(id)));
-    const edges = graph(
-      snapshots.filter((one) => one !== undefined),
-      host.observe(),
-      { scripts },
-    );
-    if (options.json) process.stdout.write(`${JSON.stringify(edges, undefined, 2)}\n`);
-    else process.stdout.write(options.format === 'dot' ? printDot(edges) : printMermaid(edges));
+    const keys = await readAllKeys(hasDetails ? backendOf(xenstore, config) : new Backend(xenstore));
+    const details = hasDetails ? await detailed(keys, config, host) : [];
+    const edges = graph(keys, host.observe(), { scripts });
+    if (json) process.stdout.write(`${JSON.stringify(edges, undefined, 2)}\n`);
+    else if (format === 'mermaid') process.stdout.write(printMermaid(edges));
+    else if (format === 'dot') process.stdout.write(printDot(edges));
+    else if (format === 'tree') process.stdout.write(printTree(edges, details, { colour: isColoured() }));
+    // The library that lays it out is loaded for this format alone.
+    else process.stdout.write((await import('./svg.js')).printSvg(edges, details));
     return exit.ok;
   } finally {
     host.close();
@@ -29,47 +51,35 @@ export async function graphCommand(
   }
 }
 
-/** The shape of each kind of node: Mermaid's brackets and DOT's name. */
-const shapes = {
-  uplink: { mermaid: ['([', '])'], dot: 'cds' },
-  bridge: { mermaid: ['[[', ']]'], dot: 'box3d' },
-  host: { mermaid: ['[[', ']]'], dot: 'box3d' },
-  vif: { mermaid: ['[', ']'], dot: 'box' },
-  guest: { mermaid: ['(', ')'], dot: 'ellipse' },
-} as const;
-
-/** The nodes in order of appearance, with an id each, and the edges by those ids. */
-function numbered(edges: readonly Edge[]): {
-  nodes: (Node & { id: string })[];
-  lines: { from: string; to: string; vlans: string | undefined }[];
-} {
-  const found = new Map<string, Node & { id: string }>();
-  const idOf = (node: Node): string => {
-    const key = `${node.kind} ${node.name}`;
-    const known = found.get(key) ?? { ...node, id: `n${found.size}` };
-    found.set(key, known);
-    return known.id;
-  };
-  const lines = edges.map(({ from, to, vlans }) => ({ from: idOf(from), to: idOf(to), vlans }));
-  return { nodes: [...found.values()], lines };
+/** What is said of each vif, with the rates of the time that this takes. */
+async function detailed(keys: readonly VifSnapshot[], config: Config, host: Host): Promise<VifDetails[]> {
+  const begin = performance.now();
+  const before = countersOf(keys, host.observe(), host);
+  if (before.size > 0) await sleep(countedMs);
+  const observed = observeNow(host);
+  const after = countersOf(keys, observed, host);
+  const seconds = (performance.now() - begin) / 1000;
+  return keys.map((one) => {
+    const name = vifName(one.id);
+    const rate = rateBetween(before.get(name), after.get(name), seconds);
+    return detailsOf(one, planNow(one.id, one, config, observed), rate);
+  });
 }
 
-/** The graph in Mermaid's language. */
-export function printMermaid(edges: readonly Edge[]): string {
-  const { nodes, lines } = numbered(edges);
-  const drawn = nodes.map(({ id, kind, name }) => `  ${id}${shapes[kind].mermaid.join(`"${name}"`)}`);
-  const joined = lines.map(
-    ({ from, to, vlans }) => `  ${from} ---${vlans === undefined ? '' : `|"${vlans}"|`} ${to}`,
-  );
-  return `${['flowchart LR', ...drawn, ...joined].join('\n')}\n`;
+function countersOf(
+  keys: readonly VifSnapshot[],
+  { links }: Pick<ObservedState, 'links'>,
+  host: Host,
+): Map<string, Traffic> {
+  const found = new Map<string, Traffic>();
+  for (const { id } of keys) {
+    const link = links.ofVif(id);
+    const traffic = link && host.traffic(link.name);
+    if (traffic !== undefined) found.set(vifName(id), traffic);
+  }
+  return found;
 }
 
-/** The graph in Graphviz' DOT. */
-export function printDot(edges: readonly Edge[]): string {
-  const { nodes, lines } = numbered(edges);
-  const drawn = nodes.map(({ id, kind, name }) => `  ${id} [label="${name}", shape=${shapes[kind].dot}];`);
-  const joined = lines.map(
-    ({ from, to, vlans }) => `  ${from} -- ${to}${vlans === undefined ? '' : ` [label="${vlans}"]`};`,
-  );
-  return `${['graph vifd {', '  rankdir=LR;', ...drawn, ...joined, '}'].join('\n')}\n`;
-}
+/** Whether the terminal is written to in colours: a user who wants none sets NO_COLOR (no-color.org). */
+const isColoured = (): boolean =>
+  process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';

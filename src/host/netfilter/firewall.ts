@@ -47,7 +47,13 @@ export class Firewall {
     this.#warnOfUnread(rules.unreadLegacy);
     if (rules.text === this.#text && wasAlone === this.#isAlone) return;
     this.#text = rules.text;
-    this.#view = rules.ruleset && firewallView(rules.ruleset);
+    try {
+      this.#view = rules.ruleset && firewallView(rules.ruleset);
+    } catch (error) {
+      // A firewall that is not understood is no reason to end: it is not told of, and vifs are attached.
+      this.#view = undefined;
+      this.#log?.warn({ err: error }, 'filters that vifd cannot read; vifd check VIF tells what they do');
+    }
     this.#changed();
   }
 

@@ -19,6 +19,8 @@ interface MirrorListener {
   foreignChanged(): void;
   /** Called when a table has been deleted, by vifd too. */
   deleted(table: string): void;
+  /** Called where something that was announced could not be read; it is tried again. */
+  failed(error: Error): void;
 }
 
 /** The state of vifd's tables, read once and then followed by the kernel's notifications. */
@@ -56,7 +58,12 @@ export class NftMirror {
       this.#listener.foreignChanged();
       return this.sync();
     };
-    this.#netlink ??= new NetlinkConnection([group], { message: receive, overflow }, Protocol.NETFILTER);
+    const failed = (error: Error): void => this.#listener.failed(error);
+    this.#netlink ??= new NetlinkConnection(
+      [group],
+      { message: receive, overflow, failed },
+      Protocol.NETFILTER,
+    );
   }
 
   /** The state now. */

@@ -68,6 +68,7 @@ export class NftTables {
         oursChanged: () => this.#warnOfForeign(),
         foreignChanged: options.foreignChanged ?? (() => undefined),
         deleted: (table) => this.#ownership.forget(table),
+        failed: (error) => options.log?.error({ err: error }, 'nf_tables not read; tried again'),
       },
     );
   }

@@ -31,11 +31,24 @@ export class NetlinkError extends Error {
 const unmapped: ReadonlyMap<number, readonly [string, string]> = new Map([
   [54, ['EXFULL', 'there is no room for one more; a bridge takes 1,023 ports']],
   [71, ['EPROTO', 'protocol error']],
+  [74, ['EBADMSG', 'a message of the kernel cannot be read']],
   [75, ['EOVERFLOW', 'the value is too large']],
   [83, ['ELIBEXEC', 'the program cannot be run']],
   [85, ['ERESTART', 'interrupted']],
   [524, ['ENOTSUPP', 'the kernel or the driver does not support it']],
 ]);
+
+/** Pauses in ms before everything is read again where that failed, doubled each time. */
+const readAgainMs = { first: 1000, longest: 60_000 };
+
+export interface NetlinkListener {
+  /** Gets notifications and the rows of dumps in the kernel's order. */
+  message(message: NetlinkMessage): void;
+  /** Says that notifications were lost, so that everything has to be read again; called again where that fails. */
+  overflow(): void | Promise<void>;
+  /** Is told why a datagram, or everything after a loss, could not be read. */
+  failed?(error: Error): void;
+}
 
 interface Request {
   readonly seq: number;
@@ -47,37 +60,37 @@ interface Request {
  * One netlink socket, rtnetlink's by default, for requests and notifications alike. The kernel queues the notifications
  * of a change before the acknowledgement of the request that made it, so the listener has them when a request resolves.
  * The npm library is used for message formats only: its request layer ends a dump at a notification in the middle of it,
- * and its socket ends the process when the receive buffer overflows.
+ * and its socket ends the process when the receive buffer overflows. A datagram that cannot be decoded counts as one that
+ * was lost: what is being read fails, and everything is read again.
  */
 export class NetlinkConnection {
   readonly #socket: NetlinkSocket;
-  readonly #listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> };
+  readonly #listener: NetlinkListener;
   #seq = 0;
   #pending: Request | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #pauseMs = readAgainMs.first;
+  #timer: NodeJS.Timeout | undefined;
+  /** How many readings of everything are under way, and whether something was cut meanwhile. */
+  #readings = 0;
+  #isMissed = false;
+  /** The failure that was told last. */
+  #told = '';
 
   /**
    * @param groups RTNLGRP_* numbers to listen to
-   * @param listener `message` gets notifications and the rows of dumps in the kernel's order; `overflow` says that
-   *   notifications were lost, so that everything has to be read again
    * @param protocol another family of netlink that keeps this order, such as nf_tables
    */
-  constructor(
-    groups: readonly number[],
-    listener: { message(message: NetlinkMessage): void; overflow(): void | Promise<void> },
-    protocol: Protocol = Protocol.ROUTE,
-  ) {
+  constructor(groups: readonly number[], listener: NetlinkListener, protocol: Protocol = Protocol.ROUTE) {
     this.#listener = listener;
     this.#socket = new NetlinkSocket({ groups, protocol })
-      .on('message', (data) => {
-        for (const message of parseMessages(data)) this.#receive(message);
-      })
+      .on('message', (data) => this.#take(data))
       .on('overflow', () => this.#overflow())
       .on('lost', () => {
         this.close();
-        // Without it nothing can be observed or changed; systemd restarts the process.
-        throw new Error('the netlink socket ended');
+        // Without what is announced nothing can be observed; systemd restarts the process. One that only asks fails its request.
+        if (groups.length > 0) throw new Error('the netlink socket ended');
       });
   }
 
@@ -111,6 +124,7 @@ export class NetlinkConnection {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#socket.close();
     this.#pending?.reject(new Error('the netlink socket was closed'));
   }
@@ -145,13 +159,59 @@ export class NetlinkConnection {
     else pending.resolve();
   }
 
+  #take(datagram: Buffer): void {
+    try {
+      for (const message of parseMessages(datagram)) this.#receive(message);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const failure = new NetlinkError(badMessage, `a datagram of ${datagram.length} bytes: ${reason}`);
+      failure.cause = error;
+      this.#tell(failure);
+      if (this.#pending) this.#settle(this.#pending.seq, failure);
+      // Without a pause a datagram that comes with each reading would have everything read for ever.
+      if (this.#readings > 0) this.#isMissed = true;
+      else if (this.#timer === undefined) this.#readAgain();
+    }
+  }
+
   /** Handles dropped messages (ENOBUFS): an acknowledgement may be among them, so the request under way fails. */
   #overflow(): void {
     if (this.#pending) this.#settle(this.#pending.seq, new NetlinkError(enobufs));
-    Promise.resolve(this.#listener.overflow()).catch((error: unknown) => {
-      // After a close the error has no effect.
-      if (!this.#closed) throw error;
-    });
+    this.#readAgain();
+  }
+
+  #readAgain(): void {
+    this.#readings++;
+    this.#isMissed = false;
+    new Promise<void>((resolve) => resolve(this.#listener.overflow())).then(
+      () => this.#wasRead(this.#isMissed),
+      (error: Error) => {
+        if (!this.#closed) this.#tell(error);
+        this.#wasRead(true);
+      },
+    );
+  }
+
+  #wasRead(again: boolean): void {
+    this.#readings--;
+    if (!again) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#pauseMs = readAgainMs.first;
+      this.#told = '';
+    } else if (!this.#closed && this.#timer === undefined) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#readAgain();
+      }, this.#pauseMs).unref();
+      this.#pauseMs = Math.min(2 * this.#pauseMs, readAgainMs.longest);
+    }
+  }
+
+  /** Tells of a failure once until everything has been read. */
+  #tell(error: Error): void {
+    if (error.message !== this.#told) this.#listener.failed?.(error);
+    this.#told = error.message;
   }
 }
 
@@ -188,3 +248,4 @@ const dumpFlag = 0x300;
 const dumpInterrupted = 0x10;
 const eintr = 4;
 const enobufs = 105;
+const badMessage = 74;

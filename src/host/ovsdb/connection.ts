@@ -95,6 +95,7 @@ export class Ovsdb {
    */
   async transact(database: string, operations: readonly object[]): Promise<(OperationResult | null)[]> {
     const results = (await this.request('transact', [database, ...operations])) as (OperationResult | null)[];
+    if (!Array.isArray(results)) throw new Error('the server answers a transaction with no results');
     // An error of the commit itself is one element more than there were operations.
     const failed = results.find((result) => result?.error != null);
     if (failed) throw new Error([failed.error, failed.details].filter(Boolean).join(': '));

@@ -17,17 +17,17 @@ const graceMs = 10_000;
 export class OpenVswitchSwitch {
   readonly #connection: Ovsdb;
   readonly #changed: (runs: boolean) => void;
-  readonly #found: () => void;
+  readonly #found: (isAnew: boolean) => void;
   #runs = true;
   /** Whether it has the lock now, so that it puts a configuration into effect soon. It may run and not have it. */
-  holdsLock = true;
+  follows = true;
   #granted: (() => void) | undefined;
 
   /**
    * @param changed called when ovs-vswitchd has gone, or runs again
-   * @param found called each time that it is seen to have the lock
+   * @param found called each time that it is seen to have the lock, `isAnew` after it was seen not to have it
    */
-  constructor(connection: Ovsdb, changed: (runs: boolean) => void, found: () => void) {
+  constructor(connection: Ovsdb, changed: (runs: boolean) => void, found: (isAnew: boolean) => void) {
     this.#connection = connection;
     this.#changed = changed;
     this.#found = found;
@@ -42,15 +42,16 @@ export class OpenVswitchSwitch {
           this.#granted = resolve;
         });
         const isFree = await this.#lock();
-        this.holdsLock = !isFree;
+        const isAnew = !isFree && !this.follows;
+        this.follows = !isFree;
         if (!isFree) {
           // The request stays in the server's queue until ovs-vswitchd ends; a second one would be an error.
           free = 0;
           wasHeld = true;
           this.#tell(true);
-          this.#found();
+          this.#found(isAnew);
           await granted;
-          this.holdsLock = false;
+          this.follows = false;
         }
         await this.#connection.request('unlock', lock);
         free++;

@@ -56,6 +56,10 @@ export class OpenVswitch implements OvsView {
     if (existsSync(this.#path)) await this.start();
   }
 
+  get switchFollows(): boolean {
+    return this.#switch?.follows ?? true;
+  }
+
   /** Keeps a connection open from now on; resolves after the first attempt. */
   start(): Promise<void> {
     this.#running ??= new Promise((tried) => void this.#run(tried));
@@ -89,7 +93,7 @@ export class OpenVswitch implements OvsView {
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
     // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again.
-    const release = action.kind === 'ovs-delete-port' && action.release && this.#switch?.holdsLock === true;
+    const release = action.kind === 'ovs-delete-port' && action.release && this.#switch?.follows === true;
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
       ...(release ? countConfiguration : []),
@@ -149,7 +153,7 @@ export class OpenVswitch implements OvsView {
         this.switchRuns = runs;
         this.#listener([{ kind: 'openvswitch' }], []);
       },
-      () => this.#switchFound(),
+      (isAnew) => this.#switchFound(isAnew),
     );
     this.switchRuns = true;
     // Its first answer comes before that of the monitor, so that what follows knows whether the switch has its lock.
@@ -184,8 +188,9 @@ export class OpenVswitch implements OvsView {
     return this.#stale.has(port.name) ? { ...port, madeFor: undefined } : port;
   }
 
-  /** What was deleted and made anew unseen is made anew once more. */
-  #switchFound(): void {
+  /** What was deleted and made anew unseen is made anew once more, and vifs that waited for the switch wait no longer. */
+  #switchFound(isAnew: boolean): void {
+    if (isAnew) this.#listener([{ kind: 'openvswitch' }], []);
     const names = [...this.#deletedUnseen];
     this.#deletedUnseen.clear();
     for (const name of names) this.#stale.add(name);

@@ -1,4 +1,4 @@
-import { markKeys, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
+import { markKeys, notePrefix, type OvsBridge, type OvsPort } from '../../model/ovs-port.js';
 import { waitingOf } from './spanning-tree.js';
 
 /**
@@ -7,7 +7,7 @@ import { waitingOf } from './spanning-tree.js';
  */
 export const monitoredColumns = {
   Open_vSwitch: ['cur_cfg', 'other_config'],
-  Bridge: ['name', 'ports', 'datapath_type'],
+  Bridge: ['name', 'ports', 'datapath_type', 'external_ids'],
   Port: [
     'name',
     'interfaces',
@@ -98,7 +98,8 @@ export class OvsdbTables {
     for (const row of this.#rows.Bridge.values()) {
       const name = String(row.name);
       const datapathType = String(row.datapath_type);
-      bridges.set(name, { name, parent: name, vlan: undefined, datapathType, ...offloading });
+      const notes = notesIn(map(row.external_ids));
+      bridges.set(name, { name, parent: name, vlan: undefined, datapathType, ...offloading, ...notes });
       for (const uuid of uuids(row.ports)) {
         const port = this.#rows.Port.get(uuid);
         if (port === undefined) continue;
@@ -153,6 +154,12 @@ const isSeconds = (before: Row | undefined, { old, new: now }: { old?: Row; new?
   Object.keys(old).length > 0 &&
   Object.keys(old).every((column) => column === 'status' || column === 'rstp_status') &&
   waitingIn(before) === waitingIn(now);
+
+function notesIn(ids: Readonly<Record<string, string>>): Pick<OvsBridge, 'notes'> {
+  const found = Object.entries(ids).filter(([key]) => key.startsWith(notePrefix));
+  if (found.length === 0) return {};
+  return { notes: Object.fromEntries(found.map(([key, value]) => [key.slice(notePrefix.length), value])) };
+}
 
 const withMtuRequest = (mtuRequest: number | undefined): { mtuRequest?: number } =>
   mtuRequest === undefined ? {} : { mtuRequest };

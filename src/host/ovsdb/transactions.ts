@@ -1,5 +1,5 @@
 import type { OvsAction } from '../../model/action.js';
-import { type DesiredOvsPort, markKeys, type OvsPort } from '../../model/ovs-port.js';
+import { type DesiredOvsPort, markKeys, noteKey, type OvsPort } from '../../model/ovs-port.js';
 import { printAction } from '../../plan/print/print.js';
 
 export const ovsDatabaseName = 'Open_vSwitch';
@@ -19,7 +19,9 @@ export function transaction(action: OvsAction): object[] {
       return [...pinMtu(action), comment];
     case 'ovs-delete-port':
       // By uuid: a port that was created anew under the name is another row, and stays.
-      return [removeFromBridge(action.port), comment];
+      return [removeFromBridge(action.port), ...setNote(action), comment];
+    case 'ovs-delete-note':
+      return [changeNotes(action.bridge, [deleteNote(action.vif)]), comment];
   }
 }
 
@@ -29,7 +31,7 @@ export const countConfiguration = [
   { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
 ];
 
-function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): object[] {
+function addPort({ name, marks, port, forgets }: OvsAction & { kind: 'ovs-add-port' }): object[] {
   return [
     expect('Bridge', port.bridge, 'there'),
     expect('Port', name, 'absent'),
@@ -54,7 +56,10 @@ function addPort({ name, marks, port }: OvsAction & { kind: 'ovs-add-port' }): o
       op: 'mutate',
       table: 'Bridge',
       where: [['name', '==', port.bridge]],
-      mutations: [['ports', 'insert', ['named-uuid', 'port']]],
+      mutations: [
+        ['ports', 'insert', ['named-uuid', 'port']],
+        ...(forgets ? [deleteNote(marks[markKeys.owner])] : []),
+      ],
     },
   ];
 }
@@ -96,6 +101,25 @@ function removeFromBridge({ bridge, uuid }: OvsPort): object {
     mutations: [['ports', 'delete', ['uuid', uuid]]],
   };
 }
+
+const setNote = ({ port, note }: OvsAction & { kind: 'ovs-delete-port' }): object[] =>
+  note === undefined || port.owner === undefined
+    ? []
+    : [
+        changeNotes(port.bridge, [
+          deleteNote(port.owner),
+          ['external_ids', 'insert', mapOf({ [noteKey(port.owner)]: note })],
+        ]),
+      ];
+
+const deleteNote = (vif: string): unknown[] => ['external_ids', 'delete', ['set', [noteKey(vif)]]];
+
+const changeNotes = (bridge: string, mutations: unknown[]): object => ({
+  op: 'mutate',
+  table: 'Bridge',
+  where: [['name', '==', bridge]],
+  mutations,
+});
 
 /**
  * Sets external ids of a row, and deletes those of `without` that are not set. Each key is deleted first, since a map's

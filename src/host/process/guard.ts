@@ -1,4 +1,9 @@
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  type SpawnOptions,
+  spawn,
+} from 'node:child_process';
 
 /**
  * A shell script that kills process groups at the end of its input, which the kernel causes however the writer ends. The
@@ -35,6 +40,7 @@ let guard: ChildProcess | undefined;
  * then (commit_creds in kernel/cred.c).
  *
  * @param file run without a shell of its own; one that cannot be executed ends with status 126 or 127, and says why on stderr
+ * @throws Error with a `code` where there are no descriptors for its pipes, or no process
  */
 export function spawnGuarded(
   file: string,
@@ -42,7 +48,7 @@ export function spawnGuarded(
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
 ): ChildProcessWithoutNullStreams {
   if (guard === undefined) start();
-  const child = spawn('/bin/sh', ['-c', launcher, file, ...args], {
+  const child = spawned(['-c', launcher, file, ...args], {
     ...options,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe', guard?.stdin?.writable === true ? guard.stdin : 'ignore'],
@@ -58,10 +64,32 @@ export function spawnGuarded(
   return child;
 }
 
+/**
+ * Starts a shell. Without descriptors Node returns a child that has no pipes, and emits an `error` which would end the process
+ * where nothing listens yet (ChildProcess.prototype.spawn in its lib/internal/child_process.js).
+ */
+function spawned(args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn('/bin/sh', args, options);
+  child.on('error', () => undefined);
+  if (child.stdin == null)
+    throw Object.assign(new Error('start a program: too many open files (EMFILE)'), { code: 'EMFILE' });
+  return child;
+}
+
 function start(): void {
   if (guard !== undefined) return;
+  try {
+    startGuard();
+  } catch {
+    // What it is to guard most likely cannot be started either, and says so.
+    guard = undefined;
+    if (guarded.size > 0) setTimeout(start, againMs).unref();
+  }
+}
+
+function startGuard(): void {
   // In a session of its own, so that no signal of a terminal ends it; it holds neither stdout nor the event loop.
-  const child = spawn('/bin/sh', ['-c', script, 'vifd-guard', ...[...guarded].map(String)], {
+  const child = spawned(['-c', script, 'vifd-guard', ...[...guarded].map(String)], {
     cwd: '/',
     env: {},
     detached: true,
@@ -71,7 +99,7 @@ function start(): void {
   child.unref();
   // In Node.js the end of a pipe is a Socket, which has unref.
   (child.stdin as unknown as { unref(): void }).unref();
-  child.stdin.on('error', () => undefined);
+  child.stdin?.on('error', () => undefined);
   const again = (): void => {
     guard = undefined;
     if (guarded.size > 0) setTimeout(start, againMs).unref();

@@ -91,11 +91,11 @@ function readLines(stream: Readable, counter: { lines: number }, line: (line: st
   const tell = (text: string): void => {
     if (text === '' || counter.lines > bounds.lines) return;
     counter.lines++;
-    // Control characters are replaced: the output may contain text that a guest wrote.
+    // The output may contain text that a guest wrote.
     line(
       counter.lines > bounds.lines
         ? 'further output is left out'
-        : text.slice(0, bounds.characters).replace(/\p{Cc}/gu, '?'),
+        : text.slice(0, bounds.characters).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '?'),
     );
   };
   stream.setEncoding('utf8');

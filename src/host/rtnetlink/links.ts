@@ -55,7 +55,7 @@ export class Links {
   #stale = false;
   #syncing: Promise<void> | undefined;
 
-  private constructor(listener: LinkListener, gone: GoneListener) {
+  private constructor(listener: LinkListener, gone: GoneListener, failed: (error: Error) => void) {
     this.#listener = listener;
     this.#gone = gone;
     this.#netlink = new NetlinkConnection(groups, {
@@ -64,6 +64,7 @@ export class Links {
         this.#gone(undefined);
         return this.#sync();
       },
+      failed,
     });
     const states = () => (this.#next === undefined ? [this.#current] : [this.#current, this.#next.links]);
     const routes = () =>
@@ -78,9 +79,16 @@ export class Links {
     );
   }
 
-  /** Opens the socket and reads everything once. */
-  static async open(listener: LinkListener, gone: GoneListener = () => undefined): Promise<Links> {
-    const links = new Links(listener, gone);
+  /**
+   * Opens the socket and reads everything once.
+   * @param failed told why something could not be read later on; it is tried again
+   */
+  static async open(
+    listener: LinkListener,
+    gone: GoneListener = () => undefined,
+    failed: (error: Error) => void = () => undefined,
+  ): Promise<Links> {
+    const links = new Links(listener, gone, failed);
     try {
       await links.#sync();
     } catch (error) {

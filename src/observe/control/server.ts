@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { BlockReply } from '../../model/vif-status.js';
 import { controlSocket } from '../../runtime/runtime-dir.js';
 import type { VifEvent } from '../events.js';
+import { limitRequests, withoutChecks } from '../request-limits.js';
 import { askerOf } from './asker.js';
 
 /** The state that requests are answered from. */
@@ -19,14 +21,6 @@ export interface ControlSource {
   setBlock(vif: string, blocked: boolean, by: string): Promise<BlockReply | { readonly error: string }>;
 }
 
-/** Timeouts in ms after which a slow or silent connection is closed; by default Node checks only every 30 s. */
-const httpLimits = {
-  requestTimeout: 5000,
-  headersTimeout: 5000,
-  connectionsCheckingInterval: 2000,
-  maxHeaderSize: 8192,
-};
-
 /**
  * The daemon's control socket: HTTP on a Unix socket that only root may open. `GET /status`, `/status/vif5.0`,
  * `/events`, `/events/vif5.0`, `/events?follow`, answered with JSON (one object a line when following). It can be asked
@@ -36,7 +30,10 @@ export class ControlServer {
   readonly #server: Server;
 
   private constructor(source: ControlSource) {
-    this.#server = createServer(httpLimits, (request, response) => respond(source, request, response));
+    this.#server = createServer({ ...withoutChecks, maxHeaderSize: 8192 }, (request, response) =>
+      respond(source, request, response),
+    );
+    limitRequests(this.#server);
     this.#server.maxConnections = 32;
     // Input that is not HTTP gets the same answer that Node gives by default.
     this.#server.on('clientError', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
@@ -84,7 +81,7 @@ function respond(source: ControlSource, request: IncomingMessage, response: Serv
     });
     return;
   }
-  const answer = sets ? set(source, vif, topic === 'block', askerOf(request.socket)) : lookUp(source, path);
+  const answer = sets ? set(source, vif, topic === 'block', request.socket) : lookUp(source, path);
   answer.then(
     ([status, body]) => reply(status, body),
     (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
@@ -114,9 +111,9 @@ async function set(
   source: ControlSource,
   vif: string,
   blocked: boolean,
-  by: string,
+  asker: Socket,
 ): Promise<[status: number, body: unknown]> {
-  const reply = await source.setBlock(vif, blocked, by);
+  const reply = await source.setBlock(vif, blocked, askerOf(asker));
   return ['vifs' in reply ? 200 : 404, reply];
 }
 

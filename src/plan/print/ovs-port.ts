@@ -1,12 +1,20 @@
 import type { ActionOf, ActionTable, Marks, OvsAction } from '../../model/action.js';
-import { type DesiredOvsPort, markKeys, usualOvsDatabase } from '../../model/ovs-port.js';
+import {
+  type DesiredOvsPort,
+  markKeys,
+  noteKey,
+  type OvsPort,
+  usualOvsDatabase,
+} from '../../model/ovs-port.js';
 import { singleQuoted, word } from './word.js';
 
 export const ovsPortLines: ActionTable<string, OvsAction['kind']> = {
   'ovs-add-port': (action) => `ovs-vsctl ${addPort(action)}`,
   'ovs-set-port': (action) => `ovs-vsctl${clearColumns(action)}${removeMarks(action)} ${setPort(action)}`,
   'ovs-pin-mtu': ({ name, mtu }) => `ovs-vsctl set interface ${word(name)} mtu_request=${mtu}`,
-  'ovs-delete-port': ({ port }) => `ovs-vsctl del-port ${word(port.bridge)} ${word(port.name)}`,
+  'ovs-delete-port': ({ port, note }) =>
+    `ovs-vsctl del-port ${word(port.bridge)} ${word(port.name)}${printNote(port, note)}`,
+  'ovs-delete-note': ({ bridge, vif }) => `ovs-vsctl ${deleteNote(bridge, vif)}`,
 };
 
 /**
@@ -16,8 +24,18 @@ export const ovsPortLines: ActionTable<string, OvsAction['kind']> = {
 export const forDatabase = (line: string, database: string): string =>
   database === usualOvsDatabase ? line : line.replace(/^ovs-vsctl/, () => `ovs-vsctl --db=${word(database)}`);
 
-const addPort = ({ name, marks, port }: ActionOf<'ovs-add-port'>): string =>
-  `add-port ${word(port.bridge)} ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;
+const addPort = ({ name, marks, port, forgets }: ActionOf<'ovs-add-port'>): string =>
+  `add-port ${word(port.bridge)} ${word(name)}${printColumns(port)}${printIds(name, marks, port)}${
+    forgets ? ` -- ${deleteNote(port.bridge, marks[markKeys.owner])}` : ''
+  }`;
+
+const deleteNote = (bridge: string, vif: string): string =>
+  `remove bridge ${word(bridge)} external_ids ${noteKey(vif)}`;
+
+const printNote = ({ bridge, owner = '' }: OvsPort, note: string | undefined): string =>
+  note === undefined
+    ? ''
+    : ` -- set bridge ${word(bridge)} external_ids:${noteKey(owner)}=${printValue(note)}`;
 
 const setPort = ({ name, marks, port }: ActionOf<'ovs-set-port'>): string =>
   `set port ${word(name)}${printColumns(port)}${printIds(name, marks, port)}`;

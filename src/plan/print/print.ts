@@ -4,6 +4,7 @@ import { bridgePortLines } from './bridge-port.js';
 import { conntrackCommands, conntrackLines } from './conntrack.js';
 import { deleteDhcpCommands, dhcpLines, setDhcpCommands } from './dhcp.js';
 import { linkLines } from './link.js';
+import { namedSetLines } from './named-set.js';
 import { neighbourLines } from './neighbour.js';
 import { nameNftAction, nftLines, nftTransaction } from './nft.js';
 import { offloadLines } from './offload.js';
@@ -33,6 +34,7 @@ const lines: ActionTable<string> = {
   ...conntrackLines,
   ...dhcpLines,
   ...nftLines,
+  ...namedSetLines,
   ...ovsPortLines,
   ...scriptLines,
 };
@@ -55,6 +57,7 @@ export function printCommands(action: Action, { ovsDatabase, dhcpDirectory }: Pl
       'ovs-set-port': ovs,
       'ovs-pin-mtu': ovs,
       'ovs-delete-port': ovs,
+      'ovs-delete-note': ovs,
     },
     action,
   );

@@ -41,7 +41,7 @@ export const config: Target = {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       const { message } = error;
-      if (!message.startsWith('vifd.toml: ') || /\p{Cc}/u.test(message))
+      if (!message.startsWith('vifd.toml: ') || /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(message))
         throw new Error(`not one line: ${JSON.stringify(message)}`);
     }
   },

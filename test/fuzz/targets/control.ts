@@ -82,7 +82,7 @@ export const control: Target = {
     const answer = await said(path, input);
     if (answer !== '' && !answer.startsWith('HTTP/1.1 '))
       throw new Error(`not HTTP: ${JSON.stringify(answer)}`);
-    if (blocked.length > 0 && !/POST \S*\/(block|allow)\//i.test(input.toString('latin1')))
+    if (blocked.length > 0 && !/POST +\S*\/(block|allow)\//i.test(input.toString('latin1')))
       throw new Error(`blocked ${blocked.join()} unasked`);
   },
   async close() {

@@ -22,11 +22,13 @@ export const xenstore: Target = {
   run(input) {
     const frames: Frame[] = [];
     const reader = new FrameReader();
-    // The thread writes a size that holds its header.
-    for (let at = 0; at + 4 <= input.length; at += Math.max(input.readUInt32LE(at), 12))
-      if (input.readUInt32LE(at) < 12) return;
-    for (const piece of [input.subarray(0, input.length >> 1), input.subarray(input.length >> 1)])
-      frames.push(...reader.push(piece));
+    try {
+      for (const piece of [input.subarray(0, input.length >> 1), input.subarray(input.length >> 1)])
+        for (const one of reader.push(piece)) frames.push(one);
+    } catch (error) {
+      // It ends the connection, and those before it have been handled.
+      if (!/a frame of \d+ bytes/.test(String(error))) throw error;
+    }
     for (const one of frames) {
       parseBackendPath(one.event().path);
       try {

@@ -139,6 +139,76 @@ test("rules of an administrator's own match a guest by its group, from its first
   expect(await pings(bound, '10.7.0.6')).toBe(false);
 });
 
+test("vifs are in an administrator's sets while these are there, and nothing else in them is touched", async () => {
+  const rules = `flush ruleset
+table bridge roles {
+ set web { type ifname
+  elements = { "eth9" } }
+ set hosts { type ipv4_addr
+ }
+ chain forward { type filter hook forward priority 0; policy accept;
+  iifname @web counter drop
+ }
+}
+`;
+  const file = join(domnet.dir, 'roles.nft');
+  writeFileSync(file, rules);
+  const load = () => domnet.exec('nft', ['-f', file]);
+  const inSets = async () => {
+    const listed = await domnet.exec('nft', ['list', 'ruleset']).catch(() => '');
+    return [...listed.matchAll(/set (web|hosts) {[^}]*?elements = {([^}]*)}/g)]
+      .flatMap(([, set, elements = '']) => elements.split(',').map((one) => `${set} ${one.trim()}`))
+      .sort();
+  };
+  const are = (expected: string[]) =>
+    until(expected.join(), async () => (await inSets()).join() === expected.join());
+  const of = (last: number) =>
+    `[[vif]]\nmac = "00:16:3e:00:0${last}:00"\nsets = ["bridge roles web", "bridge roles hosts"]\n`;
+  const first = await domnet.vifd({ config: of(5) });
+  const [bound, other, beside] = [await guest(5, { ip: '10.7.0.5' }), await guest(6), await guest(7)];
+  // The guest has its network before there is a set, and the administrator is told.
+  expect(await pings(bound, '10.7.0.7')).toBe(true);
+  const lacks = await first.logged('vif degraded', 'vif5.0');
+  expect(lacks.missing).toContainEqual(
+    expect.stringMatching(/^put vif5\.0 into set bridge roles web: no such set; make it/),
+  );
+  await load();
+  const put = ['hosts 10.7.0.5 comment "vifd vif5.0"', 'web "eth9"', 'web "vif5.0" comment "vifd vif5.0"'];
+  await are(put);
+  await first.logged('vif no longer degraded', 'vif5.0');
+  expect(await pings(bound, '10.7.0.7')).toBe(false);
+  expect(await pings(other, '10.7.0.7')).toBe(true);
+  expect((await domnet.command('status', 'vif5.0')).stdout).toMatch(
+    /^in sets: +bridge roles web, bridge roles hosts$/m,
+  );
+  // nftables.service is started anew, and a set is flushed.
+  await load();
+  await are(put);
+  await domnet.exec('nft', ['flush set bridge roles hosts; delete element bridge roles web { "vif5.0" }']);
+  await are(put);
+  await first.kill();
+  const second = await domnet.vifd({ config: of(5) });
+  for (const { name } of [bound, other, beside]) await second.logged('vif adopted', name);
+  expect(await inSets()).toEqual(put);
+  expect((await domnet.command('plan', 'vif5.0', '--config', join(domnet.dir, 'vifd.toml'))).stdout).toBe(
+    '# vif5.0 is attached as it should be\n',
+  );
+  // What the configuration named before is left by the daemon that is started with another one; a set may be gone by then.
+  await second.kill();
+  await domnet.exec('nft', ['delete set bridge roles hosts']);
+  const third = await domnet.vifd({ config: of(6).replace(', "bridge roles hosts"', '') });
+  await are(['web "eth9"', 'web "vif6.0" comment "vifd vif6.0"']);
+  expect(await pings(bound, '10.7.0.7')).toBe(true);
+  expect(await pings(other, '10.7.0.7')).toBe(false);
+  await other.unplug();
+  await are(['web "eth9"']);
+  writeFileSync(join(domnet.dir, 'vifd.toml'), of(7));
+  third.hangUp();
+  await are(['web "eth9"', 'web "vif7.0" comment "vifd vif7.0"']);
+  await third.logged('vif degraded', 'vif7.0');
+  expect(await pings(bound, '10.7.0.1')).toBe(true);
+});
+
 test('a restart with options finds nothing to do', async () => {
   const config = '[[vif]]\nisolated = true\nmulticast_flood = false\ntxqueuelen = 77\n';
   const first = await domnet.vifd({ config });

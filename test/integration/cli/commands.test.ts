@@ -8,7 +8,7 @@ import type { Edge } from '../../../src/cli/graph/edges.js';
 import type { VifEvent } from '../../../src/observe/events.js';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
-import { attachedTo } from '../../support/net/ping.js';
+import { attachedTo, pingBetween } from '../../support/net/ping.js';
 import { Background } from '../../support/process/background.js';
 import { exec, until } from '../../support/process/exec.js';
 
@@ -124,6 +124,14 @@ describe('with a daemon and two vifs, one attached and one not', () => {
       await until('the first look', () => watching.lines.some((line) => line.includes('2 vifs')));
       const third = await domnet.plug({ domid: 7 });
       await until('the third vif', () => watching.lines.some((line) => line.includes('3 vifs')));
+      await third.connected();
+      const ping = await pingBetween(good, third);
+      // Of what is looked at every second vif6.0, on no bridge, is the second until there is traffic, and then the last.
+      const busy = /^vif([57])\.0 .*?([\d.]+ k?bit\/s) +\2$/;
+      await until('the two that talk before the one that does not', () =>
+        watching.lines.some((line, i) => busy.test(line) && /^vif6\.0 /.test(watching.lines[i + 2] ?? '')),
+      );
+      await ping.stop();
       await third.unplug();
     } finally {
       await watching.stop();
@@ -201,7 +209,15 @@ describe('with a daemon and two vifs, one attached and one not', () => {
   test('graph', async () => {
     await domnet.ip('link add uplink0 type veth peer name wire0');
     await domnet.ip('link set uplink0 master xenbr0');
-    const mermaid = await domnet.command('graph');
+    const tree = await domnet.command('graph');
+    expect(tree).toMatchObject({ status: 0, stderr: '' });
+    expect(tree.stdout).toMatch(
+      /^uplink0 \(uplink\)\n└─ xenbr0 \(bridge\)\n {3}└─ vif5\.0 ─ domain 5 +attached +10\.0\.0\.5 /m,
+    );
+    expect(tree.stdout).toMatch(
+      /^└─ vif6\.0 ─ domain 6 +failed .*\n {3}attach vif6\.0 to bridge nowhere: no such bridge/m,
+    );
+    const mermaid = await domnet.command('graph', '--format', 'mermaid');
     expect(mermaid).toMatchObject({ status: 0, stderr: '' });
     expect(mermaid.stdout).toMatch(/^flowchart LR\n/);
     for (const node of ['(["uplink0"])', '[["xenbr0"]]', '["vif5.0"]', '("domain 5")', '["vif6.0"]'])
@@ -215,7 +231,14 @@ describe('with a daemon and two vifs, one attached and one not', () => {
       'vif5.0 - domain 5',
       'vif6.0 - domain 6',
     ]);
-    expect(await domnet.command('graph', '--format', 'svg')).toMatchObject({ status: 64 });
+    const svg = await domnet.command('graph', '--format', 'svg');
+    expect(svg.stdout).toMatch(
+      /^<svg [\s\S]*>vif5\.0<[\s\S]*>attached<[\s\S]*>10\.0\.0\.5<[\s\S]*<\/svg>\n$/,
+    );
+    expect(await domnet.command('graph', '--format', 'png')).toMatchObject({
+      status: 64,
+      stderr: 'vifd: --format takes tree, svg, mermaid or dot, not "png"; see vifd --help\n',
+    });
     await domnet.ip('link delete uplink0');
   });
 
@@ -435,7 +458,7 @@ describe('without a daemon', () => {
         ['ovsbr1', 'vif6.0', 'trunks=20,30'],
         ['vif6.0', 'domain 6', undefined],
       ]);
-      const drawn = (await domnet.command('graph', '--config', config)).stdout;
+      const drawn = (await domnet.command('graph', '--format', 'mermaid', '--config', config)).stdout;
       expect(drawn).toMatch(/^ {2}n\d+ ---\|"tag=10"\| n\d+$/m);
       await domnet.ip('link delete uplink0');
     } finally {

@@ -378,10 +378,19 @@ describe('restarts', () => {
   });
 
   test('ovs-vswitchd starts again and the guests reach each other as before', async () => {
-    await vifd();
+    const first = await vifd();
     const [one, two] = await Promise.all([connected(5), connected(6)]);
     await ovs.stopSwitch();
+    // One that was not connected waits for the switch, though its port is in the database as it should be.
+    await first.kill();
+    await one.write({ 'hotplug-status': 'error' });
+    await vifd();
+    expect(await Promise.all([one, two].map((vif) => vif.read('hotplug-status')))).toEqual([
+      'error',
+      'connected',
+    ]);
     await ovs.startSwitch();
+    await one.connected();
     const listener = await listenIn(two);
     await listener.receives('- hello', () => sendFrame(one, '-', 'hello'));
     expect(await one.read('hotplug-status')).toBe('connected');

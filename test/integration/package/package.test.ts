@@ -15,10 +15,11 @@ let domnet: Domnet;
 let machine: Container;
 
 /** Builds into a directory of its own. */
-async function build(name: string): Promise<string> {
+async function build(name: string, ...options: string[]): Promise<string> {
   const dir = join(out, name);
   await exec('mkdir', [dir]);
-  await exec(join(project, 'systemd/deb/build'), [dir]);
+  const env = options.length > 0 ? ['DPKG_DEB_COMPRESSOR_TYPE=none'] : [];
+  await exec('env', [...env, join(project, 'systemd/deb/build'), ...options, dir]);
   const [file] = readdirSync(dir);
   return join(dir, file as string);
 }
@@ -267,10 +268,12 @@ test('between the unit and a daemon that was started by hand there is one DHCP s
   await machine.sh(`sed -i 's/^dhcp = .*/#dhcp = "off"/' /etc/vifd/vifd.toml && systemctl reload vifd`);
 });
 
+let pair: readonly [Vif, Vif];
+
 test('reload, upgrade and a hanging daemon lose no packet', async () => {
-  const vifs = [await domnet.plug({ domid: 7 }), await domnet.plug({ domid: 8 })] as const;
-  for (const vif of vifs) await vif.connected();
-  const ping = await pingBetween(...vifs);
+  pair = [await domnet.plug({ domid: 7 }), await domnet.plug({ domid: 8 })];
+  for (const vif of pair) await vif.connected();
+  const ping = await pingBetween(...pair);
 
   await machine.exec('systemctl', ['reload', 'vifd']);
   await until('the reload', () =>
@@ -302,3 +305,20 @@ test('removing leaves the vifs working, purging leaves nothing else', async () =
       ! -path '/run/netns/*' ! -path '/var/lib/dpkg/*' ! -path '/var/tmp/*' ! -path '/var/cache/man/*'`),
   ).toBe('');
 });
+
+test('with a Node of its own it installs and serves where there is none, and guests that were there lose no packet', async () => {
+  const own = await build('own', `--with-node=${process.execPath}`);
+  await exec('cp', [own, join(machine.root, 'own.deb')]);
+  await machine.sh(`apt-get -qq purge nodejs >/dev/null; rm -f '${process.execPath}'`);
+  expect(await machine.sh('command -v node || :')).toBe('');
+  const ping = await pingBetween(...pair);
+  await machine.exec('apt-get', ['-qq', 'install', '--no-install-recommends', '/own.deb']);
+  await machine.exec('systemctl', ['start', 'vifd']);
+  const vif = await domnet.plug({ domid: 11 });
+  await vif.connected();
+  expect(await machine.exec('vifd', ['status'])).toMatch(/vif11\.0 +attached/);
+  const pid = await machine.property('vifd', 'MainPID');
+  expect((await machine.exec('readlink', [`/proc/${pid}/exe`])).trim()).toBe('/usr/lib/vifd/node');
+  await answers(ping, 5);
+  expect((await ping.stop()).lost).toBe(0);
+}, 120_000);

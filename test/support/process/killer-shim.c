@@ -1,6 +1,6 @@
 /*
- * Kills the process by SIGKILL just before one of its requests to the kernel (netlink) or to xenstored, for tests of what the
- * next daemon finds then. Preloaded into vifd.
+ * Kills the process by SIGKILL just before one of its requests to the kernel (netlink), to xenstored or to Open vSwitch's
+ * database, for tests of what the next daemon finds then. Preloaded into vifd.
  *
  * Requests count while the file VIFD_KILL_TRIGGER exists; the process dies before the one with the number VIFD_KILL_AT.
  */
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static atomic_int count;
@@ -61,6 +63,20 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return real(fd, message, flags);
 }
 
+/* Whether the other end is ovsdb-server's socket, whose name is always the same. */
+static int is_database(int fd)
+{
+	static const char name[] = "/db.sock";
+	struct sockaddr_un peer = { 0 };
+	socklen_t size = sizeof peer - 1;
+	size_t length;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &size) || peer.sun_family != AF_UNIX)
+		return 0;
+	length = strlen(peer.sun_path);
+	return length >= sizeof name && !strcmp(peer.sun_path + length - (sizeof name - 1), name);
+}
+
 ssize_t write(int fd, const void *data, size_t size)
 {
 	static ssize_t (*real)(int, const void *, size_t);
@@ -70,5 +86,18 @@ ssize_t write(int fd, const void *data, size_t size)
 		real = dlsym(RTLD_NEXT, "write");
 	if (dladdr(__builtin_return_address(0), &caller) && strstr(caller.dli_fname, "libxenstore"))
 		request();
+	else if (is_database(fd))
+		request();
 	return real(fd, data, size);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+	static ssize_t (*real)(int, const struct iovec *, int);
+
+	if (!real)
+		real = dlsym(RTLD_NEXT, "writev");
+	if (is_database(fd))
+		request();
+	return real(fd, parts, count);
 }

@@ -108,6 +108,16 @@ test.each([
   refused.toThrow(`/etc/vifd/x.toml: ${reason}`);
 });
 
+test.each([
+  ['[log]\nlevel = "in\u2028fo"', 'log.level: "in\\u2028fo" is not'],
+  ['["a\u202eb"]\nlevel = "info"', 'a\\u202eb: there is no such key'],
+  ['["a\\u009b2Jb"]\nlevel = "info"', 'a\\u009b2Jb: there is no such key'],
+  ['["a\\U000E0001"]\nlevel = "info"', 'a\\U000e0001: there is no such key'],
+  ['["Grüße"]\nlevel = "info"', 'Grüße: there is no such key'],
+])('%j is refused in one line that steers no terminal', (text, reason) => {
+  expect(() => parseConfig(text, 'x.toml')).toThrow(`x.toml: ${reason}`);
+});
+
 test('a file that is not TOML is refused with the line', () => {
   expect(() => parseConfig('[log]\nlevel = \n', 'x.toml')).toThrow(/^x\.toml: line 2: \S/);
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
-import { wantsOffloads } from '../../../decide/vif-options.js';
+import { setsNamed, wantsOffloads } from '../../../decide/vif-options.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
 import { readSysctl } from '../../../host/sysctl.js';
@@ -35,6 +35,7 @@ export async function gatherWay(
   const host = await Host.open(() => undefined, {
     openvswitch: config.openvswitch,
     offloads: wantsOffloads(config),
+    sets: setsNamed(config),
   });
   try {
     const observed = observeNow(host);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Edge, graph } from '../../../../src/cli/graph/edges.js';
-import { printDot, printMermaid } from '../../../../src/cli/graph/graph.js';
+import { printDot, printMermaid } from '../../../../src/cli/graph/languages.js';
 import type { IpState } from '../../../../src/model/ip.js';
 import { linkView } from '../../../../src/model/observed.js';
 import { snapshot } from '../../../../src/model/snapshot.js';

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { NetlinkConnection } from '../../../../src/host/netlink/connection.js';
 
 /** The socket of the connection that was made last. */
@@ -29,9 +29,30 @@ vi.mock('node-netlink', () => ({
 }));
 
 let connection: NetlinkConnection;
+/** What the listener was told, and what it does. */
+const seen = { messages: 0, overflows: 0, failures: [] as string[] };
+let message: () => void;
+let overflow: () => Promise<void>;
 
 beforeEach(() => {
-  connection = new NetlinkConnection([], { message: () => undefined, overflow: () => undefined });
+  Object.assign(seen, { messages: 0, overflows: 0, failures: [] });
+  message = () => undefined;
+  overflow = () => Promise.resolve();
+  connection = new NetlinkConnection([1], {
+    message: () => {
+      seen.messages++;
+      message();
+    },
+    overflow: () => {
+      seen.overflows++;
+      return overflow();
+    },
+    failed: (error) => seen.failures.push(error.message),
+  });
+});
+afterEach(() => {
+  connection.close();
+  vi.useRealTimers();
 });
 
 const done = 3;
@@ -94,4 +115,59 @@ test('an error that libuv has no name for says what it is', async () => {
     code: 'EXFULL',
     message: 'there is no room for one more; a bridge takes 1,023 ports (EXFULL)',
   });
+});
+
+const cut = Buffer.from([40, 0, 0, 0, 16, 0, 0, 0]);
+
+test('a datagram that is cut fails the request under way, and everything is read again', async () => {
+  const request = connection.request(18, 0, Buffer.alloc(16));
+  await Promise.resolve();
+  socket.emit('message', cut);
+  await expect(request).rejects.toMatchObject({ code: 'EBADMSG' });
+  expect(seen).toMatchObject({
+    overflows: 1,
+    failures: [expect.stringMatching(/a datagram of 8 bytes: .*EBADMSG/)],
+  });
+  const next = connection.request(18, 0, Buffer.alloc(16));
+  await Promise.resolve();
+  answer(error, 0, Buffer.alloc(20));
+  await next;
+});
+
+test('so does a row that cannot be decoded', async () => {
+  message = () => void Buffer.alloc(2).readUInt32LE(0);
+  const dump = connection.dump(18, Buffer.alloc(16));
+  await Promise.resolve();
+  answer(16, 2, Buffer.alloc(16));
+  await expect(dump).rejects.toMatchObject({ code: 'EBADMSG' });
+  expect(seen).toMatchObject({ messages: 1, overflows: 1 });
+});
+
+test('what cannot be read again is tried again with growing pauses, and told once', async () => {
+  vi.useFakeTimers();
+  overflow = () => {
+    socket.emit('message', cut);
+    return Promise.reject(new Error('a row is cut'));
+  };
+  socket.emit('message', cut);
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(seen.overflows).toBeLessThan(15);
+  const told = seen.failures.length;
+  overflow = () => Promise.resolve();
+  await vi.advanceTimersByTimeAsync(60_000);
+  const { overflows } = seen;
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(seen).toMatchObject({ overflows, failures: { length: told } });
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test('a socket that ends by itself fails what was asked, and the process where it is announced to', async () => {
+  const asking = new NetlinkConnection([], { message: () => undefined, overflow: () => undefined });
+  const request = asking.request(18, 0, Buffer.alloc(16));
+  await Promise.resolve();
+  socket.emit('lost');
+  await expect(request).rejects.toThrow('closed');
+  const announced = new NetlinkConnection([1], { message: () => undefined, overflow: () => undefined });
+  expect(() => socket.emit('lost')).toThrow('the netlink socket ended');
+  announced.close();
 });

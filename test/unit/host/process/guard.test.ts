@@ -23,3 +23,26 @@ test.each([
   ];
   expect(execFileSync('unshare', words, { encoding: 'utf8' }).trim()).toBe(score);
 });
+
+test('without descriptors a program is refused, and the process goes on', () => {
+  const guard = new URL('../../../../src/host/process/guard.ts', import.meta.url).href;
+  const script = `
+    import { closeSync, openSync } from 'node:fs';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    import { spawnGuarded } from '${guard}';
+    const taken = [];
+    try {
+      for (;;) taken.push(openSync('/dev/null'));
+    } catch {}
+    try {
+      spawnGuarded('/bin/true', []);
+    } catch ({ code }) {
+      console.log(code);
+    }
+    await sleep(50);
+    taken.forEach(closeSync);
+    spawnGuarded('/bin/true', []).once('exit', (status) => console.log(status));`;
+  const words = ['--import', 'tsx', '--input-type=module', '-e', script];
+  const limited = ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, ...words];
+  expect(execFileSync('sh', limited, { encoding: 'utf8' })).toBe('EMFILE\n0\n');
+});

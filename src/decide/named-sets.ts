@@ -1,0 +1,37 @@
+import { type DesiredSets, isNftName, memberValues } from '../model/named-set.js';
+import type { ObservedState } from '../model/observed.js';
+import { type OperationError, problem } from '../model/operation-error.js';
+
+/** The administrator's sets that a vif cannot be put into, and why: it works without. */
+export function unusableSets(
+  vif: string,
+  device: string,
+  desired: DesiredSets | undefined,
+  { namedSets }: Pick<ObservedState, 'namedSets'>,
+): OperationError[] {
+  if (desired === undefined) return [];
+  return [...new Set(desired.names)].flatMap((name) => {
+    const set = namedSets?.get(name) ?? { reason: 'no such set' };
+    const reason = 'reason' in set ? set.reason : whyNotIn(set, desired, device);
+    return reason === undefined ? [] : [problem('set-unusable', `put ${vif} into set`, name, reason)];
+  });
+}
+
+/** Why nothing of a vif can be an element of a set of this type; undefined where something can. */
+function whyNotIn(
+  set: Parameters<typeof memberValues>[0],
+  desired: DesiredSets,
+  device: string,
+): string | undefined {
+  const { type, intervals } = set;
+  if (memberValues(set, desired, device).length > 0) return undefined;
+  if (type === 'ifname' && !isNftName(device))
+    return 'nft takes a name of letters, digits, ".", "-" and "_" only; choose another vifname';
+  if (type === 'ether_addr') return 'the vif has no mac key';
+  if (type === 'ifname' || desired.addresses.length === 0)
+    return 'the vif has no address that is known; give it ip=…, or use a set of type ifname';
+  // One of the other family has a set of its own.
+  const family = type === 'ipv4_addr' ? 4 : 6;
+  const hasNetwork = desired.addresses.some((one) => one.family === family);
+  return hasNetwork && !intervals ? 'the set takes no networks; make it with flags interval' : undefined;
+}
