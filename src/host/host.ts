@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { type Action, type ActionTable, byKind } from '../model/action.js';
 import { type Dependency, type News, netdev } from '../model/dependency.js';
@@ -24,6 +23,7 @@ import { errorCodes, type Parts, performers } from './performers.js';
 import { type ScriptOptions, Scripts } from './process/scripts.js';
 import { Links } from './rtnetlink/links.js';
 import { readSysctl } from './sysctl.js';
+import { readTraffic } from './traffic.js';
 
 /** Is told what came, changed or went, and the names of the vifs that it belongs to. */
 export type HostListener = (news: readonly News[], owners: readonly string[]) => void;
@@ -225,22 +225,9 @@ export class Host implements HostPort {
     }
   }
 
-  /** What a netdev has counted; undefined when it is gone. */
-  traffic(name: string): Traffic | undefined {
-    const read = (counter: string): number =>
-      Number(readFileSync(`/sys/class/net/${name}/statistics/${counter}`, 'utf8'));
-    try {
-      return {
-        rxBytes: read('rx_bytes'),
-        rxPackets: read('rx_packets'),
-        txBytes: read('tx_bytes'),
-        txPackets: read('tx_packets'),
-        rxDropped: read('rx_dropped'),
-        txDropped: read('tx_dropped'),
-      };
-    } catch {
-      return undefined;
-    }
+  /** What the netdevs have counted, by their names; the kernel is asked for it. */
+  traffic(): ReadonlyMap<string, Traffic> {
+    return readTraffic();
   }
 
   close(): void {

@@ -47,16 +47,33 @@ export function dependencyKey(of: Dependency | News): string {
   }
 }
 
-/** What a vif depends on, made for many questions: every event asks every vif. */
-export class Dependencies {
-  readonly #keys: ReadonlySet<string>;
+/** Which items depend on what, so that news find those that they concern and ask no others. */
+export class Dependents<Item> {
+  readonly #byKey = new Map<string, Set<Item>>();
+  readonly #keys = new Map<Item, ReadonlySet<string>>();
 
-  constructor(dependencies: readonly Dependency[] = []) {
-    this.#keys = new Set(dependencies.map(dependencyKey));
+  /** Notes what an item depends on from now on. */
+  set(item: Item, dependencies: readonly Dependency[]): void {
+    const before = this.#keys.get(item) ?? new Set();
+    const now = new Set(dependencies.map(dependencyKey));
+    for (const key of before) {
+      const items = this.#byKey.get(key);
+      if (now.has(key)) continue;
+      items?.delete(item);
+      if (items?.size === 0) this.#byKey.delete(key);
+    }
+    for (const key of now) {
+      const items = this.#byKey.get(key) ?? new Set();
+      this.#byKey.set(key, items.add(item));
+    }
+    if (now.size === 0) this.#keys.delete(item);
+    else this.#keys.set(item, now);
   }
 
-  /** Whether news with one of these keys concern the vif. @param keys of {@link dependencyKey} */
-  concern(keys: readonly string[]): boolean {
-    return this.#keys.has('any-netdev') || keys.some((key) => key === 'anything' || this.#keys.has(key));
+  /** Those that news concern; `anything` concerns more than depend on something, and is not asked here. */
+  concernedBy(news: readonly News[]): ReadonlySet<Item> {
+    if (news.length === 0) return new Set();
+    const keys = ['any-netdev', ...news.map(dependencyKey)];
+    return new Set(keys.flatMap((key) => [...(this.#byKey.get(key) ?? [])]));
   }
 }

@@ -26,6 +26,10 @@ export const vifKeys = [
   'hotplug-error',
 ] as const;
 
+/** The keys that change in the life of a vif: netback writes the state, dom0 takes the vif away, and agents tell how it went. */
+export const lifeKeys = ['online', 'state', 'hotplug-status', 'hotplug-error'] as const;
+export type LifeKey = (typeof lifeKeys)[number];
+
 /** What xenstore says of one vif, parsed. A key that is malformed is in `problems` and undefined here. */
 export interface VifSnapshot {
   readonly id: VifId;
@@ -74,11 +78,7 @@ const mtuRange = { least: 68, most: 65535 };
  * Parses the keys of one backend directory (libxl's `libxl__set_xenstore_nic` writes them) and the frontend's `mtu`. Never throws:
  * what is wrong with a key comes out in `problems`, each naming the key and the remedy.
  */
-export function snapshot(
-  id: VifId,
-  keys: ReadonlyMap<string, string>,
-  frontend: ReadonlyMap<string, string> = new Map(),
-): VifSnapshot {
+export function snapshot(id: VifId, keys: ReadonlyMap<string, string>, frontendMtu = ''): VifSnapshot {
   const problems: OperationError[] = [];
   /** A key that is there and not empty, parsed; libxl writes some keys empty to say "none". */
   const read = <T>(key: string, parse: (text: string) => T | undefined, expected: string): T | undefined => {
@@ -138,10 +138,29 @@ export function snapshot(
     vlans: typeof vlans === 'string' ? undefined : vlans,
     hotplugStatus: keys.get('hotplug-status'),
     hotplugError: keys.get('hotplug-error'),
-    frontendMtu: parseNumber(frontend.get('mtu') ?? ''),
+    frontendMtu: parseNumber(frontendMtu),
     problems,
     ...(ifaceId === undefined ? {} : { ifaceId }),
     ...(unused.length === 0 ? {} : { unused }),
+  };
+}
+
+/**
+ * A snapshot with some keys of its life as they are now; undefined where all have to be read: without a state the directory is gone,
+ * and a vif that is not being taken away may be another one by the same number.
+ */
+export function inLife(
+  before: VifSnapshot,
+  now: ReadonlyMap<LifeKey, string | undefined>,
+): VifSnapshot | undefined {
+  const state = now.has('state') ? parseNumber(now.get('state') ?? '') : before.state;
+  if (state === undefined || (now.has('online') && now.get('online') !== '0')) return undefined;
+  return {
+    ...before,
+    state,
+    online: now.has('online') ? false : before.online,
+    hotplugStatus: now.has('hotplug-status') ? now.get('hotplug-status') : before.hotplugStatus,
+    hotplugError: now.has('hotplug-error') ? now.get('hotplug-error') : before.hotplugError,
   };
 }
 

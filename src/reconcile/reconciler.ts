@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { dependencyKey, type News } from '../model/dependency.js';
+import { Dependents, type News } from '../model/dependency.js';
 import { type Traffic, vifOfLink } from '../model/observed.js';
 import type { VifPolicy } from '../model/policy.js';
-import { type VifSnapshot, vifKeys } from '../model/snapshot.js';
+import { type LifeKey, lifeKeys, type VifSnapshot, vifKeys } from '../model/snapshot.js';
 import { cardOf } from '../model/twins.js';
 import { parseBackendPath, parseVifName, type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
@@ -47,6 +48,7 @@ export class Reconciler {
   readonly #vifReconciler: VifReconciler;
   readonly #records = new Map<string, VifRecord>();
   readonly #cards = new Cards<VifRecord>();
+  readonly #dependents = new Dependents<VifRecord>();
   readonly #queue: WorkQueue<Request>;
   readonly #periodicResync: PeriodicResync;
   readonly #dropNotices: DropNotices;
@@ -82,6 +84,7 @@ export class Reconciler {
       enqueue: ({ id }, options) => this.#enqueue(id, options),
       acknowledge: (record) => this.#acknowledge(record),
       cards: this.#cards,
+      dependents: this.#dependents,
       forget: (record) => this.#forget(record),
     });
     this.#queue = new WorkQueue((request: Request) => this.#run(request), keyOf);
@@ -104,14 +107,14 @@ export class Reconciler {
       // xenstored tells of a tree that came or went by its topmost node only.
       this.#queue.add({ vifsOf: subject.domid ?? 'all' });
     } else if (subject.kind === 'vif' && decisiveKeys.has(subject.key)) {
-      if (!ownKeys.has(subject.key)) this.#enqueue(subject.id, { mustReread: true });
-      else
-        this.#clock.after(ownKeyDelayMs, () => {
-          const record = this.#records.get(vifName(subject.id));
-          // A retry that is due reads them anyway, and an error whose text differs each time must not cause the next one.
-          if (record !== undefined && record.retryAt <= this.#clock.now())
-            this.#enqueue(subject.id, { mustReread: true });
-        });
+      const { id, key } = subject;
+      const lifeKey = lifeKeys.find((one) => one === key);
+      if (lifeKey === undefined) this.#enqueue(id, { mustReread: true });
+      else if (!ownKeys.has(lifeKey)) this.#enqueue(id, { changed: lifeKey });
+      else {
+        this.#records.get(vifName(id))?.ownKeys.add(lifeKey);
+        this.#clock.after(ownKeyDelayMs, () => void this.#readOwn(id));
+      }
     }
   }
 
@@ -130,8 +133,29 @@ export class Reconciler {
       const id = parseVifName(owner);
       if (id) this.#enqueue(id);
     }
-    const keys = news.map(dependencyKey);
-    for (const { id, dependsOn } of this.#records.values()) if (dependsOn.concern(keys)) this.#enqueue(id);
+    const concerned = news.some(({ kind }) => kind === 'anything')
+      ? this.#records.values()
+      : this.#dependents.concernedBy(news);
+    for (const { id } of concerned) this.#enqueue(id);
+  }
+
+  /** Has a vif looked at of whose own keys one says something else than vifd has written or read. Never rejects. */
+  async #readOwn(id: VifId): Promise<void> {
+    const record = this.#records.get(vifName(id));
+    // A retry that is due reads them anyway, and an error whose text differs each time must not cause the next one.
+    if (this.#stopped || record === undefined || record.retryAt > this.#clock.now()) return;
+    const { snapshot } = record;
+    const changed = new Set(record.ownKeys);
+    record.ownKeys.clear();
+    if (changed.size === 0) return;
+    try {
+      const now = snapshot && (await this.#backend.readAgain(snapshot, changed));
+      if (now === undefined || !isDeepStrictEqual(now, record.snapshot))
+        this.#enqueue(id, { mustReread: true });
+    } catch (error) {
+      if (this.#backend.isLoss(error)) this.#lost(error);
+      else this.#enqueue(id, { mustReread: true });
+    }
   }
 
   /** An operator's script has ended: the keys that it wrote are read again. */
@@ -166,21 +190,23 @@ export class Reconciler {
   async status(vif?: string): Promise<VifStatus[]> {
     const drops = await this.#host.drops();
     const { links } = this.#host.observe();
+    const traffic = this.#host.traffic();
     return [...this.#records.values()]
       .filter(({ phase, name }) => phase !== 'new' && (vif === undefined || name === vif))
       .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
       .map((record) => {
         const link = links.ofVif(record.id);
-        return record.status(link, link && this.#host.traffic(link.name), drops.get(record.name));
+        return record.status(link, link && traffic.get(link.name), drops.get(record.name));
       });
   }
 
   /** What the netdev of each vif has counted, by the vif's name; the kernel is asked for it. */
   traffic(): ReadonlyMap<string, Traffic> {
     const { links } = this.#host.observe();
+    const traffic = this.#host.traffic();
     const counted = [...this.#records.values()].map(({ id, name }): [string, Traffic | undefined] => {
       const link = links.ofVif(id);
-      return [name, link && this.#host.traffic(link.name)];
+      return [name, link && traffic.get(link.name)];
     });
     return new Map(counted.filter((one): one is [string, Traffic] => one[1] !== undefined));
   }
@@ -210,15 +236,19 @@ export class Reconciler {
     for (const record of this.#records.values()) record.sleep();
   }
 
-  #enqueue(id: VifId, { mustReread = false } = {}): void {
+  #enqueue(
+    id: VifId,
+    { mustReread = false, changed }: { mustReread?: boolean; changed?: LifeKey } = {},
+  ): void {
     const name = vifName(id);
     const record = this.#records.get(name) ?? new VifRecord(id, this.#clock);
     this.#records.set(name, record);
     record.mustReread ||= mustReread;
+    if (changed !== undefined) record.changedKeys.add(changed);
     const now = this.#clock.now();
     record.enqueuedAt ??= now;
     // Changes of xenstore are followed at once, changes of the host when the vif's pause is over.
-    if (mustReread || now >= record.notBefore) this.#queue.add({ vif: name });
+    if (mustReread || changed !== undefined || now >= record.notBefore) this.#queue.add({ vif: name });
     else record.wakeIn(record.notBefore - now, () => this.#queue.add({ vif: name }));
   }
 
@@ -232,6 +262,7 @@ export class Reconciler {
   /** Deletes the record of a vif that is gone. It is of no card any longer: keys that are gone, or of a vif that goes, name none. */
   #forget(record: VifRecord): void {
     record.sleep();
+    this.#dependents.set(record, []);
     this.#records.delete(record.name);
   }
 

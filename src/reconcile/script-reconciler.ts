@@ -51,7 +51,7 @@ export class ScriptReconciler {
     const { clock, notifier, host, log } = this.#deps;
     const { script, filter, blocked } = verdict;
     // The script may have written its words after the keys were read; they are read again.
-    if (failure !== undefined && record.mustReread) return;
+    if (failure !== undefined && record.isStale) return;
     if (failure !== undefined) return await this.#reporter.failed(record, failure);
     if (run.state !== 'online' || silence !== undefined) {
       record.enter('waiting');

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { hasFloorAlone } from '../decide/floor.js';
 import { heldTo } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
-import { Dependencies } from '../model/dependency.js';
+import type { Dependents } from '../model/dependency.js';
 import { bridgeOf } from '../model/desired.js';
 import type { ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
@@ -36,6 +36,8 @@ export interface VifReconcilerDeps {
   readonly enqueue: (record: VifRecord, options?: { mustReread: boolean }) => void;
   /** Drops the events up to now from the queue: the reconciliation under way has observed what they are about. */
   readonly acknowledge: (record: VifRecord) => void;
+  /** Which vifs depend on what. */
+  readonly dependents: Dependents<VifRecord>;
   /** Which vifs are of one network card. */
   readonly cards: Cards<VifRecord>;
   /** Deletes the record of a vif that is gone. */
@@ -94,12 +96,17 @@ export class VifReconciler {
   async #readAndStep(record: VifRecord, since: number): Promise<void> {
     const { backend } = this.#deps;
     try {
-      if (record.mustReread) {
-        // Before reading: an event during the read sets it again.
+      if (record.isStale) {
+        const { snapshot: before, mustReread } = record;
+        const changed = new Set([...record.changedKeys, ...record.ownKeys]);
+        // Before reading: an event during the read sets them again.
         record.mustReread = false;
-        const before = record.snapshot?.state;
-        record.snapshot = await backend.read(record.id);
-        if (record.snapshot?.state === xenbusState.connected && before !== xenbusState.connected)
+        record.changedKeys.clear();
+        record.ownKeys.clear();
+        record.snapshot = await (before === undefined || mustReread
+          ? backend.read(record.id)
+          : backend.readAgain(before, changed));
+        if (record.snapshot?.state === xenbusState.connected && before?.state !== xenbusState.connected)
           this.#deps.host.frontendCame(record.id);
         for (const twin of this.#deps.cards.set(record, cardOf(record.snapshot))) this.#deps.enqueue(twin);
       }
@@ -107,7 +114,7 @@ export class VifReconciler {
     } catch (error) {
       if (backend.isLoss(error)) throw error;
       // Events up to here are effects of the failed attempt, except those of xenstore.
-      if (!record.mustReread) this.#deps.acknowledge(record);
+      if (!record.isStale) this.#deps.acknowledge(record);
       record.mustReread = true;
       const failure = asOperationError(error, backend.codeOf(error), 'attach', record.name);
       await this.#reporter.failed(record, failure);
@@ -160,9 +167,9 @@ export class VifReconciler {
     const { isNew, attached } = record;
     const known = knownOf(id, snapshot, { isNew, attached, floorRefused: this.#refusalOf(record)?.problem });
     const step = next({ ...known, isNew: isNew && isFirst }, this.config, host.observe());
-    if (!record.mustReread) this.#deps.acknowledge(record);
+    if (!record.isStale) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
-      record.dependsOn = new Dependencies(step.verdict.dependsOn);
+      this.#deps.dependents.set(record, step.verdict.dependsOn);
       host.startWatching(step.verdict.dependsOn);
     }
     const waits = step.kind === 'wait' || step.kind === 'change' || step.kind === 'attached';

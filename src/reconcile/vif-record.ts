@@ -1,6 +1,5 @@
 import { formatNetwork, type Network } from '../model/address.js';
 import type { Block } from '../model/block.js';
-import { Dependencies } from '../model/dependency.js';
 import { type Attached, bridgeOf, type DesiredState, keptFrom } from '../model/desired.js';
 import type { FilterSpec } from '../model/filter.js';
 import { printForward } from '../model/forward.js';
@@ -8,7 +7,7 @@ import type { Holding } from '../model/holding.js';
 import type { Link, Traffic } from '../model/observed.js';
 import type { OperationError, Problem } from '../model/operation-error.js';
 import type { DesiredScript } from '../model/script.js';
-import type { VifSnapshot } from '../model/snapshot.js';
+import type { LifeKey, VifSnapshot } from '../model/snapshot.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
 import type { Clock, HookEvent } from './ports/ports.js';
@@ -23,10 +22,13 @@ export class VifRecord {
   readonly id: VifId;
   readonly name: string;
   phase: VifPhase = 'new';
-  /** The keys read last; current unless `mustReread`. */
+  /** The keys read last; current unless `mustReread`, but for `changedKeys` and `ownKeys`. */
   snapshot: VifSnapshot | undefined;
   mustReread = true;
-  dependsOn = new Dependencies();
+  /** The keys of its life that have changed since the keys were read. */
+  readonly changedKeys = new Set<LifeKey>();
+  /** Those of them that vifd writes itself, which are read with others or a little later. */
+  readonly ownKeys = new Set<LifeKey>();
   problem: OperationError | undefined;
   /** What an attached vif lacks, as reported last. */
   problems: readonly Problem[] = [];
@@ -79,6 +81,11 @@ export class VifRecord {
     this.name = vifName(id);
     this.#clock = clock;
     this.#since = clock.date();
+  }
+
+  /** Whether keys have changed since they were read. */
+  get isStale(): boolean {
+    return this.mustReread || this.changedKeys.size > 0;
   }
 
   /** Whether this daemon has not finished a reconciliation of the vif yet. */

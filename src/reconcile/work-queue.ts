@@ -1,3 +1,6 @@
+/** After so many ms of starting jobs the event loop has its turn. */
+const sliceMs = 3;
+
 /**
  * Runs at most one job a key at a time, and once more when the key was added while it ran. Any number of additions before
  * or during a run cause one run: an item says that something may have changed, never what.
@@ -23,6 +26,10 @@ export class WorkQueue<Item> {
   add(item: Item): void {
     if (this.#closed) return;
     this.#waiting.set(this.#keyOf(item), item);
+    this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     // setImmediate runs after all events that arrived together, so that a burst about one key is one run.
@@ -51,8 +58,14 @@ export class WorkQueue<Item> {
   }
 
   #start(): void {
+    const end = performance.now() + sliceMs;
     for (const [key, item] of this.#waiting) {
       if (this.#running.has(key)) continue;
+      // Most jobs end without waiting for anything, a thousand of them in 0.1 s.
+      if (performance.now() > end) {
+        this.#schedule();
+        return;
+      }
       this.#waiting.delete(key);
       this.#running.add(key);
       void this.#run(key, item);
@@ -65,6 +78,6 @@ export class WorkQueue<Item> {
   async #run(key: string, item: Item): Promise<void> {
     await this.#job(item);
     this.#running.delete(key);
-    this.#start();
+    if (!this.#scheduled) this.#start();
   }
 }

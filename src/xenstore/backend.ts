@@ -1,7 +1,7 @@
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
 import type { ErrorCode } from '../model/error-codes.js';
 import { OperationError } from '../model/operation-error.js';
-import { isColo, snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
+import { inLife, type LifeKey, snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
 import type { StatusWrites } from '../model/status-writes.js';
 import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../model/vif-id.js';
 import type { BackendPort } from '../reconcile/ports/ports.js';
@@ -76,20 +76,28 @@ export class Backend implements BackendPort {
 
   /** The keys of a vif; undefined when its directory does not exist. @throws StoreLost */
   async read(id: VifId): Promise<VifSnapshot | undefined> {
-    const [keys, names, frontend] = await Promise.all([
-      this.#xenstore.readChildren(backendPath(id), vifKeys),
-      this.#xenstore.directory(backendPath(id)).catch(absent),
+    const [keys, mtu] = await Promise.all([
+      this.#xenstore.readChildren(backendPath(id), [...vifKeys, 'colo_*']),
       // A frontend that may not be read costs the guest its `mtu`, nothing else.
-      this.#xenstore.readChildren(frontendPath(id), ['mtu']).catch(refused),
+      this.#xenstore.read(`${frontendPath(id)}/mtu`).catch(refused),
     ]);
     if (keys === undefined || keys.size === 0) {
       await this.domid();
       return undefined;
     }
-    // Of COLO's two dozen keys it is enough that there is one.
-    const colo = (names ?? []).filter((name) => isColo(name) && !keys.has(name)).slice(0, 1);
-    const parsed = snapshot(id, new Map([...keys, ...colo.map((name) => [name, name] as const)]), frontend);
+    const parsed = snapshot(id, keys, mtu);
     return this.#wantsGuest(parsed) ? { ...parsed, guest: await this.#guest(id) } : parsed;
+  }
+
+  /** The keys of a vif of which nothing but these has changed since they were read. @throws StoreLost */
+  async readAgain(before: VifSnapshot, changed: ReadonlySet<LifeKey>): Promise<VifSnapshot | undefined> {
+    const path = backendPath(before.id);
+    const values = await Promise.all(
+      [...changed].map(
+        async (key) => [key, await this.#xenstore.read(`${path}/${key}`).catch(absent)] as const,
+      ),
+    );
+    return inLife(before, new Map(values)) ?? this.read(before.id);
   }
 
   /** The guest's name and uuid, written to Open vSwitch's database; undefined where the domain may not read them. */

@@ -62,7 +62,7 @@ export function readCase(name: string): Case {
       backend === null
         ? undefined
         : {
-            ...snapshot(id, new Map(Object.entries(backend)), new Map(Object.entries(frontend))),
+            ...snapshot(id, new Map(Object.entries(backend)), frontend.mtu),
             ...(guest === undefined ? {} : { guest }),
             ...(blocked === undefined ? {} : { blocked }),
             ...(twins === undefined

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../src/model/error-codes.js';
-import { snapshot, type VifSnapshot, xenbusState } from '../../src/model/snapshot.js';
+import { inLife, type LifeKey, snapshot, type VifSnapshot, xenbusState } from '../../src/model/snapshot.js';
 import type { StatusWrites } from '../../src/model/status-writes.js';
 import { stockTopology } from '../../src/model/topology-name.js';
 import { backendPath, backendRoot, type VifId, vifName } from '../../src/model/vif-id.js';
@@ -57,10 +57,17 @@ export class FakeBackend implements BackendPort {
     return this.#request('read', id, () => {
       const directory = this.#directories.get(vifName(id));
       if (directory === undefined || directory.keys.size === 0) return undefined;
-      const parsed = snapshot(id, directory.keys, directory.frontend);
+      const parsed = snapshot(id, directory.keys, directory.frontend.get('mtu'));
       const isOvs = stockTopology(parsed.script) === 'openvswitch';
       return isOvs ? { ...parsed, guest: { name: undefined, uuid: undefined } } : parsed;
     });
+  }
+
+  readAgain(before: VifSnapshot, changed: ReadonlySet<LifeKey>): Promise<VifSnapshot | undefined> {
+    return this.#request('read', before.id, () => {
+      const keys = this.#directories.get(vifName(before.id))?.keys;
+      return inLife(before, new Map([...changed].map((key) => [key, keys?.get(key)])));
+    }).then((now) => now ?? this.read(before.id));
   }
 
   report(id: VifId, { backend, frontendMtu }: StatusWrites): Promise<boolean> {

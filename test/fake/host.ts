@@ -111,10 +111,9 @@ export class FakeHost implements HostPort {
     await this.#calls.strike('check-script');
   }
 
-  traffic(name: string): Traffic | undefined {
-    return (
-      this.link(name) && { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1, rxDropped: 0, txDropped: 0 }
-    );
+  traffic(): ReadonlyMap<string, Traffic> {
+    const one = { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1, rxDropped: 0, txDropped: 0 };
+    return new Map([...this.observe().links.all()].map(({ name }) => [name, one]));
   }
 
   async drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {

@@ -45,13 +45,14 @@ export abstract class Operations<
 
   /**
    * The values of a directory's children, in one request.
-   * @param names the children to read; by default all. Names that do not exist cost nothing, and are not in the result.
+   * @param names the children to read, `colo_*` for all that begin so; by default all. Names that do not exist cost nothing, and are not in
+   *   the result.
    * @returns undefined when the directory itself does not exist
    */
   async readChildren(path: string, names: Iterable<string> = []): Promise<Map<string, string> | undefined> {
     checkPath('readChildren', path);
     const wanted = [...names];
-    for (const name of wanted) checkPath('readChildren', name);
+    for (const name of wanted) checkPath('readChildren', name.replace(/\*$/, ''));
     const value = Buffer.from(wanted.map((name) => `${name}\0`).join(''));
     const { errno, data } = await this.#result({ kind: 'readChildren', path, value });
     if (errno === 0) return new Map(entries(data));

@@ -176,14 +176,20 @@ static void next_events(struct connection *c)
 		c->lost = true;
 }
 
-/* Whether a name is in the operation's list of names, which end with a NUL each; an empty list stands for all. */
+/*
+ * Whether a name is in the operation's list of names, which end with a NUL each; one that ends with "*" stands for all that begin
+ * so, and an empty list for all.
+ */
 static bool wanted(const struct view *op, const char *name)
 {
 	const char *end = op->value + op->value_size;
 
-	for (const char *p = op->value; p < end; p += strlen(p) + 1)
-		if (!strcmp(p, name))
+	for (const char *p = op->value; p < end; p += strlen(p) + 1) {
+		size_t prefix = strcspn(p, "*");
+
+		if (p[prefix] ? !strncmp(p, name, prefix) : !strcmp(p, name))
 			return true;
+	}
 	return !op->value_size;
 }
 

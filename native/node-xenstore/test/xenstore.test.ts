@@ -128,6 +128,7 @@ describe('directories', () => {
       ]),
     );
     expect(await store.readChildren('t', ['bridge', 'vlan'])).toEqual(new Map([['bridge', 'xenbr0']]));
+    expect([...((await store.readChildren('t', ['ha*', 'b'])) ?? [])]).toEqual([['handle', '0']]);
     expect(await store.readChildren('t/mac')).toEqual(new Map());
     expect(await store.readChildren('t/none')).toBeUndefined();
     expect((await store.readChildren('/', ['local']))?.has('local')).toBe(true);

@@ -72,9 +72,10 @@ function countersOf(
   host: Host,
 ): Map<string, Traffic> {
   const found = new Map<string, Traffic>();
+  const counted = host.traffic();
   for (const { id } of keys) {
     const link = links.ofVif(id);
-    const traffic = link && host.traffic(link.name);
+    const traffic = link && counted.get(link.name);
     if (traffic !== undefined) found.set(vifName(id), traffic);
   }
   return found;

@@ -113,9 +113,11 @@ export class LinkState implements LinkView {
 
   #put(given: Link): News[] {
     const before = this.#byIndex.get(given.index);
-    if (before) this.#forget(before);
     const formerName = before && (before.formerName ?? before.name);
     const link = formerName === undefined || formerName === given.name ? given : { ...given, formerName };
+    // A bridge is announced for each port that joins or leaves, and nothing of it is other than before.
+    if (isDeepStrictEqual(before, link)) return [];
+    if (before) this.#forget(before);
     this.#byIndex.set(link.index, link);
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);

@@ -4,7 +4,7 @@ import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
 import type { DesiredScript } from '../../model/script.js';
-import type { VifSnapshot } from '../../model/snapshot.js';
+import type { LifeKey, VifSnapshot } from '../../model/snapshot.js';
 import type { StatusWrites } from '../../model/status-writes.js';
 import type { EventDetail, EventKind } from '../../model/vif-event.js';
 import type { VifId } from '../../model/vif-id.js';
@@ -29,8 +29,8 @@ export interface HostPort {
   startWatching(dependsOn: readonly Dependency[]): void;
   /** @throws OperationError when an operator's script may not be run */
   checkScript(script: DesiredScript): Promise<void>;
-  /** The packet and byte counters of a netdev; undefined when it is gone. */
-  traffic(name: string): Traffic | undefined;
+  /** The packet and byte counters of the netdevs, by their names. */
+  traffic(): ReadonlyMap<string, Traffic>;
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
 }
@@ -49,6 +49,8 @@ export interface BackendPort {
   list(domid?: number): Promise<VifId[]>;
   /** The keys of a vif; undefined when its directory does not exist. */
   read(id: VifId): Promise<VifSnapshot | undefined>;
+  /** The keys of a vif of which nothing but these has changed since they were read. */
+  readAgain(before: VifSnapshot, changed: ReadonlySet<LifeKey>): Promise<VifSnapshot | undefined>;
   /** Writes a status. @returns false when the directory was gone */
   report(id: VifId, writes: StatusWrites): Promise<boolean>;
   /** Deletes the directory of a vif which dom0 has taken away. */

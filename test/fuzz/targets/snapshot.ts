@@ -46,7 +46,7 @@ export const snapshotKeys: Target = {
   longest: 600,
   run(input) {
     const keys = keysOf(input.toString('utf8'));
-    const read = snapshot(id, keys, keys);
+    const read = snapshot(id, keys, keys.get('mtu'));
     for (const { message } of [...read.problems, ...(read.unused ?? [])])
       require(!/[\p{Cc}\p{Cf}\u2028\u2029]/u.test(message) && message.length < 1000, 'not one line', message);
     for (const name of [read.vifname, read.gatewaydev])

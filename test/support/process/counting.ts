@@ -41,12 +41,10 @@ export class Counting {
 
   /** What it does because of this, until it does nothing any more. */
   async during(work: () => Promise<unknown>): Promise<Counts> {
-    await this.#quiet();
-    await this.probe.take();
+    await this.quiet();
     const before = this.#proxy.requests;
     await work();
-    await this.#quiet();
-    const { spans } = await this.probe.take();
+    const spans = await this.quiet();
     const count = (kind: Span['kind']): number => spans.filter((span) => span.kind === kind).length;
     return {
       looks: count('look'),
@@ -61,8 +59,15 @@ export class Counting {
     this.#proxy.stop();
   }
 
-  async #quiet(): Promise<void> {
-    for (let before = -1; before !== this.#proxy.requests; await sleep(quietMs))
-      before = this.#proxy.requests;
+  /** Waits until it does nothing for so many ms. @returns what it has done since this was called last */
+  async quiet(forMs = quietMs): Promise<Span[]> {
+    const all: Span[] = [];
+    for (let isQuiet = false; !isQuiet; ) {
+      const { length } = all;
+      await sleep(forMs);
+      all.push(...(await this.probe.take()).spans);
+      isQuiet = all.length === length;
+    }
+    return all;
   }
 }

@@ -1,11 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  Dependencies,
-  type Dependency,
-  dependencyKey,
-  type News,
-  netdev,
-} from '../../../src/model/dependency.js';
+import { type Dependency, Dependents, type News, netdev } from '../../../src/model/dependency.js';
 
 const all: Dependency[] = [
   netdev('eth0'),
@@ -18,16 +12,27 @@ const all: Dependency[] = [
 ];
 
 test('news concern what depends on the very same thing', () => {
-  for (const dependency of all) {
-    const dependencies = new Dependencies([dependency]);
-    const concerning = all.filter((news) => dependencies.concern([dependencyKey(news)]));
-    expect(concerning).toEqual([dependency]);
-    expect(dependencies.concern([])).toBe(false);
-    expect(dependencies.concern([dependencyKey({ kind: 'anything' })])).toBe(true);
-  }
+  const dependents = new Dependents<Dependency>();
+  for (const dependency of all) dependents.set(dependency, [dependency]);
+  for (const news of all as News[]) expect([...dependents.concernedBy([news])]).toEqual([news]);
+  expect(dependents.concernedBy(all as News[]).size).toBe(all.length);
+  expect(dependents.concernedBy([]).size).toBe(0);
 });
 
 test('what depends on any device is concerned by all news', () => {
-  const dependencies = new Dependencies([{ kind: 'any-netdev' }]);
-  for (const news of all as News[]) expect(dependencies.concern([dependencyKey(news)])).toBe(true);
+  const dependents = new Dependents<string>();
+  dependents.set('vif5.0', [{ kind: 'any-netdev' }]);
+  for (const news of all as News[]) expect([...dependents.concernedBy([news])]).toEqual(['vif5.0']);
+  expect(dependents.concernedBy([]).size).toBe(0);
+});
+
+test('what it depended on before concerns it no longer', () => {
+  const dependents = new Dependents<string>();
+  dependents.set('vif5.0', [netdev('eth0'), netdev('eth1')]);
+  dependents.set('vif6.0', [netdev('eth0')]);
+  dependents.set('vif5.0', [netdev('eth1'), netdev('eth2')]);
+  const of = (name: string): string[] => [...dependents.concernedBy([netdev(name)])];
+  expect([of('eth0'), of('eth1'), of('eth2')]).toEqual([['vif6.0'], ['vif5.0'], ['vif5.0']]);
+  dependents.set('vif5.0', []);
+  expect([of('eth0'), of('eth1'), of('eth2')]).toEqual([['vif6.0'], [], []]);
 });

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { snapshot } from '../../../src/model/snapshot.js';
+import { inLife, snapshot } from '../../../src/model/snapshot.js';
 
 const id = { domid: 5, devid: 0 };
 const least = { script: '/etc/xen/scripts/vif-bridge', online: '1', state: '2' };
 
 const parse = (keys: Record<string, string>, frontend: Record<string, string> = {}) =>
-  snapshot(id, new Map(Object.entries({ ...least, ...keys })), new Map(Object.entries(frontend)));
+  snapshot(id, new Map(Object.entries({ ...least, ...keys })), frontend.mtu);
 
 test('every key in the form libxl writes', () => {
   expect(
@@ -84,3 +84,15 @@ test.each(['', '-1', 'x', '1e3', '9'.repeat(2000)])(
     expect(parse({}, { mtu })).toMatchObject({ frontendMtu: undefined, problems: [] });
   },
 );
+
+test('keys of its life are taken over; all are read for a vif that is gone, or not being taken away', () => {
+  const before = parse({ state: '4', 'hotplug-status': 'connected' });
+  const now = inLife(before, new Map([['state', '6']] as const));
+  expect(now).toEqual({ ...before, state: 6 });
+  expect(inLife(before, new Map([['online', '0']] as const))).toEqual({ ...before, online: false });
+  expect(inLife(before, new Map([['hotplug-status', undefined]] as const))?.hotplugStatus).toBeUndefined();
+  for (const state of [undefined, '', 'x'])
+    expect(inLife(before, new Map([['state', state]] as const))).toBeUndefined();
+  for (const online of [undefined, '1'])
+    expect(inLife(before, new Map([['online', online]] as const))).toBeUndefined();
+});

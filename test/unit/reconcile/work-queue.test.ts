@@ -80,3 +80,21 @@ test('close ends what runs, forgets what waits and takes no more', async () => {
   await turn();
   expect(started).toEqual(['vif5.0']);
 });
+
+test('jobs that end at once, any number of them, leave turns to the event loop', async () => {
+  let done = 0;
+  const queue = new WorkQueue(
+    async () => {
+      for (const end = performance.now() + 1; performance.now() < end; );
+      done++;
+    },
+    (key: string) => key,
+  );
+  for (let i = 0; i < 100; i++) queue.add(`vif${i}.0`);
+  await turn();
+  await turn();
+  expect(done).toBeGreaterThan(0);
+  expect(done).toBeLessThan(20);
+  await queue.idle();
+  expect(done).toBe(100);
+});

@@ -48,7 +48,7 @@ export async function gatherWay(
     const qdiscs = await readQdiscs();
     const hadDrops =
       countOf(serious(before)) > 0 || qdiscs.some(({ dev, dropped }) => dev === name && dropped > 0);
-    const sentBefore = host.traffic(name)?.rxPackets ?? 0;
+    const sentBefore = host.traffic().get(name)?.rxPackets ?? 0;
     const [links, ingress, vlans, fdb, neighbours, trips, rules, ovs] = await Promise.all([
       jsonOf<IpLink>('ip', ['-d', '-j', 'address', 'show']),
       readIngress(),
@@ -61,7 +61,7 @@ export async function gatherWay(
       sleep(hadDrops ? watchMs.afterDrops : watchMs.usual),
     ]);
     const drops = await dropsOf();
-    const sent = host.traffic(name)?.rxPackets;
+    const sent = host.traffic().get(name)?.rxPackets;
     return {
       id,
       snapshot,

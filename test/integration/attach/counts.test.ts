@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Domnet, Vif } from '../../support/net/domnet.js';
+import { Counting, type Counts } from '../../support/process/counting.js';
+import { exec, until } from '../../support/process/exec.js';
+
+// Work for one vif that grew with the number of vifs shows as a count; a time would tell it on a quiet machine only.
+
+let domnet: Domnet;
+let counting: Counting;
+const kinds = {
+  bridged: (domid: number) => ({ script: '/etc/xen/scripts/vif-bridge', ip: `172.20.0.${domid & 255}` }),
+  nat: () => ({ script: '/etc/xen/scripts/vif-nat', bridge: undefined }),
+};
+type Kind = keyof typeof kinds;
+/** The kernel takes up to two seconds to give a device that came up its link-local address, which is news of it. */
+const dadMs = 2200;
+
+beforeAll(async () => {
+  domnet = await Domnet.start();
+  await domnet.addBridge('xenbr0');
+  counting = await Counting.start(domnet);
+});
+afterAll(() => domnet.stop());
+
+/** Attaches vifs, by turns bridged and behind NAT; their guests' ends are in one namespace. */
+async function surround(from: number, count: number): Promise<void> {
+  const peers = await domnet.guestNamespace(999);
+  const vifs = Array.from({ length: count }, (_, i) => new Vif(domnet, from + i, 0));
+  const netdevs = vifs.map(
+    ({ name, domid }) =>
+      `link add ${name} address fe:ff:ff:ff:ff:ff type veth peer name p${domid} netns ${peers}\n`,
+  );
+  await exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: netdevs.join('') });
+  // With a carrier, as running guests have: the bridge's would come and go with the vif that is counted.
+  const ups = vifs.map(({ domid }) => `link set p${domid} up\n`);
+  await exec('ip', ['-n', peers, '-batch', '-'], { input: ups.join('') });
+  await Promise.all(
+    vifs.map(({ domid }) => domnet.writeDevice({ domid, keys: kinds[domid % 2 ? 'nat' : 'bridged'](domid) })),
+  );
+  const waiting = new Set(vifs);
+  await until(
+    `${count} vifs`,
+    async () => {
+      for (const vif of waiting) {
+        if ((await vif.read('hotplug-status')) !== 'connected') return false;
+        waiting.delete(vif);
+      }
+      return true;
+    },
+    30_000,
+  );
+  await counting.quiet(dadMs);
+}
+
+/** What a vif costs when it is born, and when it dies. */
+async function life(kind: Kind): Promise<{ birth: Counts; death: Counts }> {
+  let vif: Vif | undefined;
+  const birth = await counting.during(async () => {
+    vif = await domnet.plug({ domid: 5, keys: kinds[kind](5) });
+    await vif.connected();
+    await vif.setState(4);
+  });
+  const death = await counting.during(async () => vif?.unplug());
+  return { birth, death };
+}
+
+/** Keys of which the events come in two parts are read twice, and the vif is looked at once more for it. */
+const inParts = { looks: 3, messages: 15 };
+
+test('a birth and a death take as many looks, messages, requests and transactions beside 200 as beside 10', async () => {
+  await surround(100, 10);
+  const few = { bridged: await life('bridged'), nat: await life('nat') };
+  await surround(110, 190);
+  const many = { bridged: await life('bridged'), nat: await life('nat') };
+  for (const kind of ['bridged', 'nat'] as const)
+    for (const end of ['birth', 'death'] as const) {
+      const [before, after] = [few[kind][end], many[kind][end]];
+      expect({ kind, end, nft: after.nft }).toEqual({ kind, end, nft: before.nft });
+      // Of a netdev that has gone by then there is less to take away.
+      expect(after.netlink - before.netlink).toBeLessThanOrEqual(end === 'birth' ? 0 : 1);
+      expect(after.looks - before.looks).toBeLessThanOrEqual(inParts.looks);
+      expect(after.messages - before.messages).toBeLessThanOrEqual(inParts.messages);
+    }
+  // A vif that is bridged: its keys, its netdev, its states, and its status in a transaction.
+  expect(many.bridged.birth.messages).toBeLessThanOrEqual(19 + inParts.messages);
+  expect(many.bridged.death.messages).toBeLessThanOrEqual(14 + inParts.messages);
+  expect(many.bridged.birth.nft).toBe(1);
+});
