@@ -147,14 +147,15 @@ export function snapshot(id: VifId, keys: ReadonlyMap<string, string>, frontendM
 
 /**
  * A snapshot with some keys of its life as they are now; undefined where all have to be read: without a state the directory is gone,
- * and a vif that is not being taken away may be another one by the same number.
+ * and a vif that is not being taken away, or whose state goes back, may be another one by the same number.
  */
 export function inLife(
   before: VifSnapshot,
   now: ReadonlyMap<LifeKey, string | undefined>,
 ): VifSnapshot | undefined {
   const state = now.has('state') ? parseNumber(now.get('state') ?? '') : before.state;
-  if (state === undefined || (now.has('online') && now.get('online') !== '0')) return undefined;
+  if (state === undefined || before.state === undefined || state < before.state) return undefined;
+  if (now.has('online') && now.get('online') !== '0') return undefined;
   return {
     ...before,
     state,

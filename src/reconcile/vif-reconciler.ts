@@ -103,9 +103,13 @@ export class VifReconciler {
         record.mustReread = false;
         record.changedKeys.clear();
         record.ownKeys.clear();
-        record.snapshot = await (before === undefined || mustReread
-          ? backend.read(record.id)
-          : backend.readAgain(before, changed));
+        const isPart = before !== undefined && !mustReread;
+        record.snapshot = await (isPart ? backend.readAgain(before, changed) : backend.read(record.id));
+        // Where other keys have changed meanwhile it may be another vif by the same number, with a state of its own.
+        if (isPart && record.mustReread) {
+          record.mustReread = false;
+          record.snapshot = await backend.read(record.id);
+        }
         if (record.snapshot?.state === xenbusState.connected && before?.state !== xenbusState.connected)
           this.#deps.host.frontendCame(record.id);
         for (const twin of this.#deps.cards.set(record, cardOf(record.snapshot))) this.#deps.enqueue(twin);

@@ -85,13 +85,13 @@ test.each(['', '-1', 'x', '1e3', '9'.repeat(2000)])(
   },
 );
 
-test('keys of its life are taken over; all are read for a vif that is gone, or not being taken away', () => {
+test('keys of its life are taken over; all are read for a vif that is gone, not being taken away, or goes back', () => {
   const before = parse({ state: '4', 'hotplug-status': 'connected' });
   const now = inLife(before, new Map([['state', '6']] as const));
   expect(now).toEqual({ ...before, state: 6 });
   expect(inLife(before, new Map([['online', '0']] as const))).toEqual({ ...before, online: false });
   expect(inLife(before, new Map([['hotplug-status', undefined]] as const))?.hotplugStatus).toBeUndefined();
-  for (const state of [undefined, '', 'x'])
+  for (const state of [undefined, '', 'x', '1'])
     expect(inLife(before, new Map([['state', state]] as const))).toBeUndefined();
   for (const online of [undefined, '1'])
     expect(inLife(before, new Map([['online', online]] as const))).toBeUndefined();
