@@ -241,10 +241,17 @@ test('the service waits for the driver domain, then for its vifd, tries again wh
   await dom0.guest(7, 'db', [nic(1, { bridge: 'xenbr9' })]);
   const undo = dom0.before('network-attach', 'echo "libxl: error: no \\033[2J" >&2; exit 3');
   daemon = await domnet.vifd();
-  await until('the failure to be told', () => service?.lines.some((line) => line.includes('not on domnet')));
+  for (const { name } of [vif, late])
+    await until('the failure to be told', () =>
+      service?.lines.some((line) => line.startsWith(name) && line.includes('not on domnet')),
+    );
   undo();
   await netback(vif, late);
-  await until('it to be plugged in', () => service?.lines.some((line) => line.includes('again after')));
+  await until(
+    'it to be plugged in',
+    () => service?.lines.some((line) => line.includes('again after')),
+    30_000,
+  );
   await until('the other to be refused', () =>
     service?.lines.some((line) =>
       /^vif7\.1 of db: not on domnet .*: attach vif7\.1 .*: no such bridge/.test(line),
