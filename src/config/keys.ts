@@ -76,6 +76,20 @@ const portFlags = {
   }),
 } satisfies Record<SnakeCase<NewPortFlag>, Key>;
 
+/** What DHCP tells guests besides their address, router and resolvers. */
+const toldByDhcp = {
+  ntp: key(listOf(ipv4Address), {
+    default: [],
+    example: ['192.0.2.123'],
+    sentence: 'The time servers that DHCP tells guests of, by their addresses.',
+  }),
+  domain: key(domainName, {
+    otherwise: 'they are told of none',
+    example: 'example.com',
+    sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
+  }),
+};
+
 /**
  * The sections and keys of the configuration file. The type of the configuration, the example file, the manual page's list
  * and docs/reference/configuration.md are made from this; `npm run generate` writes the documents.
@@ -191,16 +205,7 @@ export const sections = {
         'The resolvers that routed guests are told of by DHCP; with an empty list those that this machine has in /etc/resolv.conf, but for ' +
         'loopback ones.',
     }),
-    ntp: key(listOf(ipv4Address), {
-      default: [],
-      example: ['192.0.2.123'],
-      sentence: 'The time servers that DHCP tells guests of, by their addresses.',
-    }),
-    domain: key(domainName, {
-      otherwise: 'they are told of none',
-      example: 'example.com',
-      sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
-    }),
+    ...toldByDhcp,
   }),
   nat: section({
     network: key(ipv4Network, {
@@ -229,16 +234,7 @@ export const sections = {
         'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
         'machine uses.',
     }),
-    ntp: key(listOf(ipv4Address), {
-      default: [],
-      example: ['192.0.2.123'],
-      sentence: 'The time servers that DHCP tells guests of, by their addresses.',
-    }),
-    domain: key(domainName, {
-      otherwise: 'they are told of none',
-      example: 'example.com',
-      sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
-    }),
+    ...toldByDhcp,
     services: key(listOf(service), {
       default: [],
       example: ['tcp/3142'],
