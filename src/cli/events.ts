@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { onOneLine } from '../model/one-line.js';
 import { type VifEvent, where } from '../observe/events.js';
 import { ask, open } from './control-client.js';
 import { CommandError, exit } from './exit-status.js';
@@ -57,5 +58,5 @@ function printEvent({
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
     missing === undefined ? undefined : `- ${missing.join('; ')}`,
   ];
-  return `${words.filter((word) => word !== undefined && word !== '').join(' ')}\n`;
+  return `${onOneLine(words.filter((word) => word !== undefined && word !== '').join(' '))}\n`;
 }

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dropCure } from '../model/drop-cures.js';
+import { onOneLine } from '../model/one-line.js';
 import type { VifStatus } from '../model/vif-status.js';
 import { summary } from '../observe/health.js';
 import { ask } from './control-client.js';
 import { exit } from './exit-status.js';
 import { printHolding } from './holding.js';
-import { printable } from './printable.js';
 import { bits, Rates, type TrafficRate } from './rate.js';
 import { ago, bytes, table } from './table.js';
 
@@ -85,9 +85,9 @@ function printDaemon(status: DaemonStatus, rates: RatesNow): string {
   ]);
   const errors = vifs
     .filter(({ error }) => error !== null)
-    .map(({ vif, error }) => `${vif}: ${printable(error ?? '')}\n`);
+    .map(({ vif, error }) => `${vif}: ${onOneLine(error ?? '')}\n`);
   const lacks = vifs.flatMap(({ vif, missing }) =>
-    missing.map((lack) => `${vif}: goes without: ${printable(lack)}\n`),
+    missing.map((lack) => `${vif}: goes without: ${onOneLine(lack)}\n`),
   );
   return [
     `${head}\n`,

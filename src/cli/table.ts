@@ -1,8 +1,8 @@
-import { printable } from './printable.js';
+import { onOneLine } from '../model/one-line.js';
 
 /** Columns aligned to the left, two blanks apart, without trailing blanks. */
 export function table(cells: readonly (readonly string[])[]): string {
-  const rows = cells.map((row) => row.map(printable));
+  const rows = cells.map((row) => row.map(onOneLine));
   const widths: number[] = [];
   for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);

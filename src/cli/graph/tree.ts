@@ -1,4 +1,4 @@
-import { printable } from '../printable.js';
+import { onOneLine } from '../../model/one-line.js';
 import { bits } from '../rate.js';
 import { printColumns, type Row, type Span, sgr } from './columns.js';
 import type { DrawnState, VifDetails } from './details.js';
@@ -52,7 +52,7 @@ function rowsOf(
   inner: string,
 ): Row[] {
   const before: Span = { text: lead, sgr: sgr.dim };
-  const name: Span = { text: printable(node.name), sgr: sgr.bold };
+  const name: Span = { text: onOneLine(node.name), sgr: sgr.bold };
   if (node.kind !== 'vif') {
     const kind = { text: ` (${kinds[node.kind]}${isAgain ? ', as above' : ''})`, sgr: sgr.dim };
     return [[[before, name, kind], [], [], plain(vlans)], ...limbs(beyond, known, inner)];
@@ -62,7 +62,7 @@ function rowsOf(
   const others = `${netdev === undefined ? '' : ` (${netdev})`}${guest === undefined ? '' : ` ─ ${guest}`}`;
   return [
     [
-      [before, name, { text: printable(others) }],
+      [before, name, { text: onOneLine(others) }],
       [{ text: state ?? '', sgr: colour }],
       plain(addresses.join(' ')),
       plain(vlans),
@@ -74,11 +74,11 @@ function rowsOf(
       (one): Row => [
         [
           { text: inner, sgr: sgr.dim },
-          { text: printable(one), sgr: colour },
+          { text: onOneLine(one), sgr: colour },
         ],
       ],
     ),
   ];
 }
 
-const plain = (text: string): Span[] => [{ text: printable(text) }];
+const plain = (text: string): Span[] => [{ text: onOneLine(text) }];

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { steering } from '../../model/one-line.js';
 import { spawnGuarded } from './guard.js';
 
 /** The most output of a program that is passed on: further lines, and the rest of a longer line, are dropped. */
@@ -95,7 +96,7 @@ function readLines(stream: Readable, counter: { lines: number }, line: (line: st
     line(
       counter.lines > bounds.lines
         ? 'further output is left out'
-        : text.slice(0, bounds.characters).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '?'),
+        : text.slice(0, bounds.characters).replace(steering, '?'),
     );
   };
   stream.setEncoding('utf8');
