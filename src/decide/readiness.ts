@@ -59,8 +59,8 @@ export function pending(
 }
 
 /**
- * Whether a port that is in the database as it should be is of no use to a vif that is not on the network yet: it was taken by an
- * ovs-vswitchd that has ended since, or that has yet to find its database.
+ * What a vif that is not on the network yet waits for though its port is in the database as it should be: that was taken by an
+ * ovs-vswitchd which has ended since, or which has yet to find its database. Undefined while one follows it.
  */
 export function awaitsSwitch(
   id: VifId,

@@ -72,12 +72,12 @@ export type OvsAction =
     }
   /** Has an internal port keep the MTU that it has, whatever the bridge's other ports have. */
   | { readonly kind: 'ovs-pin-mtu'; readonly name: string; readonly uuid: string; readonly mtu: number }
-  /** `release`: the netdev is there and goes elsewhere, so ovs-vswitchd must have let it go afterwards. */
-  /** `note`: what its bridge keeps of it until it is made anew, see {@link noteKey}. */
   | {
       readonly kind: 'ovs-delete-port';
       readonly port: OvsPort;
+      /** Whether the netdev is there and goes elsewhere, so that ovs-vswitchd must have let it go afterwards. */
       readonly release: boolean;
+      /** What its bridge keeps of it until it is made anew, see {@link noteKey}; absent for nothing. */
       readonly note?: string;
     }
   /** Deletes what is noted of a vif's port that is not made anew. */

@@ -1,3 +1,4 @@
+import { steering } from '../../model/one-line.js';
 import type { Edge, Node } from './edges.js';
 
 /** The shape of each kind of node: Mermaid's brackets and DOT's name. */
@@ -55,7 +56,4 @@ const inMermaid = (name: string): string =>
 
 /** A name in quotes of DOT, where a backslash begins an escape and `&` an entity of HTML. */
 const inDot = (name: string): string =>
-  name
-    .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd')
-    .replace(/["\\]/g, '\\$&')
-    .replaceAll('&', '&amp;');
+  name.replace(steering, '\ufffd').replace(/["\\]/g, '\\$&').replaceAll('&', '&amp;');

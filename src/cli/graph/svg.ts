@@ -1,3 +1,4 @@
+import { steering } from '../../model/one-line.js';
 import { bits } from '../rate.js';
 import type { DrawnState, VifDetails } from './details.js';
 import type { Edge, Node } from './edges.js';
@@ -144,5 +145,6 @@ const n = (value: number): string => `${Math.round(value * 10) / 10}`;
 /** A text in XML 1.0, which has no control characters, not even by number: they are shown as U+FFFD. */
 const xml = (text: string): string =>
   text
-    .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/gu, (one) => (one === '\n' ? one : '\ufffd'))
+    .replace(steering, (one) => (one === '\n' ? one : '\ufffd'))
+    .replace(/[\ufffe\uffff]/g, '\ufffd')
     .replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { addNetdevs, allConnected } from '../../support/net/crowd.js';
 import { Domnet, Vif, type Vifd } from '../../support/net/domnet.js';
 import { attachedTo } from '../../support/net/ping.js';
 import { exec, until } from '../../support/process/exec.js';
@@ -89,30 +90,11 @@ test('more news of links than the kernel keeps for it: it reads everything anew'
 });
 
 test('200 vifs plugged at once all come up, and go', async () => {
-  const peers = await domnet.guestNamespace(999);
   const vifs = Array.from({ length: 200 }, (_, i) => new Vif(domnet, 1000 + i, 0));
   const devices = Promise.all(vifs.map(({ domid }) => domnet.writeDevice({ domid })));
-  const netdevs = vifs.map(
-    ({ name, domid }) =>
-      `link add ${name} address fe:ff:ff:ff:ff:ff type veth peer name p${domid} netns ${peers}\n`,
-  );
-  await Promise.all([
-    devices,
-    exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: netdevs.join('') }),
-  ]);
+  await Promise.all([devices, addNetdevs(vifs, { carrier: false })]);
   await Promise.all(vifs.map((vif) => vif.setState(2)));
-  const left = new Set(vifs);
-  await until(
-    '200 vifs to be connected',
-    async () => {
-      for (const vif of left) {
-        if ((await vif.read('hotplug-status')) !== 'connected') return false;
-        left.delete(vif);
-      }
-      return true;
-    },
-    30_000,
-  );
+  await allConnected(vifs);
   const ports = JSON.parse(await domnet.ip('-j link show master xenbr0 up')) as { ifname: string }[];
   const names = new Set(ports.map(({ ifname }) => ifname));
   expect(vifs.filter((vif) => !names.has(vif.name))).toEqual([]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { addNetdevs, allConnected } from '../../support/net/crowd.js';
 import { Domnet, Vif } from '../../support/net/domnet.js';
 import { Counting, type Counts } from '../../support/process/counting.js';
-import { exec, until } from '../../support/process/exec.js';
 
 // Work for one vif that grew with the number of vifs shows as a count; a time would tell it on a quiet machine only.
 
@@ -22,33 +22,15 @@ beforeAll(async () => {
 });
 afterAll(() => domnet.stop());
 
-/** Attaches vifs, by turns bridged and behind NAT; their guests' ends are in one namespace. */
+/** Attaches vifs, by turns bridged and behind NAT. */
 async function surround(from: number, count: number): Promise<void> {
-  const peers = await domnet.guestNamespace(999);
   const vifs = Array.from({ length: count }, (_, i) => new Vif(domnet, from + i, 0));
-  const netdevs = vifs.map(
-    ({ name, domid }) =>
-      `link add ${name} address fe:ff:ff:ff:ff:ff type veth peer name p${domid} netns ${peers}\n`,
-  );
-  await exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: netdevs.join('') });
-  // With a carrier, as running guests have: the bridge's would come and go with the vif that is counted.
-  const ups = vifs.map(({ domid }) => `link set p${domid} up\n`);
-  await exec('ip', ['-n', peers, '-batch', '-'], { input: ups.join('') });
+  // With a carrier: the bridge's would come and go with the vif that is counted.
+  await addNetdevs(vifs, { carrier: true });
   await Promise.all(
     vifs.map(({ domid }) => domnet.writeDevice({ domid, keys: kinds[domid % 2 ? 'nat' : 'bridged'](domid) })),
   );
-  const waiting = new Set(vifs);
-  await until(
-    `${count} vifs`,
-    async () => {
-      for (const vif of waiting) {
-        if ((await vif.read('hotplug-status')) !== 'connected') return false;
-        waiting.delete(vif);
-      }
-      return true;
-    },
-    30_000,
-  );
+  await allConnected(vifs);
   await counting.quiet(dadMs);
 }
 

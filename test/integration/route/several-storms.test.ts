@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { addNetdevs } from '../../support/net/crowd.js';
 import { Domnet, Vif } from '../../support/net/domnet.js';
 import {
   bridges,
@@ -12,7 +13,7 @@ import {
 import { openTables } from '../../support/net/open-tables.js';
 import type { OpenVswitch } from '../../support/net/openvswitch.js';
 import { Rest } from '../../support/net/rest.js';
-import { exec, until } from '../../support/process/exec.js';
+import { until } from '../../support/process/exec.js';
 
 // A daemon at rest is at rest: 50 vifs on all topologies, and after each disturbance not a look, and
 // nothing that the kernel has to announce.
@@ -48,18 +49,10 @@ const keys = (vif: Vif): NonNullable<Parameters<Domnet['writeDevice']>[0]['keys'
   ...(kindOf(vif) === 'bridge' ? { ip: `10.7.0.${vif.domid}` } : {}),
 });
 
-/** All vifs; their guests' ends are in one namespace, since none of them says anything. */
 async function fill(): Promise<Vif[]> {
-  const peers = await domnet.guestNamespace(999);
   const all = Array.from({ length: vifsInAll }, (_, i) => new Vif(domnet, 1 + i, 0));
   await Promise.all(all.map((vif) => domnet.writeDevice({ domid: vif.domid, keys: keys(vif) })));
-  const links = all.map(
-    ({ name, domid }) =>
-      `link add ${name} address fe:ff:ff:ff:ff:ff type veth peer name p${domid} netns ${peers}\n`,
-  );
-  await exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: links.join('') });
-  const ups = all.map(({ domid }) => `link set p${domid} up\n`);
-  await exec('ip', ['-n', peers, '-batch', '-'], { input: ups.join('') });
+  await addNetdevs(all, { carrier: true });
   await Promise.all(all.map((vif) => vif.setState(2)));
   await allConnected(all);
   return all;
