@@ -123,18 +123,18 @@ export class Rest {
 
   /** Waits until both monitors have printed everything before this call. */
   async #mark(timeoutMs?: number): Promise<boolean> {
-    const mark = ++this.#marks;
-    const rule = `pref ${20_000 + mark} lookup ${markTable}`;
+    const mark = firstMark + ++this.#marks;
+    // vifd does not listen to nexthops: a mark that it answered, as it does a routing rule, would be activity itself.
     await exec('ip', ['-n', this.#domnet.namespace, '-batch', '-'], {
-      input: `rule add ${rule}\nrule delete ${rule}\n`,
+      input: `nexthop add id ${mark} blackhole\nnexthop delete id ${mark}\n`,
     });
-    const table = `table ip m${markTable}_${mark}`;
+    const table = `table ip mark${mark}`;
     await this.#domnet.exec('nft', [`add ${table}; delete ${table}`]);
     const [links, rules] = this.#monitors as [Background, Background];
     return await until(
       'the monitors to catch up',
       () =>
-        links.lines.some((line) => line.includes(`Deleted ${20_000 + mark}:`)) &&
+        links.lines.some((line) => line.includes(`Deleted id ${mark} blackhole`)) &&
         rules.lines.includes(`delete ${table}`),
       timeoutMs,
     ).catch((error) => {
@@ -144,13 +144,12 @@ export class Rest {
   }
 }
 
-/** A routing table that is used only for the marks. */
-const markTable = 7777;
+/** Marks are nexthops and tables with numbers after this. */
+const firstMark = 77_000;
 
 /** Whether a line is a mark, or a neighbour that the kernel learned from a guest's packet. */
 const isNoise = (line: string): boolean =>
-  line.includes(`lookup ${markTable}`) ||
-  line.includes(`table ip m${markTable}_`) ||
+  /id 77\d{3} blackhole|table ip mark77\d{3}/.test(line) ||
   line.startsWith('# new generation') ||
   /^\[NEIGH\].* (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)/.test(line) ||
   // Its own entries for multicast groups, which it collects when there are many; nothing of vifd's is NOARP.
