@@ -160,7 +160,7 @@ function liesOf(slot: number, told: ToldStatus, model: Model, snapshot: Snapshot
 }
 
 /** Whether everything that a step is not about is what it was, and was not even told of by the kernel. */
-function untouched(before: Rest, after: Rest, scope: About, events: readonly LinkEvent[]): Found {
+export function untouched(before: Rest, after: Rest, scope: About, events: readonly LinkEvent[]): Found {
   const touched: string[] = [];
   for (const vif of before.model.vifs) {
     if (!vif.present || scope.vifs.has(vif.slot)) continue;

@@ -27,6 +27,38 @@ function guest6Lines(vif: VifModel): string[] {
   ];
 }
 
+/** How the guest of a vif is configured, as lines of ip's batch, when `eth0` is up and has no address. */
+export function guestLines(vif: VifModel): string[] {
+  const { address, prefix, router } = guestOf(vif);
+  return [
+    ...(has4(vif)
+      ? [
+          `address add ${address}/${prefix} dev eth0`,
+          ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
+          ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
+          ...(isRouted(vif) ? [`route add default via ${router}`] : []),
+        ]
+      : []),
+    ...guest6Lines(vif),
+  ];
+}
+
+/** The keys of a vif in xenstore that a schedule sets; undefined for those that are not to be there. */
+export const storedKeys = (
+  slot: number,
+  topology: Topology,
+  keys: Keys,
+): Record<string, string | undefined> => ({
+  script: `/etc/xen/scripts/vif-${topology}`,
+  bridge: keys.bridge,
+  ip: [keys.ip, keys.ip6].filter((address) => address !== undefined).join(' ') || undefined,
+  gatewaydev: keys.gatewaydev,
+  vlan: keys.vlan,
+  mtu: keys.mtu === undefined ? undefined : `${keys.mtu}`,
+  vifname: keys.vifname,
+  mac: macOf(slot, keys.othermac),
+});
+
 /** What libxl, netback and the guests do in a walk. */
 export class Dom0 {
   readonly #domnet: Domnet;
@@ -38,7 +70,7 @@ export class Dom0 {
   }
 
   async come(slot: number, topology: Topology, keys: Keys): Promise<void> {
-    const vif = await this.#domnet.writeDevice({ ...idOf(slot), keys: this.keys(slot, topology, keys) });
+    const vif = await this.#domnet.writeDevice({ ...idOf(slot), keys: storedKeys(slot, topology, keys) });
     await this.makeNetdev(slot, keys);
     await vif.setState(2);
   }
@@ -120,18 +152,7 @@ export class Dom0 {
         this.#configured.delete(vif.slot);
         continue;
       }
-      const { address, prefix, router } = guestOf(vif);
-      const lines = [
-        ...(has4(vif)
-          ? [
-              `address add ${address}/${prefix} dev eth0`,
-              ...(vif.topology === 'bridge' ? [`address add ${spoofed(vif.slot)}/16 dev eth0`] : []),
-              ...(vif.topology === 'route' ? [`route add ${router} dev eth0`] : []),
-              ...(isRouted(vif) ? [`route add default via ${router}`] : []),
-            ]
-          : []),
-        ...guest6Lines(vif),
-      ];
+      const lines = guestLines(vif);
       const text = lines.join('\n');
       const now = this.#configured.get(vif.slot);
       if (now === text) continue;
@@ -147,19 +168,6 @@ export class Dom0 {
   vif(slot: number): Vif {
     const { domid, devid } = idOf(slot);
     return new Vif(this.#domnet, domid, devid);
-  }
-
-  keys(slot: number, topology: Topology, keys: Keys): Record<string, string | undefined> {
-    return {
-      script: `/etc/xen/scripts/vif-${topology}`,
-      bridge: keys.bridge,
-      ip: [keys.ip, keys.ip6].filter((address) => address !== undefined).join(' ') || undefined,
-      gatewaydev: keys.gatewaydev,
-      vlan: keys.vlan,
-      mtu: keys.mtu === undefined ? undefined : `${keys.mtu}`,
-      vifname: keys.vifname,
-      mac: macOf(slot, keys.othermac),
-    };
   }
 
   async stored(slot: number): Promise<StoreStatus | undefined> {

@@ -99,16 +99,23 @@ type Row = Record<string, Cell>;
 
 /** The ports in Open vSwitch's database, with what the operator has set of them; undefined when it does not answer. */
 export async function ovsPorts(socketPath: string): Promise<OvsPort[] | undefined> {
-  const select = (table: string) => ({ op: 'select', table, where: [] });
-  const reply = await request(socketPath, {
-    method: 'transact',
-    params: ['Open_vSwitch', select('Bridge'), select('Port'), select('Interface')],
-    id: 1,
-  }).catch(() => undefined);
-  if (reply === undefined) return undefined;
-  const [inBridges, inPorts, interfaces] = (reply as { result: { rows: Row[] }[] }).result.map(
-    ({ rows }) => rows,
-  ) as [Row[], Row[], Row[]];
+  const reply = await request(socketPath, { method: 'transact', params: portsRequest, id: 1 }).catch(
+    () => undefined,
+  );
+  return reply === undefined ? undefined : portsOf((reply as { result: PortsReply }).result);
+}
+
+const select = (table: string) => ({ op: 'select', table, where: [] });
+
+/** The parameters of the `transact` that asks for the ports, as `ovsdb-client transact` takes them, too. */
+export const portsRequest = ['Open_vSwitch', select('Bridge'), select('Port'), select('Interface')];
+
+/** Its result: the rows of each table. */
+export type PortsReply = { rows: Row[] }[];
+
+/** The ports in a reply to {@link portsRequest}. */
+export function portsOf(reply: PortsReply): OvsPort[] {
+  const [inBridges, inPorts, interfaces] = reply.map(({ rows }) => rows) as [Row[], Row[], Row[]];
   const byUuid = (rows: Row[]) => new Map(rows.map((row) => [uuid(row._uuid), row]));
   const ports = byUuid(inPorts);
   const bridgeOf = new Map(

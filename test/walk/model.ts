@@ -138,6 +138,8 @@ export interface Model {
   readonly vswitchd: boolean;
   /** ovs-vswitchd has read its database since it was started, and forwards. */
   readonly switching: boolean;
+  /** Open vSwitch has the kernel's datapath, by which vifs are filtered as on a bridge. */
+  readonly kernelDatapath: boolean;
   /** Names that devices of others have, each with the vif that should have it. */
   readonly foreign: Readonly<Record<string, number>>;
   readonly netdevs: number;
@@ -166,6 +168,7 @@ export function begin(vifs: number, natNetwork: NatNetwork = 'stock'): Model {
     ovsdb: true,
     vswitchd: true,
     switching: true,
+    kernelDatapath: false,
     foreign: {},
     netdevs: 0,
     notesLost: false,

@@ -45,6 +45,49 @@ export const defaultBy = (uplink: Uplink): string[] => [
   default6By(uplink),
 ];
 
+/** What is outside of an uplink, as lines of ip's batch for the namespace that has the other end, `lan0`. */
+export const outsideLines = (uplink: Uplink): string[] => [
+  'link set lan0 up',
+  impatient('lan0'),
+  `address add ${uplinkPeer[uplink]}/24 dev lan0`,
+  `address add ${internet}/32 dev lan0`,
+  // Routed guests are reached as neighbours.
+  'route add 198.18.0.0/16 dev lan0',
+  impatient6('lan0'),
+  `address add ${uplinkPeer6[uplink]}/64 dev lan0 nodad`,
+  `address add ${internet6}/128 dev lan0 nodad`,
+  'route add 2001:db8:18::/64 dev lan0',
+];
+
+/** The same for the driver domain's end. */
+export const uplinkLines = (uplink: Uplink): string[] => [
+  `link set ${uplink} up`,
+  `address add ${uplinkAddress[uplink]}/24 dev ${uplink}`,
+  impatient(uplink),
+  impatient6(uplink),
+  address6On(uplink),
+];
+
+/** What is behind a bridge, behind a port of Open vSwitch, and in the network for management. */
+export const bridgeLines = (bridge: Bridge): string[] => [
+  'link set lan0 up',
+  impatient('lan0'),
+  `address add ${bridgePeer[bridge]}/16 dev lan0`,
+  `address add ${otherPeer[bridge]}/16 dev lan0`,
+  impatient6('lan0'),
+  `address add ${bridgePeer6[bridge]}/64 dev lan0 nodad`,
+];
+export const switchLines = (address: string): string[] => [
+  'link set lan0 up',
+  impatient('lan0'),
+  `address add ${address}/16 dev lan0`,
+];
+export const managementLines: readonly string[] = [
+  'link set lan0 up',
+  `address add ${management.peer}/24 dev lan0`,
+  `route add default via ${management.address}`,
+];
+
 /** The networks around the driver domain: two uplinks, one for management, and one behind each bridge. */
 export class Networks {
   readonly #domnet: Domnet;
@@ -78,23 +121,12 @@ export class Networks {
     await ipBatch(domnet.namespace, defaultBy('up0'));
     const there = await domnet.guestNamespace(managementNumber);
     await this.#veth('mg0', macs.mg0, there);
-    await ipBatch(there, [
-      'link set lan0 up',
-      `address add ${management.peer}/24 dev lan0`,
-      `route add default via ${management.address}`,
-    ]);
+    await ipBatch(there, managementLines);
     await ipBatch(domnet.namespace, ['link set mg0 up', `address add ${management.address}/24 dev mg0`]);
     for (const bridge of bridges) {
       const peer = await domnet.guestNamespace(bridgeNumber[bridge]);
       await this.#veth(`p${bridge}`, macs[bridge], peer);
-      await ipBatch(peer, [
-        'link set lan0 up',
-        impatient('lan0'),
-        `address add ${bridgePeer[bridge]}/16 dev lan0`,
-        `address add ${otherPeer[bridge]}/16 dev lan0`,
-        impatient6('lan0'),
-        `address add ${bridgePeer6[bridge]}/64 dev lan0 nodad`,
-      ]);
+      await ipBatch(peer, bridgeLines(bridge));
       await this.makeBridge(bridge);
     }
   }
@@ -102,25 +134,8 @@ export class Networks {
   async makeUplink(uplink: Uplink): Promise<void> {
     const outside = await this.#domnet.guestNamespace(outsideNumber[uplink]);
     await this.#veth(uplink, macs[uplink], outside);
-    await ipBatch(outside, [
-      'link set lan0 up',
-      impatient('lan0'),
-      `address add ${uplinkPeer[uplink]}/24 dev lan0`,
-      `address add ${internet}/32 dev lan0`,
-      // Routed guests are reached as neighbours.
-      'route add 198.18.0.0/16 dev lan0',
-      impatient6('lan0'),
-      `address add ${uplinkPeer6[uplink]}/64 dev lan0 nodad`,
-      `address add ${internet6}/128 dev lan0 nodad`,
-      'route add 2001:db8:18::/64 dev lan0',
-    ]);
-    await ipBatch(this.#domnet.namespace, [
-      `link set ${uplink} up`,
-      `address add ${uplinkAddress[uplink]}/24 dev ${uplink}`,
-      impatient(uplink),
-      impatient6(uplink),
-      address6On(uplink),
-    ]);
+    await ipBatch(outside, outsideLines(uplink));
+    await ipBatch(this.#domnet.namespace, uplinkLines(uplink));
   }
 
   async makeBridge(bridge: Bridge): Promise<void> {
@@ -137,7 +152,7 @@ export class Networks {
     for (const [port, address] of [['povs', ovsPeer.plain] as const, ['povs10', ovsPeer.tagged] as const]) {
       const peer = await this.#domnet.guestNamespace(ovsNumber[port]);
       await this.#veth(port, macs[port], peer);
-      await ipBatch(peer, ['link set lan0 up', impatient('lan0'), `address add ${address}/16 dev lan0`]);
+      await ipBatch(peer, switchLines(address));
       await ipBatch(this.#domnet.namespace, [`link set ${port} up`]);
     }
   }

@@ -68,7 +68,8 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
 }
 
 /** Whether a vif has a filter, be it only for control frames. Open vSwitch's userspace datapath takes none. */
-const isFiltered = (vif: VifModel): boolean => isRouted(vif) || vif.topology === 'bridge';
+const isFiltered = (vif: VifModel, { kernelDatapath }: Model): boolean =>
+  kernelDatapath || vif.topology !== 'openvswitch';
 
 function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }: Snapshot): string[] {
   const own = nameOf(vif.slot);
@@ -84,7 +85,7 @@ function filter(vif: VifModel, link: Link, model: Model, { chains, rules, sets }
   const open = ways ? / (masqueraded[46]|ways_out|ways_in|opened6) / : / opened6 /;
   const closed = (list: readonly string[]): string[] => list.filter((element) => !open.test(element)).sort();
   const lines = closed(elements).join() === closed(wanted).join() ? [] : [elementsLine(elements, wanted)];
-  if (!isFiltered(vif)) {
+  if (!isFiltered(vif, model)) {
     return [...lines, ...found.map(({ chain }) => `it is not filtered, and there is the chain ${chain}`)];
   }
   const [chain, ...more] = found;
@@ -123,15 +124,15 @@ const readable = (element: string): string =>
 
 /** The elements of a vif in the sets of both tables, each as table, set and key. */
 function wantedElements(vif: VifModel, model: Model): string[] {
-  if (!isFiltered(vif)) return [];
+  if (!isFiltered(vif, model)) return [];
   const name = text16(vif.name);
   const mac = Buffer.from(`${macOf(vif.slot, vif.keys.othermac).replaceAll(':', '')}0000`, 'hex');
-  const held = vif.topology === 'bridge' ? vif.keys.ip : has4(vif) ? guestOf(vif).address : undefined;
+  const held = !isRouted(vif) ? vif.keys.ip : has4(vif) ? guestOf(vif).address : undefined;
   const address = addressBytes(held ?? '');
   const six = vif.keys.ip6 === undefined ? [] : [vif.keys.ip6];
   const element = (set: string, ...parts: Buffer[]): string =>
     `${set} ${Buffer.concat(parts).toString('hex')}`;
-  if (vif.topology === 'bridge' && (vif.keys.ip ?? vif.keys.ip6) === undefined)
+  if (!isRouted(vif) && (vif.keys.ip ?? vif.keys.ip6) === undefined)
     return [element('netdev vifd unheld', name)];
   return [
     element('netdev vifd macs', name, mac),
@@ -321,7 +322,9 @@ function detached(vif: VifModel, snapshot: Snapshot): string[] {
 
 /** Whether a vif has something in a table of ours. One that no vif needs stays only for what others have in it. */
 export const needsTable = (table: string, model: Model): boolean =>
-  model.vifs.some((vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif) : isRouted(vif)));
+  model.vifs.some(
+    (vif) => isConnected(vif) && (table === 'netdev vifd' ? isFiltered(vif, model) : isRouted(vif)),
+  );
 
 /** Others' doings in our tables: what is switched off, and rules that are not as they were when they were seen first. */
 function tables(

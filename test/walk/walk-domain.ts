@@ -5,7 +5,7 @@ import { Domnet, Vif } from '../support/net/domnet.js';
 import { type HostState, hostState } from '../support/net/host-state.js';
 import { guestOf, macOf, nameOf, uplinkAddress, uplinkPeer6, wantedName } from './addresses.js';
 import { ipBatch } from './batch.js';
-import { Dom0 } from './dom0.js';
+import { Dom0, storedKeys } from './dom0.js';
 import { Eyes, type LinkEvent, ovsPorts, type Sent } from './eyes.js';
 import { bridges, type Model, type Step, uplinks, type VifModel, vifOf } from './model.js';
 import { address6On, defaultBy, Networks } from './networks.js';
@@ -191,8 +191,8 @@ export class WalkDomain {
       }
       case 'script': {
         const vif = this.#dom0.vif(step.vif);
-        const old = this.#dom0.keys(step.vif, vifOf(model, step.vif).topology, vifOf(model, step.vif).keys);
-        await this.#dom0.change(vif, old, this.#dom0.keys(step.vif, step.topology, step.keys));
+        const old = storedKeys(step.vif, vifOf(model, step.vif).topology, vifOf(model, step.vif).keys);
+        await this.#dom0.change(vif, old, storedKeys(step.vif, step.topology, step.keys));
         return await this.#dom0.guestMac(step.vif, step.keys.othermac ?? false);
       }
       case 'rewrite':
@@ -208,8 +208,8 @@ export class WalkDomain {
         }
         await this.#dom0.change(
           this.#dom0.vif(step.vif),
-          this.#dom0.keys(step.vif, topology, keys),
-          this.#dom0.keys(step.vif, topology, next.keys),
+          storedKeys(step.vif, topology, keys),
+          storedKeys(step.vif, topology, next.keys),
         );
         if (next.keys.othermac !== keys.othermac)
           await this.#dom0.guestMac(step.vif, next.keys.othermac ?? false);

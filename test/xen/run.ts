@@ -4,13 +4,16 @@ import { apart } from './apart.js';
 import { compare } from './compare.js';
 import { forging } from './forging.js';
 import { networkSetups } from './network-setups.js';
+import { fileOf, writeChart } from './pictures.js';
 import { restarts } from './restarts.js';
 import { boot, rig } from './rig.js';
 import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
 import { stubdomains } from './stubdomains.js';
+import { suspensions } from './suspensions.js';
 import { switches } from './switches.js';
 import { topologies } from './topologies.js';
+import { walks } from './walk.js';
 import { XenHost } from './xen-host.js';
 
 const help = `Usage: run [options]
@@ -24,6 +27,7 @@ Boots Xen with a driver domain in QEMU, puts vifd into it and runs the scenarios
   --agent vifd|xl-devd               only this one
   --stock                            run the same with xl devd afterwards
   --compare                          measure both agents, and print it as Markdown
+  --write                            write the charts of what was measured into docs/develop/compared
   --keep                             leave the machine up; the next run uses it
 `;
 
@@ -36,6 +40,7 @@ const { values: options } = parseArgs({
     agent: { type: 'string' },
     stock: { type: 'boolean', default: false },
     compare: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -73,7 +78,9 @@ async function main(): Promise<number> {
     ...apart,
     ...switches,
     ...stubdomains,
+    ...suspensions,
     ...restarts,
+    ...walks,
   ].filter(({ name, short }) => (!options.short || short) && matches(name));
   if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');
   const results: Result[] = [];
@@ -127,7 +134,12 @@ async function runOn(
   }
   if (options.compare) {
     const chosen = networkSetups.filter(({ name }) => matches(name));
-    process.stdout.write(await compare(agents, chosen.length > 0 ? chosen : networkSetups, say, results));
+    const setups = chosen.length > 0 ? chosen : networkSetups;
+    const { text, charts } = await compare(agents, setups, say, results);
+    process.stdout.write(text);
+    if (options.write) {
+      for (const { name, title, bars } of charts) writeChart(name, title, 's', bars);
+    }
   }
   return results;
 }
@@ -140,7 +152,11 @@ async function runOne(
   let note = '';
   let error: string | undefined;
   try {
-    note = (await scenario.run(host)) ?? '';
+    const said = (await scenario.run(host)) ?? '';
+    note = typeof said === 'string' ? said : said.line;
+    if (options.write && typeof said !== 'string') {
+      writeChart(fileOf(scenario.name), scenario.name, 's', said.spans);
+    }
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
   }
