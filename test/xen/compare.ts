@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Span } from '../bench/svg.js';
 import type { Agent } from './agents.js';
 import type { Guest } from './guest.js';
 import { Netdevs } from './netdevs.js';
@@ -120,13 +121,16 @@ const eightText = (of: Measures['eight']) =>
     return connected === devids.length ? ms(last) : `${connected} of 8 after ${ms(last)}`;
   });
 
-/** Measures both agents with every network setup on the running machine. @returns that and the scenarios' results as Markdown */
+/**
+ * Measures both agents with every network setup on the running machine.
+ * @returns that and the scenarios' results as Markdown, and charts of the times
+ */
 export async function compare(
   agents: readonly Agent[],
   setups: readonly NetworkSetup[],
   say: (text: string) => void,
   results: readonly Result[],
-): Promise<string> {
+): Promise<{ text: string; charts: Chart[] }> {
   const costs: Cost[] = [];
   const measured = new Map<NetworkSetup, Measures[]>(setups.map((networkSetup) => [networkSetup, []]));
   for (const agent of agents) {
@@ -195,5 +199,35 @@ export async function compare(
     });
     return `| ${scenario.name} | ${cells.join(' | ')} |`;
   });
-  return `${[...table, ...(scenarios.length > 0 ? ['', ...header, ...scenarios] : [])].join('\n')}\n`;
+  const lines = [...table, ...(scenarios.length > 0 ? ['', ...header, ...scenarios] : [])];
+  return { text: `${lines.join('\n')}\n`, charts: chartsOf(agents, measured) };
+}
+
+/** A chart of times in seconds. */
+interface Chart {
+  readonly name: string;
+  readonly title: string;
+  readonly bars: readonly Span[];
+}
+
+function chartsOf(
+  agents: readonly Agent[],
+  measured: ReadonlyMap<NetworkSetup, readonly Measures[]>,
+): Chart[] {
+  const bars = (msOf: (measures: Measures) => number) =>
+    [...measured].flatMap(([{ name }, columns]) =>
+      columns.map((measures, n) => ({
+        name: `${name}, ${agents[n]?.name}`,
+        from: 0,
+        to: (msOf(measures) || 0) / 1000,
+      })),
+    );
+  return [
+    { name: 'one', title: 'One vif, netdev to connected', bars: bars(({ one }) => median(one)) },
+    {
+      name: 'eight',
+      title: 'Eight vifs at once, first netdev to last connected',
+      bars: bars(({ eight }) => median(eight.map(({ last }) => last))),
+    },
+  ];
 }

@@ -10,7 +10,7 @@ import {
 } from './four-networks.js';
 import type { Guest } from './guest.js';
 import { type NetworkSetup, bridge as onBridge } from './network-setups.js';
-import { mustBe, type Scenario } from './scenario.js';
+import { mustBe, type Note, type Scenario } from './scenario.js';
 import type { XenHost } from './xen-host.js';
 
 /*
@@ -38,6 +38,18 @@ const destroy: End = async (host) => {
 /** No memory left, which its kernel is told to take for a panic. */
 const outOfMemory: End = async (host) =>
   Number(await host.domnet('sync; sysctl -qw vm.panic_on_oom=2; date +%s.%N; setsid tail /dev/zero &'));
+
+/**
+ * It does not run any more, and so does not feed Xen's watchdog, by which Xen ends it. What feeds it is systemd, by the
+ * kernel's own driver.
+ */
+const hang: End = async (host) => {
+  await host.domnet(`modprobe xen_wdt; mkdir -p /etc/systemd/system.conf.d
+    printf '[Manager]\\nRuntimeWatchdogSec=20\\n' >/etc/systemd/system.conf.d/hang.conf; sync
+    systemctl daemon-reexec; ls -l /proc/1/fd | grep -q watchdog || { echo 'systemd does not feed the watchdog' >&2; exit 1; }
+    rm /etc/systemd/system.conf.d/hang.conf; sync`);
+  return Number(await host.dom0('date +%s.%N; xl pause domnet'));
+};
 
 /** Ends domnet and creates it with other lines in its configuration. */
 async function createdWith(host: XenHost, ...lines: string[]): Promise<void> {
@@ -103,7 +115,7 @@ async function answered(guest: Guest): Promise<Answers> {
 }
 
 /** Ends domnet under its guests' pings, and waits until another one's vifd serves them all. @returns the time line */
-async function comesBack(host: XenHost, end: End, placed: readonly Placed[]): Promise<string> {
+async function comesBack(host: XenHost, end: End, placed: readonly Placed[]): Promise<Note> {
   const before: string[] = [];
   for (const one of placed) {
     await one.guest.connected();
@@ -137,7 +149,16 @@ async function comesBack(host: XenHost, end: End, placed: readonly Placed[]): Pr
     );
   const span = (digits: number, ...times: readonly number[]) =>
     [...new Set([Math.min(...times), Math.max(...times)].map((time) => time.toFixed(digits)))].join(' to ');
-  return `seconds after it ended: kernel ${at(kernel)}, systemd starts vifd ${at(unit)}, its first line ${at(node)}, ready ${at(ready)}, vifs plugged in (${lines.length} of ${placed.length}) ${at(...plugged)} (each took ${span(1, ...took)}), first answers ${at(...answers.map((one) => one.at))}; silent for ${span(1, ...answers.map((one) => one.silent))}, pings lost ${span(0, ...answers.map((one) => one.lost))}`;
+  const line = `seconds after it ended: kernel ${at(kernel)}, systemd starts vifd ${at(unit)}, its first line ${at(node)}, ready ${at(ready)}, vifs plugged in (${lines.length} of ${placed.length}) ${at(...plugged)} (each took ${span(1, ...took)}), first answers ${at(...answers.map((one) => one.at))}; silent for ${span(1, ...answers.map((one) => one.silent))}, pings lost ${span(0, ...answers.map((one) => one.lost))}`;
+  const moments = [began, kernel, unit, node, ready, Math.max(...answers.map((one) => one.at))];
+  const spans = [
+    'xl creates it again',
+    'its system boots',
+    'Node starts',
+    'vifd sweeps',
+    'vifs plugged in',
+  ].map((name, n) => ({ name, from: (moments[n] ?? 0) - began, to: (moments[n + 1] ?? 0) - began }));
+  return { line, spans };
 }
 
 const alone =
@@ -188,8 +209,9 @@ const everywhere: Scenario['run'] = async (host) => {
     await host.dom0(
       `for g in ${placed.map(({ guest }) => guest.name).join(' ')}; do xl sched-credit2 -d $g -w 16; done`,
     );
-    const line = await comesBack(host, crash, placed);
-    return `${line}; connections that live on: ${await connections(host, await counted(host))}`;
+    const { line, spans } = await comesBack(host, crash, placed);
+    const living = await connections(host, await counted(host));
+    return { line: `${line}; connections that live on: ${living}`, spans };
   } finally {
     await host.stopReconnect();
     await host.endGuests();
@@ -226,6 +248,20 @@ export const restarts: readonly Scenario[] = [
       await createdWith(host, 'type="pvh"', 'cpuid="host,rdtscp=0"');
       try {
         return await alone(crash)(host);
+      } finally {
+        await host.endGuests();
+        await createdWith(host);
+      }
+    },
+  },
+  {
+    name: 'domnet hangs under traffic, and its guest is back without help',
+    only: 'vifd',
+    fault: true,
+    async run(host) {
+      await createdWith(host, 'on_watchdog="restart"');
+      try {
+        return await alone(hang)(host);
       } finally {
         await host.endGuests();
         await createdWith(host);

@@ -1,4 +1,11 @@
+import type { Span } from '../bench/svg.js';
 import type { XenHost } from './xen-host.js';
+
+/** What a scenario has to say: a line for the table, and, of one that is a picture as well, what took how long, in seconds. */
+export interface Note {
+  readonly line: string;
+  readonly spans: readonly Span[];
+}
 
 /**
  * A scenario on a real Xen host. It begins with the agent running and no guest, makes something happen and checks the
@@ -13,7 +20,7 @@ export interface Scenario {
   readonly only?: 'vifd';
   /** Whether the agent may log problems, because something goes wrong on purpose. */
   readonly fault?: true;
-  run(host: XenHost): Promise<string | undefined>;
+  run(host: XenHost): Promise<string | Note | undefined>;
 }
 
 /** Throws an error with the actual value unless it is `wanted`. */
