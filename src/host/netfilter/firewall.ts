@@ -47,13 +47,12 @@ export class Firewall {
     this.#warnOfUnread(rules.unreadLegacy);
     if (rules.text === this.#text && wasAlone === this.#isAlone) return;
     this.#text = rules.text;
-    try {
-      this.#view = rules.ruleset && firewallView(rules.ruleset);
-    } catch (error) {
-      // A firewall that is not understood is no reason to end: it is not told of, and vifs are attached.
-      this.#view = undefined;
-      this.#log?.warn({ err: error }, 'filters that vifd cannot read; vifd check VIF tells what they do');
-    }
+    let isTold = false;
+    const failed = (error: unknown): void => {
+      if (!isTold) this.#log?.warn({ err: error }, unread);
+      isTold = true;
+    };
+    this.#view = rules.ruleset && guarded(firewallView(rules.ruleset), failed);
     this.#changed();
   }
 
@@ -79,8 +78,28 @@ export class Firewall {
 
   #warnOfUnread(families: readonly string[]): void {
     const text = families.map((family) => `${family}tables-legacy`).join(' and ');
-    if (text !== '' && text !== this.#told)
-      this.#log?.warn({ object: text }, 'filters that vifd cannot read; vifd check VIF tells what they do');
+    if (text !== '' && text !== this.#told) this.#log?.warn({ object: text }, unread);
     this.#told = text;
   }
+}
+
+const unread = 'filters that vifd cannot read; vifd check VIF tells what they do';
+
+/** A view that answers with undefined where it throws: filters that are not understood are told of, and vifs are attached. */
+function guarded(view: FirewallView, failed: (error: unknown) => void): FirewallView {
+  const guard =
+    <A extends readonly unknown[], R>(answer: (...asked: A) => R) =>
+    (...asked: A): R | undefined => {
+      try {
+        return answer(...asked);
+      } catch (error) {
+        failed(error);
+        return undefined;
+      }
+    };
+  return {
+    forwarded: guard(view.forwarded),
+    bridged: guard(view.bridged),
+    served: guard(view.served),
+  };
 }

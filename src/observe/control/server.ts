@@ -30,8 +30,9 @@ export class ControlServer {
   readonly #server: Server;
 
   private constructor(source: ControlSource) {
-    this.#server = createServer({ ...withoutChecks, maxHeaderSize: 8192 }, (request, response) =>
-      respond(source, request, response),
+    this.#server = createServer(
+      { ...withoutChecks, maxHeaderSize: 8192 },
+      (request, response) => void respond(source, request, response),
     );
     limitRequests(this.#server);
     this.#server.maxConnections = 32;
@@ -62,30 +63,44 @@ export class ControlServer {
   }
 }
 
-function respond(source: ControlSource, request: IncomingMessage, response: ServerResponse): void {
+/** Answers a request. What throws is the error of that request alone. */
+async function respond(
+  source: ControlSource,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const reply = (status: number, body: unknown): void => {
+    const text = `${JSON.stringify(body)}\n`;
+    response.writeHead(status, { 'content-type': 'application/json' }).end(text);
+  };
+  try {
+    const answer = await answerTo(source, request, response);
+    if (answer !== undefined) reply(...answer);
+  } catch (error) {
+    reply(500, { error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/** The answer to a request; undefined where it is one of events, which are written as they come. */
+async function answerTo(
+  source: ControlSource,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<[status: number, body: unknown] | undefined> {
   const [path = '', query = ''] = (request.url ?? '').split('?');
   const [, topic, vif, ...more] = path.split('/');
   if (request.method === 'GET' && topic === 'events' && more.length === 0 && query === 'follow') {
     follow(source, vif, response);
-    return;
+    return undefined;
   }
-  const reply = (status: number, body: unknown): void => {
-    response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
-  };
   const sets = more.length === 0 && vif !== undefined && (topic === 'block' || topic === 'allow');
   if (request.method !== (sets ? 'POST' : 'GET')) {
-    reply(405, {
-      error: sets
-        ? 'only POST is supported: it changes something'
-        : 'only GET is supported: the control socket changes nothing',
-    });
-    return;
+    const error = sets
+      ? 'only POST is supported: it changes something'
+      : 'only GET is supported: the control socket changes nothing';
+    return [405, { error }];
   }
-  const answer = sets ? set(source, vif, topic === 'block', request.socket) : lookUp(source, path);
-  answer.then(
-    ([status, body]) => reply(status, body),
-    (error: unknown) => reply(500, { error: error instanceof Error ? error.message : String(error) }),
-  );
+  return sets ? set(source, vif, topic === 'block', request.socket) : lookUp(source, path);
 }
 
 async function lookUp(source: ControlSource, path: string): Promise<[status: number, body: unknown]> {
@@ -118,11 +133,11 @@ async function set(
 }
 
 function follow(source: ControlSource, vif: string | undefined, response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'application/jsonlines' }).flushHeaders();
   const stop = source.follow((event) => {
     // A client that does not read is disconnected, so that its lines do not fill the memory.
     if (response.writableLength > 1 << 20) response.destroy();
     else if (vif === undefined || event.vif === vif) response.write(`${JSON.stringify(event)}\n`);
   });
   response.on('close', stop);
+  response.writeHead(200, { 'content-type': 'application/jsonlines' }).flushHeaders();
 }
