@@ -34,6 +34,8 @@ export const suspensions: readonly Scenario[] = [
       const guest = await host.resident();
       await guest.works();
       await host.dom0('xl suspend domnet');
+      const state = await host.dom0("xl list domnet | awk 'NR > 1 { print $5 }'");
+      if (!/s/.test(state)) throw new Error(`domnet is not suspended: ${state}`);
       await sleep(5000);
       await host.dom0('xl resume domnet');
       await guest.reaches();

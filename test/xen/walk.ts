@@ -18,7 +18,6 @@ import { type About, about, after } from '../walk/steps.js';
 import type { Scenario } from './scenario.js';
 import { WalkedHost, type XenStep } from './walked-host.js';
 import { makeWalkedNetworks, unmakeWalkedNetworks } from './walked-networks.js';
-import type { XenHost } from './xen-host.js';
 
 /*
  * test/walk on a real Xen host: dom0 does one thing after another to eight guests on all four networks, drawn at random,
@@ -103,14 +102,12 @@ function statuses(walked: WalkedHost, model: Model): string[] {
   });
 }
 
-async function walk(host: XenHost): Promise<string> {
+async function walk(walked: WalkedHost): Promise<string> {
   const seed = Number(process.env.WALK_SEED ?? Math.floor(Math.random() * 1e6));
   const end = Date.now() + Number(process.env.WALK_MINUTES ?? 5) * 60_000;
   const random = new Random(seed);
-  const walked = new WalkedHost(host);
   const counts = new Map<string, number>();
   const took: number[] = [];
-  await walked.prepare();
   let model: Model = { ...begin(0), kernelDatapath: true };
   for (let n = 0; n < guestsInAll; n++) model = withGuest(model, await walked.create());
   let rest: Rest = { model, snapshot: await walked.snapshot() };
@@ -143,11 +140,14 @@ export const walks: readonly Scenario[] = [
     only: 'vifd',
     fault: true,
     async run(host) {
+      const walked = new WalkedHost(host);
       await makeWalkedNetworks(host);
       try {
-        return await walk(host);
+        await walked.prepare();
+        return await walk(walked);
       } finally {
         await host.endGuests();
+        await walked.end();
         await unmakeWalkedNetworks(host);
       }
     },

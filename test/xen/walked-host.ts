@@ -40,7 +40,7 @@ export class WalkedHost {
   }
 
   async end(): Promise<void> {
-    await this.#host.domnet(`ip netns del self; rm ${eyesFile}`);
+    await this.#host.domnet(`ip netns del self; rm -f ${eyesFile}; true`);
   }
 
   /** Boots a guest without a vif. @returns its slot */
