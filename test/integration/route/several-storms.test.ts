@@ -73,7 +73,7 @@ const [bridged, switched, routed, natted] = ['vif4.0', 'vif1.0', 'vif2.0', 'vif3
 const named = (name: string): Vif => vifs.find((vif) => vif.name === name) as Vif;
 
 /** Everything that has had a daemon running in circles, or taken vifs from the network, and what makes it good again. */
-const disturbances: Record<string, () => Promise<unknown>> = {
+const disturbances = {
   'a routed vif goes': async () => {
     const leaving = vifs.findLast((vif) => kindOf(vif) === 'route') as Vif;
     await leaving.unplug();
@@ -123,16 +123,38 @@ const disturbances: Record<string, () => Promise<unknown>> = {
     await ovs.stopServer();
     await ovs.startServer();
   },
-};
+} satisfies Record<string, () => Promise<unknown>>;
 
 test('before anything happens', async () => {
   expect(await rest.during(3000)).toEqual({ reconciliations: 0, news: [] });
 });
 
-test.each(Object.keys(disturbances))(
+/** What does not touch the same things comes at once. */
+const rounds: readonly (readonly (keyof typeof disturbances)[])[] = [
+  ['a chain with a rule in inet vifd', 'a route to a guest replaced', 'low MTUs', 'a routed vif goes'],
+  [
+    'a chain with a rule in netdev vifd',
+    'a route to a guest of a lower metric',
+    'a wrong key',
+    'ovs-vswitchd killed',
+  ],
+  ['a rule before masquerading', 'that route gone', 'that key right', 'ovs-vswitchd again'],
+  ['a table that is dormant', 'no default route', 'a netdev renamed by hand', 'ovsdb-server restarted'],
+  ['the whole ruleset flushed', 'a default route again', 'its name back', 'addresses flushed'],
+  ['an address of a NAT guest on another interface', 'the uplink without its address', 'netdevs down'],
+  ['that address gone', 'the uplink with it', 'the bridge deleted'],
+  ['the uplink deleted', 'the bridge made anew'],
+  ['the uplink made anew'],
+];
+
+test('each is in one round', () => {
+  expect(rounds.flat().sort()).toEqual(Object.keys(disturbances).sort());
+});
+
+test.each(rounds.map((names) => [names.join(', '), names] as const))(
   'after: %s',
-  async (what) => {
-    await disturbances[what]?.();
+  async (_, names) => {
+    for (const name of names) await disturbances[name]();
     expect(await rest.during(3000)).toEqual({ reconciliations: 0, news: [] });
   },
   90_000,

@@ -17,6 +17,8 @@ export interface Activity {
 const settlingMs = 15_000;
 /** The time without activity, in ms, that counts as rest: longer than duplicate address detection takes. */
 const quietMs = 2000;
+/** The pause between two counts, in ms. */
+const tickMs = 500;
 /** The least time between two periodic resyncs, in ms; see src/reconcile/periodic-resync.ts. */
 const roundMs = 45_000;
 
@@ -27,6 +29,7 @@ export class Rest {
   readonly #monitors: readonly Background[];
   #marks = 0;
   #read = [0, 0];
+  #counted = 0;
 
   private constructor(domnet: Domnet, metrics: string) {
     this.#domnet = domnet;
@@ -58,26 +61,28 @@ export class Rest {
   async during(ms: number): Promise<Activity> {
     const vifs = await this.#attached();
     const end = performance.now() + settlingMs;
-    for (;;) {
-      const last = await this.#over(quietMs, vifs);
-      if (!isBusy(last)) break;
+    await this.#news();
+    await this.#fresh();
+    // Quiet begins with the last activity, whenever that was; a resync only puts it off.
+    for (let quiet = 0; quiet < quietMs; quiet += tickMs) {
+      await sleep(tickMs);
+      const last = { reconciliations: await this.#fresh(), news: this.#printed() };
+      if (!isBusy(last)) continue;
       if (performance.now() > end) throw new Error(`still busy after ${settlingMs} ms: ${print(last)}`);
+      quiet = -tickMs;
     }
-    return await this.#over(ms, vifs);
+    const reconciliations = await this.#over(ms, vifs);
+    return { reconciliations, news: await this.#news() };
   }
 
-  /** @param inRound how many reconciliations a resync has, which are left out; 0 to count them */
-  async #over(ms: number, inRound = 0): Promise<Activity> {
-    await this.#news();
+  /** The reconciliations since the last count, and in this many ms from now, but for those of a resync, which has `inRound`. */
+  async #over(ms: number, inRound: number): Promise<number> {
     const end = performance.now() + ms;
-    let now = await this.#reconciliations();
     let reconciliations = 0;
     let round: { began: number; left: number } | undefined;
     while (performance.now() < end) {
-      await sleep(Math.min(500, ms));
-      const before = now;
-      now = await this.#reconciliations();
-      let fresh = now - before;
+      await sleep(Math.min(tickMs, ms));
+      let fresh = await this.#fresh();
       const at = performance.now();
       if (fresh > 0 && (round === undefined || at - round.began > roundMs - 1000)) {
         round = { began: at, left: inRound };
@@ -90,7 +95,14 @@ export class Rest {
       }
       reconciliations += fresh;
     }
-    return { reconciliations, news: await this.#news() };
+    return reconciliations;
+  }
+
+  /** The reconciliations since the last call. */
+  async #fresh(): Promise<number> {
+    const before = this.#counted;
+    this.#counted = await this.#reconciliations();
+    return this.#counted - before;
   }
 
   async #reconciliations(): Promise<number> {
@@ -111,9 +123,14 @@ export class Rest {
     return series(text);
   }
 
-  /** The lines since the last call. */
+  /** All lines since the last call. The mark has vifs looked at again, since a rule is news of routing. */
   async #news(): Promise<string[]> {
     await this.#mark();
+    return this.#printed();
+  }
+
+  /** The lines since the last call that the monitors have printed by now. */
+  #printed(): string[] {
     return this.#monitors.flatMap(({ lines }, i) => {
       const fresh = lines.slice(this.#read[i]);
       this.#read[i] = lines.length;
