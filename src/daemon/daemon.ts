@@ -143,8 +143,8 @@ export class Daemon implements ControlSource {
   }
 
   async status(vif?: string): Promise<unknown> {
-    const vifs = (await this.#reconciler?.status(vif)) ?? [];
-    if (vif !== undefined) return vifs[0];
+    if (vif !== undefined) return this.#reconciler?.statusOf(vif);
+    const vifs = (await this.#reconciler?.status()) ?? [];
     return {
       version: version(),
       pid: process.pid,

@@ -204,6 +204,11 @@ export class Host implements HostPort {
     return this.#parts.nft.drops();
   }
 
+  /** Those of one vif; the kernel is asked for them alone. */
+  dropsOf(vif: string): Promise<Drops | undefined> {
+    return this.#parts.nft.dropsOf(vif);
+  }
+
   /** Begins to look after what verdicts depend on, where that is not done all the time. */
   startWatching(dependsOn: readonly Dependency[]): void {
     if (dependsOn.some(({ kind }) => kind === 'openvswitch')) void this.#parts.openvswitch?.start();
@@ -228,6 +233,11 @@ export class Host implements HostPort {
   /** What the netdevs have counted, by their names; the kernel is asked for it. */
   traffic(): ReadonlyMap<string, Traffic> {
     return readTraffic();
+  }
+
+  /** What the netdev with this index has counted; the kernel is asked for it alone. */
+  trafficOf(index: number): Promise<Traffic | undefined> {
+    return this.#parts.links.traffic(index);
   }
 
   close(): void {

@@ -165,6 +165,9 @@ export const dropReasons: readonly string[] = [
   'another group',
 ];
 
+/** The sets of which a vif's netdev is in one while it has a filter. */
+export const filterSets: ReadonlySet<SetName> = new Set(['macs', 'unheld']);
+
 /** Why a packet is dropped that an element of one of these sets counts. */
 export const countingSets = {
   routed: 'address of a guest',

@@ -186,13 +186,23 @@ export class Reconciler {
     );
   }
 
-  /** The status of each vif, or of the one of this name, as `vifd status` shows it, in order of domid and devid. */
-  async status(vif?: string): Promise<VifStatus[]> {
+  /** The status of one vif, as `vifd status` shows it, at a cost that does not depend on how many there are; undefined for none. */
+  async statusOf(vif: string): Promise<VifStatus | undefined> {
+    const record = this.#records.get(vif);
+    if (record === undefined || record.phase === 'new') return undefined;
+    const index = this.#host.observe().links.ofVif(record.id)?.index;
+    const drops = await this.#host.dropsOf(vif);
+    const traffic = index === undefined ? undefined : await this.#host.trafficOf(index);
+    return record.status(this.#host.observe().links.ofVif(record.id), traffic, drops);
+  }
+
+  /** The status of each vif, in order of domid and devid. */
+  async status(): Promise<VifStatus[]> {
     const drops = await this.#host.drops();
     const { links } = this.#host.observe();
     const traffic = this.#host.traffic();
     return [...this.#records.values()]
-      .filter(({ phase, name }) => phase !== 'new' && (vif === undefined || name === vif))
+      .filter(({ phase }) => phase !== 'new')
       .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
       .map((record) => {
         const link = links.ofVif(record.id);

@@ -38,6 +38,8 @@ export class FakeHost implements HostPort {
   readonly dropped = new Map<string, Readonly<Record<string, number>>>();
   /** Calls of `refresh` so far. */
   refreshes = 0;
+  /** For how many netdevs and vifs counters were read so far. */
+  counted = 0;
   readonly #faults = new Faults<Action>();
   readonly #calls = new Faults<Call>();
   #ignored: ((action: Action) => boolean)[] = [];
@@ -112,11 +114,24 @@ export class FakeHost implements HostPort {
   }
 
   traffic(): ReadonlyMap<string, Traffic> {
-    const one = { rxBytes: 1, rxPackets: 1, txBytes: 1, txPackets: 1, rxDropped: 0, txDropped: 0 };
-    return new Map([...this.observe().links.all()].map(({ name }) => [name, one]));
+    const all = [...this.observe().links.all()];
+    this.counted += all.length;
+    return new Map(all.map(({ name }) => [name, someTraffic]));
+  }
+
+  async trafficOf(index: number): Promise<Traffic | undefined> {
+    this.counted++;
+    return [...this.observe().links.all()].some((link) => link.index === index) ? someTraffic : undefined;
+  }
+
+  async dropsOf(vif: string): Promise<Readonly<Record<string, number>> | undefined> {
+    this.counted++;
+    await this.#calls.strike('drops');
+    return this.dropped.get(vif);
   }
 
   async drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+    this.counted += this.dropped.size;
     await this.#calls.strike('drops');
     return this.dropped;
   }
@@ -253,6 +268,15 @@ export class FakeHost implements HostPort {
     }
   }
 }
+
+const someTraffic: Traffic = {
+  rxBytes: 1,
+  rxPackets: 1,
+  txBytes: 1,
+  txPackets: 1,
+  rxDropped: 0,
+  txDropped: 0,
+};
 
 const refusal = (action: Action, reason: string): OperationError =>
   new OperationError('change-refused', 'run', printAction(action), reason, { waits: false });

@@ -45,4 +45,4 @@ const counting: readonly (readonly [Table, string])[] = [
   ),
 ];
 
-const isCounting = (set: string): set is keyof typeof countingSets => Object.hasOwn(countingSets, set);
+export const isCounting = (set: string): set is keyof typeof countingSets => Object.hasOwn(countingSets, set);

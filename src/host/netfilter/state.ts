@@ -6,6 +6,7 @@ import {
   earlierChains,
   earlierSets,
   elementId,
+  filterSets,
   type InstalledChain,
   type NftView,
   type RuledTable,
@@ -131,7 +132,7 @@ export class NftState implements NftView {
   devices(): Map<string, string> {
     return new Map(
       [...this.#contents.elements.all()]
-        .filter(({ element, owner }) => (element.set === 'macs' || element.set === 'unheld') && owner !== '')
+        .filter(({ element, owner }) => filterSets.has(element.set) && owner !== '')
         .map(({ element, owner }) => [element.key[0] ?? '', owner]),
     );
   }

@@ -14,6 +14,7 @@ import { writeSysctl } from '../sysctl.js';
 import { isDone, isShown, refuseConflicts } from './changes.js';
 import type { everyVif } from './contents.js';
 import { type Drops, readDrops } from './drops.js';
+import { readDropsOf } from './drops-of.js';
 import { joined } from './joining.js';
 import { NftMirror } from './mirror.js';
 import { TableOwnership } from './ownership.js';
@@ -109,6 +110,11 @@ export class NftTables {
   /** The packets dropped of each vif since its filter was installed, by reason. Costs some rows of a dump for each vif. */
   drops(): Promise<Map<string, Drops>> {
     return readDrops(this.#mirror.dumps, this.view.devices());
+  }
+
+  /** The same of one vif, without a row of any other; undefined for one without a filter. */
+  dropsOf(vif: string): Promise<Drops | undefined> {
+    return readDropsOf(this.view.elements(vif));
   }
 
   /**

@@ -12,6 +12,9 @@ import {
   parseMessages,
 } from './format.js';
 
+/** The errors that libuv has names for, by their negative numbers. Node makes a map of them at each call. */
+let systemErrors: ReturnType<typeof getSystemErrorMap> | undefined;
+
 /** A request the kernel refused; `code` is the errno's name. */
 export class NetlinkError extends Error {
   readonly code: string;
@@ -19,7 +22,8 @@ export class NetlinkError extends Error {
   /** @param told the kernel's own words (extended acknowledgement) */
   constructor(errno: number, told?: string) {
     const number = Math.abs(errno);
-    const [code, text] = getSystemErrorMap().get(-number) ??
+    systemErrors ??= getSystemErrorMap();
+    const [code, text] = systemErrors.get(-number) ??
       unmapped.get(number) ?? [`errno ${number}`, 'unknown error'];
     super(told === undefined ? `${text} (${code})` : `${told} (${code})`);
     this.name = 'NetlinkError';
@@ -50,7 +54,9 @@ export interface NetlinkListener {
   failed?(error: Error): void;
 }
 
+/** The requests of one datagram: a single one, or the last of several and the first. */
 interface Request {
+  readonly first: number;
   readonly seq: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -100,9 +106,19 @@ export class NetlinkConnection {
    * @throws NetlinkError
    */
   async request(type: number, flags: number, header: Buffer, attributes?: AttrStream): Promise<void> {
-    const mine = this.#turn.then(() => this.#send(type, flags, [header, ...(attributes?.bufs ?? [])]));
-    this.#turn = mine.catch(() => undefined);
-    await mine;
+    await this.#send(type, flags, [[header, ...(attributes?.bufs ?? [])]]);
+  }
+
+  /**
+   * Asks for objects by their keys, all in one datagram; those that are there go to the listener, those that are not are no error.
+   * @param bodies a header and attributes for each
+   * @throws NetlinkError
+   */
+  async ask(type: number, bodies: readonly (readonly Uint8Array[])[]): Promise<void> {
+    if (bodies.length === 0) return;
+    await this.#send(type, 0, bodies).catch((error: unknown) => {
+      if (!isAbsence(error)) throw error;
+    });
   }
 
   /**
@@ -112,7 +128,7 @@ export class NetlinkConnection {
    */
   async remove(type: number, header: Buffer, attributes?: AttrStream): Promise<void> {
     await this.request(type, 0, header, attributes).catch((error: unknown) => {
-      if (!(error instanceof NetlinkError && absences.has(error.code))) throw error;
+      if (!isAbsence(error)) throw error;
     });
   }
 
@@ -129,14 +145,28 @@ export class NetlinkConnection {
     this.#pending?.reject(new Error('the netlink socket was closed'));
   }
 
-  #send(type: number, flags: number, data: Uint8Array[]): Promise<void> {
+  /** Sends messages in one datagram when those before have ended; resolves with the acknowledgement of the last. */
+  #send(type: number, flags: number, bodies: readonly (readonly Uint8Array[])[]): Promise<void> {
+    const mine = this.#turn.then(() => this.#sendNow(type, flags, bodies));
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  #sendNow(type: number, flags: number, bodies: readonly (readonly Uint8Array[])[]): Promise<void> {
     if (this.#closed) return Promise.reject(new Error('the netlink socket is closed'));
-    const seq = ++this.#seq;
+    const first = this.#seq + 1;
+    this.#seq += bodies.length;
+    const seq = this.#seq;
+    const messages = bodies.flatMap((body, i) => {
+      const acknowledged = first + i === seq ? Flags.ACK : 0;
+      const header = { type, flags: flags | Flags.REQUEST | acknowledged, seq: first + i, port: 0 };
+      const message = Buffer.concat(formatMessage({ ...header, data: [...body] }));
+      // Each message begins at a multiple of 4 bytes (NLMSG_ALIGN).
+      return [message, Buffer.alloc(-message.length & 3)];
+    });
     return new Promise((resolve, reject) => {
-      this.#pending = { seq, resolve, reject };
-      this.#socket.send(
-        Buffer.concat(formatMessage({ type, flags: flags | Flags.REQUEST | Flags.ACK, seq, port: 0, data })),
-      );
+      this.#pending = { first, seq, resolve, reject };
+      this.#socket.send(Buffer.concat(messages));
     });
   }
 
@@ -153,7 +183,9 @@ export class NetlinkConnection {
 
   #settle(seq: number, error: Error | undefined): void {
     const pending = this.#pending;
-    if (pending?.seq !== seq) return;
+    if (pending === undefined || seq < pending.first || seq > pending.seq) return;
+    // Of several that are asked for, what is not there ends nothing but its own message.
+    if (seq < pending.seq && (error === undefined || isAbsence(error))) return;
     this.#pending = undefined;
     if (error) pending.reject(error);
     else pending.resolve();
@@ -241,6 +273,8 @@ const attributeMessage = 1;
 
 /** The errnos by which the kernel says that an object, a route, a device or an address to delete does not exist. */
 const absences: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENODEV', 'ENXIO', 'EADDRNOTAVAIL']);
+
+const isAbsence = (error: unknown): boolean => error instanceof NetlinkError && absences.has(error.code);
 
 /** NLM_F_ROOT | NLM_F_MATCH. */
 const dumpFlag = 0x300;

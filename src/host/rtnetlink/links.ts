@@ -1,5 +1,5 @@
 import type { News } from '../../model/dependency.js';
-import type { LinkView } from '../../model/observed.js';
+import type { LinkView, Traffic } from '../../model/observed.js';
 import type { RouteView } from '../../model/route.js';
 import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
 import { afterPause, isDisturbed } from '../netlink/disturbed.js';
@@ -10,6 +10,7 @@ import { portDump } from './bridge-port-message.js';
 import { LinkSettings } from './link.js';
 import { family, rtm } from './link-message.js';
 import { LinkState } from './link-state.js';
+import { decodeStats, rtmStats, statsRequest } from './link-stats.js';
 import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';
@@ -52,6 +53,8 @@ export class Links {
   #currentRoutes = new RouteState(this.#current);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
+  /** The counters of devices that were asked for last, by index, until they are fetched. */
+  readonly #counted = new Map<number, Traffic | undefined>();
   #stale = false;
   #syncing: Promise<void> | undefined;
 
@@ -118,6 +121,19 @@ export class Links {
     await this.#netlink.request(rtm.getLink, 0, loopback);
   }
 
+  /** What one device has counted; undefined for one that is gone. */
+  async traffic(index: number): Promise<Traffic | undefined> {
+    try {
+      await this.#netlink.request(rtmStats.get, 0, statsRequest(index));
+      return this.#counted.get(index);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined;
+      throw error;
+    } finally {
+      this.#counted.delete(index);
+    }
+  }
+
   /** Has an MTU that was refused asked for again, of one device or of all. */
   askMtuAgain(index?: number): void {
     this.#current.askMtuAgain(index);
@@ -142,6 +158,11 @@ export class Links {
   }
 
   #apply(message: NetlinkMessage): void {
+    if (message.type === rtmStats.new) {
+      const { index, traffic } = decodeStats(message.data);
+      this.#counted.set(index, traffic);
+      return;
+    }
     if (this.link.isPassing(message)) return;
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);

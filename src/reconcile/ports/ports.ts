@@ -31,8 +31,12 @@ export interface HostPort {
   checkScript(script: DesiredScript): Promise<void>;
   /** The packet and byte counters of the netdevs, by their names. */
   traffic(): ReadonlyMap<string, Traffic>;
+  /** Those of one netdev, by its index; undefined for one that is gone. */
+  trafficOf(index: number): Promise<Traffic | undefined>;
   /** The packets that each vif's filter dropped, by the vif's name and the reason. */
   drops(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>>;
+  /** Those of one vif; undefined for one without a filter. */
+  dropsOf(vif: string): Promise<Readonly<Record<string, number>> | undefined>;
 }
 
 /** What administrators have blocked. */

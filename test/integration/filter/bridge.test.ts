@@ -44,6 +44,43 @@ async function arrivals(): Promise<{ what: string; honest: boolean; arrived: boo
   return tried.map(({ what, honest, frame }) => ({ what, honest, arrived: capture.saw(frame) }));
 }
 
+interface Read<T> {
+  readonly answer: T;
+  /** How many bytes the kernel has sent for it. */
+  readonly bytes: number;
+}
+type Counts = Record<string, number>;
+
+/** What the host tells of all vifs and of one. */
+async function counters(vif: string): Promise<{
+  all: Read<[string, Counts][]>;
+  one: Read<Counts>;
+  traffic: { before: Counts; one: Read<Counts>; after: Counts };
+}> {
+  const code = `
+    const { NetlinkSocket } = await import('${new URL('../../../native/node-netlink/dist/index.js', import.meta.url)}');
+    const { Host } = await import('${new URL('../../../dist/host/host.js', import.meta.url)}');
+    let bytes;
+    const { emit } = NetlinkSocket.prototype;
+    NetlinkSocket.prototype.emit = function (event, ...rest) {
+      if (event === 'message') bytes += rest[0].length;
+      return emit.call(this, event, ...rest);
+    };
+    const read = async (answer) => {
+      bytes = 0;
+      return { answer: await answer(), bytes };
+    };
+    const host = await Host.open(() => {});
+    const { index } = host.observe().links.byName('${vif}');
+    const all = await read(async () => [...await host.drops()]);
+    const one = await read(() => host.dropsOf('${vif}'));
+    const before = host.traffic().get('${vif}');
+    const traffic = { before, one: await read(() => host.trafficOf(index)), after: host.traffic().get('${vif}') };
+    console.log(JSON.stringify({ all, one, traffic }));
+    host.close();`;
+  return JSON.parse(await domnet.exec(process.execPath, ['--input-type=module', '-e', code]));
+}
+
 /** Whether a datagram from this address gets through. */
 async function arrives(source: string): Promise<boolean> {
   const { dhcp, ethernet, etherTypes, ipv4, udp } = await import('../../support/packets/frames.js');
@@ -109,17 +146,33 @@ describe('on a bridge', () => {
     await one.guestExec('ping', ['-c', '1', '-W', '5', linkLocal]);
   });
 
+  it('asks the kernel for the counters of one vif and of no other', async () => {
+    await domnet.vifd();
+    await twoGuests();
+    const before = await counters('vif1.0');
+    expect(before.one.answer['source MAC']).toBe(0);
+    const others = Array.from({ length: 300 }, (_, i) => `"vif${i + 10}.0" . 1`);
+    await domnet.exec('nft', [`add element netdev vifd drops { ${others.join(', ')} }`]);
+    for (let domid = 3; domid < 9; domid++) await domnet.ip(`link add vif${domid}.0 type bridge`);
+    const after = await counters('vif1.0');
+    expect(after.all.bytes - before.all.bytes).toBeGreaterThan(300 * 30);
+    expect(after.one.bytes).toBe(before.one.bytes);
+    expect(after.traffic.one.bytes).toBe(before.traffic.one.bytes);
+    await domnet.exec('nft', [`delete element netdev vifd drops { ${others.join(', ')} }`]);
+  });
+
   it('counts what each vif was refused, by reason, and tells the first of each once', async () => {
     const daemon = await domnet.vifd();
     await twoGuests();
     await arrivals();
-    const code = `
-      const { Host } = await import('${new URL('../../../dist/host/host.js', import.meta.url)}');
-      const host = await Host.open(() => {});
-      console.log(JSON.stringify([...await host.drops()]));
-      host.close();`;
-    const out = await domnet.exec(process.execPath, ['--input-type=module', '-e', code]);
-    const drops = new Map<string, Record<string, number>>(JSON.parse(out));
+    const { all, one, traffic } = await counters('vif1.0');
+    const drops = new Map(all.answer);
+    expect(one.answer).toEqual(drops.get('vif1.0'));
+    for (const [what, count] of Object.entries(traffic.one.answer)) {
+      expect(count, what).toBeGreaterThanOrEqual(traffic.before[what] ?? 0);
+      expect(count, what).toBeLessThanOrEqual(traffic.after[what] ?? 0);
+    }
+    expect(traffic.one.answer.rxPackets).toBeGreaterThan(0);
     expect(drops.get('vif1.0')).toMatchObject({
       'source MAC': 2,
       'VLAN tag': 5,

@@ -106,7 +106,11 @@ it("takes a guest's address from its vif only", async () => {
   expect(await arrivesFrom(address(1))).toBe(false);
   await guests[0]?.guestExec('ping', ['-c', '1', '-W', '5', elsewhere]);
   await guests[0]?.guestExec('ping', ['-c', '1', '-W', '5', address(2)]);
-  const drops = new Map(JSON.parse(await asDaemon('console.log(JSON.stringify([...await host.drops()]));')));
+  const read =
+    "console.log(JSON.stringify([[...await host.drops()], await host.dropsOf('vif1.0'), await host.dropsOf('vif9.0')]));";
+  const [all, one, none] = JSON.parse(await asDaemon(read));
+  const drops = new Map(all);
+  expect([one, none]).toEqual([drops.get('vif1.0'), null]);
   expect(drops.get('vif1.0')).toMatchObject({ 'address of a guest': 1 });
   expect(drops.get('vif2.0')).toMatchObject({ 'address of a guest': 0 });
 });

@@ -206,6 +206,9 @@ test('the status is in order of the numbers, with what the netdev counted and wh
     traffic: { rxBytes: 1 },
   });
   expect(status[0]?.drops).toEqual({});
+  const before = domain.host.counted;
+  expect(await domain.reconciler.statusOf('vif5.1')).toEqual(status[1]);
+  expect(domain.host.counted - before).toBe(2);
   expect(domain.reconciler.phases()).toEqual(['attached', 'attached', 'attached']);
   expect((await domain.reconciler.drops()).get('vif5.1')).toEqual({ 'source address': 3 });
   domain.host.remove('vif5.0');
@@ -275,7 +278,7 @@ test('what bears the name of no vif concerns none', async () => {
   await domain.birth({ domid: 6, devid: 0 });
   domain.reconciler.hostChanged([], ['eth0', 'vif5.0']);
   expect(await domain.reconciliationsDuring(() => domain.settle())).toBe(1);
-  expect((await domain.reconciler.status('vif6.0')).map(({ vif }) => vif)).toEqual(['vif6.0']);
-  expect(await domain.reconciler.status('eth0')).toEqual([]);
+  expect((await domain.reconciler.statusOf('vif6.0'))?.vif).toBe('vif6.0');
+  expect(await domain.reconciler.statusOf('eth0')).toBeUndefined();
   expect(domain.hooks.of('eth0')).toEqual([]);
 });

@@ -43,7 +43,7 @@ export async function gatherWay(
     const name = observed.links.ofVif(id)?.name ?? vifName(id);
     const isRouted = step.verdict.kind === 'attach' && step.verdict.topology === 'route';
     const told = isRouted ? config.route : config.nat;
-    const dropsOf = async () => (await host.drops()).get(vifName(id)) ?? {};
+    const dropsOf = async () => (await host.dropsOf(vifName(id))) ?? {};
     const before = await dropsOf();
     const qdiscs = await readQdiscs();
     const hadDrops =

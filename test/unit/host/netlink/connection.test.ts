@@ -85,6 +85,43 @@ test('a dump whose end carries an error is not taken for a whole one', async () 
   await next;
 });
 
+/** Has the kernel answer the message at this place, from the end, of those that were sent in one datagram. */
+function answerOne(fromEnd: number, errno: number): void {
+  const last = socket.sent.at(-1) ?? Buffer.alloc(0);
+  const sequence: number[] = [];
+  for (let at = 0; at < last.length; at += last.readUInt32LE(at)) sequence.push(last.readUInt32LE(at + 8));
+  const data = Buffer.alloc(36);
+  [36, error].forEach((word, i) => void data.writeUInt32LE(word, 4 * i));
+  data.writeUInt32LE(sequence.at(-fromEnd) ?? 0, 8);
+  data.writeInt32LE(errno, 16);
+  socket.emit('message', data);
+}
+
+test.each([
+  ['those that are not there are no error', [-2, -2, -2], undefined],
+  [
+    'those that are there go to the listener, and what the kernel says at the end counts',
+    [-2, 0, 0],
+    undefined,
+  ],
+  ['any other refusal fails all of it', [-12, -2, 0], 'ENOMEM'],
+])('several objects are asked for in one datagram: %s', async (_, errnos, code) => {
+  const asked = connection.ask(
+    12,
+    errnos.map(() => [Buffer.alloc(4)]),
+  );
+  const outcome = asked.then(
+    () => undefined,
+    (reason) => reason.code,
+  );
+  await Promise.resolve();
+  expect(socket.sent).toHaveLength(1);
+  errnos.forEach((errno, i) => {
+    if (errno !== 0 || i === 2) answerOne(3 - i, errno);
+  });
+  expect(await outcome).toBe(code);
+});
+
 /** NLMSGERR_ATTR_MSG with a text, and its padding. */
 function words(text: string): Buffer {
   const value = Buffer.from(`${text}\0`);
