@@ -42,7 +42,7 @@ export class Announcer {
   /** Whether the address is still this domain's, at this device and with its MAC address. */
   #isAnsweredFor({ index, address: { address }, mac }: ActionOf<'announce'>): boolean {
     const { routes, view } = this.#links;
-    const isThere = routes.proxies().some((one) => one.device === index && one.address.address === address);
+    const isThere = routes.proxiesFor(address).some(({ device }) => device === index);
     return isThere && view.byIndex(index)?.mac === mac;
   }
 

@@ -80,6 +80,8 @@ export const noIp: IpState = {
     nextHops: () => [],
     neighbours: () => new Map(),
     proxies: () => [],
+    proxiesFor: () => [],
+    proxiesOf: () => [],
   },
   sysctl: () => undefined,
   masquerades: new Map(),

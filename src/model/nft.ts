@@ -297,6 +297,8 @@ export interface NftView {
   strangers(device: string, vif: string): readonly Element[];
   /** The vif an element belongs to, an empty string for none; undefined when there is no such element. */
   owner(element: Element): string | undefined;
+  /** The netdevs whose filter lets their guest speak from a network, as {@link spokenFrom} has it, whosever that is. */
+  speakers(network: Network): readonly string[];
   /** The element that a map has in the place of this one, since it has the same key and another value. */
   rival(element: Element): Element | undefined;
   /** What vifd made forward while its table was there, also where another program has deleted the elements since. */

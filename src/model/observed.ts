@@ -96,6 +96,10 @@ export interface LinkView {
   byIndex(index: number): Link | undefined;
   /** The netdev of a vif, see {@link vifOfLink}. */
   ofVif(id: VifId): Link | undefined;
+  /** Those that have an address, which is an address of this domain. */
+  withAddress(address: string): Iterable<Link>;
+  /** Those that are no vif's. */
+  ofDomain(): Iterable<Link>;
   all(): Iterable<Link>;
 }
 
@@ -124,6 +128,9 @@ export function linkView(links: readonly Link[]): LinkView {
         const owner = vifOfLink(link);
         return owner !== undefined && vifName(owner) === vifName(id);
       }),
+    withAddress: (address) =>
+      links.filter(({ addresses }) => addresses.some((held) => held.address === address)),
+    ofDomain: () => links.filter((link) => vifOfLink(link) === undefined),
   };
 }
 

@@ -74,4 +74,8 @@ export interface RouteView {
   neighbours(index: number): ReadonlyMap<string, string>;
   /** Our proxy entries on all devices. */
   proxies(): readonly ProxyEntry[];
+  /** Those of an address. */
+  proxiesFor(address: string): readonly ProxyEntry[];
+  /** Those of a vif, by its name. */
+  proxiesOf(owner: string): readonly ProxyEntry[];
 }

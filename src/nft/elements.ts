@@ -144,14 +144,6 @@ export const forwardElements = (
   ...closed.map((family): Element => ({ set: `opened${family}`, key: [device] })),
 ];
 
-/** The address and device of an element that masquerades, of this release or an earlier one; undefined for any other. */
-export function masqueraded({ set, key }: Element): { address: string; uplink: string } | undefined {
-  const [address, uplink] = key;
-  return /^(masqueraded|guests)[46]$/.test(set) && address !== undefined && uplink !== undefined
-    ? { address, uplink }
-    : undefined;
-}
-
 const isOne = ({ first, last }: Range): boolean => first === last;
 
 /** A range as an address, a network with its prefix length, or, where it is neither, first and last address. */

@@ -57,6 +57,7 @@ const nothing: NftView = {
   elements: () => [],
   strangers: () => [],
   owner: () => undefined,
+  speakers: () => [],
   opened: () => [],
   isNoted: () => false,
   rival: () => undefined,

@@ -27,8 +27,8 @@ export function planProxies(
     proxy.device === device && proxy.address.address === address.address;
   // While there is no gateway device, the entries on it are left as they are.
   const own = ip.routes
-    .proxies()
-    .filter((proxy) => proxy.owner === owner && (want.proxies !== undefined || proxy.device === link?.index));
+    .proxiesOf(owner)
+    .filter((proxy) => want.proxies !== undefined || proxy.device === link?.index);
   return [
     ...wanted
       .filter((one) => !own.some((proxy) => isOn(proxy, one)))

@@ -173,6 +173,8 @@ export class IpMachine implements IpState {
           .map(({ address, mac }): [string, string] => [address, mac]),
       ),
     proxies: () => this.#proxies,
+    proxiesOf: (owner) => this.#proxies.filter((proxy) => proxy.owner === owner),
+    proxiesFor: (address) => this.#proxies.filter((proxy) => proxy.address.address === address),
   };
 
   sysctl(name: string): string {

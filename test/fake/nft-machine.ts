@@ -1,4 +1,4 @@
-import { parseNetwork } from '../../src/model/address.js';
+import { type Network, parseNetwork } from '../../src/model/address.js';
 import type { Masquerade } from '../../src/model/masquerade.js';
 import {
   type Earlier,
@@ -9,6 +9,7 @@ import {
   type NftAction,
   type NftView,
   type RuledTable,
+  spokenFrom,
   type Table,
   tableOf,
 } from '../../src/model/nft.js';
@@ -163,6 +164,13 @@ export class NftMachine implements NftView {
 
   owner(element: Element): string | undefined {
     return this.#elements.get(elementId(element))?.owner;
+  }
+
+  speakers(network: Network): string[] {
+    const id = elementId(spokenFrom('', network));
+    return [...this.#elements.values()]
+      .filter(({ element: { set, key } }) => elementId({ set, key: ['', ...key.slice(1)] }) === id)
+      .map(({ element: { key } }) => key[0] ?? '');
   }
 
   rival(element: Element): Element | undefined {

@@ -35,12 +35,10 @@ export function hidden(networks: readonly Network[], { links, ip = noIp }: Obser
     })),
   ];
   const isNearer = (network: Network, address: Network): boolean =>
-    [...links.all()].some(
-      (link) =>
-        vifOfLink(link) === undefined &&
-        link.addresses.some(
-          (held) => !isHost(held) && held.prefix >= network.prefix && contains(networkOf(held), address),
-        ),
+    [...links.ofDomain()].some((link) =>
+      link.addresses.some(
+        (held) => !isHost(held) && held.prefix >= network.prefix && contains(networkOf(held), address),
+      ),
     );
   return networks.flatMap((network) =>
     vital

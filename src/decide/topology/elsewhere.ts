@@ -1,13 +1,11 @@
 import { contains, hostOf, isHost, type Network, networkOf } from '../../model/address.js';
 import { noIp } from '../../model/ip.js';
-import { type ObservedState, vifOfLink } from '../../model/observed.js';
+import type { ObservedState } from '../../model/observed.js';
 
 /** Whether an address lies in a network that a device of this domain is in, so that it may be another host's. */
 export const isElsewhere = (address: Network, { links }: ObservedState): boolean =>
-  [...links.all()].some(
-    (link) =>
-      vifOfLink(link) === undefined &&
-      link.addresses.some((held) => !isHost(held) && contains(networkOf(held), hostOf(address))),
+  [...links.ofDomain()].some((link) =>
+    link.addresses.some((held) => !isHost(held) && contains(networkOf(held), hostOf(address))),
   );
 
 /** Whether this domain is told by a route where the hosts of a network with this address are, as by a VPN's. */

@@ -6,7 +6,7 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import type { Twins } from '../twins.js';
-import { claims, deviceName, holderOf, isRoutedTo, newsOf, routedElsewhere } from './routed-link.js';
+import { claimants, deviceName, holderOf, isRoutedTo, newsOf, routedElsewhere } from './routed-link.js';
 
 /**
  * Why a vif does not get one of these addresses, which another device has, and news of that device. The first vif keeps an
@@ -55,12 +55,10 @@ export function claimant(
   observed: ObservedState,
   ip: IpState,
 ): Link | undefined {
-  const { links } = observed;
-  const own = links.ofVif(id);
-  // The vif that has the route needs no look at all the others.
+  const own = observed.links.ofVif(id);
+  // Whatever others are left with, the vif that has the route has the address.
   if (isRoutedTo(own, [hostOf(guest)], ip)) return undefined;
-  const isClaimed = claims(hostOf(guest), observed, ip);
-  return [...links.all()].find(
-    (link) => link.index !== own?.index && !twins.links.includes(link) && isClaimed(link),
+  return claimants(hostOf(guest), observed, ip).find(
+    (link) => link.index !== own?.index && !twins.links.includes(link),
   );
 }

@@ -1,5 +1,6 @@
 import { addressValue, formatAddress, hostOf, type Network } from '../../model/address.js';
 import type { IpState } from '../../model/ip.js';
+import { masqueraded } from '../../model/masquerade.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import type { VifPolicy } from '../../model/policy.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
@@ -76,19 +77,24 @@ export function plan(
     const router = kept !== undefined && !isNeeded(kept) ? kept : routerFor(guest);
     return router && !isNeeded(router) ? { guest, router } : undefined;
   };
-  const candidates = [...hostsFor(snapshot, network)].map(at);
-  const held = candidates.find(({ address }) => heldBy(snapshot.id, own, observed, ip).has(address));
-  const goesOn = held !== undefined && !isNeeded(held) ? choose(held) : undefined;
-  if (goesOn !== undefined) return goesOn;
-  const first = (isFit: (address: Network) => boolean): Planned | undefined => {
-    for (const guest of candidates) {
-      if (!isFit(guest)) continue;
-      const chosen = choose(guest);
-      const routerIsFree = network.prefix >= sharedFrom || (chosen !== undefined && isFit(chosen.router));
-      if (chosen !== undefined && routerIsFree) return chosen;
+  /** What a test finds for the first address that it finds something for; there may be a thousand, and mostly the first is the one. */
+  const find = <T>(test: (guest: Network) => T | undefined): T | undefined => {
+    for (const host of hostsFor(snapshot, network)) {
+      const found = test(at(host));
+      if (found !== undefined) return found;
     }
     return undefined;
   };
+  const has = heldBy(snapshot.id, own, observed, ip);
+  const held = has.size === 0 ? undefined : find((guest) => (has.has(guest.address) ? guest : undefined));
+  const goesOn = held !== undefined && !isNeeded(held) ? choose(held) : undefined;
+  if (goesOn !== undefined) return goesOn;
+  const first = (isFit: (address: Network) => boolean): Planned | undefined =>
+    find((guest) => {
+      const chosen = isFit(guest) ? choose(guest) : undefined;
+      const routerIsFree = network.prefix >= sharedFrom || (chosen !== undefined && isFit(chosen.router));
+      return routerIsFree ? chosen : undefined;
+    });
   // A VPN may have a route to all of the planned network: only hosts with the very addresses of guests are hidden then.
   return first((address) => isFree(address) && !isRoutedAway(address, observed)) ?? first(isFree);
 }
@@ -128,13 +134,12 @@ function heldBy(
   id: VifId,
   own: Link | undefined,
   { nft }: ObservedState,
-  { routes, masquerades }: IpState,
+  { routes }: IpState,
 ): ReadonlySet<string> {
-  const vif = vifName(id);
   const routed = own === undefined ? [] : routes.onDevice(own.index).map(({ to }) => to.address);
-  const masqueraded = [...masquerades].flatMap(([address, { owner }]) => (owner === vif ? [address] : []));
-  const filtered = (nft?.elements(vif) ?? []).flatMap(({ set, key }) =>
-    set === 'hosts4' && key[1] !== undefined ? [key[1]] : [],
-  );
-  return new Set([...routed, ...masqueraded, ...filtered]);
+  const named = (nft?.elements(vifName(id)) ?? []).flatMap((element) => {
+    const address = element.set === 'hosts4' ? element.key[1] : masqueraded(element)?.address;
+    return address === undefined ? [] : [address];
+  });
+  return new Set([...routed, ...named]);
 }

@@ -7,7 +7,7 @@ import {
   networkOf,
 } from '../../model/address.js';
 import type { IpState } from '../../model/ip.js';
-import { type ObservedState, vifOfLink } from '../../model/observed.js';
+import type { ObservedState } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Twins } from '../twins.js';
 import { hidden } from './domain-needs.js';
@@ -31,8 +31,7 @@ export function routerFor(
   const own = observed.links.ofVif(id);
   const network = networkOf(guest);
   const isNeeded = (router: Network): boolean => hidden([hostOf(router)], observed).length > 0;
-  const domains = [...observed.links.all()]
-    .filter((link) => vifOfLink(link) === undefined)
+  const domains = [...observed.links.ofDomain()]
     .flatMap(({ addresses }) => addresses)
     .filter((held) => contains(network, hostOf(held)) && held.address !== guest.address)
     .map(({ address }): Network => ({ ...guest, address }));

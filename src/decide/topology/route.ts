@@ -26,7 +26,7 @@ import { hasOnLink, onLinkOf, onLinkSysctls, unreachedOnLink } from './on-link.j
 import { overruled } from './overruled.js';
 import {
   atTwin,
-  claims,
+  claimants,
   deviceName,
   holderOf,
   hosts,
@@ -80,7 +80,7 @@ export const route: Topology = {
     const own = observed.links.ofVif(snapshot.id);
     // What the vif had before this domain took it, it keeps; by a change of its keys it gets no such address.
     const has = (network: Network): boolean =>
-      own !== undefined && (isRoutedTo(own, [network], ip) || claims(network, observed, ip)(own));
+      own !== undefined && (isRoutedTo(own, [network], ip) || claimants(network, observed, ip).includes(own));
     const networks = asked.filter(
       (network) => has(network) || takenByDomain(snapshot, [network], observed) === undefined,
     );
@@ -242,14 +242,10 @@ function takenOver(
   const isNewer = ({ index }: Link): boolean =>
     index > own.index && !twins.links.some((twin) => twin.index === index);
   for (const network of networks) {
-    // The vif that has the route needs no look at all the others.
     if (isRoutedTo(own, [network], ip)) continue;
     const routed = routedElsewhere(network, own, observed, ip);
-    const isClaimed = claims(network, observed, ip);
     const other =
-      routed !== undefined && isNewer(routed)
-        ? routed
-        : [...observed.links.all()].find((link) => isNewer(link) && isClaimed(link));
+      routed !== undefined && isNewer(routed) ? routed : claimants(network, observed, ip).find(isNewer);
     if (other !== undefined) taken.set(network, other);
   }
   return taken;

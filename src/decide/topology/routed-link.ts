@@ -4,7 +4,7 @@ import { type IpState, routerLinkLocal } from '../../model/ip.js';
 import { spokenFrom } from '../../model/nft.js';
 import { type Link, type LinkView, type ObservedState, vifOfLink } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
-import { vifName } from '../../model/vif-id.js';
+import { parseVifName, vifName } from '../../model/vif-id.js';
 import { isPreferred, type Twins } from '../twins.js';
 
 // What vif-route and vif-nat have in common: a vif that is an interface of a router.
@@ -18,7 +18,7 @@ export const linkLocalRouter: Network = { family: 6, address: routerLinkLocal, p
 /** Those of the networks that are one host each. */
 export const hosts = (networks: readonly Network[]): Network[] => networks.filter(isHost);
 
-/** The first device that has an address of the domain itself in one of these networks, and that network. */
+/** The first of these networks in which a device has an address of the domain itself, and the device. */
 export function holderOf(
   networks: readonly Network[],
   { links }: ObservedState,
@@ -26,11 +26,10 @@ export function holderOf(
 ): { readonly holder: Link; readonly network: Network } | undefined {
   const isIn = (outer: Network, { address, family }: Network): boolean =>
     isHost(outer) ? outer.address === address : contains(outer, hostOf({ address, family }));
-  for (const holder of links.all()) {
-    if (isPassed(holder)) continue;
-    const network = networks.find((one) => holder.addresses.some((held) => isIn(one, held)));
-    if (network !== undefined) return { holder, network };
-  }
+  for (const network of networks)
+    for (const holder of isHost(network) ? links.withAddress(network.address) : links.all())
+      if (!isPassed(holder) && holder.addresses.some((held) => isIn(network, held)))
+        return { holder, network };
   return undefined;
 }
 
@@ -53,32 +52,36 @@ export function routedElsewhere(
 }
 
 /**
- * Tells of a netdev whether its vif has this network by what outlasts a link that is down, which takes the route: it is routed and
- * its filter lets it speak from there, it is masqueraded under it, or it is answered for on its behalf. A guest on a bridge may
- * have the same address.
+ * The netdevs whose vifs have this network by what outlasts a link that is down, which takes the route: it is routed and its filter
+ * lets it speak from there, it is masqueraded under it, or it is answered for on its behalf. A guest on a bridge may have the same
+ * address. The one that came first is the first.
  */
-export function claims(
+export function claimants(
   network: Network,
-  { nft }: ObservedState,
+  { links, nft }: ObservedState,
   { masquerades, routes }: IpState,
-): (link: Link) => boolean {
+): Link[] {
   const { address } = network;
-  const masqueraded = masquerades.get(address)?.owner;
-  const answered = isHost(network)
-    ? routes.proxies().filter((proxy) => proxy.address.address === address)
-    : [];
-  return (link) => {
-    const id = vifOfLink(link);
-    if (id === undefined) return false;
-    const vif = vifName(id);
-    return (
-      (nft?.owner(spokenFrom(link.name, network)) === vif &&
-        nft.owner({ set: 'routed', key: [link.name] }) === vif) ||
-      masqueraded === vif ||
-      // At a vif's own device the addresses of others are answered for.
-      answered.some(({ owner, device }) => owner === vif && device !== link.index)
+  const speaking = (nft?.speakers(network) ?? []).flatMap((name) => {
+    const link = links.byName(name);
+    const id = link && vifOfLink(link);
+    if (link === undefined || id === undefined) return [];
+    const owners = [spokenFrom(name, network), { set: 'routed', key: [name] } as const].map((one) =>
+      nft?.owner(one),
     );
+    return owners.every((owner) => owner === vifName(id)) ? [link] : [];
+  });
+  const ofVif = (name: string | undefined): Link[] => {
+    const id = parseVifName(name ?? '');
+    const link = id && links.ofVif(id);
+    return link === undefined ? [] : [link];
   };
+  const answered = (isHost(network) ? routes.proxiesFor(address) : []).flatMap(({ owner, device }) =>
+    // At a vif's own device the addresses of others are answered for.
+    ofVif(owner).filter(({ index }) => index !== device),
+  );
+  const all = new Set([...speaking, ...ofVif(masquerades.get(address)?.owner), ...answered]);
+  return [...all].sort((one, other) => one.index - other.index);
 }
 
 /** What to depend on for news of a netdev; under its vif's own name there is that of what the vif has besides. */

@@ -39,7 +39,8 @@ export class Dnsmasq {
   readonly #conf: string;
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, string>();
-  #devices = '';
+  /** The devices that it serves besides those of netback's names. */
+  #devices: ReadonlySet<string> = new Set();
   /** Whether a guest has its router for a resolver. */
   #asks = false;
   /** Whether another server answers guests, since it has port 53 of every address. */
@@ -82,8 +83,9 @@ export class Dnsmasq {
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
-    const asks = [...this.#entries.values()].some(asksRouter);
-    if (!isNew || this.#devices !== this.#interfaces() || asks !== this.#asks) this.#restart();
+    const device = deviceOfEntry(entry);
+    const isServed = device === undefined || isNetbacks(device) || this.#devices.has(device);
+    if (!isNew || !isServed || (asksRouter(entry) && !this.#asks)) this.#restart();
   }
 
   delete(vif: string): void {
@@ -128,7 +130,8 @@ export class Dnsmasq {
 
   async #start(): Promise<void> {
     if (this.#entries.size === 0) return await this.#stop();
-    this.#devices = this.#interfaces();
+    const devices = [...this.#entries.values()].map(deviceOfEntry).filter((name) => name !== undefined);
+    this.#devices = new Set(devices.filter((name) => !isNetbacks(name)).sort());
     this.#asks = [...this.#entries.values()].some(asksRouter);
     makeReadable(this.#dir);
     const isTaken = this.#asks && dnsPortIsTaken();
@@ -210,13 +213,6 @@ export class Dnsmasq {
     child.once('exit', (code, signal) => again(signal ?? `exit status ${code}`));
   }
 
-  /** Patterns of the devices to serve: netback's names, and those that `vifname` gives. */
-  #interfaces(): string {
-    const devices = [...this.#entries.values()].map(deviceOfEntry).filter((name) => name !== undefined);
-    const others = devices.filter((name) => !name.startsWith('vif')).sort();
-    return ['vif*', ...others].map((name) => `interface=${name}\n`).join('');
-  }
-
   #configuration(): string {
     return [
       // Guests have their router for a resolver, at an address that stays, and what it asks follows the machine's resolv.conf.
@@ -226,7 +222,7 @@ export class Dnsmasq {
       'no-hosts',
       'no-ping',
       'bind-dynamic',
-      this.#interfaces().trimEnd(),
+      ...['vif*', ...this.#devices].map((pattern) => `interface=${pattern}`),
       // Any address that has a file: "static" ranges for the two halves of IPv4.
       'dhcp-range=1.0.0.0,static,128.0.0.0',
       'dhcp-range=128.0.0.0,static,128.0.0.0',
@@ -279,6 +275,9 @@ export class Dnsmasq {
     for (const kind of ['hosts', 'options']) rmSync(join(this.#dir, kind, name), { force: true });
   }
 }
+
+/** Whether dnsmasq serves a device by the pattern of netback's names; `vifname` gives others. */
+const isNetbacks = (device: string): boolean => device.startsWith('vif');
 
 /** Makes a directory that dnsmasq can list, whatever the umask. */
 function makeReadable(dir: string): void {

@@ -1,5 +1,16 @@
+import type { Network } from '../../model/address.js';
 import type { Masquerade } from '../../model/masquerade.js';
-import { type Element, elementId, mapKeyId, sets, type Table, tableOf } from '../../model/nft.js';
+import {
+  type Element,
+  elementId,
+  mapKeyId,
+  type SetName,
+  sets,
+  spokenFrom,
+  type Table,
+  tableOf,
+} from '../../model/nft.js';
+import { Grouped } from '../grouped.js';
 import { Masquerades } from './masquerades.js';
 
 /** An element and the vif it belongs to. */
@@ -18,6 +29,8 @@ export class Elements {
   readonly #byDevice = new Map<string, Map<string, OwnedElement>>();
   /** The number of elements of each owner in a table's sets. */
   readonly #counts = new Map<Table, Map<string, number>>();
+  /** The netdevs whose guests speak from a network, by the set and the network. */
+  readonly #speakers = new Grouped<string | undefined, string>();
   /** The elements of maps by {@link mapKeyId}. */
   readonly #byMapKey = new Map<string, Element>();
   readonly #masquerades = new Masquerades((element) => this.owner(element));
@@ -40,6 +53,11 @@ export class Elements {
 
   owners(): Iterable<string> {
     return this.#byOwner.keys();
+  }
+
+  /** The netdevs whose filter lets their guest speak from a network. */
+  speakers(network: Network): string[] {
+    return this.#speakers.of(speechOf(spokenFrom('', network)));
   }
 
   /** The number of elements of each owner that has any in a table. */
@@ -73,6 +91,8 @@ export class Elements {
       const ofDevice = this.#byDevice.get(device) ?? new Map<string, OwnedElement>();
       this.#byDevice.set(device, ofDevice.set(id, { element, owner }));
     }
+    const speech = speechOf(element);
+    if (speech !== undefined) this.#speakers.add(speech, element.key[0] ?? '');
     const mapKey = mapKeyId(element);
     if (mapKey !== undefined) this.#byMapKey.set(mapKey, element);
     this.#masquerades.add(element, owner);
@@ -97,6 +117,7 @@ export class Elements {
     const ofDevice = this.#byDevice.get(device);
     ofDevice?.delete(id);
     if (ofDevice?.size === 0) this.#byDevice.delete(device);
+    this.#speakers.delete(speechOf(element), device);
     this.#masquerades.delete(element, owner);
   }
 
@@ -111,3 +132,9 @@ export class Elements {
     return owners;
   }
 }
+
+const speechSets: ReadonlySet<SetName> = new Set(['hosts4', 'hosts6', 'networks4', 'networks6']);
+
+/** What a netdev may speak from by an element, the same for all netdevs; undefined for an element that says nothing of that. */
+const speechOf = ({ set, key }: Element): string | undefined =>
+  speechSets.has(set) ? `${set} ${key[1]}` : undefined;

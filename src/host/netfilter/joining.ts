@@ -82,8 +82,10 @@ export function joined(actions: readonly NftAction[]): NftChange[] {
     return isFirst;
   });
   // Sorting keeps the order of what is equal.
-  return needed.sort((one, other) => rank(one) - rank(other) || setOf(one).localeCompare(setOf(other)));
+  return needed.sort((one, other) => rank(one) - rank(other) || compare(setOf(one), setOf(other)));
 }
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
 
 const rank = ({ change }: NftChange): number => kinds[change].rank;
 

@@ -1,6 +1,5 @@
-import type { Masquerade } from '../../model/masquerade.js';
+import { type Masquerade, masqueraded } from '../../model/masquerade.js';
 import { type Element, type SetName, sets } from '../../model/nft.js';
-import { masqueraded } from '../../nft/elements.js';
 
 /** The masqueraded addresses, each with its vif and uplinks, kept as elements come and go. */
 export class Masquerades {

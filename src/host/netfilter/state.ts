@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Network } from '../../model/address.js';
 import type { Masquerade } from '../../model/masquerade.js';
 import {
   type Earlier,
@@ -85,6 +86,10 @@ export class NftState implements NftView {
     return this.#contents.elements.owner(element);
   }
 
+  speakers(network: Network): string[] {
+    return this.#contents.elements.speakers(network);
+  }
+
   rival(element: Element): Element | undefined {
     return this.#contents.elements.rival(element);
   }
@@ -169,13 +174,15 @@ export class NftState implements NftView {
         ])
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
-    const of = (state: NftState, vif: string) => [
-      state.chains(vif),
-      state.elements(vif).map(elementId).sort(),
-    ];
-    return [...new Set([...this.owners(), ...other.owners()])].filter(
-      (vif) => !isDeepStrictEqual(of(this, vif), of(other, vif)),
-    );
+    const isSame = (vif: string): boolean => {
+      const [before, now] = [this.elements(vif), other.elements(vif)];
+      return (
+        before.length === now.length &&
+        before.every((element) => other.owner(element) === vif) &&
+        isDeepStrictEqual(this.chains(vif), other.chains(vif))
+      );
+    };
+    return [...new Set([...this.owners(), ...other.owners()])].filter((vif) => !isSame(vif));
   }
 
   #flags(table: Table): number {

@@ -5,6 +5,7 @@ import { type News, netdev } from '../../model/dependency.js';
 import { routerLinkLocal } from '../../model/ip.js';
 import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
+import { Grouped } from '../grouped.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { decodePort, familyBridge } from './bridge-port-message.js';
 import { decodeAddress, decodeIngressQdisc, decodeLink, family, rtm } from './link-message.js';
@@ -20,6 +21,10 @@ export class LinkState implements LinkView {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
   readonly #byVif = new Map<string, Link>();
+  /** Those that are no vif's, by index. */
+  readonly #ofDomain = new Map<number, Link>();
+  /** The indexes of the devices that have an address, by the address without its length. */
+  readonly #byAddress = new Grouped<string, number>();
   /** Addresses by device index, then by text. */
   readonly #addresses = new Map<number, Map<string, Network>>();
   /** Bridge ports by device index. */
@@ -37,6 +42,14 @@ export class LinkState implements LinkView {
 
   ofVif(id: VifId): Link | undefined {
     return this.#byVif.get(vifName(id));
+  }
+
+  withAddress(address: string): Iterable<Link> {
+    return this.#byAddress.of(address).flatMap((index) => this.#byIndex.get(index) ?? []);
+  }
+
+  ofDomain(): Iterable<Link> {
+    return this.#ofDomain.values();
   }
 
   all(): Iterable<Link> {
@@ -122,6 +135,10 @@ export class LinkState implements LinkView {
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);
     if (vif) this.#byVif.set(vifName(vif), link);
+    if (vif) this.#ofDomain.delete(link.index);
+    else this.#ofDomain.set(link.index, link);
+    for (const { address } of before?.addresses ?? []) this.#byAddress.delete(address, link.index);
+    for (const { address } of link.addresses) this.#byAddress.add(address, link.index);
     return [
       ...(before && before.name !== link.name ? [netdev(before.name)] : []),
       netdev(link.name),
@@ -167,6 +184,8 @@ export class LinkState implements LinkView {
     if (!link) return [];
     this.#forget(link);
     this.#byIndex.delete(index);
+    this.#ofDomain.delete(index);
+    for (const { address } of link.addresses) this.#byAddress.delete(address, index);
     this.#addresses.delete(index);
     this.#ports.delete(index);
     this.#ingressQdiscs.delete(index);

@@ -1,6 +1,6 @@
 import { contains, formatNetwork, type Network } from '../../model/address.js';
 import { type News, netdev } from '../../model/dependency.js';
-import { type LinkView, vifOfLink } from '../../model/observed.js';
+import { type Link, type LinkView, vifOfLink } from '../../model/observed.js';
 import type { ProxyEntry } from '../../model/proxy.js';
 import {
   type DesiredRoute,
@@ -17,6 +17,7 @@ import { type NetlinkMessage, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
+import { RouteIndex } from './route-index.js';
 import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, unicast } from './route-message.js';
 import { rtmRule } from './rule-message.js';
 import { RuleState } from './rule-state.js';
@@ -42,13 +43,12 @@ const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
 export class RouteState implements RouteView {
   readonly #links: LinkView;
   readonly #routes = new Map<string, KnownRoute[]>();
+  readonly #index = new RouteIndex();
   readonly #macs = new Map<number, string>();
   readonly #rules = new RuleState();
   readonly #tables = new TableRoutes();
-  /** What follows from all routes, computed when it is asked for. */
-  #derived: { ways: Map<4 | 6, number[]>; nextHops?: NextHop[]; ours?: readonly Route[] } = {
-    ways: new Map(),
-  };
+  /** What follows from the routes of others, computed when it is asked for. */
+  #derived: { ways: Map<4 | 6, number[]>; nextHops?: NextHop[] } = { ways: new Map() };
   #neighbours = new NeighbourState();
   #proxies = new ProxyState();
 
@@ -67,16 +67,16 @@ export class RouteState implements RouteView {
   }
 
   onDevice(index: number): Route[] {
-    return this.#where(({ device, ours }) => ours && device === index);
+    return this.#index.onDevice(index);
   }
 
   ours(): Route[] {
-    return this.#where(({ ours }) => ours);
+    return this.#index.ours();
   }
 
   defaultDevice(version: 4 | 6): number | undefined {
-    const found = this.#where(
-      ({ to, ours, table }) => !ours && table === mainTable && to.family === version && to.prefix === 0,
+    const found = [...this.#index.others].filter(
+      ({ to, table }) => table === mainTable && to.family === version && to.prefix === 0,
     );
     return found.sort((a, b) => a.metric - b.metric)[0]?.device;
   }
@@ -86,10 +86,10 @@ export class RouteState implements RouteView {
     if (known !== undefined) return known;
     const rank = ({ table, to, metric }: KnownRoute): number =>
       (table === mainTable ? 0 : 2 ** 40) + to.prefix * 2 ** 34 + metric;
-    const found = this.#where(
-      ({ to, ours, device }) => !ours && device > 1 && to.family === version && isDefault(to),
-    ).sort((a, b) => rank(a) - rank(b));
-    const devices = [...new Set(found.map(({ device }) => device))];
+    const found = [...this.#index.others].filter(
+      ({ to, device }) => device > 1 && to.family === version && isDefault(to),
+    );
+    const devices = [...new Set(found.sort((a, b) => rank(a) - rank(b)).map(({ device }) => device))];
     this.#derived.ways.set(version, devices);
     return devices;
   }
@@ -111,7 +111,7 @@ export class RouteState implements RouteView {
   }
 
   nextHops(): readonly NextHop[] {
-    this.#derived.nextHops ??= this.#where(({ ours }) => !ours).flatMap(({ gateway, device }) =>
+    this.#derived.nextHops ??= [...this.#index.others].flatMap(({ gateway, device }) =>
       gateway === undefined ? [] : [{ address: gateway, device }],
     );
     return this.#derived.nextHops;
@@ -123,6 +123,14 @@ export class RouteState implements RouteView {
 
   proxies(): ProxyEntry[] {
     return this.#proxies.all();
+  }
+
+  proxiesFor(address: string): ProxyEntry[] {
+    return this.#proxies.ofAddress(address);
+  }
+
+  proxiesOf(owner: string): ProxyEntry[] {
+    return this.#proxies.ofOwner(owner);
   }
 
   /** Applies one message. @returns the devices it is about, and the default route where it is about that */
@@ -222,10 +230,6 @@ export class RouteState implements RouteView {
     });
   }
 
-  #where(test: (route: KnownRoute) => boolean): KnownRoute[] {
-    return [...this.#routes.values()].flatMap((routes) => routes.filter(test));
-  }
-
   #applyLink(data: Buffer, gone: boolean): News[] {
     const index = data.readInt32LE(4);
     let mac: string | undefined;
@@ -239,7 +243,7 @@ export class RouteState implements RouteView {
     else this.#macs.set(index, mac);
     if (!down) return [];
     this.#proxies.forget(index);
-    return this.#forget(({ device }) => device === index);
+    return this.#forget(({ device }) => device === index, this.#index.onDevice(index));
   }
 
   /**
@@ -254,22 +258,26 @@ export class RouteState implements RouteView {
     const { index, network } = gone;
     if (network.family === 6) {
       if (network.address.startsWith('fe80:')) this.#forgetNeighbours(index, 6);
-      return this.#forget(({ source, device }) => source === network.address && device === index);
+      return this.#forget(
+        ({ source, device }) => source === network.address && device === index,
+        this.#index.onDevice(index),
+      );
     }
     const isGone = (device: number, held: Network): boolean =>
       device === index && held.address === network.address && held.prefix === network.prefix;
-    const left = [...this.#links.all()].filter((link) =>
-      link.addresses.some((held) => held.family === 4 && !isGone(link.index, held)),
-    );
-    const isLastOfDevice = !left.some((link) => link.index === index);
-    const isLastOfAddress = !left.some((link) =>
-      link.addresses.some((held) => held.address === network.address && !isGone(link.index, held)),
+    const isLeft = (link: Link, of: (held: Network) => boolean): boolean =>
+      link.addresses.some((held) => of(held) && !isGone(link.index, held));
+    const own = this.#links.byIndex(index);
+    const isLastOfDevice = own === undefined || !isLeft(own, ({ family }) => family === 4);
+    const isLastOfAddress = ![...this.#links.withAddress(network.address)].some((link) =>
+      isLeft(link, ({ address }) => address === network.address),
     );
     if (isLastOfDevice) this.#forgetNeighbours(index, 4);
     return this.#forget(
       ({ to, source, device }) =>
         to.family === 4 &&
         ((isLastOfDevice && device === index) || (isLastOfAddress && source === network.address)),
+      [...this.#index.onDevice(index), ...this.#index.from(network.address)],
     );
   }
 
@@ -278,11 +286,13 @@ export class RouteState implements RouteView {
     this.#proxies.forget(index, version);
   }
 
-  #forget(test: (route: KnownRoute) => boolean): News[] {
+  /** Deletes routes that a test holds for. @param ours those of ours among which they are */
+  #forget(test: (route: KnownRoute) => boolean, ours: readonly KnownRoute[]): News[] {
     const news: News[] = this.#tables.forget(test) ? [{ kind: 'rules' }] : [];
-    for (const [key, routes] of this.#routes) {
+    const keys = new Set([...ours, ...this.#index.others].filter(test).map(keyOf));
+    for (const key of keys) {
+      const routes = this.#routes.get(key) ?? [];
       const going = routes.filter(test);
-      if (going.length === 0) continue;
       news.push(...going.flatMap((route) => this.#newsOf(route)));
       this.#keep(
         key,
@@ -294,7 +304,10 @@ export class RouteState implements RouteView {
 
   /** Sets the routes of a network; one without routes is deleted, or networks of former guests would pile up. */
   #keep(key: string, routes: KnownRoute[]): void {
-    this.#derived = { ways: new Map() };
+    const before = this.#routes.get(key) ?? [];
+    if ([...before, ...routes].some(({ ours }) => !ours)) this.#derived = { ways: new Map() };
+    for (const route of before) this.#index.delete(route);
+    for (const route of routes) this.#index.add(route);
     if (routes.length > 0) this.#routes.set(key, routes);
     else this.#routes.delete(key);
   }
@@ -306,7 +319,7 @@ export class RouteState implements RouteView {
     const ofTable = this.#applyToTable(routes, added, replaced);
     // What refuses stands before ours in the main table, and is no way out.
     if (first.type !== unicast && (first.table !== mainTable || isDefault(first.to))) return ofTable;
-    const key = `${first.table === mainTable ? '' : `${first.table} `}${formatNetwork(first.to)}`;
+    const key = keyOf(first);
     const known = this.#routes.get(key) ?? [];
     if (!isWorthKeeping(first) && !known.some(({ ours }) => ours)) return ofTable;
     const isSame = (one: KnownRoute): boolean => routes.some((route) => route.key === one.key);
@@ -327,8 +340,7 @@ export class RouteState implements RouteView {
     if (!isAdministrators && !(first.table === mainTable && isPrivate(first.to))) return [];
     this.#tables.apply(routes, added, replaced);
     if (first.table === mainTable) return [];
-    this.#derived.ours ??= this.ours();
-    return this.#derived.ours.some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
+    return this.#index.ours().some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
   }
 
   #newsOf({ device, ours, to, gateway }: KnownRoute): News[] {
@@ -362,6 +374,10 @@ export class RouteState implements RouteView {
     return name === undefined ? [] : [netdev(name)];
   }
 }
+
+/** By what routes are kept: their network, and their table where it is another than main. */
+const keyOf = ({ table, to }: KnownRoute): string =>
+  `${table === mainTable ? '' : `${table} `}${formatNetwork(to)}`;
 
 /** The longest prefixes that a full table of the Internet has. */
 const longestOfInternet = { 4: 24, 6: 64 };
