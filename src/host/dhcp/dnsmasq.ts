@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { library as noCheck } from 'dhcp-no-check';
 import type { Logger } from 'pino';
-import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
+import { asksRouter, splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
 import { spawnGuarded } from '../process/guard.js';
 import { dnsPortIsTaken } from './dns-port.js';
+import { configurationFor } from './dnsmasq-configuration.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
 
 /** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
@@ -27,7 +28,8 @@ const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
 
 /**
- * dnsmasq as the DHCP server of the NAT and routed guests, and as the resolver of the former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
+ * dnsmasq as the DHCP server of the NAT and routed guests, by IPv6 with the advertisements that lead them to it, and as the resolver of the
+ * former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
  * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
  * milliseconds and loses nothing, since every address is fixed.
  *
@@ -39,9 +41,8 @@ export class Dnsmasq {
   readonly #conf: string;
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, string>();
-  #devices = '';
-  /** Whether a guest has its router for a resolver. */
-  #asks = false;
+  /** The configuration with which it was started last. */
+  #served = '';
   /** Whether another server answers guests, since it has port 53 of every address. */
   #leavesDns = false;
   #child: ChildProcess | undefined;
@@ -82,8 +83,7 @@ export class Dnsmasq {
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
-    const asks = [...this.#entries.values()].some(asksRouter);
-    if (!isNew || this.#devices !== this.#interfaces() || asks !== this.#asks) this.#restart();
+    if (!isNew || this.#configuration() !== this.#served) this.#restart();
   }
 
   delete(vif: string): void {
@@ -128,8 +128,6 @@ export class Dnsmasq {
 
   async #start(): Promise<void> {
     if (this.#entries.size === 0) return await this.#stop();
-    this.#devices = this.#interfaces();
-    this.#asks = [...this.#entries.values()].some(asksRouter);
     makeReadable(this.#dir);
     const isTaken = this.#asks && dnsPortIsTaken();
     if (isTaken && !this.#leavesDns)
@@ -137,7 +135,8 @@ export class Dnsmasq {
         'another server has port 53 of all addresses: it answers guests, and no resolver of vifd',
       );
     this.#leavesDns = isTaken;
-    writeFileSync(this.#conf, this.#configuration());
+    this.#served = this.#configuration();
+    writeFileSync(this.#conf, this.#served);
     const unitServes = this.#unitServes;
     await this.#endOthers({ butUnit: unitServes });
     this.#byUnit = unitServes && (await restartUnit());
@@ -210,39 +209,14 @@ export class Dnsmasq {
     child.once('exit', (code, signal) => again(signal ?? `exit status ${code}`));
   }
 
-  /** Patterns of the devices to serve: netback's names, and those that `vifname` gives. */
-  #interfaces(): string {
-    const devices = [...this.#entries.values()].map(deviceOfEntry).filter((name) => name !== undefined);
-    const others = devices.filter((name) => !name.startsWith('vif')).sort();
-    return ['vif*', ...others].map((name) => `interface=${name}\n`).join('');
+  /** Whether a guest has its router for a resolver. */
+  get #asks(): boolean {
+    return [...this.#entries.values()].some(asksRouter);
   }
 
   #configuration(): string {
-    return [
-      // Guests have their router for a resolver, at an address that stays, and what it asks follows the machine's resolv.conf.
-      // Where [nat] dns names others, there is no such service of this machine.
-      // A server that has the port already is at that address as well; dnsmasq ends where it cannot have the port it is told.
-      ...(this.#asks && !this.#leavesDns ? ['except-interface=lo'] : ['port=0', 'no-resolv']),
-      'no-hosts',
-      'no-ping',
-      'bind-dynamic',
-      this.#interfaces().trimEnd(),
-      // Any address that has a file: "static" ranges for the two halves of IPv4.
-      'dhcp-range=1.0.0.0,static,128.0.0.0',
-      'dhcp-range=128.0.0.0,static,128.0.0.0',
-      `dhcp-hostsdir=${join(this.#dir, 'hosts')}`,
-      `dhcp-optsdir=${join(this.#dir, 'options')}`,
-      // No answer to a client without a file; and authoritative: a client with a lease from before a restart is answered
-      // at once (RFC 2131, 4.3.2).
-      'dhcp-ignore=tag:!known',
-      'dhcp-authoritative',
-      // A name that a guest claims is none to others that ask this resolver.
-      'dhcp-ignore-names',
-      'leasefile-ro',
-      'log-facility=-',
-      `pid-file=`,
-      '',
-    ].join('\n');
+    const directories = { hosts: join(this.#dir, 'hosts'), options: join(this.#dir, 'options') };
+    return configurationFor([...this.#entries.values()], directories, this.#asks && !this.#leavesDns);
   }
 
   #files(kind: string): string[] {
