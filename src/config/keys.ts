@@ -13,7 +13,6 @@ import {
   domainName,
   hostName,
   ifaceIdTemplate,
-  ipv4Address,
   ipv4Network,
   linkGroup,
   listenAddress,
@@ -21,6 +20,7 @@ import {
   nftSet,
   plainName,
   service,
+  toldAddress,
   unixSocket,
 } from './network-kinds.js';
 import { type Key, key, needed, repeated, type SnakeCase, section } from './section.js';
@@ -76,12 +76,17 @@ const portFlags = {
   }),
 } satisfies Record<SnakeCase<NewPortFlag>, Key>;
 
-/** What DHCP tells guests besides their address, router and resolvers. */
+/** What guests are told besides their address, router and resolvers, and how those of IPv6 are told. */
 const toldByDhcp = {
-  ntp: key(listOf(ipv4Address), {
+  router_advertisements: key(flag, {
+    default: false,
+    sentence:
+      'Whether dnsmasq gives guests the IPv6 addresses of their ip key, by DHCPv6, and advertises this machine as their router.',
+  }),
+  ntp: key(listOf(toldAddress), {
     default: [],
     example: ['192.0.2.123'],
-    sentence: 'The time servers that DHCP tells guests of, by their addresses.',
+    sentence: 'The time servers that guests are told of, by DHCP of their own family.',
   }),
   domain: key(domainName, {
     otherwise: 'they are told of none',
@@ -190,7 +195,7 @@ export const sections = {
       default: [],
       example: ['dns'],
       sentence:
-        "This machine's services that are open to routed guests, in the words of those of [bridge], which are none by default.",
+        "This machine's services that are open to routed guests, in the words of those of [bridge], besides what dhcp and router_advertisements need.",
     }),
     dhcp: key(oneOf(['off', 'dnsmasq']), {
       default: 'off',
@@ -198,12 +203,12 @@ export const sections = {
         'With "dnsmasq" a DHCP server gives each routed guest the first IPv4 address of its ip key, its router and resolvers, with "off" ' +
         'there is none.',
     }),
-    dns: key(listOf(ipv4Address), {
+    dns: key(listOf(toldAddress), {
       default: [],
       example: ['192.0.2.53'],
       sentence:
-        'The resolvers that routed guests are told of by DHCP; with an empty list those that this machine has in /etc/resolv.conf, but for ' +
-        'loopback ones.',
+        'The resolvers that routed guests are told of, by DHCP of their own family; with an empty list those that this machine has in ' +
+        '/etc/resolv.conf, but for loopback ones.',
     }),
     ...toldByDhcp,
   }),
@@ -228,18 +233,18 @@ export const sections = {
         'With "dnsmasq" a DHCP server gives each guest its one address, its router and its resolvers, with "off" ' +
         'there is none.',
     }),
-    dns: key(listOf(ipv4Address), {
+    dns: key(listOf(toldAddress), {
       default: [],
       sentence:
-        'The resolvers that guests are told of by DHCP; with an empty list it is their router, which asks whichever this ' +
-        'machine uses.',
+        'The resolvers that guests are told of, by DHCP of their own family; with an empty list it is their router, which asks whichever ' +
+        'this machine uses.',
     }),
     ...toldByDhcp,
     services: key(listOf(service), {
       default: [],
       example: ['tcp/3142'],
       sentence:
-        "This machine's services that are open to guests, in the words of those of [bridge], besides what dhcp needs.",
+        "This machine's services that are open to guests, in the words of those of [bridge], besides what dhcp and router_advertisements need.",
     }),
   }),
   scripts: section({

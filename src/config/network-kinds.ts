@@ -1,4 +1,4 @@
-import { hostOf, type Network, networkOf, parseIpv4, parseNetwork } from '../model/address.js';
+import { hostOf, type Network, networkOf, parseIpv4, parseIpv6, parseNetwork } from '../model/address.js';
 import type { Service } from '../model/filter.js';
 import { ifaceIdParts, parseIfaceId } from '../model/iface-id.js';
 import { leastBurst } from '../model/limits.js';
@@ -44,8 +44,9 @@ export const nftSet = text('a set as "inet filter web", by family, table and nam
 
 export const macAddress = text('a MAC address', parseMac);
 
-export const ipv4Address = text('an IPv4 address', (value) =>
-  parseIpv4(value) === undefined ? undefined : value,
+/** An address that is told to guests, of either family. */
+export const toldAddress = text('an IPv4 or IPv6 address', (value) =>
+  (parseIpv4(value) ?? parseIpv6(value)) === undefined ? undefined : value,
 );
 
 export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (value) => {

@@ -1,5 +1,5 @@
 import type { DesiredState } from '../model/desired.js';
-import { asksRouter } from '../model/dhcp-entry.js';
+import { addresses6Of, asksRouter, leases4 } from '../model/dhcp-entry.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import { passesFamily } from '../model/filter.js';
 import type { Blocked } from '../model/firewall.js';
@@ -108,8 +108,13 @@ function routed(desired: DesiredState, observed: ObservedState): InTheWay[] {
   }
   const { dhcp } = desired.ip;
   if (dhcp === undefined) return found;
-  for (const [service, target] of [['dhcp', 'by DHCP'] as const, ['dns', 'as its resolver'] as const]) {
-    const blocked = service === 'dns' && !asksRouter(dhcp) ? undefined : firewall.served(name, service);
+  const served = [
+    ['dhcp', 'by DHCP', leases4(dhcp)],
+    ['dhcp6', 'by DHCPv6', addresses6Of(dhcp).length > 0],
+    ['dns', 'as its resolver', asksRouter(dhcp)],
+  ] as const;
+  for (const [service, target, isServed] of served) {
+    const blocked = isServed ? firewall.served(name, service) : undefined;
     if (blocked !== undefined) found.push({ operation: 'serve', target, blocked });
   }
   return found;

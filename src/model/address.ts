@@ -67,6 +67,10 @@ export const formatAddress = (family: 4 | 6, value: bigint): string =>
 export const canonical = ({ family, address }: Pick<Network, 'family' | 'address'>): string =>
   formatAddress(family, addressValue({ family, address }));
 
+/** Those addresses of a list that are of one family. */
+export const ofFamily = (addresses: readonly string[], family: 4 | 6): string[] =>
+  addresses.filter((address) => (family === 4 ? parseIpv4(address) : parseIpv6(address)) !== undefined);
+
 /** An IPv4 address as a number of 32 bits. */
 export function parseIpv4(text: string): bigint | undefined {
   const octets = text.split('.');

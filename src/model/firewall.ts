@@ -8,6 +8,9 @@ export interface Blocked {
   readonly remedy: string;
 }
 
+/** What this domain serves to a guest: addresses by DHCP of either family, and answers for names. */
+export type Served = 'dhcp' | 'dhcp6' | 'dns';
+
 /** What the filters of other programs do with a vif's packets; undefined where they pass, or where that is not certain. */
 export interface FirewallView {
   /** Between a routed vif and the device of its way out, a packet of the guest and an answer. */
@@ -23,6 +26,6 @@ export interface FirewallView {
     readonly bridge: string;
     readonly family: 4 | 6;
   }): Blocked | undefined;
-  /** A guest's request to a service of this domain, and its answer: by DHCP, or for a name. */
-  served(vif: string, service: 'dhcp' | 'dns'): Blocked | undefined;
+  /** A guest's request to a service of this domain, and its answer. */
+  served(vif: string, service: Served): Blocked | undefined;
 }

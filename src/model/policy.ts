@@ -44,6 +44,8 @@ export interface VifPolicy {
     /** The services of this domain that are open to routed guests, besides that of `dhcp`. */
     readonly services: readonly Service[];
     readonly dhcp: 'off' | 'dnsmasq';
+    /** Whether dnsmasq advertises this domain as the router of guests' IPv6, and gives them their addresses by DHCPv6. */
+    readonly routerAdvertisements: boolean;
     /** The resolvers guests are told of; none: those that this domain has itself. */
     readonly dns: readonly string[];
     readonly ntp: readonly string[];
@@ -56,6 +58,8 @@ export interface VifPolicy {
     /** The devices to masquerade out of, and by which alone guests' packets leave; undefined: wherever default routes lead. */
     readonly uplink: readonly string[] | undefined;
     readonly dhcp: 'off' | 'dnsmasq';
+    /** Whether dnsmasq advertises this domain as the router of guests' IPv6, and gives them their addresses by DHCPv6. */
+    readonly routerAdvertisements: boolean;
     /** The resolvers guests are told of; none: those of this domain. */
     readonly dns: readonly string[];
     readonly ntp: readonly string[];

@@ -17,8 +17,9 @@ export function aboutTopologies(
       .map(({ vif }) => vifName(vif.id))
       .join(', ');
   const [nat, route, ovs] = [users('nat'), users('route'), users('openvswitch')];
-  const dhcp = !('reason' in config) && config.nat.dhcp === 'dnsmasq';
-  const dhcpOfRouted = !('reason' in config) && config.route.dhcp === 'dnsmasq';
+  const isPromised = (topology: 'nat' | 'route'): boolean =>
+    !('reason' in config) && (config[topology].dhcp === 'dnsmasq' || config[topology].routerAdvertisements);
+  const [dhcp, dhcpOfRouted] = [isPromised('nat'), isPromised('route')];
   return [
     ...(nat !== '' && !programs.dnsmasq
       ? [

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../model/error-codes.js';
 import type { IpState } from '../../model/ip.js';
 import type { Link, LinkView } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
+import { hasNoRoute } from '../../model/router-addresses.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 
@@ -42,9 +43,11 @@ const noGateway = (snapshot: VifSnapshot, wanted: string | undefined): Operation
       )
     : routing('gateway-missing', snapshot, `by ${wanted}`, 'no such device');
 
-/** A device's first address of a family that is not link-local. */
+/** A device's first address of a family that is not link-local, nor one by which vifs advertise their router. */
 export const addressOf = (link: Pick<Link, 'addresses'> | undefined, family: 4 | 6): Network | undefined =>
-  link?.addresses.find((network) => network.family === family && !network.address.startsWith('fe80:'));
+  link?.addresses.find(
+    (network) => network.family === family && !network.address.startsWith('fe80:') && !hasNoRoute(network),
+  );
 
 export const routing = (
   code: ErrorCode,

@@ -1,4 +1,4 @@
-import { formatNetwork, hostOf, type Network, networkOf } from '../../model/address.js';
+import { formatNetwork, hostOf, type Network, networkOf, ofFamily } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
 import { hostServices } from '../../model/filter.js';
@@ -6,6 +6,7 @@ import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifPolicy } from '../../model/policy.js';
+import { servingRouter } from '../../model/router-addresses.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
@@ -13,7 +14,7 @@ import { forwardedPorts } from '../forwards.js';
 import { standby, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
-import { leaseOf } from './dhcp.js';
+import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { guestAddresses } from './nat-addresses.js';
 import { conflictOf } from './nat-conflict.js';
@@ -21,7 +22,7 @@ import { routerOf } from './nat-router.js';
 import { routerFor } from './nat-router-choice.js';
 import { hasOnLink, onLinkOf, onLinkSysctls } from './on-link.js';
 import { overruled } from './overruled.js';
-import { atTwin, deviceName, isRoutedTo, linkLocalRouter, waysOut } from './routed-link.js';
+import { atTwin, deviceName, isRoutedTo, waysOut } from './routed-link.js';
 import { whyNoIpv6 } from './routed-losses.js';
 import { routerSysctls } from './router-sysctls.js';
 import type { Attachment, Topology } from './topology.js';
@@ -87,6 +88,8 @@ export const nat: Topology = {
     const sharesLink = v6.length > 0 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
+    const given6 = config.nat.routerAdvertisements ? givenByDhcp6(v6) : [];
+    const advertises = given6.length > 0;
     const filtered = filterFor(snapshot, config, {
       topology: 'nat',
       networks: all.map(hostOf),
@@ -94,7 +97,8 @@ export const nat: Topology = {
       protectHost: hostServices('vif', [
         ...config.nat.services,
         ...(servesDhcp ? ['dhcp' as const] : []),
-        ...(servesDhcp && config.nat.dns.length === 0 ? ['dns' as const] : []),
+        ...(advertises ? [dhcp6Port] : []),
+        ...((servesDhcp || advertises) && config.nat.dns.length === 0 ? ['dns' as const] : []),
       ]),
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
@@ -104,6 +108,8 @@ export const nat: Topology = {
     dependsOn.push(...forwarded.dependsOn);
     const [first] = v4.filter((guest) => kept.includes(guest));
     const [firstRouter] = routers;
+    const asksRouter = config.nat.dns.length === 0;
+    const [dns4, dns6] = [ofFamily(config.nat.dns, 4), ofFamily(config.nat.dns, 6)];
     return {
       desired: {
         link: {
@@ -111,7 +117,10 @@ export const nat: Topology = {
           mtu: snapshot.mtu,
           master: null,
           // As hosts: as the /16 it is, every vif would claim the same network.
-          addresses: [...routers.map(hostOf), ...(v6.length > 0 ? [linkLocalRouter] : [])],
+          addresses: [
+            ...routers.map(hostOf),
+            ...(v6.length > 0 ? routerAddresses6(snapshot, advertises) : []),
+          ],
         },
         ...filtered,
         ...standby(snapshot, guests.length > 0 && guests.every((guest) => isTwins(hostOf(guest)))),
@@ -133,6 +142,7 @@ export const nat: Topology = {
               v6.length > 0,
             ),
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
+            ...(advertises ? advertisingSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: kept.flatMap((guest) =>
             ways(guest.family).map(({ name }) => ({ address: hostOf(guest), uplink: name })),
@@ -143,15 +153,20 @@ export const nat: Topology = {
             bound: named !== undefined,
             hidden: true,
             tracked: true,
-            ...(config.nat.dns.length === 0 ? {} : { resolvers: config.nat.dns }),
+            ...(dns4.length === 0 ? {} : { resolvers: dns4 }),
           },
           dhcp: leaseOf(snapshot, 'nat', config, {
-            guest: first,
-            router: firstRouter?.address,
+            v4: {
+              guest: first,
+              router: firstRouter?.address,
+              dns: asksRouter ? routers.slice(0, 1).map(({ address }) => address) : dns4,
+              servesNames: true,
+            },
+            v6: {
+              guests: given6.filter(({ address }) => kept.some((one) => one.address === address)),
+              dns: asksRouter ? [servingRouter.address] : dns6,
+            },
             addresses: all.map(hostOf),
-            dns:
-              config.nat.dns.length > 0 ? config.nat.dns : routers.slice(0, 1).map(({ address }) => address),
-            servesNames: true,
           }),
           ...(forwarded.ports.length === 0 ? {} : { ports: forwarded.ports }),
           resumes: attached !== undefined,

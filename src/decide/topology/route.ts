@@ -4,7 +4,7 @@ import {
   hostOf,
   isWholeNetwork,
   type Network,
-  parseIpv4,
+  ofFamily,
 } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
@@ -19,7 +19,7 @@ import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { standby, type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
-import { leaseOf } from './dhcp.js';
+import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
 import { hasOnLink, onLinkOf, onLinkSysctls, unreachedOnLink } from './on-link.js';
@@ -31,7 +31,6 @@ import {
   holderOf,
   hosts,
   isRoutedTo,
-  linkLocalRouter,
   newsOf,
   routedElsewhere,
   waysOut,
@@ -100,6 +99,7 @@ export const route: Topology = {
     const sharesLink = has6 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
+    const advertises = has6 && config.route.routerAdvertisements && givenByDhcp6(snapshot.ip).length > 0;
     const filtered = filterFor(snapshot, config, {
       topology: 'route',
       networks,
@@ -107,6 +107,7 @@ export const route: Topology = {
       protectHost: hostServices('vif', [
         ...config.route.services,
         ...(config.route.dhcp === 'dnsmasq' ? ['dhcp' as const] : []),
+        ...(advertises ? [dhcp6Port] : []),
       ]),
     });
     if ('problem' in filtered) return { problem: taken?.problem ?? filtered.problem, dependsOn };
@@ -125,7 +126,7 @@ export const route: Topology = {
         ),
     );
     const resolvers = config.route.dns.length > 0 ? config.route.dns : ip.resolvers;
-    const dns = resolvers.filter((address) => parseIpv4(address) !== undefined);
+    const dns = ofFamily(resolvers, 4);
     const ways = (family: 4 | 6): Link[] =>
       waysOut(family, observed.links, ip).filter(({ index }) => index !== own?.index);
     const around = [
@@ -141,7 +142,7 @@ export const route: Topology = {
           master: null,
           addresses: [
             ...(v4 ? [hostOf(v4)] : []),
-            ...(has6 ? [linkLocalRouter, ...(v6 ? [hostOf(v6)] : [])] : []),
+            ...(has6 ? [...routerAddresses6(snapshot, advertises), ...(v6 ? [hostOf(v6)] : [])] : []),
           ],
         },
         ...filtered,
@@ -161,6 +162,7 @@ export const route: Topology = {
               has6,
             ),
             ...(sharesLink ? onLinkSysctls(deviceName(snapshot)) : []),
+            ...(advertises ? advertisingSysctls(deviceName(snapshot)) : []),
           ],
           masquerades: [],
           forwards: {
@@ -171,11 +173,16 @@ export const route: Topology = {
             ...(config.route.dhcp === 'off' || dns.length === 0 ? {} : { resolvers: dns }),
           },
           dhcp: leaseOf(snapshot, 'route', config, {
-            guest: leased,
-            router: v4?.address,
+            v4: { guest: leased, router: v4?.address, dns, servesNames: false },
+            v6: {
+              guests: advertises
+                ? givenByDhcp6(snapshot.ip).filter((host) =>
+                    kept.some(({ address }) => address === host.address),
+                  )
+                : [],
+              dns: ofFamily(resolvers, 6),
+            },
             addresses: networks,
-            dns,
-            servesNames: false,
           }),
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),

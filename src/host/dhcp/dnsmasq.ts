@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { library as noCheck } from 'dhcp-no-check';
 import type { Logger } from 'pino';
-import { asksRouter, deviceOfEntry, splitEntry } from '../../model/dhcp-entry.js';
+import { splitEntry } from '../../model/dhcp-entry.js';
 import { parseVifName } from '../../model/vif-id.js';
 import { spawnGuarded } from '../process/guard.js';
 import { dnsPortIsTaken } from './dns-port.js';
+import { configurationFor, covers, type Needs, needsOf } from './dnsmasq-configuration.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
 
 /** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
@@ -27,7 +28,8 @@ const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
 const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
 
 /**
- * dnsmasq as the DHCP server of the NAT and routed guests, and as the resolver of the former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
+ * dnsmasq as the DHCP server of the NAT and routed guests, by IPv6 with the advertisements that lead them to it, and as the resolver of the
+ * former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
  * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
  * milliseconds and loses nothing, since every address is fixed.
  *
@@ -39,10 +41,8 @@ export class Dnsmasq {
   readonly #conf: string;
   readonly #log: Logger | undefined;
   readonly #entries = new Map<string, string>();
-  /** The devices that it serves besides those of netback's names. */
-  #devices: ReadonlySet<string> = new Set();
-  /** Whether a guest has its router for a resolver. */
-  #asks = false;
+  /** The needs with which it was started last. */
+  #served: Needs = needsOf([]);
   /** Whether another server answers guests, since it has port 53 of every address. */
   #leavesDns = false;
   #child: ChildProcess | undefined;
@@ -83,9 +83,7 @@ export class Dnsmasq {
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
-    const device = deviceOfEntry(entry);
-    const isServed = device === undefined || isNetbacks(device) || this.#devices.has(device);
-    if (!isNew || !isServed || (asksRouter(entry) && !this.#asks)) this.#restart();
+    if (!isNew || !covers(this.#served, needsOf([entry]))) this.#restart();
   }
 
   delete(vif: string): void {
@@ -130,17 +128,17 @@ export class Dnsmasq {
 
   async #start(): Promise<void> {
     if (this.#entries.size === 0) return await this.#stop();
-    const devices = [...this.#entries.values()].map(deviceOfEntry).filter((name) => name !== undefined);
-    this.#devices = new Set(devices.filter((name) => !isNetbacks(name)).sort());
-    this.#asks = [...this.#entries.values()].some(asksRouter);
     makeReadable(this.#dir);
-    const isTaken = this.#asks && dnsPortIsTaken();
+    this.#served = needsOf([...this.#entries.values()]);
+    const isTaken = this.#served.asks && dnsPortIsTaken();
     if (isTaken && !this.#leavesDns)
       this.#log?.warn(
         'another server has port 53 of all addresses: it answers guests, and no resolver of vifd',
       );
     this.#leavesDns = isTaken;
-    writeFileSync(this.#conf, this.#configuration());
+    const directories = { hosts: join(this.#dir, 'hosts'), options: join(this.#dir, 'options') };
+    const servesNames = this.#served.asks && !isTaken;
+    writeFileSync(this.#conf, configurationFor(this.#served, directories, servesNames));
     const unitServes = this.#unitServes;
     await this.#endOthers({ butUnit: unitServes });
     this.#byUnit = unitServes && (await restartUnit());
@@ -213,34 +211,6 @@ export class Dnsmasq {
     child.once('exit', (code, signal) => again(signal ?? `exit status ${code}`));
   }
 
-  #configuration(): string {
-    return [
-      // Guests have their router for a resolver, at an address that stays, and what it asks follows the machine's resolv.conf.
-      // Where [nat] dns names others, there is no such service of this machine.
-      // A server that has the port already is at that address as well; dnsmasq ends where it cannot have the port it is told.
-      ...(this.#asks && !this.#leavesDns ? ['except-interface=lo'] : ['port=0', 'no-resolv']),
-      'no-hosts',
-      'no-ping',
-      'bind-dynamic',
-      ...['vif*', ...this.#devices].map((pattern) => `interface=${pattern}`),
-      // Any address that has a file: "static" ranges for the two halves of IPv4.
-      'dhcp-range=1.0.0.0,static,128.0.0.0',
-      'dhcp-range=128.0.0.0,static,128.0.0.0',
-      `dhcp-hostsdir=${join(this.#dir, 'hosts')}`,
-      `dhcp-optsdir=${join(this.#dir, 'options')}`,
-      // No answer to a client without a file; and authoritative: a client with a lease from before a restart is answered
-      // at once (RFC 2131, 4.3.2).
-      'dhcp-ignore=tag:!known',
-      'dhcp-authoritative',
-      // A name that a guest claims is none to others that ask this resolver.
-      'dhcp-ignore-names',
-      'leasefile-ro',
-      'log-facility=-',
-      `pid-file=`,
-      '',
-    ].join('\n');
-  }
-
   #files(kind: string): string[] {
     try {
       return readdirSync(join(this.#dir, kind));
@@ -275,9 +245,6 @@ export class Dnsmasq {
     for (const kind of ['hosts', 'options']) rmSync(join(this.#dir, kind, name), { force: true });
   }
 }
-
-/** Whether dnsmasq serves a device by the pattern of netback's names; `vifname` gives others. */
-const isNetbacks = (device: string): boolean => device.startsWith('vif');
 
 /** Makes a directory that dnsmasq can list, whatever the umask. */
 function makeReadable(dir: string): void {

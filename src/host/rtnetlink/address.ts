@@ -1,12 +1,16 @@
 import type { Network } from '../../model/address.js';
+import { hasNoRoute } from '../../model/router-addresses.js';
 import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
-import { AttrStream, create, replace } from '../netlink/format.js';
+import { AttrStream, create, putU32, replace } from '../netlink/format.js';
 import { familyOf, ifa, rtm } from './link-message.js';
 import type { LinkState } from './link-state.js';
 
 /** IFA_F_NODAD: no other machine may have the address, and it is usable at once. */
 const noDad = 0x02;
+/** IFA_F_NOPREFIXROUTE, and the attribute for flags that the header has no room for (IFA_FLAGS). */
+const noPrefixRoute = 0x200;
+const flags = 8;
 
 /** Changes of the addresses of devices. */
 export class Addresses {
@@ -26,6 +30,7 @@ export class Addresses {
     const attributes = new AttrStream();
     attributes.push(ifa.local, addressBytes(address));
     attributes.push(ifa.address, addressBytes(address));
+    if (hasNoRoute(address)) attributes.push(flags, putU32(noDad | noPrefixRoute));
     await this.#netlink.request(rtm.newAddr, create | replace, header, attributes);
   }
 

@@ -1,4 +1,4 @@
-import type { Blocked, FirewallView } from '../../model/firewall.js';
+import type { Blocked, FirewallView, Served } from '../../model/firewall.js';
 import type { Packet } from './packet.js';
 import { remedyFor } from './remedy.js';
 import { type BaseChain, legacyTable, type Ruleset } from './ruleset.js';
@@ -72,11 +72,12 @@ export function firewallView(ruleset: Ruleset): FirewallView {
 
 const told = {
   dhcp: { asks: 'its requests for an address by DHCP', answers: 'the answers of DHCP' },
+  dhcp6: { asks: 'its requests for addresses by DHCPv6', answers: 'the answers of DHCPv6' },
   dns: { asks: 'its requests for names', answers: 'the answers to its requests for names' },
 };
 
 /** A guest's request to a service of this domain, and the answer. */
-export function exchange(vif: string, service: 'dhcp' | 'dns'): readonly [Packet, Packet] {
+export function exchange(vif: string, service: Served): readonly [Packet, Packet] {
   const common = { family: 4, protocol: 'udp' } as const;
   const ends = { source: undefined, destination: undefined, to: 'unicast' } as const;
   const [from, at] = [
@@ -88,7 +89,14 @@ export function exchange(vif: string, service: 'dhcp' | 'dns'): readonly [Packet
       { ...from, ...ends, state: 'new', sport: 40_000, dport: 53 },
       { ...at, state: 'established', sport: 53, dport: 40_000 },
     ];
-  // What is asked by broadcast is another connection than its answer to conntrack.
+  // What is asked by multicast or broadcast is another connection than its answer to conntrack.
+  if (service === 'dhcp6') {
+    const multicast = { source: undefined, destination: 'ff02::1:2', to: 'multicast' } as const;
+    return [
+      { ...from, ...multicast, family: 6, state: 'new', sport: 546, dport: 547 },
+      { ...at, family: 6, state: 'new', sport: 547, dport: 546 },
+    ];
+  }
   const broadcast = { source: '0.0.0.0', destination: '255.255.255.255', to: 'broadcast' } as const;
   return [
     { ...from, ...broadcast, state: 'new', sport: 68, dport: 67 },

@@ -85,7 +85,7 @@ function meta(key: string, packet: Packet): Value {
     nfproto: family === 4 ? 'ipv4' : 'ipv6',
     protocol: family === 4 ? 'ip' : 'ip6',
     mark: 0,
-    pkttype: packet.to === 'broadcast' ? 'broadcast' : 'unicast',
+    pkttype: packet.to === 'local' ? 'unicast' : packet.to,
     // Of xt_physdev, which has no name in nft.
     physin: packet.physin ?? absent,
     physout: packet.physout ?? absent,

@@ -14,7 +14,7 @@ export interface Packet {
   readonly dport: number | undefined;
   readonly state: 'new' | 'established';
   /** What the destination is to this machine. */
-  readonly to: 'local' | 'unicast' | 'broadcast';
+  readonly to: 'local' | 'unicast' | 'multicast' | 'broadcast';
 }
 
 /** True, false, or undefined for "not known". */

@@ -1,3 +1,4 @@
+import type { Served } from '../../model/firewall.js';
 import { type BaseChain, legacyTable, type Ruleset } from './ruleset.js';
 
 /** The programs that run a firewall, by the names of their tables and chains. */
@@ -23,17 +24,12 @@ export function firewallOf(ruleset: Ruleset, chain: BaseChain): Firewall {
  * The commands by which the firewall of a chain lets a vif through, to and from it: at forward, or for a service of this domain
  * at input and output.
  */
-export function remedyFor(
-  ruleset: Ruleset,
-  chain: BaseChain,
-  vif: string,
-  service: 'dhcp' | 'dns' = 'dhcp',
-): string {
+export function remedyFor(ruleset: Ruleset, chain: BaseChain, vif: string, service: Served = 'dhcp'): string {
   const { family, table, name, hook } = chain;
   const legacy = table === legacyTable ? '-legacy' : '';
   const iptables = family === 'bridge' ? 'ebtables' : `${family === 'ip6' ? 'ip6' : 'ip'}tables${legacy}`;
   const both = (insert: (option: '-i' | '-o') => string): string => `${insert('-i')}; ${insert('-o')}`;
-  const port = service === 'dns' ? '53' : family === 'ip6' ? '547' : '67';
+  const port = { dns: '53', dhcp: '67', dhcp6: '547' }[service];
   switch (firewallOf(ruleset, chain)) {
     case 'docker':
       return both((option) => `${iptables} -I DOCKER-USER ${option} ${vif} -j ACCEPT`);

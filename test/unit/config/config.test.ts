@@ -73,7 +73,7 @@ test.each([
   ],
   ['[nat]\nnetwork = "10.0.0.0/25"', 'nat.network: "10.0.0.0/25" is not an IPv4 network from /8 to /24'],
   ['[nat]\nnetwork = "10.0.0.1/16"', 'nat.network: "10.0.0.1/16" is not an IPv4 network from /8 to /24'],
-  ['[nat]\ndns = ["resolver"]', 'nat.dns: ["resolver"] is not a list, each of it an IPv4 address'],
+  ['[nat]\ndns = ["resolver"]', 'nat.dns: ["resolver"] is not a list, each of it an IPv4 or IPv6 address'],
   ['[route]\ngateway_device = "eth0:1"', 'route.gateway_device: "eth0:1" is not a network device\'s name'],
   ['[bridge]\nmtu = 9000', 'bridge.mtu: 9000 is not one of bridge, uplink'],
   [

@@ -29,7 +29,7 @@ const routed: DesiredState = {
     sysctls: [],
     masquerades: [],
     forwards: { out: ['eth0', 'gone0'], in: [], bound: false, tracked: true },
-    dhcp: 'served',
+    dhcp: '00:16:3e:00:00:05,tag:vif5.0,192.0.2.5,12h\ntag:vif5.0,option:router,192.0.2.1\n',
   },
 };
 
@@ -53,6 +53,12 @@ const by = (out: readonly string[]): DesiredState =>
   routed.ip === undefined
     ? routed
     : { ...routed, ip: { ...routed.ip, forwards: { out, in: [], bound: false, tracked: true } } };
+
+/** The same with DHCPv6, and no lease of IPv4. */
+const by6: DesiredState =
+  routed.ip === undefined
+    ? routed
+    : { ...routed, ip: { ...routed.ip, dhcp: '00:16:3e:00:00:05,tag:vif5.0,[2001:db8::5],12h\n' } };
 
 /** A base chain of this hook that drops everything. */
 const wall = (family: string, hook: string, name: string) =>
@@ -132,6 +138,15 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
       'firewall-drops: serve vif5.0 by DHCP: the chain ip filter OUTPUT drops the answers of DHCP by its policy',
     ],
   ],
+  [
+    'one of IPv6 at input, of a guest that is served DHCPv6',
+    by6,
+    observed({ firewall: wall('ip6', 'input', 'INPUT') }),
+    [
+      'firewall-drops: serve vif5.0 by DHCPv6: the chain ip6 filter INPUT drops its requests for addresses by DHCPv6 by its policy',
+    ],
+  ],
+  ['one of IPv4, of the same guest', by6, observed({ firewall: wall('ip', 'output', 'OUTPUT') }), []],
   [
     'a bridged vif whose frames it does not see',
     onBridge,

@@ -134,7 +134,11 @@ function ofObstacles(): string[] {
     ...obstacles(id, desired('xenbr0'), observed(true)),
     ...obstacles(
       id,
-      desired(null, { routes: [{ to }], forwards: { out: ['eth0'] }, dhcp: 'served' }),
+      desired(null, {
+        routes: [{ to }],
+        forwards: { out: ['eth0'] },
+        dhcp: 'tag:vif5.0,option:router,192.0.2.1\n',
+      }),
       observed(false),
     ),
   ].map(({ message }) => message);

@@ -123,6 +123,8 @@ export interface WayFacts {
   /** What listens for DHCP, on port 67: `ours`, or another program by its name. */
   readonly dhcpServer: string | undefined;
   readonly dhcpWanted: boolean;
+  /** Whether it is told its router and its IPv6 addresses. */
+  readonly advertises: boolean;
   /** Whether guests are told of this domain as their resolver, which asks those it has itself. */
   readonly servesNames: boolean;
   /** The resolvers that guests are told of, or that this domain asks for them. */

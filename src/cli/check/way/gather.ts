@@ -90,6 +90,7 @@ export async function gatherWay(
       dhcpServer: await dhcpServer(),
       servesNames: !isRouted && config.nat.dns.length === 0,
       dhcpWanted: told.dhcp === 'dnsmasq',
+      advertises: told.routerAdvertisements,
       resolvers: told.dns.length > 0 ? told.dns : resolversHere(),
     };
   } finally {

@@ -1,4 +1,5 @@
 import { dropCure } from '../../../model/drop-cures.js';
+import type { Served } from '../../../model/firewall.js';
 import { exchange } from '../../../nft/walk/firewall.js';
 import type { Packet } from '../../../nft/walk/packet.js';
 import { remedyFor } from '../../../nft/walk/remedy.js';
@@ -20,7 +21,12 @@ export function routed(facts: WayFacts, own: IpLink, { isNat } = { isNat: false 
     ];
   }
   const findings = [...unreadable(facts), ...trips.flatMap((trip) => walk(facts, own, trip, isNat))];
-  return [...findings, ...(facts.dhcpWanted ? aboutDhcp(facts, own) : []), ...aboutConnections(facts)];
+  return [
+    ...findings,
+    ...(facts.dhcpWanted ? aboutDhcp(facts, own) : []),
+    ...(facts.advertises ? aboutService(facts, own, 'dhcp6', 'DHCPv6') : []),
+    ...aboutConnections(facts),
+  ];
 }
 
 function walk(facts: WayFacts, own: IpLink, trip: Trip, isNat: boolean): Finding[] {
@@ -299,7 +305,7 @@ function aboutDhcp(facts: WayFacts, own: IpLink): Finding[] {
   return findings;
 }
 
-function aboutService(facts: WayFacts, own: IpLink, service: 'dhcp' | 'dns', name: string): Finding[] {
+function aboutService(facts: WayFacts, own: IpLink, service: Served, name: string): Finding[] {
   const { ruleset } = facts;
   if (!('base' in ruleset)) return [];
   const remedy = (chain: (typeof ruleset.base)[number]): string =>

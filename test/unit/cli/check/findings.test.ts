@@ -418,6 +418,9 @@ test('dnsmasq and Open vSwitch are missed where they are needed', () => {
   expect(found(nat, parseConfig('[nat]\ndhcp = "dnsmasq"', 'x'))).toContain(
     'error dnsmasq: not installed, so vif5.0 cannot get addresses by DHCP, which the configuration promises',
   );
+  expect(found(nat, parseConfig('[nat]\nrouter_advertisements = true', 'x')).join()).toContain(
+    'error dnsmasq',
+  );
   const ovs = withVifs(vif(5, { script: '/etc/xen/scripts/vif-openvswitch' }));
   expect(found(ovs)).toContain(
     'error openvswitch: vif5.0 waits for Open vSwitch, whose database does not answer',

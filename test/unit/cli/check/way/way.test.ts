@@ -82,6 +82,7 @@ const bridged: WayFacts = {
   switch: undefined,
   dhcpServer: 'ours',
   dhcpWanted: false,
+  advertises: false,
   servesNames: false,
   resolvers: ['192.0.2.53'],
 };
@@ -135,11 +136,11 @@ const full = sysctls({
   'net/netfilter/nf_conntrack_count': '1000',
   'net/netfilter/nf_conntrack_max': '1000',
 });
-const drops = (hook: string, policy = 'drop') =>
+const drops = (hook: string, policy = 'drop', family = 'ip') =>
   parseRuleset(
     JSON.stringify({
       nftables: [
-        { chain: { family: 'ip', table: 'filter', name: 'FORWARD', type: 'filter', hook, prio: 0, policy } },
+        { chain: { family, table: 'filter', name: 'FORWARD', type: 'filter', hook, prio: 0, policy } },
       ],
     }),
     '',
@@ -321,6 +322,20 @@ test.each<[string, WayFacts, string[]]>([
     'a full table of connections',
     { ...routed, sysctl: full },
     ['error conntrack: the table of connections is full: 1000 of 1000, so that new ones are dropped'],
+  ],
+  [
+    'DHCPv6 that a filter of IPv6 drops',
+    {
+      ...routed,
+      step: attached('nat'),
+      trips: [{ ...trip, out: { refused: 'x' }, own: { refused: 'no route' } }],
+      advertises: true,
+      ruleset: drops('input', 'drop', 'ip6'),
+    },
+    [
+      'error route: from 10.0.5.1 to 1.1.1.1: this domain itself has no way there (no route)',
+      'error dhcp6: ip6 filter FORWARD drops DHCPv6 requests by its policy',
+    ],
   ],
   [
     'no DHCP server, and no resolver to tell of',
