@@ -3,6 +3,7 @@ import { type Agent, vifd, vifdPackage, xlDevd } from './agents.js';
 import { apart } from './apart.js';
 import { compare } from './compare.js';
 import { forging } from './forging.js';
+import { groups } from './groups.js';
 import { networkSetups } from './network-setups.js';
 import { restarts } from './restarts.js';
 import { boot, rig } from './rig.js';
@@ -72,6 +73,7 @@ async function main(): Promise<number> {
     ...forging,
     ...apart,
     ...switches,
+    ...groups,
     ...stubdomains,
     ...restarts,
   ].filter(({ name, short }) => (!options.short || short) && matches(name));
