@@ -15,7 +15,7 @@ import { readIngress } from '../ahead.js';
 import { dhcpServer } from './dhcp-server.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
-import { jsonOf, runProgram } from './run.js';
+import { jsonOf, parseIproute, runProgram } from './run.js';
 import { gatherSwitch } from './switch.js';
 import { between, readQdiscs } from './traffic-control.js';
 
@@ -140,7 +140,7 @@ async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteA
   const output = await runProgram('ip', [`-${family}`, '-j', 'route', 'get', ...words]);
   if ('failed' in output)
     return { refused: output.failed.replace(/^RTNETLINK answers: /, '').replace(/^Error: /, '') };
-  const [route] = JSON.parse(output.stdout) as {
+  const [route] = parseIproute(output.stdout) as {
     dev?: string;
     gateway?: string;
     type?: string;
