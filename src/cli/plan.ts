@@ -1,6 +1,7 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
-import { setsNamed, wantsOffloads } from '../decide/vif-options.js';
+import { setsNamed } from '../decide/named-sets.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Host } from '../host/host.js';
 import { onItsLines } from '../model/one-line.js';
 import { problemOf } from '../model/operation-error.js';

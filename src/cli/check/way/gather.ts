@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
-import { setsNamed, wantsOffloads } from '../../../decide/vif-options.js';
+import { setsNamed } from '../../../decide/named-sets.js';
+import { wantsOffloads } from '../../../decide/vif-options.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
 import { readSysctl } from '../../../host/sysctl.js';
