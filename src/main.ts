@@ -4,6 +4,7 @@ import { CommandError, exit, messageOf } from './cli/exit-status.js';
 import { run } from './cli/run.js';
 import { defaultConfigFile, readConfig } from './config/config.js';
 import { ConfigError } from './config/error.js';
+import { onOneLine } from './model/one-line.js';
 import { version } from './runtime/version.js';
 
 const help = `Usage: vifd <command> [options]
@@ -160,7 +161,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 main(process.argv.slice(2)).then(
   (status) => process.exit(status),
   (error: unknown) => {
-    process.stderr.write(`vifd: ${messageOf(error)}\n`);
+    process.stderr.write(`vifd: ${onOneLine(messageOf(error))}\n`);
     process.exit(
       error instanceof ConfigError ? exit.config : error instanceof CommandError ? error.status : exit.failed,
     );

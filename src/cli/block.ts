@@ -1,6 +1,7 @@
 import type { BlockReply } from '../model/vif-status.js';
 import { tell } from './control-client.js';
 import { exit } from './exit-status.js';
+import { lines } from './table.js';
 
 /**
  * `vifd block VIF [--json]`, `vifd allow VIF [--json]`: has no frame of the vif pass, or ends that; remembered until it is ended. Exits 1 where
@@ -21,7 +22,7 @@ export async function blockCommand(
 function explain(vif: string, blocked: boolean, { before, vifs, inEffect }: BlockReply): string {
   const names = vifs.length === 0 ? vif : vifs.map((one) => one.vif).join(', ');
   const already = before ? ' already' : '';
-  const lines = [
+  return lines([
     blocked
       ? `${names}: blocked${already}; no frame passes until "vifd allow ${vif}"`
       : `${names}: ${before ? 'was not blocked' : 'no longer blocked'}`,
@@ -29,6 +30,5 @@ function explain(vif: string, blocked: boolean, { before, vifs, inEffect }: Bloc
       ? []
       : [`${names}: that is remembered and not in effect yet; "vifd status ${vif}" says why`]),
     ...vifs.flatMap((one) => (one.error === null ? [] : [`${one.vif}: ${one.error}`])),
-  ];
-  return lines.map((line) => `${line}\n`).join('');
+  ]);
 }

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline';
-import { onOneLine } from '../model/one-line.js';
 import { type VifEvent, where } from '../observe/events.js';
 import { ask, open } from './control-client.js';
 import { CommandError, exit } from './exit-status.js';
+import { lines } from './table.js';
 
 /** `vifd events [VIF] [--follow] [--json]`: prints the events that the daemon keeps, oldest first, then new ones. */
 export async function eventsCommand(
@@ -58,5 +58,5 @@ function printEvent({
     actions === undefined ? undefined : `- ${actions.join('; ')}`,
     missing === undefined ? undefined : `- ${missing.join('; ')}`,
   ];
-  return `${onOneLine(words.filter((word) => word !== undefined && word !== '').join(' '))}\n`;
+  return lines([words.filter((word) => word !== undefined && word !== '').join(' ')]);
 }

@@ -1,7 +1,9 @@
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../config/config.js';
-import { setsNamed, wantsOffloads } from '../decide/vif-options.js';
+import { setsNamed } from '../decide/named-sets.js';
+import { wantsOffloads } from '../decide/vif-options.js';
 import { Host } from '../host/host.js';
+import { onItsLines } from '../model/one-line.js';
 import { problemOf } from '../model/operation-error.js';
 import { parseVifName } from '../model/vif-id.js';
 import { printCommands } from '../plan/print/print.js';
@@ -10,6 +12,7 @@ import { dhcpDirectory } from '../runtime/runtime-dir.js';
 import { CommandError, exit } from './exit-status.js';
 import { outlook } from './outlook.js';
 import { backendOf, observeNow, planNow, readKeys } from './plan-now.js';
+import { lines } from './table.js';
 
 /**
  * `vifd plan VIF [--json]`: prints what vifd would do for a vif now, as commands that can be pasted. Changes nothing and
@@ -53,7 +56,8 @@ export async function planCommand(name: string, config: Config, options: { json:
             undefined,
             2,
           )}\n`
-        : [...comments.map(asComment), ...commands].map((line) => `${line}\n`).join(''),
+        : // What is pasted after a comment is run.
+          `${lines(comments.map((text) => `# ${text}`))}${commands.map((one) => `${onItsLines(one)}\n`).join('')}`,
     );
     return problem === undefined ? exit.ok : exit.failed;
   } finally {
@@ -61,6 +65,3 @@ export async function planCommand(name: string, config: Config, options: { json:
     await xenstore.close();
   }
 }
-
-/** A text as a comment of the shell: one line, since what is pasted after it is run. */
-const asComment = (text: string): string => `# ${text.replaceAll(/[\r\n]+/g, ' ')}`;

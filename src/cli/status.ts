@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dropCure } from '../model/drop-cures.js';
-import { onOneLine } from '../model/one-line.js';
 import type { VifStatus } from '../model/vif-status.js';
 import { summary } from '../observe/health.js';
 import { ask } from './control-client.js';
 import { exit } from './exit-status.js';
 import { printHolding } from './holding.js';
 import { bits, Rates, type TrafficRate } from './rate.js';
-import { ago, bytes, table } from './table.js';
+import { ago, bytes, lines, table } from './table.js';
 
 /** The daemon's answer to `/status`. */
 interface DaemonStatus {
@@ -83,18 +82,14 @@ function printDaemon(status: DaemonStatus, rates: RatesNow): string {
     counted(vif, 'fromGuest', 'rxBytes'),
     counted(vif, 'toGuest', 'txBytes'),
   ]);
-  const errors = vifs
-    .filter(({ error }) => error !== null)
-    .map(({ vif, error }) => `${vif}: ${onOneLine(error ?? '')}\n`);
-  const lacks = vifs.flatMap(({ vif, missing }) =>
-    missing.map((lack) => `${vif}: goes without: ${onOneLine(lack)}\n`),
-  );
+  const errors = vifs.filter(({ error }) => error !== null).map(({ vif, error }) => `${vif}: ${error}`);
+  const lacks = vifs.flatMap(({ vif, missing }) => missing.map((lack) => `${vif}: goes without: ${lack}`));
   return [
     `${head}\n`,
     xenstore ? '' : 'xenstore is not reachable: the vifs stay as they are, no other is attached\n',
     vifs.length === 0 ? '' : `\n${table([heads, ...rows])}`,
-    errors.length === 0 ? '' : `\n${errors.join('')}`,
-    lacks.length === 0 ? '' : `\n${lacks.join('')}`,
+    errors.length === 0 ? '' : `\n${lines(errors)}`,
+    lacks.length === 0 ? '' : `\n${lines(lacks)}`,
   ].join('');
 }
 
@@ -112,7 +107,7 @@ function printVif(vif: VifStatus, rates: RatesNow): string {
   const { drops, traffic } = vif;
   const rate = rates?.get(vif.vif);
   const reasons = Object.entries(drops).filter(([, count]) => count > 0);
-  const lines: [string, string | number | null][] = [
+  const fields: [string, string | number | null][] = [
     ['vif', vif.vif],
     ['state', vif.state],
     ['since', `${vif.since} (${ago(vif.since)})`],
@@ -154,7 +149,7 @@ function printVif(vif: VifStatus, rates: RatesNow): string {
     ],
   ];
   return table(
-    lines.flatMap(([name, value]) => (value === null || value === '' ? [] : [[`${name}:`, String(value)]])),
+    fields.flatMap(([name, value]) => (value === null || value === '' ? [] : [[`${name}:`, String(value)]])),
   );
 }
 

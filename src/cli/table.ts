@@ -1,5 +1,9 @@
 import { onOneLine } from '../model/one-line.js';
 
+/** A line of each text, whatever is in it. */
+export const lines = (texts: readonly string[]): string =>
+  texts.map((text) => `${onOneLine(text)}\n`).join('');
+
 /** Columns aligned to the left, two blanks apart, without trailing blanks. */
 export function table(cells: readonly (readonly string[])[]): string {
   const rows = cells.map((row) => row.map(onOneLine));

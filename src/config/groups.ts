@@ -30,7 +30,7 @@ export const groupMembers: Kind<readonly GroupMembers[], Written | readonly Writ
 /** The `[[group]]` tables as the program uses them. @throws ConfigError where two have one name, or names that count as one */
 export function groupsOf(tables: readonly Partial<Group>[], at: Place): Group[] {
   const groups: Group[] = [];
-  for (const [index, { name, members: matched, talk }] of tables.entries()) {
+  for (const [index, { name, members: matched, talk, ...settings }] of tables.entries()) {
     if (name === undefined || matched === undefined || talk === undefined) continue;
     const place = at.item(index).key('name');
     const same = groups.findIndex((group) => group.name === name);
@@ -38,7 +38,7 @@ export function groupsOf(tables: readonly Partial<Group>[], at: Place): Group[] 
     const alike = groups.findIndex((group) => groupNumber(group.name) === groupNumber(name));
     if (alike >= 0)
       place.refuse(`gives the same number as the name of ${at.item(alike).name}; choose another`);
-    groups.push({ name, members: matched, talk });
+    groups.push({ name, members: matched, talk, ...settings });
   }
   return groups;
 }

@@ -426,6 +426,12 @@ export const sections = {
           'Which other guests its guests reach and are reached by: with "none" no other, with "group" those of the group, with "all" ' +
           'those that no group parts, as if in none.',
       }),
+      sets: key(oneOrMore(nftSet), {
+        otherwise: 'none',
+        example: 'inet filter web',
+        sentence:
+          'Sets of nf_tables of your own that its vifs are elements of, besides those of [[vif]] tables.',
+      }),
     },
   ),
   forward: repeated(

@@ -10,12 +10,12 @@ import { vifName } from '../model/vif-id.js';
 import { filterFor } from './antispoof.js';
 import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
-import { unusableSets } from './named-sets.js';
+import { desiredSets, unusableSets } from './named-sets.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
 import { impossibleKey, unusedKeys } from './unused-keys.js';
-import { withOptions } from './vif-options.js';
+import { matchedBy, withOptions } from './vif-options.js';
 
 /**
  * Decides what should become of a vif from what is there now. `undefined` stands for a backend directory that does not
@@ -84,7 +84,14 @@ export function decide(
   const { filter } = filtered;
   const options = withOptions(ofTopology, snapshot, config.vifs, topology.name);
   const ofOptions = 'problem' in options ? ofTopology : options.desired;
-  const desired = { ...ofOptions, name, filter, ...(blocked ? { blocked } : {}) };
+  const sets = desiredSets(matchedBy(ofTopology, snapshot, topology.name), config);
+  const desired = {
+    ...ofOptions,
+    name,
+    filter,
+    ...(blocked ? { blocked } : {}),
+    ...(sets === undefined ? {} : { sets }),
+  };
   if (netdev === undefined) return { kind: 'await-netdev', desired, filter, dependsOn };
   if ('problem' in options) return { kind: 'refuse', problem: options.problem, dependsOn };
   const missing = [

@@ -1,6 +1,25 @@
 import { type DesiredSets, isNftName, memberValues } from '../model/named-set.js';
 import type { ObservedState } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
+import type { VifPolicy } from '../model/policy.js';
+import { tableOf } from './groups.js';
+import { type Matched, optionsOf } from './vif-options.js';
+
+/** The tables that name sets. */
+type Tables = Pick<VifPolicy, 'vifs' | 'groups'>;
+
+/** The administrator's sets that the configuration names. */
+export const setsNamed = ({ vifs, groups }: Tables): string[] => [
+  ...new Set([...vifs, ...groups].flatMap(({ sets }) => sets ?? [])),
+];
+
+/** What a vif is to be in the administrator's sets: in those of its group, and of the last `[[vif]]` table that names any. */
+export function desiredSets(vif: Matched, { vifs, groups }: Tables): DesiredSets | undefined {
+  const names = [...(tableOf(groups, vif)?.sets ?? []), ...(optionsOf(vif, vifs).sets ?? [])];
+  return names.length === 0
+    ? undefined
+    : { names: [...new Set(names)], mac: vif.mac, addresses: vif.addresses };
+}
 
 /** The administrator's sets that a vif cannot be put into, and why: it works without. */
 export function unusableSets(
@@ -10,7 +29,7 @@ export function unusableSets(
   { namedSets }: Pick<ObservedState, 'namedSets'>,
 ): OperationError[] {
   if (desired === undefined) return [];
-  return [...new Set(desired.names)].flatMap((name) => {
+  return desired.names.flatMap((name) => {
     const set = namedSets?.get(name) ?? { reason: 'no such set' };
     const reason = 'reason' in set ? set.reason : whyNotIn(set, desired, device);
     return reason === undefined ? [] : [problem('set-unusable', `put ${vif} into set`, name, reason)];

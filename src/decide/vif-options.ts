@@ -38,11 +38,10 @@ export function withOptions(
   tables: readonly VifOptions[],
   topology: TopologyName,
 ): WithOptions {
-  const matched = matchedBy(desired, snapshot, topology);
-  const matching = matchingTables(tables, matched);
+  const matching = matchingTables(tables, matchedBy(desired, snapshot, topology));
   if (matching.length === 0) return { desired, unused: [] };
   const options: VifOptions = Object.assign({}, ...matching);
-  const { isolated, lan, multicastFlood, broadcastFlood, txqueuelen, group, sets } = options;
+  const { isolated, lan, multicastFlood, broadcastFlood, txqueuelen, group } = options;
   const offload: Offload = Object.assign({}, ...matching.map((table) => table.offload ?? {}));
   const { port } = desired.link;
   const flags = {
@@ -82,9 +81,6 @@ export function withOptions(
         ...(Object.keys(offload).length === 0 ? {} : { offload }),
         ...(port === undefined ? {} : { port: { ...port, ...flags } }),
       },
-      ...(sets === undefined
-        ? {}
-        : { sets: { names: sets, mac: snapshot.mac, addresses: matched.addresses } }),
       ...(desired.ovsPort === undefined || isolated === undefined
         ? {}
         : { ovsPort: { ...desired.ovsPort, isolated } }),
@@ -165,8 +161,3 @@ export const uplinksOf = (
 /** Whether a table sets offloads, so that those of vifs are to be known. */
 export const wantsOffloads = ({ vifs }: Pick<VifPolicy, 'vifs'>): boolean =>
   vifs.some(({ offload }) => offload !== undefined);
-
-/** The administrator's sets that the tables name. */
-export const setsNamed = ({ vifs }: Pick<VifPolicy, 'vifs'>): string[] => [
-  ...new Set(vifs.flatMap(({ sets }) => sets ?? [])),
-];

@@ -75,7 +75,7 @@ export const errorCodes = {
   ),
   'set-unusable': code(
     'configuration',
-    'A set of nf_tables that a `[[vif]]` table names is not there, or vifs cannot be elements of it; the vif works without it.',
+    'A set of nf_tables that a `[[vif]]` or `[[group]]` table names is not there, or vifs cannot be elements of it; the vif works without it.',
     'Make the set, as the message says; vifd puts the vif into it then.',
   ),
   'forward-taken': code(

@@ -10,6 +10,8 @@ export interface Group {
   /** What its vifs have: one of these, and of that all. */
   readonly members: readonly GroupMembers[];
   readonly talk: Talk;
+  /** Sets of nf_tables that are the administrator's, each by family, table and name. */
+  readonly sets?: readonly string[];
 }
 
 /** What vifs have to match a group; everything matches where nothing is named. */

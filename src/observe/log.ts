@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty';
 import { isJournal } from 'node-libsystemd';
 import pino, { type DestinationStream, type Level, type Logger } from 'pino';
+import { onItsLines } from '../model/one-line.js';
 import { journalSender } from './journal.js';
 import { LossyLog } from './lossy-log.js';
 import { Output } from './output.js';
@@ -28,5 +29,9 @@ async function destination(): Promise<DestinationStream> {
   // Loaded on demand: it takes a tenth of the daemon's start.
   const { prettyFactory } = await import('pino-pretty');
   const pretty = prettyFactory({ translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
-  return new LossyLog((line) => stdout.write(pretty(line)));
+  return new LossyLog((line) => stdout.write(pretty(JSON.parse(line, steersNothing))));
 }
+
+/** A value of an entry, for a terminal. */
+const steersNothing = (_key: string, value: unknown): unknown =>
+  typeof value === 'string' ? onItsLines(value) : value;

@@ -18,7 +18,7 @@ export function planNamedSets(
   const vif = vifName(id);
   const join: Action[] = [];
   const wanted = new Set<string>();
-  for (const name of device === undefined ? [] : new Set(desired?.names)) {
+  for (const name of device === undefined ? [] : (desired?.names ?? [])) {
     const set = namedSets.get(name);
     if ('reason' in set || desired === undefined || device === undefined) continue;
     const values = memberValues(set, desired, device);

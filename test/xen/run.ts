@@ -3,6 +3,7 @@ import { type Agent, vifd, vifdPackage, xlDevd } from './agents.js';
 import { apart } from './apart.js';
 import { compare } from './compare.js';
 import { forging } from './forging.js';
+import { groups } from './groups.js';
 import { networkSetups } from './network-setups.js';
 import { fileOf, writeChart } from './pictures.js';
 import { restarts } from './restarts.js';
@@ -77,6 +78,7 @@ async function main(): Promise<number> {
     ...forging,
     ...apart,
     ...switches,
+    ...groups,
     ...stubdomains,
     ...suspensions,
     ...restarts,

@@ -1,5 +1,5 @@
 import type { Config } from '../../config/config.js';
-import { setsNamed } from '../../decide/vif-options.js';
+import { setsNamed } from '../../decide/named-sets.js';
 import { Blocks } from '../../host/blocks.js';
 import { Host } from '../../host/host.js';
 import { readRuleset } from '../../host/netfilter/ruleset.js';

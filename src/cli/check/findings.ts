@@ -13,6 +13,7 @@ import { aboutOpenBridges } from './open-bridges.js';
 import { aboutRings } from './rings.js';
 import { aboutClaims, aboutRivals } from './rivals.js';
 import { aboutSenders } from './senders.js';
+import { aboutSets } from './sets.js';
 import { aboutXenstore } from './store.js';
 import { aboutTopologies } from './topologies.js';
 import { aboutGroups, aboutTables } from './unmatched.js';
@@ -52,7 +53,9 @@ export function findings(facts: Facts, config: Config | { readonly reason: strin
     ...aboutIngress(facts),
     ...(facts.rules === undefined ? [] : aboutFirewalls(facts.stopped ?? [], facts.rules)),
     ...(known === undefined ? [] : [...aboutTables(decided, known), ...aboutGroups(decided, known)]),
-    ...('reason' in config ? [] : aboutForwards(facts, config)),
+    ...('reason' in config
+      ? []
+      : [...aboutSets(facts.observed ?? {}, config), ...aboutForwards(facts, config)]),
     ...(known === undefined ? [] : aboutSenders(decided, facts)),
     ...aboutLeftovers(facts),
     ...aboutRings(facts),

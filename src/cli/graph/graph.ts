@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Xenstore } from 'node-xenstore';
 import type { Config } from '../../config/config.js';
-import { setsNamed, wantsOffloads } from '../../decide/vif-options.js';
+import { setsNamed } from '../../decide/named-sets.js';
+import { wantsOffloads } from '../../decide/vif-options.js';
 import { Host } from '../../host/host.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
 import type { VifSnapshot } from '../../model/snapshot.js';

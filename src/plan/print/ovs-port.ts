@@ -1,4 +1,5 @@
 import type { ActionOf, ActionTable, Marks, OvsAction } from '../../model/action.js';
+import { steering } from '../../model/one-line.js';
 import {
   type DesiredOvsPort,
   markKeys,
@@ -85,4 +86,10 @@ function printIds(name: string, marks: Marks, port: DesiredOvsPort): string {
 
 /** A value as ovs-vsctl takes it where it holds anything but a plain word, safe in a shell. */
 const printValue = (value: string): string =>
-  /^[\w.-]+$/.test(value) ? value : singleQuoted(JSON.stringify(value));
+  /^[\w.-]+$/.test(value) ? value : singleQuoted(JSON.stringify(value).replace(steering, inJson));
+
+const inJson = (character: string): string =>
+  character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/cli/check/finding.js';
 import type { Edge } from '../../../src/cli/graph/edges.js';
+import { steering } from '../../../src/model/one-line.js';
 import type { VifEvent } from '../../../src/observe/events.js';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
@@ -350,6 +351,18 @@ describe('without a daemon', () => {
       status: 1,
       head: '# attach vif6.0 to bridge nowhere: no such bridge; the bridges here are xenbr0',
     });
+  });
+
+  test('names of others steer no terminal, whichever command shows them', async () => {
+    const name = 'x\x1b[2J\u009b\u202e';
+    const shown = String.raw`x\u001b[2J\u009b\u202e`;
+    await domnet.ip(`link add ${name} up type bridge`);
+    await domnet.plug({ domid: 6, keys: { bridge: 'nowhere' } });
+    for (const args of [['plan', 'vif6.0'], ['check'], ['check', 'vif6.0'], ['plan', name]]) {
+      const { stdout, stderr } = await domnet.command(...args);
+      expect(stdout + stderr, args.join(' ')).toContain(shown);
+      expect((stdout + stderr).replaceAll('\n', '').search(steering), args.join(' ')).toBe(-1);
+    }
   });
 
   test('plan for a vif without a netdev, for none, and for what is no name of one', async () => {

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Blocks } from '../../../src/host/blocks.js';
+import { steering } from '../../../src/model/one-line.js';
 import { snapshot } from '../../../src/model/snapshot.js';
 import { Domnet, type Vif } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
@@ -113,6 +114,17 @@ test.each<[string, { bridge: string; mtu?: string; vifname?: string }]>([
     }
   },
 );
+
+test('what vifd plan prints can be pasted, and steers no terminal, where a bridge has a name that would', async () => {
+  const name = 'x\x1b[2J\u009b';
+  await domnet.ip(`link add ${name} up type bridge`);
+  const vif = await domnet.plug({ domid: 6, keys: { bridge: '' } });
+  writeFileSync(file, '');
+  const plan = await planned(vif);
+  expect(plan).toContain(String.raw`master "$(printf 'x\033[2J\302\233')" up`);
+  expect(plan.replace(/[\n\t]/g, '').search(steering)).toBe(-1);
+  await paste(5, '', { bridge: '' });
+});
 
 test('what vifd plan prints for a vif that has changed can be pasted too', async () => {
   const ovs = new OpenVswitch(domnet);

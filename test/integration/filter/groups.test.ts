@@ -19,8 +19,10 @@ const names = Object.keys(plan);
 const table = (name: string, talk: string, members: string[]): string =>
   `[[group]]\nname = "${name}"\ntalk = "${talk}"\nmembers = [${members.map((one) => `{ domid = ${plan[one]?.[1]} }`).join(', ')}]\n`;
 const of = (group: string): string[] => names.filter((name) => name.endsWith(group));
-const groups = (b: string[]): string =>
-  table('a', 'group', of('a')) + table('b', 'group', b) + table('alone', 'none', of('n'));
+const groups = (b: string[], set = 'inet own a'): string =>
+  `${table('a', 'group', of('a'))}sets = "${set}"\n` +
+  table('b', 'group', b) +
+  table('alone', 'none', of('n'));
 let domnet: Domnet;
 let ovs: OpenVswitch;
 let vifd: Vifd;
@@ -132,6 +134,35 @@ const inTables = async (): Promise<string[]> => {
     [...text.matchAll(/comment "(vif\d+)/g)].map(([, vif]) => `${sets[i]} ${vif}`).sort(),
   );
 };
+
+/** The interfaces in the administrator's own set, by the beginning of their names. */
+const inOwnSet = async (): Promise<string> =>
+  [...(await domnet.exec('nft', ['list set inet own a'])).matchAll(/"(vif\d+)\.0"/g)]
+    .map(([, vif]) => vif)
+    .sort()
+    .join();
+
+test('the guests of a group are in a set of rules that are not vifd’s, as soon as it is there, and no others', async () => {
+  const check = async (): Promise<string> =>
+    (await domnet.command('check', '--config', `${domnet.dir}/vifd.toml`)).stdout;
+  expect(await check()).toMatch(/^WARNING +sets +inet own a: no such set; make it/m);
+  expect((await domnet.command('status', 'vif21.0')).stdout).toMatch(
+    /goes without: +put vif21\.0 into set inet own a: no such set/,
+  );
+  await domnet.exec('nft', ['add table inet own; add set inet own a { type ifname; }']);
+  const ofA = 'vif1,vif2,vif21,vif31';
+  await until('them in the set', async () => (await inOwnSet()) === ofA);
+  expect(await check()).toMatch(/^ok +sets +inet own a$/m);
+  await domnet.exec('nft', ['flush set inet own a']);
+  await until('them in it again', async () => (await inOwnSet()) === ofA);
+  await domnet.exec('nft', ['add set inet own b { type ipv4_addr; timeout 1h; }']);
+  writeFileSync(`${domnet.dir}/vifd.toml`, `${ovs.config}\n${groups(of('b'), 'inet own b')}`);
+  vifd.hangUp();
+  await until('none in it', async () => (await inOwnSet()) === '');
+  expect(await check()).toMatch(
+    /^WARNING +sets +inet own b: its elements end by a timeout; make another set/m,
+  );
+});
 
 test('a group is joined and left live; what others delete comes back, and a restart changes nothing', async () => {
   const all = await inTables();

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
 import { Background } from '../../support/process/background.js';
-import { until } from '../../support/process/exec.js';
+import { exec, until } from '../../support/process/exec.js';
 
 let domnet: Domnet;
 
@@ -49,6 +49,20 @@ test('a life in JSON: constant messages, what varies in fields, nothing but that
     { ...info, msg: 'stopped' },
   ]);
   expect(daemon.noise).toEqual([]);
+});
+
+test('on a terminal it is lines, and what is in a field steers nothing', async () => {
+  const program = join(domnet.dir, 'log.mjs');
+  const log = new URL('../../../dist/observe/log.js', import.meta.url).href;
+  const fields = String.raw`{ bridge: 'x\u001b[2J\u009b', err: new Error('no \u009b') }`;
+  writeFileSync(
+    program,
+    `const { createLog } = await import('${log}');\n(await createLog({ level: 'info' })).info(${fields}, 'vif attached');\n`,
+  );
+  const printed = await exec('script', ['-qec', `'${process.execPath}' '${program}'`, '/dev/null']);
+  expect(printed).toContain(String.raw`"bridge":"x\u001b[2J\u009b"`);
+  expect(printed).toContain(String.raw`Error: no \u009b`);
+  expect(printed).not.toContain('\u009b');
 });
 
 test('the level is obeyed', async () => {

@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest';
-import { ago, bytes, table } from '../../../src/cli/table.js';
+import { ago, bytes, lines, table } from '../../../src/cli/table.js';
 
 test('columns are aligned, and lines have no blanks at their end', () => {
   expect(table([['VIF', 'STATE', ''], ['vif5.0', 'up', 'x'], ['only']])).toBe(
     'VIF     STATE\nvif5.0  up     x\nonly\n',
   );
   expect(table([])).toBe('');
+});
+
+test('a text is one line, whatever is in it', () => {
+  expect(lines(['one\ntwo', '\x1b[2J\u202e'])).toBe('one\\u000atwo\n\\u001b[2J\\u202e\n');
 });
 
 test.each([

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../config/config.js';
-import { setsNamed, wantsOffloads } from '../../../decide/vif-options.js';
+import { setsNamed } from '../../../decide/named-sets.js';
+import { wantsOffloads } from '../../../decide/vif-options.js';
 import { Host } from '../../../host/host.js';
 import { readRuleset } from '../../../host/netfilter/ruleset.js';
 import { readSysctl } from '../../../host/sysctl.js';
@@ -15,7 +16,7 @@ import { readIngress } from '../ahead.js';
 import { dhcpServer } from './dhcp-server.js';
 import type { FdbEntry, IpLink, RouteAnswer, Trip, WayFacts } from './facts.js';
 import { countOf, serious } from './guest.js';
-import { jsonOf, runProgram } from './run.js';
+import { jsonOf, parseIproute, runProgram } from './run.js';
 import { gatherSwitch } from './switch.js';
 import { between, readQdiscs } from './traffic-control.js';
 
@@ -141,7 +142,7 @@ async function routeGet(family: 4 | 6, words: readonly string[]): Promise<RouteA
   const output = await runProgram('ip', [`-${family}`, '-j', 'route', 'get', ...words]);
   if ('failed' in output)
     return { refused: output.failed.replace(/^RTNETLINK answers: /, '').replace(/^Error: /, '') };
-  const [route] = JSON.parse(output.stdout) as {
+  const [route] = parseIproute(output.stdout) as {
     dev?: string;
     gateway?: string;
     type?: string;

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { onOneLine } from '../../../model/one-line.js';
 
 /** In ms: the longest that a program may take. */
 const timeout = 5000;
@@ -27,5 +28,9 @@ export function runProgram(
 export async function jsonOf<Row>(file: string, args: readonly string[]): Promise<readonly Row[]> {
   const output = await runProgram(file, args);
   if ('failed' in output || output.stdout.trim() === '') return [];
-  return JSON.parse(output.stdout) as Row[];
+  return parseIproute(output.stdout) as Row[];
 }
+
+/** The JSON of iproute2, which has control characters of a device's name as they are, and not by number (its json_writer.c). */
+export const parseIproute = (json: string): unknown =>
+  JSON.parse(json.replace(/[^\P{Cc}\n\r\t]/gu, onOneLine));

@@ -546,6 +546,30 @@ describe('guests whose traffic the filter would stop', () => {
   });
 });
 
+test('sets of the configuration that are not there, or not fit, are named each', () => {
+  const use = parseConfig(
+    '[[vif]]\nsets = ["inet roles web", "inet roles hosts"]\n[[group]]\nname = "all"\nmembers = {}\ntalk = "all"\nsets = "inet roles all"',
+    'vifd.toml',
+  );
+  const observed = (sets: Record<string, string>) => ({
+    links: fit.links,
+    namedSets: {
+      get: (name: string) =>
+        name in sets
+          ? { reason: sets[name] ?? '' }
+          : { type: 'ifname' as const, intervals: false, elements: [] },
+      members: () => [],
+    },
+  });
+  const about = (sets: Record<string, string>) =>
+    found({ ...withVifs(vif(5)), observed: observed(sets) }, use).filter((one) => one.includes(' sets: '));
+  expect(about({})).toEqual(['ok sets: inet roles web, inet roles hosts, inet roles all']);
+  expect(about({ 'inet roles hosts': 'no such set', 'inet roles all': 'it is constant' })).toEqual([
+    'warning sets: inet roles hosts: no such set',
+    'warning sets: inet roles all: it is constant',
+  ]);
+});
+
 test('XDP and tc at the ingress of vifs, and of nothing else, are named', () => {
   const port: Link = { ...bridge, index: 5, name: 'web0', parent: 'vif-5-0', kind: undefined, master: 2 };
   const device = { flags: ['UP'], mtu: 1500, addr_info: [] };
