@@ -60,7 +60,7 @@ export function claimant(
   // The vif that has the route needs no look at all the others.
   if (isRoutedTo(own, [hostOf(guest)], ip)) return undefined;
   const isClaimed = claims(hostOf(guest), observed, ip);
-  return [...links.all()].find(
-    (link) => link.index !== own?.index && !twins.links.includes(link) && isClaimed(link),
-  );
+  for (const link of links.all())
+    if (link.index !== own?.index && !twins.links.includes(link) && isClaimed(link)) return link;
+  return undefined;
 }

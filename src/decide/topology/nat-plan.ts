@@ -76,12 +76,15 @@ export function plan(
     const router = kept !== undefined && !isNeeded(kept) ? kept : routerFor(guest);
     return router && !isNeeded(router) ? { guest, router } : undefined;
   };
-  const candidates = [...hostsFor(snapshot, network)].map(at);
-  const held = candidates.find(({ address }) => heldBy(snapshot.id, own, observed, ip).has(address));
+  // Made one at a time: the first is nearly always the one, of a thousand.
+  function* candidates(): Iterable<Network> {
+    for (const host of hostsFor(snapshot, network)) yield at(host);
+  }
+  const held = firstOf(candidates, heldBy(snapshot.id, own, observed, ip));
   const goesOn = held !== undefined && !isNeeded(held) ? choose(held) : undefined;
   if (goesOn !== undefined) return goesOn;
   const first = (isFit: (address: Network) => boolean): Planned | undefined => {
-    for (const guest of candidates) {
+    for (const guest of candidates()) {
       if (!isFit(guest)) continue;
       const chosen = choose(guest);
       const routerIsFree = network.prefix >= sharedFrom || (chosen !== undefined && isFit(chosen.router));
@@ -91,6 +94,13 @@ export function plan(
   };
   // A VPN may have a route to all of the planned network: only hosts with the very addresses of guests are hidden then.
   return first((address) => isFree(address) && !isRoutedAway(address, observed)) ?? first(isFree);
+}
+
+/** The first of these that is among the addresses. */
+function firstOf(candidates: () => Iterable<Network>, addresses: ReadonlySet<string>): Network | undefined {
+  if (addresses.size === 0) return undefined;
+  for (const candidate of candidates()) if (addresses.has(candidate.address)) return candidate;
+  return undefined;
 }
 
 /** The addresses of a vif's own in the planned network, as offsets, in the order in which they are tried. */
@@ -132,9 +142,10 @@ function heldBy(
 ): ReadonlySet<string> {
   const vif = vifName(id);
   const routed = own === undefined ? [] : routes.onDevice(own.index).map(({ to }) => to.address);
-  const masqueraded = [...masquerades].flatMap(([address, { owner }]) => (owner === vif ? [address] : []));
   const filtered = (nft?.elements(vif) ?? []).flatMap(({ set, key }) =>
     set === 'hosts4' && key[1] !== undefined ? [key[1]] : [],
   );
-  return new Set([...routed, ...masqueraded, ...filtered]);
+  const held = new Set([...routed, ...filtered]);
+  for (const [address, { owner }] of masquerades) if (owner === vif) held.add(address);
+  return held;
 }
