@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +8,7 @@ import { Domnet } from '../support/net/domnet.js';
 import { bridges, connectUplink } from '../support/net/guests.js';
 import { type Census, slack, takeCensus } from './census.js';
 import { costOf } from './cost.js';
+import { garbageIn } from './garbage.js';
 import { Population } from './population.js';
 import { wakesOf } from './rest.js';
 
@@ -21,6 +24,8 @@ const { values } = parseArgs({
     rest: { type: 'string', default: '60' },
     /** A directory for a heap snapshot at each count. */
     snapshots: { type: 'string' },
+    /** Prints what the first thousand lives allocate, and where. */
+    garbage: { type: 'boolean', default: false },
     /** Lines for vifd.toml. */
     config: { type: 'string', default: '' },
   },
@@ -34,6 +39,8 @@ const [vifs, lives, batch, rest] = [values.vifs, values.lives, values.batch, val
 /** How long after the last change the rest begins, in ms. */
 const settleMs = 10_000;
 
+/** Not in the directory of the daemon, whose files are counted. */
+const garbage = values.garbage ? mkdtempSync(join(tmpdir(), 'vifd-garbage-')) : undefined;
 const domnet = await Domnet.start();
 try {
   await connectUplink(domnet);
@@ -46,6 +53,7 @@ try {
       NODE_OPTIONS: `--import=${preload}`,
       VIFD_PROBE: probe,
       ...(values.snapshots === undefined ? {} : { VIFD_SNAPSHOTS: values.snapshots }),
+      ...(garbage === undefined ? {} : { VIFD_GARBAGE: garbage }),
     },
   });
   const population = await Population.of(domnet);
@@ -76,6 +84,12 @@ try {
   }
   await live(Math.min(1000, lives));
   await count('after 1000 lives');
+  if (garbage !== undefined) {
+    const { total, largest } = garbageIn(`${garbage}/${seen.length}.heapprofile`);
+    const shown = (bytes: number): string => `${(bytes / 1024 / Math.min(1000, lives)).toFixed(1)} kB`;
+    console.log(`a life allocates ${shown(total)} on the heap, of which`);
+    for (const [where, bytes] of largest) console.log(`  ${shown(bytes)} ${where}`);
+  }
   for (let done = 1000; done < lives; done += 1000) {
     await live(1000);
     if (done % 5000 === 4000 || done + 1000 >= lives) await count(`after ${done + 1000} lives`);
@@ -102,4 +116,5 @@ try {
   }
 } finally {
   await domnet.stop();
+  if (garbage !== undefined) rmSync(garbage, { recursive: true });
 }

@@ -1,6 +1,7 @@
 import { type KeyPart, tables } from '../../model/nft.js';
 import { formatNumbers, formatRange } from '../../nft/elements.js';
-import { type NetlinkMessage, parseAttributes } from '../netlink/format.js';
+import { eachAttribute } from '../netlink/attributes.js';
+import type { NetlinkMessage } from '../netlink/format.js';
 
 // Numbers of linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h and libnftnl/udata.h. Netlink's own integers are
 // in the host's byte order, nf_tables' in the network's.
@@ -249,12 +250,12 @@ function comment(userdata: Buffer | undefined): string {
 
 function collect(data: Buffer): Map<number, Buffer> {
   const found = new Map<number, Buffer>();
-  parseAttributes(data, ({ type, data: value }) => found.set(type, value));
+  eachAttribute(data, 0, (type, at, length) => void found.set(type, data.subarray(at, at + length)));
   return found;
 }
 
 function each(list: Buffer | undefined, visit: (item: Buffer) => void): void {
-  if (list) parseAttributes(list, ({ data }) => visit(data));
+  if (list) eachAttribute(list, 0, (_, at, length) => visit(list.subarray(at, at + length)));
 }
 
 const empty = Buffer.alloc(0);

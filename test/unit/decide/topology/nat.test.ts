@@ -8,7 +8,7 @@ import { snapshot } from '../../../../src/model/snapshot.js';
 import type { PlainIp } from '../../../fake/ip-machine.js';
 import { Machine, type PlainLink, plainLinks } from '../../../fake/machine.js';
 
-function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
+function attach(domid: number, devid: number, { ip = '', config = '', masquerades = noIp.masquerades } = {}) {
   const keys = new Map([
     ['script', 'vif-nat'],
     ['mac', '00:16:3e:00:00:05'],
@@ -20,7 +20,7 @@ function attach(domid: number, devid: number, { ip = '', config = '' } = {}) {
     {
       links: linkView([]),
       // A kernel with IPv6, in which nothing is set.
-      ip: { ...noIp, sysctl: () => '0' },
+      ip: { ...noIp, sysctl: () => '0', masquerades },
     },
     undefined,
   );
@@ -38,6 +38,18 @@ test.each([
   [32751, 126, '10.127.239.127', '10.127.239.254'],
 ])('the plan gives domain %i, device %i the address %s behind %s', (domid, devid, guest, router) => {
   expect(attach(domid, devid)).toEqual({ guests: [guest], routers: [router] });
+});
+
+test('what others have is gone through a few times, and not for each of the thousand addresses that a vif might have', () => {
+  let times = 0;
+  class Counted extends Map<string, never> {
+    override [Symbol.iterator]() {
+      times++;
+      return super[Symbol.iterator]();
+    }
+  }
+  attach(5, 0, { masquerades: new Counted() });
+  expect(times).toBeLessThan(5);
 });
 
 test('a network of our own is filled in the same way, and wraps', () => {
