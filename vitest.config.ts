@@ -8,11 +8,11 @@ const limits = { testTimeout: 60_000, hookTimeout: 60_000 };
  * counted or timed depends on how busy the machine is, a file is left out.
  */
 const unhurried = [
-  'test/integration/attach/{birth,bridge-options,errors,hooks,removal,scripts,stubdomain}.test.ts',
+  'test/integration/attach/{birth,bridge-options,errors,hooks,removal,scripts}.test.ts',
   'test/integration/cli/{check-others,check-vif,commands,demo,plan-paste}.test.ts',
   'test/integration/differential/*.test.ts',
   'test/integration/filter/{bridge,forwarding,protect-host,routed,router,script}.test.ts',
-  'test/integration/nat/{addresses,forward,nat,ways-out}.test.ts',
+  'test/integration/nat/{addresses,forward,ways-out}.test.ts',
   'test/integration/observe/{control,journal,obstacles,prometheus}.test.ts',
   'test/integration/openvswitch/*.test.ts',
   'test/integration/package/*.test.ts',

@@ -17,11 +17,14 @@ export async function exec(
   return stdout;
 }
 
-/** Calls `look` until it returns a value, and returns that. @throws an error that names `what` when it never does */
+/**
+ * Calls `look` until it returns a value, and returns that. The time is for what hangs: a busy machine may take ten seconds to start vifd.
+ * @throws an error that names `what` when it never does
+ */
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {
