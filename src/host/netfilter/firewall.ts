@@ -4,8 +4,13 @@ import { firewallView } from '../../nft/walk/firewall.js';
 import { readForeignRuleset } from './foreign-ruleset.js';
 import { hasLegacy, legacyFamilies } from './iptables-legacy.js';
 
-/** In ms: from a change to its reading, and the least time between two readings, since a program may change its sets all the time. */
-const pauseMs = { first: 200, between: 2000 };
+/**
+ * In ms: from a change to its reading, and the least time between two readings. That is doubled each time while a program changes what
+ * its filters name without an end, up to `longest`: all vifs are looked at after each reading.
+ */
+const pauseMs = { first: 200, between: 2000, longest: 60_000 };
+/** More changes than this between two readings are of such a program, and not of an administrator. */
+const fewChanges = 10;
 
 /** The filters of other programs, read when they change. Those of iptables-legacy, which announces nothing, are read by {@link refresh}. */
 export class Firewall {
@@ -17,6 +22,9 @@ export class Firewall {
   #text = '';
   #timer: NodeJS.Timeout | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
+  #betweenMs = pauseMs.between;
+  /** How many changes were noted since it was read. */
+  #changes = 0;
   #told = '';
   #closed = false;
 
@@ -39,13 +47,17 @@ export class Firewall {
   /** Reads everything now. */
   async read(): Promise<void> {
     this.#readAt = performance.now();
+    const isFlood = this.#changes > fewChanges;
+    this.#changes = 0;
     const rules = await readForeignRuleset();
     if (this.#closed) return;
     const wasAlone = this.#isAlone;
     this.#isAlone = 'text' in rules && rules.text === '';
     if ('reason' in rules) return;
     this.#warnOfUnread(rules.unreadLegacy);
-    if (rules.text === this.#text && wasAlone === this.#isAlone) return;
+    const isSame = rules.text === this.#text && wasAlone === this.#isAlone;
+    this.#betweenMs = isFlood && !isSame ? Math.min(2 * this.#betweenMs, pauseMs.longest) : pauseMs.between;
+    if (isSame) return;
     this.#text = rules.text;
     let isTold = false;
     const failed = (error: unknown): void => {
@@ -58,8 +70,9 @@ export class Firewall {
 
   /** Notes that another program has changed nf_tables. */
   change(): void {
+    this.#changes++;
     if (this.#timer !== undefined || this.#closed) return;
-    const pause = Math.max(pauseMs.first, this.#readAt + pauseMs.between - performance.now());
+    const pause = Math.max(pauseMs.first, this.#readAt + this.#betweenMs - performance.now());
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       void this.read();

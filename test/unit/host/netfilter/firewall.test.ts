@@ -1,13 +1,17 @@
 import pino from 'pino';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Firewall } from '../../../../src/host/netfilter/firewall.js';
 import type { ForeignRules } from '../../../../src/host/netfilter/foreign-ruleset.js';
 import { parseRuleset } from '../../../../src/nft/walk/ruleset.js';
 
-/** What is read next. */
+/** What is read next, and how often it was. */
 let rules: ForeignRules;
+let reads = 0;
 vi.mock('../../../../src/host/netfilter/foreign-ruleset.js', () => ({
-  readForeignRuleset: async () => rules,
+  readForeignRuleset: async () => {
+    reads++;
+    return rules;
+  },
 }));
 
 const chain = { family: 'inet', table: 'fw', name: 'f', type: 'filter', hook: 'forward', prio: 0 };
@@ -21,6 +25,40 @@ beforeEach(() => {
   warnings = [];
   const write = (line: string): void => void warnings.push(JSON.parse(line).err.message);
   firewall = new Firewall(() => undefined, pino({ level: 'warn', base: null }, { write }));
+});
+
+afterEach(() => {
+  firewall.close();
+  vi.useRealTimers();
+});
+
+/** Has a program change its filters every 50 ms, so many times. @returns how often they were read meanwhile */
+async function flood(changes: number): Promise<number> {
+  const before = reads;
+  for (let i = 0; i < changes; i++) {
+    rules = { ruleset: dropping, unreadLegacy, text: `${reads} ${i}` };
+    firewall.change();
+    await vi.advanceTimersByTimeAsync(50);
+  }
+  return reads - before;
+}
+
+test('filters that change without an end are read ever more rarely, up to once a minute; other changes at once', async () => {
+  vi.useFakeTimers();
+  expect(await flood(1)).toBe(0);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(reads).toBe(1);
+  await vi.advanceTimersByTimeAsync(10_000);
+  // For 5 minutes: after 0.2, 2, 4, 8, 16, 32 s, and then each minute.
+  expect(await flood(6000)).toBe(9);
+  await vi.advanceTimersByTimeAsync(180_000);
+  const before = reads;
+  await flood(1);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(reads).toBe(before + 1);
+  await flood(1);
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(reads).toBe(before + 2);
 });
 
 test('filters that cannot be followed are in the way of no vif, and are told of once', async () => {
