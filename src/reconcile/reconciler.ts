@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { Dependents, type News } from '../model/dependency.js';
@@ -25,6 +26,9 @@ const ownKeyDelayMs = 200;
 
 /** Pause in ms before vifs are listed again when that failed. */
 const listRetryMs = 1000;
+
+/** How many vifs that are new here are read at once: xenstored answers one request after another, and each answer is work. */
+const meetings = 16;
 
 /** An item of the queue: a vif to reconcile, or the vifs of one domain or of all to list and enqueue. */
 type Request = { readonly vif: string } | { readonly vifsOf: number | 'all' };
@@ -199,8 +203,11 @@ export class Reconciler {
   /** The status of each vif, in order of domid and devid. */
   async status(): Promise<VifStatus[]> {
     const drops = await this.#host.drops();
-    const { links } = this.#host.observe();
+    // Each of these takes some ms where there are a thousand vifs, and the event loop has its turn in between.
+    await nextTurn();
     const traffic = this.#host.traffic();
+    await nextTurn();
+    const { links } = this.#host.observe();
     return [...this.#records.values()]
       .filter(({ phase }) => phase !== 'new')
       .sort((a, b) => a.id.domid - b.id.domid || a.id.devid - b.id.devid)
@@ -313,7 +320,11 @@ export class Reconciler {
     const met = new Map(asked.map((id) => [vifName(id), id]));
     for (const name of this.#records.keys()) met.delete(name);
     // Which vifs are of one card must be known before the first of them is reconciled.
-    await Promise.all([...met.values()].map((id) => this.#meet(id)));
+    const left = met.values();
+    const meetNext = async (): Promise<void> => {
+      for (const id of left) await this.#meet(id);
+    };
+    await Promise.all(Array.from({ length: meetings }, meetNext));
     for (const id of asked) this.#enqueue(id, { mustReread: !met.has(vifName(id)) });
   }
 

@@ -21,6 +21,7 @@ import { PlanExecutor } from './plan-executor.js';
 import type { BackendPort, BlocksPort, Clock, EventsPort, HostPort } from './ports/ports.js';
 import { ScriptReconciler } from './script-reconciler.js';
 import { StatusReporter } from './status-reporter.js';
+import { Turns } from './turns.js';
 import { fields, type VifRecord } from './vif-record.js';
 
 /** What reconciling a vif needs: the ports, and the reconciler's queue and records. */
@@ -64,6 +65,7 @@ export class VifReconciler {
   readonly #executor: PlanExecutor;
   readonly #reporter: StatusReporter;
   readonly #scripts: ScriptReconciler;
+  readonly #turns = new Turns();
 
   constructor(config: VifPolicy, deps: VifReconcilerDeps) {
     this.config = config;
@@ -130,6 +132,7 @@ export class VifReconciler {
     let last: readonly Action[] = [];
     let failure: OperationError | undefined;
     for (let round = 1; ; round++) {
+      await this.#turns.take();
       const step = this.#next(record, done.length === 0);
       if (step.kind === 'start-script') {
         if (round > maxChanges) throw stillToDo(record, [step.action]);

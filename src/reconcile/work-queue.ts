@@ -1,5 +1,4 @@
-/** After so many ms of starting jobs the event loop has its turn. */
-const sliceMs = 3;
+import { sliceMs } from './turns.js';
 
 /**
  * Runs at most one job a key at a time, and once more when the key was added while it ran. Any number of additions before
@@ -61,7 +60,7 @@ export class WorkQueue<Item> {
     const end = performance.now() + sliceMs;
     for (const [key, item] of this.#waiting) {
       if (this.#running.has(key)) continue;
-      // Most jobs end without waiting for anything, a thousand of them in 0.1 s.
+      // A job may begin with requests to xenstore for each of a vif's keys.
       if (performance.now() > end) {
         this.#schedule();
         return;

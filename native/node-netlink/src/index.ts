@@ -14,6 +14,9 @@ const receiveBuffer = 16 << 20;
 /** LARGEST of netlink-thread.c, in bytes. */
 const largest = 256 << 10;
 
+/** What Node reads of a stream at once, in bytes; libuv reads up to 32 times as much before anything else has its turn. */
+const wholeChunk = 64 << 10;
+
 /** NETLINK_ROUTE. */
 const route = 0;
 
@@ -66,6 +69,11 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
   }
 
   #receive(chunk: Buffer): void {
+    // More waits, as of a dump: others have their turn in between.
+    if (chunk.length === wholeChunk) {
+      this.#socket.pause();
+      setImmediate(() => this.#socket.resume());
+    }
     let rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     while (!this.#closed && rest.length >= 4) {
       const end = 4 + rest.readUInt32LE(0);

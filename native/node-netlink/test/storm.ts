@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { formatMessage, MessageType, parseMessages } from 'netlink';
 import { NetlinkSocket } from 'node-netlink';
 
-// Run in a network namespace of its own: causes storms of notifications while the event loop is blocked, and prints how many messages and overflows there were.
+// Run in a network namespace of its own: causes storms of notifications while the event loop is blocked, and prints how many messages and overflows there were, and the most bytes in one turn of the loop.
 // The argument is the size of the receive buffer; storms are repeated until one overflows it, or as often as told.
 
 /** RTNLGRP_LINK, RTM_GETLINK, NLM_F_REQUEST with NLM_F_ACK. */
@@ -11,7 +11,13 @@ const getLink = 18;
 const requestWithAck = 5;
 
 const [buffer, storms] = process.argv.slice(2).map(Number);
-const seen = { messages: 0, overflows: 0, answered: false };
+const seen = { messages: 0, overflows: 0, answered: false, mostAtOnce: 0 };
+let atOnce = 0;
+const turn = (): void => {
+  atOnce = 0;
+  if (!seen.answered) setImmediate(turn);
+};
+turn();
 
 const socket = new NetlinkSocket({
   groups: [linkGroup],
@@ -21,6 +27,8 @@ const socket = new NetlinkSocket({
     seen.overflows++;
   })
   .on('message', (data) => {
+    atOnce += data.length;
+    seen.mostAtOnce = Math.max(seen.mostAtOnce, atOnce);
     for (const { type, seq } of parseMessages(data)) {
       seen.messages++;
       if (type !== MessageType.ERROR || seq !== 7) continue;

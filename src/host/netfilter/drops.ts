@@ -14,8 +14,7 @@ export async function readDrops(
   devices: ReadonlyMap<string, string>,
 ): Promise<Map<string, Drops>> {
   const drops = new Map<string, Record<string, number>>();
-  for (const vif of devices.values())
-    drops.set(vif, Object.fromEntries(dropReasons.slice(1).map((reason) => [reason, 0])));
+  for (const vif of devices.values()) drops.set(vif, { ...none });
   const add = (vif: string | undefined, reason: string | undefined, packets = 0n): void => {
     if (vif === undefined || vif === '' || reason === undefined) return;
     const of = drops.get(vif) ?? {};
@@ -36,6 +35,8 @@ export async function readDrops(
   await dumps.exclusively(() => dumps.readElements(counting, addRow));
   return drops;
 }
+
+const none: Drops = Object.fromEntries(dropReasons.slice(1).map((reason) => [reason, 0]));
 
 /** The sets whose elements count packets. */
 const counting: readonly (readonly [Table, string])[] = [

@@ -22,8 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => domnet.stop());
 
-/** Attaches vifs, by turns bridged and behind NAT. */
-async function surround(from: number, count: number): Promise<void> {
+/** Attaches vifs, by turns bridged and behind NAT. @returns how often connections were listed for them */
+async function surround(from: number, count: number): Promise<number> {
   const vifs = Array.from({ length: count }, (_, i) => new Vif(domnet, from + i, 0));
   // With a carrier: the bridge's would come and go with the vif that is counted.
   await addNetdevs(vifs, { carrier: true });
@@ -31,7 +31,8 @@ async function surround(from: number, count: number): Promise<void> {
     vifs.map(({ domid }) => domnet.writeDevice({ domid, keys: kinds[domid % 2 ? 'nat' : 'bridged'](domid) })),
   );
   await allConnected(vifs);
-  await counting.quiet(dadMs);
+  const spans = await counting.quiet(dadMs);
+  return spans.filter(({ kind }) => kind === 'conntrack').length;
 }
 
 /** What a vif costs when it is born, and when it dies. */
@@ -52,7 +53,9 @@ const inParts = { looks: 3, messages: 15 };
 test('a birth and a death take as many looks, messages, requests and transactions beside 200 as beside 10', async () => {
   await surround(100, 10);
   const few = { bridged: await life('bridged'), nat: await life('nat') };
-  await surround(110, 190);
+  // A connection, without which there would be nothing to list.
+  await domnet.exec('ping', ['-q', '-c1', '127.0.0.1']);
+  const listings = await surround(110, 190);
   const many = { bridged: await life('bridged'), nat: await life('nat') };
   for (const kind of ['bridged', 'nat'] as const)
     for (const end of ['birth', 'death'] as const) {
@@ -67,4 +70,7 @@ test('a birth and a death take as many looks, messages, requests and transaction
   expect(many.bridged.birth.messages).toBeLessThanOrEqual(19 + inParts.messages);
   expect(many.bridged.death.messages).toBeLessThanOrEqual(14 + inParts.messages);
   expect(many.bridged.birth.nft).toBe(1);
+  // Each listing goes through the connections of all of the machine's namespaces.
+  expect(listings).toBeGreaterThan(0);
+  expect(listings).toBeLessThan(95);
 });

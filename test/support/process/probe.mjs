@@ -10,11 +10,11 @@ delete process.env.NODE_OPTIONS;
 let seen = {};
 const now = () => performance.timeOrigin + performance.now();
 
-/** Replaces a method by one that notes when it was called and when its promise settled. */
-function wrap({ prototype }, name, kind) {
+/** Replaces a method by one that notes when it was called and when its promise settled. @param kindOf of its arguments */
+function wrap({ prototype }, name, kindOf) {
   const original = prototype[name];
   prototype[name] = function (...values) {
-    const span = { kind, from: now(), to: Number.POSITIVE_INFINITY };
+    const span = { kind: kindOf(...values), from: now(), to: Number.POSITIVE_INFINITY };
     seen.spans.push(span);
     const end = () => {
       span.to = now();
@@ -39,10 +39,14 @@ const reset = () => {
 };
 reset();
 const module = (name) => import(`${dist}/${name}`);
-wrap((await module('reconcile/vif-reconciler.js')).VifReconciler, 'reconcile', 'look');
-wrap((await module('host/netlink/connection.js')).NetlinkConnection, 'request', 'netlink');
-wrap((await module('../node_modules/node-libnftables/dist/index.js')).Nftables, 'runAside', 'nft');
-wrap((await module('../node_modules/node-xenstore/dist/connection.js')).Connection, 'send', 'xenstore');
+wrap((await module('reconcile/vif-reconciler.js')).VifReconciler, 'reconcile', () => 'look');
+/** IPCTNL_MSG_CT_GET of NFNL_SUBSYS_CTNETLINK. */
+const listing = 0x101;
+wrap((await module('host/netlink/connection.js')).NetlinkConnection, 'request', (type) =>
+  type === listing ? 'conntrack' : 'netlink',
+);
+wrap((await module('../node_modules/node-libnftables/dist/index.js')).Nftables, 'runAside', () => 'nft');
+wrap((await module('../node_modules/node-xenstore/dist/connection.js')).Connection, 'send', () => 'xenstore');
 
 rmSync(path, { force: true });
 createServer((socket) => {

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('probe.mjs', import.meta.url));
 const dist = fileURLToPath(new URL('../../../dist', import.meta.url));
 
-/** What vifd waited for: a look at a vif, a request to rtnetlink, a transaction of nf_tables, or a hop to xenstore's thread. */
+/** What vifd waited for: a look at a vif, a request to rtnetlink, a listing of connections, a transaction of nf_tables, or a hop to xenstore's thread. */
 export interface Span {
-  readonly kind: 'look' | 'netlink' | 'nft' | 'xenstore';
+  readonly kind: 'look' | 'netlink' | 'conntrack' | 'nft' | 'xenstore';
   /** In ms since 1970, with fractions. */
   readonly from: number;
   readonly to: number;
