@@ -77,7 +77,8 @@ echo "$reason $new_ip6_address/$new_ip6_prefixlen $new_dhcp6_name_servers $new_d
   const words = ['-6', '-d', '-1', ...identity, ...leases, '-pf', `${file}.pid`];
   const namespace = await domnet.guestNamespace(domid);
   const client = new Background('ip', [
-    ...['netns', 'exec', namespace, 'dhclient', ...words, '-sf', `${file}.script`, 'eth0'],
+    ...['netns', 'exec', namespace, 'sh', '-c', 'exec dhclient "$@" 2>&1', 'dhclient', ...words],
+    ...['-sf', `${file}.script`, 'eth0'],
   ]);
   domnet.atEnd(() => client.stop('SIGKILL'));
   return client;
@@ -119,7 +120,7 @@ const resolves = async (vif: Vif, address: string): Promise<boolean> => {
   const program = `
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.settimeout(2)
+s.settimeout(1)
 s.sendto(bytes.fromhex('${query}'), ('${address}', 53))
 s.recv(512)`;
   return vif.guestExec('python3', ['-c', program]).then(
