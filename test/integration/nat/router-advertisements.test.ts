@@ -160,8 +160,13 @@ test('a vif that comes has all of it without a restart of dnsmasq, and the serve
   await until('its router', async () => (await routersOf(ten)).length > 0);
   expect(await routersOf(ten)).toEqual(['fe80::1']);
   expect(server()).toEqual([before]);
+  // Advertisements go on at every vif, also for guests that ask for none.
+  const others = [5, 7, 8].map(guest);
+  for (const vif of others) await vif.guestIp('-6 route delete default');
   await ten.unplug();
   await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  for (const vif of others)
+    await until(`the router of ${vif.name}`, async () => (await routersOf(vif)).length > 0, 10_000);
   const [[again, , , , second] = []] = await leased(guest(7));
   expect(again).toBe('2001:db8::7/128');
   expect(second).toBe(first);
