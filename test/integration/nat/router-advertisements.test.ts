@@ -77,7 +77,8 @@ echo "$reason $new_ip6_address/$new_ip6_prefixlen $new_dhcp6_name_servers $new_d
   const words = ['-6', '-d', '-1', ...identity, ...leases, '-pf', `${file}.pid`];
   const namespace = await domnet.guestNamespace(domid);
   const client = new Background('ip', [
-    ...['netns', 'exec', namespace, 'dhclient', ...words, '-sf', `${file}.script`, 'eth0'],
+    ...['netns', 'exec', namespace, 'sh', '-c', 'exec dhclient "$@" 2>&1', 'dhclient', ...words],
+    ...['-sf', `${file}.script`, 'eth0'],
   ]);
   domnet.atEnd(() => client.stop('SIGKILL'));
   return client;
@@ -119,7 +120,7 @@ const resolves = async (vif: Vif, address: string): Promise<boolean> => {
   const program = `
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.settimeout(2)
+s.settimeout(1)
 s.sendto(bytes.fromhex('${query}'), ('${address}', 53))
 s.recv(512)`;
   return vif.guestExec('python3', ['-c', program]).then(
@@ -159,8 +160,13 @@ test('a vif that comes has all of it without a restart of dnsmasq, and the serve
   await until('its router', async () => (await routersOf(ten)).length > 0);
   expect(await routersOf(ten)).toEqual(['fe80::1']);
   expect(server()).toEqual([before]);
+  // Advertisements go on at every vif, also for guests that ask for none.
+  const others = [5, 7, 8].map(guest);
+  for (const vif of others) await vif.guestIp('-6 route delete default');
   await ten.unplug();
   await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  for (const vif of others)
+    await until(`the router of ${vif.name}`, async () => (await routersOf(vif)).length > 0, 10_000);
   const [[again, , , , second] = []] = await leased(guest(7));
   expect(again).toBe('2001:db8::7/128');
   expect(second).toBe(first);
