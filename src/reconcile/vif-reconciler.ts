@@ -4,8 +4,8 @@ import { hasFloorAlone } from '../decide/floor.js';
 import { heldTo } from '../decide/holding.js';
 import type { Action } from '../model/action.js';
 import type { Dependents } from '../model/dependency.js';
-import { bridgeOf } from '../model/desired.js';
-import type { ObservedState } from '../model/observed.js';
+import { bridgeOf, type DesiredState } from '../model/desired.js';
+import type { Link, ObservedState } from '../model/observed.js';
 import { asOperationError, ChangedMeanwhile, OperationError } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
 import { xenbusState } from '../model/snapshot.js';
@@ -275,9 +275,7 @@ export class VifReconciler {
       ms,
     };
     const how = phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
-    // With the netdev's MTU, which a desired state without one leaves as it is.
-    const withMtu = { ...desired, link: { ...desired.link, mtu: link.mtu } };
-    notifier.attached(record, how, withMtu, detail, done);
+    notifier.attached(record, how, lasting(desired, link), detail, done);
     const { floorRefused } = record;
     if (floorRefused !== undefined && missing.some((lack) => lack.problem === floorRefused.problem))
       record.wakeIn(Math.max(floorRefused.until - clock.now(), 0), () => this.#deps.enqueue(record));
@@ -312,6 +310,16 @@ function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedStat
   const bridge = verdict.kind === 'attach' ? links.byName(verdict.desired.link.master ?? '') : undefined;
   return `${links.ofVif(record.id)?.index} ${bridge?.index}`;
 }
+
+/**
+ * What is desired from now on: with the netdev's MTU, which a desired state without one leaves as it is, and of a guest that is on the
+ * network now, which it is not yet in what its birth desires.
+ */
+const lasting = (desired: DesiredState, { mtu }: Link): DesiredState => ({
+  ...desired,
+  link: { ...desired.link, mtu },
+  ...(desired.ip?.resumes === undefined ? {} : { ip: { ...desired.ip, resumes: true } }),
+});
 
 const stillToDo = ({ name }: VifRecord, left: readonly Action[]): OperationError =>
   new OperationError(

@@ -146,6 +146,18 @@ test('where the host has changed it is repaired, where something else is wanted 
   expect(domain.events.of('vif5.0')).toEqual(['attached', 'repaired', 'updated']);
 });
 
+test('a routed vif that goes down before the first look after its birth is repaired as well', async () => {
+  const domain = new DriverDomain({
+    links: [{ name: 'eth0', up: true, addresses: ['192.0.2.1/24'] }],
+    ip: { routes: [{ to: '0.0.0.0/0', dev: 'eth0' }] },
+  });
+  await domain.start();
+  await domain.birth(id, { script: '/etc/xen/scripts/vif-route', bridge: '', ip: '192.0.2.5' });
+  domain.host.change('vif5.0', { up: false });
+  await domain.settle();
+  expect(domain.events.of('vif5.0')).toEqual(['attached', 'repaired']);
+});
+
 test('a configuration read anew is followed at once, and only what it changes is touched', async () => {
   const domain = new DriverDomain();
   await domain.start();
