@@ -264,9 +264,10 @@ export class Reconciler {
     if (changed !== undefined) record.changedKeys.add(changed);
     const now = this.#clock.now();
     record.enqueuedAt ??= now;
-    // Changes of xenstore are followed at once, changes of the host when the vif's pause is over.
-    if (mustReread || changed !== undefined || now >= record.notBefore) this.#queue.add({ vif: name });
-    else record.wakeIn(record.notBefore - now, () => this.#queue.add({ vif: name }));
+    // Changes of xenstore are followed at once, unless they have no end; changes of the host when the vif's pause is over.
+    const from = mustReread || changed !== undefined ? record.readNotBefore : record.notBefore;
+    if (now >= from) this.#queue.add({ vif: name });
+    else record.wakeIn(from - now, () => this.#queue.add({ vif: name }));
   }
 
   /** Takes the vif out of the queue: the events up to now are covered by what was observed just now. */

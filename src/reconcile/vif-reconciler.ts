@@ -100,6 +100,7 @@ export class VifReconciler {
     try {
       if (record.isStale) {
         const { snapshot: before, mustReread } = record;
+        record.read();
         const changed = new Set([...record.changedKeys, ...record.ownKeys]);
         // Before reading: an event during the read sets them again.
         record.mustReread = false;

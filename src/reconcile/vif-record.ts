@@ -47,6 +47,9 @@ export class VifRecord {
   failures = 0;
   /** Events of the host do not cause a reconciliation before this (ms of the clock). */
   notBefore = 0;
+  /** Until when changes of its keys wait, by the clock. */
+  readNotBefore = 0;
+  #readings: readonly number[] = [];
   /** When the next retry is due (ms of the clock); in the past where none is. */
   retryAt = 0;
   /** What it was given when it was put on the network; undefined once it has been taken off, whatever failed meanwhile. */
@@ -168,6 +171,16 @@ export class VifRecord {
   }
 
   /**
+   * Notes that its keys are read; where that happens too often, delays further readings. A guest makes netback write its state as
+   * often as it likes, and would take a processor from those that forward packets.
+   */
+  read(): void {
+    const now = this.#clock.now();
+    this.#readings = [...this.#readings.filter((at) => now - at < oftenRead.ms), now];
+    if (this.#readings.length > oftenRead.readings) this.readNotBefore = now + oftenRead.pauseMs;
+  }
+
+  /**
    * Notes that the host was changed for the vif; where that happens too often, delays further reconciliations. Another
    * program undoes the changes then, and two that react to each other at once would take a processor each.
    */
@@ -180,6 +193,8 @@ export class VifRecord {
 
 /** After more than `changes` changes in `ms`, `pauseMs` pass between two. */
 const often = { changes: 20, ms: 10_000, pauseMs: 1000 };
+/** The same of readings of keys; a vif that comes or goes is read some ten times. */
+const oftenRead = { readings: 20, ms: 1000, pauseMs: 100 };
 
 /** The fields of log lines about a vif. */
 export const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({

@@ -71,6 +71,27 @@ test('a machine that cannot be read again is read at the next resync', async () 
   expect(domain.host.refreshes).toBe(2);
 });
 
+test('a guest that changes its state without an end has its keys read some twenty times a second, and the last is what counts', async () => {
+  const domain = new DriverDomain();
+  await domain.start();
+  await domain.birth(id);
+  const looks = await domain.reconciliationsDuring(async () => {
+    for (let i = 0; i < 300; i++) {
+      domain.backend.set(id, { state: i % 2 === 0 ? '5' : '4' });
+      await domain.pass(10);
+    }
+  });
+  expect(looks).toBeLessThan(80);
+  await domain.birth({ domid: 6, devid: 0 });
+  expect(domain.told({ domid: 6, devid: 0 }).status).toBe('connected');
+  domain.backend.set(id, { state: '5' });
+  await domain.pass(150);
+  expect(domain.reconciler.keysOf('vif5.0')?.state).toBe(5);
+  domain.backend.set(id, { online: '0', state: '6' });
+  await domain.pass(150);
+  expect(domain.backend.keys(id)).toBeUndefined();
+});
+
 test('a resync reconciles every vif, and reads nothing of xenstore', async () => {
   const domain = new DriverDomain();
   await domain.start();
