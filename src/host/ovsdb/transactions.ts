@@ -14,7 +14,7 @@ export function transaction(action: OvsAction): object[] {
     case 'ovs-add-port':
       return [...addPort(action), comment];
     case 'ovs-set-port':
-      return [...setPort(action), comment];
+      return [...setPort(action), nextConfiguration, comment];
     case 'ovs-pin-mtu':
       return [...pinMtu(action), comment];
     case 'ovs-delete-port':
@@ -25,9 +25,20 @@ export function transaction(action: OvsAction): object[] {
   }
 }
 
-/** Operations that increment `next_cfg`; ovs-vswitchd sets `cur_cfg` to it when the configuration is in effect. */
+/**
+ * Increments `next_cfg`, as ovs-vsctl does with each change: ovs-vswitchd 3.1 does not look at a port of which `trunks` alone has
+ * changed before something else has.
+ */
+const nextConfiguration = {
+  op: 'mutate',
+  table: 'Open_vSwitch',
+  where: [],
+  mutations: [['next_cfg', '+=', 1]],
+};
+
+/** Operations that increment `next_cfg` and tell it; ovs-vswitchd sets `cur_cfg` to it when the configuration is in effect. */
 export const countConfiguration = [
-  { op: 'mutate', table: 'Open_vSwitch', where: [], mutations: [['next_cfg', '+=', 1]] },
+  nextConfiguration,
   { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
 ];
 

@@ -187,6 +187,21 @@ describe('live changes', () => {
     expect(await pinging).toContain(' 0% packet loss');
   });
 
+  test('trunks that change, and nothing else, are those that frames are carried by', async () => {
+    await vifd();
+    const [one, trunk] = await Promise.all([connected(5, 'ovsbr0'), connected(8, 'ovsbr0:10')]);
+    const atOne = await listenIn(one);
+    await atOne.receives('10 before', () => sendFrame(trunk, 10, 'before'));
+    await trunk.write({ bridge: 'ovsbr0:20' });
+    await portIs(trunk, 'trunks', '[20]');
+    await atOne.receives('20 after', () => sendFrame(trunk, 20, 'after'));
+    await atOne.receives('20 marker', async () => {
+      await sendFrame(trunk, 10, 'forbidden');
+      await sendFrame(trunk, 20, 'marker');
+    });
+    expect(atOne.arrived).not.toContain('10 forbidden');
+  });
+
   test('a tag changes in place', async () => {
     const daemon = await vifd();
     const beside = await Neighbours.of(daemon, domnet, 'openvswitch', { ovs });
