@@ -33,8 +33,9 @@ const believed = async (address: string): Promise<string | undefined> =>
   /lladdr (\S+)/.exec(await outside.ip(`neighbour show ${address} dev lan0`))?.[1];
 const learned = (address: string): Promise<unknown> =>
   until(`the router to learn of ${address}`, async () => (await believed(address)) === mac);
+/** The way back may have to be asked for again first, after a second. */
 const reached = (address: string): Promise<string> =>
-  outside.exec('ping', ['-n', '-c', '1', '-W', '1', address]);
+  outside.exec('ping', ['-n', '-c', '2', '-i', '0.5', '-W', '3', address]);
 /** A guest with the addresses of both families of this domid. */
 async function both(domid: number): Promise<Vif> {
   const vif = await guest(domnet, 'route', domid, { ip: `192.0.2.${domid} 2001:db8::${domid}` });

@@ -37,8 +37,9 @@ beforeAll(async () => {
 }, 30_000);
 afterAll(() => domnet.stop());
 
+/** Whether an address answers; the kernel takes up to 0.8 s to answer ARP for a routed guest (proxy_delay). */
 const answered = (namespace: string, to: string): Promise<boolean> =>
-  exec('ip', ['netns', 'exec', namespace, 'ping', '-n', '-c', '2', '-i', '0.2', '-W', '0.5', to]).then(
+  exec('ip', ['netns', 'exec', namespace, 'ping', '-n', '-c', '3', '-i', '0.2', '-W', '2', to]).then(
     () => true,
     () => false,
   );
