@@ -147,9 +147,10 @@ export class Dnsmasq {
   }
 
   async #stop(): Promise<void> {
+    // Before it has stopped: a vif that comes meanwhile has it started again.
+    this.#byUnit = false;
     // Also where an earlier vifd started it.
     if (this.#unitServes) await systemctl('stop', unit);
-    this.#byUnit = false;
     await this.#endOthers({ butUnit: false });
   }
 
