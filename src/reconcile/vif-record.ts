@@ -10,6 +10,7 @@ import type { DesiredScript } from '../model/script.js';
 import type { LifeKey, VifSnapshot } from '../model/snapshot.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 import type { VifPhase, VifStatus } from '../model/vif-status.js';
+import { Often } from './often.js';
 import type { Clock, HookEvent } from './ports/ports.js';
 
 /** What is desired of an attached vif: by a topology, or by an operator's script. */
@@ -49,7 +50,7 @@ export class VifRecord {
   notBefore = 0;
   /** Until when changes of its keys wait, by the clock. */
   readNotBefore = 0;
-  #readings: readonly number[] = [];
+  readonly #readings = new Often(manyReadings);
   /** When the next retry is due (ms of the clock); in the past where none is. */
   retryAt = 0;
   /** What it was given when it was put on the network; undefined once it has been taken off, whatever failed meanwhile. */
@@ -77,7 +78,7 @@ export class VifRecord {
   #sets: readonly string[] = [];
   #wake: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the host was changed for it, within the last `often.ms` (ms of the clock). */
-  #changes: number[] = [];
+  readonly #changes = new Often(manyChanges);
 
   constructor(id: VifId, clock: Clock) {
     this.id = id;
@@ -176,8 +177,7 @@ export class VifRecord {
    */
   read(): void {
     const now = this.#clock.now();
-    this.#readings = [...this.#readings.filter((at) => now - at < oftenRead.ms), now];
-    if (this.#readings.length > oftenRead.readings) this.readNotBefore = now + oftenRead.pauseMs;
+    if (this.#readings.again(now)) this.readNotBefore = now + manyReadings.pauseMs;
   }
 
   /**
@@ -186,15 +186,14 @@ export class VifRecord {
    */
   changed(): void {
     const now = this.#clock.now();
-    this.#changes = [...this.#changes.filter((at) => now - at < often.ms), now];
-    if (this.#changes.length > often.changes) this.notBefore = Math.max(this.notBefore, now + often.pauseMs);
+    if (this.#changes.again(now)) this.notBefore = Math.max(this.notBefore, now + manyChanges.pauseMs);
   }
 }
 
-/** After more than `changes` changes in `ms`, `pauseMs` pass between two. */
-const often = { changes: 20, ms: 10_000, pauseMs: 1000 };
+/** After more than `most` changes in `ms`, `pauseMs` pass between two. */
+const manyChanges = { most: 20, ms: 10_000, pauseMs: 1000 };
 /** The same of readings of keys; a vif that comes or goes is read some ten times. */
-const oftenRead = { readings: 20, ms: 1000, pauseMs: 100 };
+const manyReadings = { most: 20, ms: 1000, pauseMs: 100 };
 
 /** The fields of log lines about a vif. */
 export const fields = ({ name, id }: VifRecord): { vif: string; domid: number; devid: number } => ({

@@ -1,5 +1,6 @@
 import type { ActionOf } from '../../model/action.js';
 import { isHost, networkOf } from '../../model/address.js';
+import { GroupQueue } from '../group-queue.js';
 import { Grouped } from '../grouped.js';
 import { addressBytes, formatBytes } from '../netlink/address-bytes.js';
 import { NetlinkConnection } from '../netlink/connection.js';
@@ -32,20 +33,13 @@ const idleMs = 1000;
 /** Which entries are meant. */
 type Which = Omit<ActionOf<'forget-connections'>, 'kind'>;
 
-interface Waiting {
-  readonly which: Which;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * The kernel's connection tracking entries. What is asked for while a listing is under way is looked for in the next one together:
  * each goes through the kernel's whole table, of all network namespaces, in 3 ms where that has 262,144 buckets.
  */
 export class Conntrack {
   #netlink: NetlinkConnection | undefined;
-  readonly #waiting: Waiting[] = [];
-  #working = false;
+  readonly #queue = new GroupQueue<Which>((all) => this.#forgetAll(all));
   #timer: NodeJS.Timeout | undefined;
   /** Receives the entries of the listing under way. */
   #row: (message: NetlinkMessage) => void = () => undefined;
@@ -59,10 +53,7 @@ export class Conntrack {
    * @throws NetlinkError
    */
   forget(which: Which): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ which, resolve, reject });
-      if (!this.#working) void this.#work();
-    });
+    return this.#queue.perform(which);
   }
 
   close(): void {
@@ -71,22 +62,12 @@ export class Conntrack {
     this.#netlink = undefined;
   }
 
-  async #work(): Promise<void> {
-    this.#working = true;
+  async #forgetAll(all: readonly Which[]): Promise<void> {
     clearTimeout(this.#timer);
-    while (this.#waiting.length > 0) await this.#settle(this.#waiting.splice(0));
-    this.#working = false;
-    this.#timer = setTimeout(() => this.close(), idleMs).unref();
-  }
-
-  /** Forgets what is asked for together; where that fails, each on its own. */
-  async #settle(group: readonly Waiting[]): Promise<void> {
     try {
-      await this.#forget(group.map(({ which }) => which));
-      for (const { resolve } of group) resolve();
-    } catch (error) {
-      if (group.length > 1) for (const one of group) await this.#settle([one]);
-      else group[0]?.reject(error);
+      await this.#forget(all);
+    } finally {
+      this.#timer = setTimeout(() => this.close(), idleMs).unref();
     }
   }
 

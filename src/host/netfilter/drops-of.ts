@@ -1,7 +1,7 @@
 import { countingSets, dropReasons, dropsSet, type Element, filterSets, sets } from '../../model/nft.js';
 import { NetlinkConnection } from '../netlink/connection.js';
 import { Protocol, putU32 } from '../netlink/format.js';
-import { type Drops, isCounting } from './drops.js';
+import { type Drops, isCounting, none } from './drops.js';
 import { elementRequest } from './element-request.js';
 import { decode, decodeElements, nft, setOf } from './messages.js';
 
@@ -15,7 +15,7 @@ export async function readDropsOf(elements: readonly Element[]): Promise<Drops |
   const counting = elements.filter(({ set }) => isCounting(set));
   if (devices.size + counting.length === 0) return undefined;
   const reasons = dropReasons.slice(1);
-  const drops = Object.fromEntries(devices.size === 0 ? [] : reasons.map((reason) => [reason, 0]));
+  const drops: Record<string, number> = devices.size === 0 ? {} : { ...none };
   const add = (reason = '', packets = 0n): void => {
     drops[reason] = (drops[reason] ?? 0) + Number(packets);
   };

@@ -36,7 +36,8 @@ export async function readDrops(
   return drops;
 }
 
-const none: Drops = Object.fromEntries(dropReasons.slice(1).map((reason) => [reason, 0]));
+/** No packet, for each reason. */
+export const none: Drops = Object.fromEntries(dropReasons.slice(1).map((reason) => [reason, 0]));
 
 /** The sets whose elements count packets. */
 const counting: readonly (readonly [Table, string])[] = [
