@@ -243,6 +243,7 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
     vif.topology === 'nat' || global6.length <= (has6(vif) ? 1 : 0),
     `its addresses of IPv6 are ${global6.map((one) => one.address)}`,
   );
+  must(vif.unsure || has6(vif) || !isRouter6(link, snapshot), `it has ${routerLinkLocal}, and no IPv6`);
   for (const key of ['forwarding', 'proxy_arp']) {
     must(snapshot.sysctls[`net/ipv4/conf/${link.name}/${key}`] === '1', `${key} is off`);
   }
@@ -261,6 +262,9 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   }
   return lines;
 }
+
+const isRouter6 = ({ index }: Link, { addresses }: Snapshot): boolean =>
+  addresses.some(({ dev, address }) => dev === index && address === `${routerLinkLocal}/64`);
 
 function routing6(
   vif: VifModel,
@@ -287,10 +291,7 @@ function routing6(
       snapshot.neighbours.some((one) => one.dev === link.index && one.address === address && one.mac === mac),
       `it has no neighbour ${address}`,
     ],
-    [
-      snapshot.addresses.some((one) => one.dev === link.index && one.address === `${routerLinkLocal}/64`),
-      `it does not have ${routerLinkLocal}`,
-    ],
+    [isRouter6(link, snapshot), `it does not have ${routerLinkLocal}`],
     [!isProxied || isAnswered, `${address} is not answered for at ${gateway}`],
     [gateway === undefined || elsewhere.length === 0, `${address} is answered for beside ${gateway}, too`],
     [snapshot.sysctls['net/ipv6/conf/all/forwarding'] === '1', 'IPv6 is not forwarded'],
