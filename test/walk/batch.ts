@@ -17,9 +17,12 @@ export const settled = [() => true, () => false] as const;
 export const impatient = (device: string): string =>
   `ntable change name arp_cache dev ${device} retrans 60 locktime 0`;
 
-/** The same for IPv6, with proxied answers sent at once. */
+/**
+ * The same for IPv6, with proxied answers sent at once. Who asks for a neighbour is not heard by all, as with IPv4, so that one
+ * whose MAC is another now is believed to be where it was until it is asked again.
+ */
 export const impatient6 = (device: string): string =>
-  `ntable change name ndisc_cache dev ${device} retrans 60 proxy_delay 0`;
+  `ntable change name ndisc_cache dev ${device} retrans 60 proxy_delay 0 base_reachable 500 delay_probe 50`;
 
 /** Sets sysctls in a namespace, by their paths below /proc/sys. */
 export async function setSysctls(namespace: string, values: Readonly<Record<string, string>>): Promise<void> {

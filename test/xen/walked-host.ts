@@ -104,7 +104,7 @@ export class WalkedHost {
         if (!vif.present || this.#configured.get(vif.slot) === lines.join()) return;
         const commands = lines.map((line) => (line.includes(':') ? line.replace('ip ', 'ip -6 ') : line));
         await this.#guest(vif.slot).run(
-          `netfront; ip link set eth0 up; ip addr flush dev eth0; ${commands.join('; ').replaceAll('route replace', 'route add')}`,
+          `netfront; ip link set eth0 up; ip addr flush dev eth0; ip -6 route del default 2>/dev/null; ${commands.join('; ').replaceAll('route replace', 'route add')}`,
         );
         this.#configured.set(vif.slot, lines.join());
       }),
