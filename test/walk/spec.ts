@@ -27,6 +27,12 @@ export function unmet(model: Model, snapshot: Snapshot, rules: Map<string, strin
   ];
 }
 
+/** The device that has it as a port: the kernel datapath of Open vSwitch has all of them, whatever their bridge. */
+function masterOf({ topology, keys }: VifModel, { kernelDatapath }: Model): string | undefined {
+  if (topology === 'openvswitch') return kernelDatapath ? 'ovs-system' : undefined;
+  return topology === 'bridge' ? keys.bridge : undefined;
+}
+
 function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   const link = linkOf(snapshot, vif.name);
   if (link === undefined) return [`there is no netdev ${vif.name}`];
@@ -40,7 +46,7 @@ function attached(vif: VifModel, model: Model, snapshot: Snapshot): string[] {
   must(link.mtu === vif.mtu, `MTU ${link.mtu}, not ${vif.mtu}`);
   must(vif.name === own || link.alias === own, `the alias is "${link.alias}"`);
   const master = snapshot.links.find(({ index }) => index === link.master)?.name;
-  const bridge = vif.topology === 'bridge' ? vif.keys.bridge : undefined;
+  const bridge = masterOf(vif, model);
   must(master === bridge, `it is a port of ${master}, not of ${bridge}`);
   lines.push(...filter(vif, link, model, snapshot));
   if (isRouted(vif)) lines.push(...routing(vif, link, model, snapshot));
