@@ -167,7 +167,7 @@ test('each guest has its own addresses, its router and resolvers, and one withou
   expect(await addressesOf(guest(6))).toEqual([]);
 });
 
-test('a vif that comes has all of it without a restart of dnsmasq, and the server is the same one after a restart', async () => {
+test('a vif that comes or goes needs no restart of dnsmasq, and the server is the same one after a restart', async () => {
   const [before] = server();
   const ten = await plug(10, 'vif-nat', { ip: 'fd00:9::10' });
   const [[address, , , , first] = []] = await leased(ten);
@@ -175,11 +175,19 @@ test('a vif that comes has all of it without a restart of dnsmasq, and the serve
   await until('its router', async () => (await routersOf(ten)).length > 0);
   expect(await routersOf(ten)).toEqual(['fe80::1']);
   expect(server()).toEqual([before]);
+  await ten.unplug();
+  const [[still] = []] = await leased(guest(5));
+  expect(still).toBe('fd00:9::5/128');
+  expect(server()).toEqual([before]);
+  // Another guest has another DUID, to which dnsmasq would not give what it has leased.
+  const eleven = await plug(11, 'vif-nat', { ip: 'fd00:9::10' });
+  await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  expect((await leased(eleven)).map(([given]) => given)).toEqual(['fd00:9::10/128']);
+  await eleven.unplug();
   // Advertisements go on at every vif, also for guests that ask for none.
   const others = [5, 7, 8].map(guest);
   for (const vif of others) await vif.guestIp('-6 route delete default');
-  await ten.unplug();
-  await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  process.kill(server()[0] as number, 'SIGKILL');
   for (const vif of others)
     await until(`the router of ${vif.name}`, async () => (await routersOf(vif)).length > 0, 10_000);
   const [[again, , , , second] = []] = await leased(guest(7));
