@@ -93,6 +93,12 @@ const toldByDhcp = {
     example: 'example.com',
     sentence: 'The domain that guests are told of by DHCP, in which they look for names without dots.',
   }),
+  guest_keys: key(flag, {
+    default: false,
+    sentence:
+      'Whether guests find their addresses, router, resolvers and MTU in xenstore too, below a directory vifd in their own that dom0 ' +
+      'makes for that.',
+  }),
 };
 
 /**

@@ -114,6 +114,12 @@ export const asksRouter = (entry: string): boolean =>
 /** Whether an entry has an IPv4 address. */
 export const leases4 = (entry: string): boolean => entry.includes(',option:router,');
 
+/** The MAC address that an entry is for. */
+export const macOfEntry = (entry: string): string | undefined => /^[^,]+/.exec(entry)?.[0];
+
+/** The IPv4 address of an entry, if it has one. */
+export const addresses4Of = (entry: string): string[] => ofFamily(splitEntry(entry).host.split(','), 4);
+
 /** The IPv6 addresses of an entry. */
 export const addresses6Of = (entry: string): string[] =>
   [...splitEntry(entry).host.matchAll(/\[([^\]]+)\]/g)].map(([, address = '']) => address);

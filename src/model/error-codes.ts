@@ -253,6 +253,11 @@ export const errorCodes = {
     'A change was taken and had no effect.',
     'Something else undoes it, or the driver does not do it; it is tried again.',
   ),
+  'guest-keys-refused': code(
+    'xenstore',
+    '`guest_keys` is on, and xenstored does not let vifd tell the guest of its network; the vif works.',
+    'Have dom0 make `/local/domain/<guest>/vifd` (routing.md has the commands); it is tried again for up to a minute apart.',
+  ),
   'xenstore-refused': code('xenstore', 'xenstored refused a request.', 'Its words are in the message.'),
   internal: code('other', 'Something went wrong that has no name.', 'Report it, with the journal.'),
 } as const satisfies Readonly<Record<string, Meaning>>;

@@ -1,5 +1,6 @@
 import type { Network } from './address.js';
 import type { ForwardedPort } from './forward.js';
+import type { GuestKeys } from './guest-keys.js';
 import type { Masquerade } from './masquerade.js';
 import type { DesiredRoute, RouteView } from './route.js';
 import type { Sysctl } from './sysctl.js';
@@ -41,6 +42,8 @@ export interface DesiredIp {
   readonly ports?: readonly ForwardedPort[];
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
+  /** What its guest is to find in xenstore; absent for nothing. */
+  readonly guestKeys?: GuestKeys;
   /** Whether the guest is on the network already: its connections outlast a link that is down for a while. */
   readonly resumes?: boolean;
   /** The indexes of the netdevs of the same guest's card: what moves between them keeps its connections. */

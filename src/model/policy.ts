@@ -50,6 +50,8 @@ export interface VifPolicy {
     readonly dns: readonly string[];
     readonly ntp: readonly string[];
     readonly domain: string | undefined;
+    /** Whether guests find their addresses, router and resolvers in xenstore, where dom0 lets this domain write. */
+    readonly guestKeys: boolean;
   };
   readonly nat: {
     /** Where the addresses of guests without `ip` come from, and the prefix length that they are told. */
@@ -64,6 +66,8 @@ export interface VifPolicy {
     readonly dns: readonly string[];
     readonly ntp: readonly string[];
     readonly domain: string | undefined;
+    /** Whether guests find their addresses, router and resolvers in xenstore, where dom0 lets this domain write. */
+    readonly guestKeys: boolean;
     /** The services of this domain that are open to guests, besides those of `dhcp`. */
     readonly services: readonly Service[];
   };

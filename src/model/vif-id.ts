@@ -15,6 +15,12 @@ export const backendPath = ({ domid, devid }: VifId): string => `${backendRoot}/
 /** The guest's side. Everything below but `mtu` is written by the guest: hostile. */
 export const frontendPath = ({ domid, devid }: VifId): string => `/local/domain/${domid}/device/vif/${devid}`;
 
+/** Where dom0 lets this domain write what a guest may read and not write. */
+export const guestKeysRoot = ({ domid }: VifId): string => `/local/domain/${domid}/vifd`;
+
+/** What a guest may read of one vif. */
+export const guestKeysPath = (id: VifId): string => `${guestKeysRoot(id)}/${id.devid}`;
+
 /** `vif5.0` → its id; undefined for any other name. */
 export function parseVifName(name: string): VifId | undefined {
   const match = /^vif(\d{1,5})\.(\d{1,5})$/.exec(name);

@@ -14,6 +14,7 @@ import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
 import type { Cards } from './cards.js';
+import { GuestKeysKeeper } from './guest-keys.js';
 import { keysWith, knownOf } from './known.js';
 import { actionsOf, next, type Step } from './next.js';
 import type { Notifier } from './notifier.js';
@@ -65,6 +66,7 @@ export class VifReconciler {
   readonly #executor: PlanExecutor;
   readonly #reporter: StatusReporter;
   readonly #scripts: ScriptReconciler;
+  readonly #guestKeys: GuestKeysKeeper;
   readonly #turns = new Turns();
 
   constructor(config: VifPolicy, deps: VifReconcilerDeps) {
@@ -73,6 +75,7 @@ export class VifReconciler {
     this.#executor = new PlanExecutor(deps.host, deps.log);
     this.#reporter = new StatusReporter(deps);
     this.#scripts = new ScriptReconciler(deps, this.#executor, this.#reporter);
+    this.#guestKeys = new GuestKeysKeeper(deps);
   }
 
   /** Reconciles one vif. Never rejects: an error is reported as that vif's own and keeps no other from its turn. */
@@ -227,6 +230,8 @@ export class VifReconciler {
     done: readonly Action[],
     since: number,
   ): Promise<void> {
+    if (step.kind === 'fail' || step.kind === 'script')
+      await this.#guestKeys.keep(record, undefined, this.config);
     switch (step.kind) {
       case 'wait':
         if (step.verdict.kind === 'attach') record.attachingSince ??= since;
@@ -280,7 +285,9 @@ export class VifReconciler {
     const { floorRefused } = record;
     if (floorRefused !== undefined && missing.some((lack) => lack.problem === floorRefused.problem))
       record.wakeIn(Math.max(floorRefused.until - clock.now(), 0), () => this.#deps.enqueue(record));
-    this.#reporter.reportMissing(record, missing, this.config.netdevTimeoutMs);
+    const untold = await this.#guestKeys.keep(record, desired.ip?.guestKeys, this.config);
+    const lacks = untold ? [...missing, { problem: untold, patient: false, forwards: true }] : missing;
+    this.#reporter.reportMissing(record, lacks, this.config.netdevTimeoutMs);
     notifier.callHooks(record, link, topology, detail.bridge, untouched);
   }
 
@@ -294,6 +301,7 @@ export class VifReconciler {
   async #remove(record: VifRecord, directory: boolean): Promise<void> {
     const { backend, events, notifier, forget, enqueue } = this.#deps;
     if (directory) await backend.remove(record.id);
+    await this.#guestKeys.keep(record, undefined, this.config);
     notifier.detached(record);
     if (!record.isNew || directory) events.tell('removed', record.id);
     // After an event that came meanwhile there may be a new vif with the same numbers.

@@ -1,10 +1,22 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Watch, type Xenstore, XenstoreError } from 'node-xenstore';
 import type { ErrorCode } from '../model/error-codes.js';
-import { OperationError } from '../model/operation-error.js';
+import { type GuestKeys, guestKeyNames } from '../model/guest-keys.js';
+import { OperationError, problem } from '../model/operation-error.js';
 import { inLife, type LifeKey, snapshot, type VifSnapshot, vifKeys, xenbusState } from '../model/snapshot.js';
 import type { StatusWrites } from '../model/status-writes.js';
-import { backendPath, backendRoot, frontendPath, makeVifId, type VifId, vifName } from '../model/vif-id.js';
+import {
+  backendPath,
+  backendRoot,
+  frontendPath,
+  guestKeysPath,
+  guestKeysRoot,
+  makeVifId,
+  type VifId,
+  vifName,
+} from '../model/vif-id.js';
 import type { BackendPort } from '../reconcile/ports/ports.js';
+import { refusal } from './refusal.js';
 
 /**
  * xenstored was started anew and is empty: not even this domain's `domid` is there. An absent key then does not mean that
@@ -159,6 +171,40 @@ export class Backend implements BackendPort {
         { waits: false },
       );
     }
+  }
+
+  /**
+   * Makes what a guest finds of its vif say this, unless it does: what is there is compared, and nothing follows from it. Only below
+   * the directory that dom0 has made is anything created, which goes with the guest.
+   * @returns why xenstored refused it
+   */
+  async tellGuest(id: VifId, keys: GuestKeys | undefined): Promise<OperationError | undefined> {
+    const root = guestKeysRoot(id);
+    const path = guestKeysPath(id);
+    const store = this.#xenstore;
+    if (keys === undefined) {
+      await store.rm(path).catch(refusal);
+      return undefined;
+    }
+    const found = await store.readChildren(path, guestKeyNames).catch(refused);
+    if (found !== undefined && isDeepStrictEqual(Object.fromEntries(found), keys)) return undefined;
+    const written = await store
+      .commit([
+        { op: 'expect', path: root },
+        { op: 'rm', path },
+        ...Object.entries(keys).map(
+          ([key, value]) => ({ op: 'write', path: `${path}/${key}`, value }) as const,
+        ),
+      ])
+      .catch(refusal);
+    if (written === undefined) return undefined;
+    const isAbsent = written.code === 'ENOENT';
+    return problem(
+      'guest-keys-refused',
+      `tell the guest of ${vifName(id)} by`,
+      root,
+      isAbsent ? 'dom0 has made no such directory, which this domain may write to' : written.message,
+    );
   }
 
   /** Writes the guest's MTU to the node that libxl creates for it; without the node the guest keeps its default. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type Xenstore, XenstoreError } from 'node-xenstore';
+import type { Xenstore, XenstoreError } from 'node-xenstore';
+import { refusal } from './refusal.js';
 
 /** Below this domain's own path, where libxl lets the domain write `data` and nothing else that dom0 may watch. */
 const path = 'data/vifd';
@@ -39,10 +40,4 @@ export class Presence {
   async withdraw(): Promise<void> {
     await this.#xenstore.rm(path).catch(() => undefined);
   }
-}
-
-/** For `catch`: the error, where xenstored answered with it; any other is thrown. */
-function refusal(error: unknown): XenstoreError {
-  if (error instanceof XenstoreError && error.code !== 'ENOTCONN') return error;
-  throw error;
 }

@@ -1,4 +1,6 @@
 import type { ErrorCode } from '../../src/model/error-codes.js';
+import type { GuestKeys } from '../../src/model/guest-keys.js';
+import { type OperationError, problem } from '../../src/model/operation-error.js';
 import { inLife, type LifeKey, snapshot, type VifSnapshot, xenbusState } from '../../src/model/snapshot.js';
 import type { StatusWrites } from '../../src/model/status-writes.js';
 import { stockTopology } from '../../src/model/topology-name.js';
@@ -16,7 +18,7 @@ class Lost extends Error {
 /** The error when xenstored refuses a request. */
 export class Refused extends Error {}
 
-type Operation = 'list' | 'read' | 'report' | 'remove';
+type Operation = 'list' | 'read' | 'report' | 'tellGuest' | 'remove';
 
 interface Call {
   readonly operation: Operation;
@@ -42,6 +44,10 @@ export class FakeBackend implements BackendPort {
   listener: (path: string) => void = () => undefined;
   /** Whether xenstored is away, so that every request fails. */
   isAway = false;
+  /** What guests find of their vifs, by the vif's name. */
+  readonly guestKeys = new Map<string, GuestKeys>();
+  /** Whether dom0 has made the directories for that. */
+  guestsMayRead = true;
   readonly #directories = new Map<string, Directory>();
   readonly #faults = new Faults<Call>();
 
@@ -84,6 +90,15 @@ export class FakeBackend implements BackendPort {
     return this.#request('remove', id, () => {
       const keys = this.#directories.get(vifName(id))?.keys;
       if (keys?.get('online') === '0' && keys.get('state') === `${xenbusState.closed}`) this.delete(id);
+    });
+  }
+
+  tellGuest(id: VifId, keys: GuestKeys | undefined): Promise<OperationError | undefined> {
+    return this.#request('tellGuest', id, () => {
+      if (keys === undefined) this.guestKeys.delete(vifName(id));
+      else if (this.guestsMayRead) this.guestKeys.set(vifName(id), keys);
+      else return problem('guest-keys-refused', `tell the guest of ${vifName(id)} by`, 'vifd', 'absent');
+      return undefined;
     });
   }
 

@@ -16,6 +16,7 @@ import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
 import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
+import { guestKeysOf } from './guest-keys.js';
 import { guestAddresses } from './nat-addresses.js';
 import { conflictOf } from './nat-conflict.js';
 import { routerOf } from './nat-router.js';
@@ -110,6 +111,13 @@ export const nat: Topology = {
     const [firstRouter] = routers;
     const asksRouter = config.nat.dns.length === 0;
     const [dns4, dns6] = [ofFamily(config.nat.dns, 4), ofFamily(config.nat.dns, 6)];
+    const resolvers = asksRouter
+      ? [
+          ...(servesDhcp ? routers.slice(0, 1).map(({ address }) => address) : ofFamily(ip.resolvers, 4)),
+          ...(advertises ? [servingRouter.address] : ofFamily(ip.resolvers, 6)),
+        ]
+      : config.nat.dns;
+    const elsewhere = asksRouter && (servesDhcp || !config.nat.guestKeys) ? [] : ofFamily(resolvers, 4);
     return {
       desired: {
         link: {
@@ -153,7 +161,7 @@ export const nat: Topology = {
             bound: named !== undefined,
             hidden: true,
             tracked: true,
-            ...(dns4.length === 0 ? {} : { resolvers: dns4 }),
+            ...(elsewhere.length === 0 ? {} : { resolvers: elsewhere }),
           },
           dhcp: leaseOf(snapshot, 'nat', config, {
             v4: {
@@ -167,6 +175,11 @@ export const nat: Topology = {
               dns: asksRouter ? [servingRouter.address] : dns6,
             },
             addresses: all.map(hostOf),
+          }),
+          ...guestKeysOf(snapshot, 'nat', config, {
+            guests: kept,
+            router: first && router(first).address,
+            resolvers,
           }),
           ...(forwarded.ports.length === 0 ? {} : { ports: forwarded.ports }),
           resumes: attached !== undefined,

@@ -22,6 +22,7 @@ import { vifMac } from './bridge.js';
 import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
+import { guestKeysOf } from './guest-keys.js';
 import { hasOnLink, onLinkOf, onLinkSysctls, unreachedOnLink } from './on-link.js';
 import { overruled } from './overruled.js';
 import {
@@ -118,13 +119,10 @@ export const route: Topology = {
     const kept = networks.filter(
       (network) => !held.has(network) && !isTwins(network) && (network.family === 4 || has6),
     );
-    const leased = snapshot.ip.find(
-      (entry) =>
-        entry.family === 4 &&
-        kept.some(
-          ({ address, prefix }) => prefix === 32 && address === entry.address && !isWholeNetwork(entry),
-        ),
+    const singles = snapshot.ip.filter(
+      (entry) => !isWholeNetwork(entry) && hosts(kept).some(({ address }) => address === entry.address),
     );
+    const leased = singles.find(({ family }) => family === 4);
     const resolvers = config.route.dns.length > 0 ? config.route.dns : ip.resolvers;
     const dns = ofFamily(resolvers, 4);
     const ways = (family: 4 | 6): Link[] =>
@@ -170,7 +168,9 @@ export const route: Topology = {
             in: around,
             bound: false,
             tracked: isFollowed(own, observed),
-            ...(config.route.dhcp === 'off' || dns.length === 0 ? {} : { resolvers: dns }),
+            ...((config.route.dhcp === 'off' && !config.route.guestKeys) || dns.length === 0
+              ? {}
+              : { resolvers: dns }),
           },
           dhcp: leaseOf(snapshot, 'route', config, {
             v4: { guest: leased, router: v4?.address, dns, servesNames: false },
@@ -184,6 +184,7 @@ export const route: Topology = {
             },
             addresses: networks,
           }),
+          ...guestKeysOf(snapshot, 'route', config, { guests: singles, router: v4?.address, resolvers }),
           resumes: attached !== undefined,
           twins: twins.links.map(({ index }) => index),
         },

@@ -1,9 +1,8 @@
-import { type ChildProcess, execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { library as noCheck } from 'dhcp-no-check';
 import type { Logger } from 'pino';
 import { splitEntry } from '../../model/dhcp-entry.js';
@@ -12,6 +11,8 @@ import { spawnGuarded } from '../process/guard.js';
 import { dnsPortIsTaken } from './dns-port.js';
 import { configurationFor, covers, type Needs, needsOf } from './dnsmasq-configuration.js';
 import { type Server, serversOf } from './dnsmasq-servers.js';
+import { hangUpUnit, restartUnit, stopUnit, underSystemd, unit, unitConf } from './dnsmasq-unit.js';
+import { ToldAddresses } from './told-addresses.js';
 
 /** Pauses in ms before dnsmasq is started again when it has ended by itself, doubled each time. */
 const respawnMs = { first: 250, longest: 30_000 };
@@ -19,19 +20,16 @@ const respawnMs = { first: 250, longest: 30_000 };
 const lastingMs = 1000;
 /** How long a killed process may take to be gone, in ms. */
 const goneMs = 1000;
-/** How long to wait for more changes before dnsmasq is restarted, in ms. */
+/** How long to wait for more changes before dnsmasq is restarted or reads its files again, in ms. */
 const settleMs = 20;
-/** The unit that runs dnsmasq where systemd runs vifd. */
-const unit = 'vifd-dnsmasq.service';
-const unitConf = '/run/vifd/dhcp/dnsmasq.conf';
-/** Whether systemd runs vifd: it sets NOTIFY_SOCKET for units of Type=notify. */
-const underSystemd = process.env.NOTIFY_SOCKET !== undefined;
+/** After so many ms a process that was started is dnsmasq; SIGHUP would end what becomes it. */
+const grownMs = 500;
 
 /**
  * dnsmasq as the DHCP server of the NAT and routed guests, by IPv6 with the advertisements that lead them to it, and as the resolver of the
  * former, which asks those of this machine. Each vif has a file in two directories that dnsmasq watches, so a new vif
- * needs no restart. A file that changes or goes does, because dnsmasq keeps the old entry with its lease; it takes
- * milliseconds and loses nothing, since every address is fixed.
+ * needs no restart. What goes it forgets at SIGHUP, but for leases: an address that moves to another guest needs one, and so does a vif
+ * whose address changes. It takes milliseconds and loses nothing, since every address is fixed.
  *
  * Under systemd, vifd-dnsmasq.service runs it, if installed, and outlives vifd; else it is a child, started again whenever
  * it ends, and ends with vifd. Any other dnsmasq with this configuration is ended first, so that only one serves.
@@ -43,11 +41,20 @@ export class Dnsmasq {
   readonly #entries = new Map<string, string>();
   /** The needs with which it was started last. */
   #served: Needs = needsOf([]);
+  /** What it was told since. */
+  #told = new ToldAddresses([]);
+  /** The vifs whose entries it still knows and is to forget. */
+  readonly #stale = new Set<string>();
+  #startedAt = 0;
+  /** Called when it says that it reads a file, and when it has ended. */
+  #hasRead: () => void = () => undefined;
   /** Whether another server answers guests, since it has port 53 of every address. */
   #leavesDns = false;
   #child: ChildProcess | undefined;
   #byUnit = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Whether the timer is for a restart. */
+  #restarts = false;
   #failures = 0;
   /** The last start or stop: one at a time. */
   #turn: Promise<void> = Promise.resolve();
@@ -76,20 +83,27 @@ export class Dnsmasq {
   }
 
   set(vif: string, entry: string): void {
-    const isNew = !this.#entries.has(vif) && this.#running;
-    for (const name of ['', 'hosts', 'options']) makeReadable(join(this.#dir, name));
+    const before = this.#entries.get(vif);
     const { host, options } = splitEntry(entry);
+    const isNew = before === undefined && !this.#stale.has(vif) && !this.#told.mayRefuse(entry);
+    const keepsHost = before !== undefined && splitEntry(before).host === host;
+    for (const name of ['', 'hosts', 'options']) makeReadable(join(this.#dir, name));
     // The options first: with the host's line the guest gets a lease.
     this.#write('options', vif, options);
     this.#write('hosts', vif, host);
     this.#entries.set(vif, entry);
-    if (!isNew || !covers(this.#served, needsOf([entry]))) this.#restart();
+    this.#told.note(entry);
+    if (!this.#running || !(isNew || keepsHost) || !covers(this.#served, needsOf([entry]))) this.#restart();
+    else if (keepsHost) this.#reread();
   }
 
   delete(vif: string): void {
+    const entry = this.#entries.get(vif) ?? '';
     this.#remove(vif);
     this.#entries.delete(vif);
-    this.#restart();
+    this.#stale.add(vif);
+    if (this.#told.isTaken(entry)) this.#restart();
+    else this.#reread();
   }
 
   /** The resolvers of this domain have changed: dnsmasq misses a file that is mounted over another. */
@@ -108,11 +122,24 @@ export class Dnsmasq {
   }
 
   #restart(pauseMs = settleMs): void {
+    this.#restarts = true;
+    this.#schedule(() => this.#start(), pauseMs);
+  }
+
+  /** Has it forget what has gone, unless it is restarted anyway. */
+  #reread(): void {
+    if (this.#restarts) return;
+    const grown = this.#startedAt + grownMs - performance.now();
+    this.#schedule(() => this.#hangUp(), Math.max(settleMs, grown));
+  }
+
+  #schedule(run: () => Promise<void>, pauseMs: number): void {
     if (this.#closed) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
+      this.#restarts = false;
       this.#turn = this.#turn
-        .then(() => this.#start())
+        .then(run)
         .catch((error: Error) => this.#again('dnsmasq not started', error.message));
     }, pauseMs);
   }
@@ -130,6 +157,9 @@ export class Dnsmasq {
     if (this.#entries.size === 0) return await this.#stop();
     makeReadable(this.#dir);
     this.#served = needsOf([...this.#entries.values()]);
+    this.#told = new ToldAddresses(this.#entries.values());
+    this.#stale.clear();
+    this.#startedAt = performance.now();
     const isTaken = this.#served.asks && dnsPortIsTaken();
     if (isTaken && !this.#leavesDns)
       this.#log?.warn(
@@ -146,11 +176,31 @@ export class Dnsmasq {
     this.#spawn();
   }
 
+  /** Has dnsmasq read its files again; starts it anew where it does not, or need be the resolver of none any longer. */
+  async #hangUp(): Promise<void> {
+    const child = this.#child;
+    const { asks } = needsOf([...this.#entries.values()]);
+    if (this.#entries.size === 0 || asks !== this.#served.asks) return await this.#start();
+    this.#stale.clear();
+    const isDone = this.#byUnit ? await hangUpUnit() : child !== undefined && (await this.#readsAgain(child));
+    if (!isDone) await this.#start();
+  }
+
+  /** Sends SIGHUP. @returns whether it then reads a file within a second, or ends; one that hangs does neither */
+  async #readsAgain(child: ChildProcess): Promise<boolean> {
+    const reads = new Promise<boolean>((resolve) => {
+      this.#hasRead = () => resolve(true);
+      setTimeout(() => resolve(false), goneMs).unref();
+    });
+    child.kill('SIGHUP');
+    return await reads;
+  }
+
   async #stop(): Promise<void> {
     // Before it has stopped: a vif that comes meanwhile has it started again.
     this.#byUnit = false;
     // Also where an earlier vifd started it.
-    if (this.#unitServes) await systemctl('stop', unit);
+    if (this.#unitServes) await stopUnit();
     await this.#endOthers({ butUnit: false });
   }
 
@@ -202,10 +252,14 @@ export class Dnsmasq {
     child.stdout.resume();
     this.#child = child;
     const started = performance.now();
-    createInterface({ input: child.stderr }).on('line', (line) => this.#log?.debug({ line }, 'dnsmasq'));
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      if (line.includes(': read ')) this.#hasRead();
+      this.#log?.debug({ line }, 'dnsmasq');
+    });
     const again = (reason: string): void => {
       if (this.#child !== child) return;
       this.#child = undefined;
+      this.#hasRead();
       this.#again('dnsmasq ended', reason, performance.now() - started);
     };
     child.once('error', (error) => again(error.message));
@@ -252,19 +306,3 @@ function makeReadable(dir: string): void {
   mkdirSync(dir, { recursive: true });
   chmodSync(dir, 0o755);
 }
-
-/** Restarts the unit. @returns false where there is no such unit @throws when it does not start */
-async function restartUnit(): Promise<boolean> {
-  if ((await systemctl('restart', unit)) !== undefined) return true;
-  const state = await systemctl('show', '--value', '--property=LoadState', unit);
-  // A second server inside vifd's sandbox may not bind its port; where systemd does not answer now, it is asked again.
-  if (state?.trim() === 'not-found' || (state === undefined && !underSystemd)) return false;
-  throw new Error(`${unit} does not start: see "systemctl status ${unit}"`);
-}
-
-/** The output of systemctl; undefined where it failed or is not installed. */
-const systemctl = (...args: string[]): Promise<string | undefined> =>
-  promisify(execFile)('systemctl', args).then(
-    ({ stdout }) => stdout,
-    () => undefined,
-  );

@@ -17,7 +17,7 @@ export function setDhcpCommands({ vif, entry }: ActionOf<'set-dhcp'>, directory:
   const write = (kind: string, text: string): string =>
     `(umask 022; cat >${word(`${directory}/${kind}/${vif}`)}) <<'END'\n${text}END`;
   return [
-    '# dnsmasq, which vifd starts, reads a new file at once, and a changed one when it is started anew.',
+    '# dnsmasq, which vifd starts, reads a new file at once, and a changed one at SIGHUP.',
     `(umask 022; mkdir -p ${['options', 'hosts'].map((kind) => word(`${directory}/${kind}`)).join(' ')})`,
     write('options', options),
     write('hosts', host),
@@ -27,6 +27,6 @@ export function setDhcpCommands({ vif, entry }: ActionOf<'set-dhcp'>, directory:
 /** The commands that delete it. */
 export const deleteDhcpCommands = ({ vif }: ActionOf<'delete-dhcp'>, directory: string): string =>
   [
-    '# dnsmasq, which vifd starts, remembers what it has read until it is started anew.',
+    '# dnsmasq, which vifd starts, remembers what it has read until SIGHUP.',
     `rm -f ${['hosts', 'options'].map((kind) => word(`${directory}/${kind}/${vif}`)).join(' ')}`,
   ].join('\n');

@@ -2,7 +2,9 @@ import type { Action } from '../../model/action.js';
 import type { Block } from '../../model/block.js';
 import type { Dependency } from '../../model/dependency.js';
 import type { ErrorCode } from '../../model/error-codes.js';
+import type { GuestKeys } from '../../model/guest-keys.js';
 import type { ObservedState, Traffic } from '../../model/observed.js';
+import type { OperationError } from '../../model/operation-error.js';
 import type { DesiredScript } from '../../model/script.js';
 import type { LifeKey, VifSnapshot } from '../../model/snapshot.js';
 import type { StatusWrites } from '../../model/status-writes.js';
@@ -57,6 +59,11 @@ export interface BackendPort {
   readAgain(before: VifSnapshot, changed: ReadonlySet<LifeKey>): Promise<VifSnapshot | undefined>;
   /** Writes a status. @returns false when the directory was gone */
   report(id: VifId, writes: StatusWrites): Promise<boolean>;
+  /**
+   * Has a guest find what it may read of its vif, where dom0 has made a directory for that; undefined removes it, where it is.
+   * @returns why that is not so; throws nothing but a loss
+   */
+  tellGuest(id: VifId, keys: GuestKeys | undefined): Promise<OperationError | undefined>;
   /** Deletes the directory of a vif which dom0 has taken away. */
   remove(id: VifId): Promise<void>;
   /** Whether an error means that xenstored is out of reach, or was started anew and is empty. */

@@ -4,7 +4,7 @@ import { Domnet, type Vif } from '../../support/net/domnet.js';
 import { connectUplink } from '../../support/net/guests.js';
 import type { Outside } from '../../support/net/outside.js';
 import { Background } from '../../support/process/background.js';
-import { until } from '../../support/process/exec.js';
+import { exec, until } from '../../support/process/exec.js';
 import { processesWith, wordsOf } from '../../support/process/processes.js';
 
 // Guests of both kinds that have IPv6 by router advertisements, which their kernels take, and by DHCPv6, with ISC's client.
@@ -13,11 +13,13 @@ const config = `
 [nat]
 dhcp = "dnsmasq"
 router_advertisements = true
+guest_keys = true
 domain = "example.com"
 ntp = ["2001:db8::123"]
 
 [route]
 router_advertisements = true
+guest_keys = true
 dns = ["192.0.2.53", "2001:db8::53"]
 
 [[vif]]
@@ -113,6 +115,19 @@ const reaches = (vif: Vif): Promise<boolean> =>
 const server = (): number[] =>
   processesWith(`--conf-file=${domnet.dir}/dhcp/dnsmasq.conf`).filter((pid) => wordsOf(pid)[0] === 'dnsmasq');
 
+/** The MTU that a guest has by DHCP; empty where it is told none. */
+async function mtuLeased(vif: Vif): Promise<string> {
+  const script = `${domnet.dir}/udhcpc`;
+  writeFileSync(script, '#!/bin/sh\n[ "$1" != bound ] || echo "$ip $mtu"\n', { mode: 0o755 });
+  const words = ['udhcpc', '-i', 'eth0', '-n', '-q', '-f', '-t', '5', '-T', '1', '-O', 'mtu', '-s', script];
+  const [, mtu = ''] = (await vif.guestExec('busybox', words)).trim().split(' ');
+  return mtu;
+}
+
+/** The MTU of a guest's IPv6, which its kernel takes from advertisements. */
+const mtuAdvertised = async (vif: Vif): Promise<string> =>
+  (await vif.guestExec('cat', ['/proc/sys/net/ipv6/conf/eth0/mtu'])).trim();
+
 /** Whether what answers for names at an address answers a guest. */
 const resolves = async (vif: Vif, address: string): Promise<boolean> => {
   // TXT of version.bind in the class CHAOS, which dnsmasq asks no other server for.
@@ -152,7 +167,7 @@ test('each guest has its own addresses, its router and resolvers, and one withou
   expect(await addressesOf(guest(6))).toEqual([]);
 });
 
-test('a vif that comes has all of it without a restart of dnsmasq, and the server is the same one after a restart', async () => {
+test('a vif that comes or goes needs no restart of dnsmasq, and the server is the same one after a restart', async () => {
   const [before] = server();
   const ten = await plug(10, 'vif-nat', { ip: 'fd00:9::10' });
   const [[address, , , , first] = []] = await leased(ten);
@@ -160,17 +175,109 @@ test('a vif that comes has all of it without a restart of dnsmasq, and the serve
   await until('its router', async () => (await routersOf(ten)).length > 0);
   expect(await routersOf(ten)).toEqual(['fe80::1']);
   expect(server()).toEqual([before]);
+  await ten.unplug();
+  const [[still] = []] = await leased(guest(5));
+  expect(still).toBe('fd00:9::5/128');
+  expect(server()).toEqual([before]);
+  // Another guest has another DUID, to which dnsmasq would not give what it has leased.
+  const eleven = await plug(11, 'vif-nat', { ip: 'fd00:9::10' });
+  await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  expect((await leased(eleven)).map(([given]) => given)).toEqual(['fd00:9::10/128']);
+  await eleven.unplug();
   // Advertisements go on at every vif, also for guests that ask for none.
   const others = [5, 7, 8].map(guest);
   for (const vif of others) await vif.guestIp('-6 route delete default');
-  await ten.unplug();
-  await until('another server', () => server().length === 1 && server()[0] !== before, 5000);
+  process.kill(server()[0] as number, 'SIGKILL');
   for (const vif of others)
     await until(`the router of ${vif.name}`, async () => (await routersOf(vif)).length > 0, 10_000);
   const [[again, , , , second] = []] = await leased(guest(7));
   expect(again).toBe('2001:db8::7/128');
   expect(second).toBe(first);
   expect(await reaches(guest(5))).toBe(true);
+});
+
+test('a guest takes the MTU of its vif that dom0 gives, by advertisements and by DHCP, and others keep theirs', async () => {
+  await until('the MTU of 5', async () => (await mtuAdvertised(guest(5))) === '1400');
+  await until('the router of 7', async () => (await routersOf(guest(7))).length > 0);
+  expect(await Promise.all([6, 7, 8, 9].map((domid) => mtuAdvertised(guest(domid))))).toEqual(
+    Array(4).fill('1500'),
+  );
+  expect(await Promise.all([5, 6].map((domid) => mtuLeased(guest(domid))))).toEqual(['1400', '']);
+});
+
+/** What a guest finds of one of its vifs in xenstore; undefined where there is no such directory. */
+const found = async (domid: number, devid = 0): Promise<Record<string, string> | undefined> => {
+  const keys = await domnet.xenstore.readChildren(`/local/domain/${domid}/vifd/${devid}`);
+  return keys && Object.fromEntries(keys);
+};
+
+test('a guest finds its addresses in xenstore where dom0 has made a directory for that, and they go with the vif', async () => {
+  const { xenstore } = domnet;
+  await domnet.addBridge('xenbr0');
+  for (const domid of [11, 12, 13]) await xenstore.mkdir(`/local/domain/${domid}/vifd`);
+  const [natted, , , , denied] = await Promise.all([
+    plug(11, 'vif-nat', { ip: '10.9.0.11 fd00:9::11', mtu: '1400' }),
+    domnet.plug({ domid: 11, devid: 1, keys: { script: 'vif-nat', bridge: undefined } }),
+    plug(12, 'vif-route', { ip: '192.0.2.12/24 2001:db8::12' }),
+    plug(13, 'vif-bridge', { bridge: 'xenbr0' }),
+    plug(14, 'vif-nat'),
+  ]);
+  await until('the keys', async () => (await found(11, 1)) && (await found(12)));
+  const ofTwelve = {
+    ip: '192.0.2.12/24',
+    ip6: '2001:db8::12/128',
+    gateway: '192.0.2.1',
+    gateway6: 'fe80::1',
+    resolver: '192.0.2.53 2001:db8::53',
+  };
+  expect([await found(11), await found(11, 1), await found(12), await found(13)]).toEqual([
+    {
+      ip: '10.9.0.11/24',
+      ip6: 'fd00:9::11/128',
+      gateway: '10.9.0.138',
+      gateway6: 'fe80::1',
+      resolver: `10.9.0.138 ${resolver}`,
+      mtu: '1400',
+    },
+    { ip: '10.0.11.2/16', gateway: '10.0.11.129', resolver: '10.0.11.129' },
+    ofTwelve,
+    undefined,
+  ]);
+  const { stdout } = await domnet.command('status', 'vif14.0');
+  expect(stdout).toContain(
+    'tell the guest of vif14.0 by /local/domain/14/vifd: dom0 has made no such directory',
+  );
+  expect(await xenstore.exists('/local/domain/14/vifd')).toBe(false);
+  expect(await denied.read('hotplug-error')).toBeUndefined();
+
+  // What a guest finds is enough, and it follows what dom0 changes; a directory that is made later is found.
+  const script = `
+ip address add "$1" dev eth0; ip address add "$2" dev eth0 nodad
+ip route replace default via "$3" dev eth0 onlink; ip -6 route replace default via "$4" dev eth0`;
+  const { ip, ip6, gateway, gateway6 } = ofTwelve;
+  const inside = await domnet.guestNamespace(12);
+  await exec('ip', ['netns', 'exec', inside, 'sh', '-e', '-c', script, 'sh', ip, ip6, gateway, gateway6]);
+  for (const address of ['192.0.2.1', outside])
+    await until(`an answer of ${address}`, () =>
+      exec('ip', ['netns', 'exec', inside, 'ping', '-c', '1', '-W', '1', address]).then(
+        () => true,
+        () => false,
+      ),
+    );
+  await natted.write({ ip: '10.9.0.21' });
+  await until('the other address', async () => (await found(11))?.ip === '10.9.0.21/24');
+  expect(await found(11)).not.toHaveProperty('ip6');
+  await xenstore.mkdir('/local/domain/14/vifd');
+  await until('the keys of 14', () => found(14), 20_000);
+
+  await natted.unplug();
+  await until('the keys to go', async () => (await found(11)) === undefined);
+  expect(await found(11, 1)).toMatchObject({ ip: '10.0.11.2/16' });
+  expect(await found(12)).toEqual(ofTwelve);
+  // What dom0 takes away with the guest is not made again.
+  await xenstore.rm('/local/domain/14/vifd');
+  await denied.unplug();
+  expect(await xenstore.exists('/local/domain/14/vifd')).toBe(false);
 });
 
 /** What a guest sends as a router or as a DHCPv6 server would, and as another guest. */

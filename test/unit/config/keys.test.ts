@@ -70,6 +70,7 @@ test('the defaults', () => {
       routerAdvertisements: false,
       ntp: [],
       domain: undefined,
+      guestKeys: false,
     },
     nat: {
       network: { family: 4, address: '10.0.0.0', prefix: 8 },
@@ -80,6 +81,7 @@ test('the defaults', () => {
       routerAdvertisements: false,
       ntp: [],
       domain: undefined,
+      guestKeys: false,
       services: [],
     },
     scripts: { directories: ['/etc/xen/scripts'], map: new Map() },

@@ -27,7 +27,7 @@ conntrack -D -f ipv6 -r 2001:db8::/64 || :`,
   [
     { kind: 'set-dhcp', vif: 'vif5.0', entry: 'the host\nan option\nanother\n' },
     'tell dnsmasq of vif5.0: the host',
-    `# dnsmasq, which vifd starts, reads a new file at once, and a changed one when it is started anew.
+    `# dnsmasq, which vifd starts, reads a new file at once, and a changed one at SIGHUP.
 (umask 022; mkdir -p /run/vifd/dhcp/options /run/vifd/dhcp/hosts)
 (umask 022; cat >/run/vifd/dhcp/options/vif5.0) <<'END'
 an option
@@ -52,7 +52,7 @@ END`,
   [
     { kind: 'delete-dhcp', vif: 'vif5.0' },
     'tell dnsmasq to forget vif5.0',
-    `# dnsmasq, which vifd starts, remembers what it has read until it is started anew.
+    `# dnsmasq, which vifd starts, remembers what it has read until SIGHUP.
 rm -f /run/vifd/dhcp/hosts/vif5.0 /run/vifd/dhcp/options/vif5.0`,
   ],
   [
