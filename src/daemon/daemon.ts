@@ -19,6 +19,7 @@ import { ControlServer, type ControlSource } from '../observe/control/server.js'
 import { Events } from '../observe/events.js';
 import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js';
 import type { Metrics } from '../observe/metrics.js';
+import { readFirstKeys } from '../reconcile/first-keys.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { lockRuntimeDir } from '../runtime/lock.js';
 import { blocksDirectory, hooksDirectory } from '../runtime/runtime-dir.js';
@@ -216,6 +217,22 @@ export class Daemon implements ControlSource {
       presence = new Presence(xenstore, version());
       // A daemon that was killed has left its own, and this one does not serve yet.
       if (!this.#ready) await orAborted(presence.withdraw(), signal);
+      const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
+      if (events === undefined) return;
+      // xenstored fires a new watch once when it is in place; from here on no change is missed.
+      await orAborted(events.next(), signal);
+      waiting.answered();
+      // Read while the kernel is: beside many vifs each takes a good part of the start.
+      const firstKeys = orAborted(
+        readFirstKeys(backend).catch((error: unknown) => {
+          if (backend.isLoss(error)) throw error;
+          return undefined;
+        }),
+        signal,
+      );
+      // It may reject before it is awaited below.
+      firstKeys.catch(() => undefined);
+      const config = this.#config;
       host = await Host.open((news, owners) => reconciler?.hostChanged(news, owners), {
         openvswitch: this.#config.openvswitch,
         scripts: {
@@ -236,6 +253,9 @@ export class Daemon implements ControlSource {
       });
       // It may reject before it is awaited below.
       lost.catch(() => undefined);
+      const read = await firstKeys;
+      // Which keys are read follows from the configuration, which may have been taken over anew meanwhile.
+      const first = config === this.#config ? read : undefined;
       reconciler = new Reconciler({
         backend,
         host,
@@ -247,13 +267,9 @@ export class Daemon implements ControlSource {
         lost: lose,
       });
       this.#reconciler = reconciler;
-      const events = (await orAborted(backend.watch(), signal))?.[Symbol.asyncIterator]();
-      if (events === undefined) return;
-      // xenstored fires a new watch once when it is in place; from here on no change is missed.
-      await orAborted(events.next(), signal);
-      waiting.answered();
+      const begun = first === undefined ? reconciler.reconcileAll() : reconciler.begin(first);
       const followed = Promise.race([follow(events, reconciler), lost]);
-      await orAborted(Promise.race([reconciler.reconcileAll(), followed]), signal);
+      await orAborted(Promise.race([begun, followed]), signal);
       if (!signal.aborted) {
         this.#lost = undefined;
         const refusal = await orAborted(presence.keep(), signal);

@@ -33,8 +33,8 @@ export interface DesiredNft {
   /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
-  /** The sysctls that are switched off with the last vif. */
-  readonly closes?: readonly Sysctl[];
+  /** The sysctls that are switched off with the last vif; they are read only where that goes. */
+  readonly closes?: () => readonly Sysctl[];
 }
 
 /** The transactions that make nf_tables as desired for a vif, in their order; each undefined when it would change nothing. */
@@ -81,7 +81,7 @@ export function planNft(
     ports = [],
     opens = [],
     closed = [],
-    closes = [],
+    closes = () => [],
   }: DesiredNft,
   observed: NftView = nothing,
 ): NftPlan {
@@ -165,6 +165,7 @@ export function planNft(
     ...gone.map((table): NftChange => ({ change: 'delete-table', table })),
   ];
   const release = transaction(vif, after);
+  const switchedOff = gone.includes('inet vifd') ? closes() : [];
   return {
     wake: transaction(
       vif,
@@ -173,7 +174,7 @@ export function planNft(
     hold: transaction(vif, before),
     release: release && {
       ...release,
-      ...(closes.length > 0 && gone.includes('inet vifd') ? { closes } : {}),
+      ...(switchedOff.length > 0 ? { closes: switchedOff } : {}),
     },
   };
 }

@@ -29,7 +29,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ...removals,
       ...takeOff(id, link, observed),
       ...optional(
-        planNft(id, undefined, { ...noNft, closes: closeForwarding(observed) }, observed.nft).release,
+        planNft(id, undefined, { ...noNft, closes: () => closeForwarding(observed) }, observed.nft).release,
       ),
       ...misdirected(id, [], observed),
     ];
@@ -47,7 +47,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       ports: ip?.ports,
       opens,
       closed: ip === undefined ? [] : closedFamilies(observed, opens),
-      closes: closeForwarding(observed),
+      closes: () => closeForwarding(observed),
     },
     observed.nft,
   );
@@ -117,7 +117,7 @@ export function planScript(
 ): Action[] {
   const run = observed.scripts?.get(vifName(id));
   const link = observed.links.ofVif(id);
-  const closes = closeForwarding(observed);
+  const closes = () => closeForwarding(observed);
   const { wake, hold, release } = planNft(
     id,
     link,

@@ -27,7 +27,8 @@ export class PlanExecutor {
   async perform(record: VifRecord, actions: readonly Action[]): Promise<Performed> {
     const done: Action[] = [];
     for (const action of actions) {
-      this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
+      if (this.#log.isLevelEnabled('debug'))
+        this.#log.debug({ ...fields(record), action: printAction(action) }, 'host change');
       try {
         await this.#host.perform(action);
       } catch (error) {

@@ -12,6 +12,7 @@ import { planOrphans } from '../plan/orphans.js';
 import { printAction } from '../plan/print/print.js';
 import { Cards } from './cards.js';
 import { DropNotices } from './drop-notices.js';
+import { type FirstKeys, readKeys } from './first-keys.js';
 import { Notifier } from './notifier.js';
 import { PeriodicResync } from './periodic-resync.js';
 import type { BackendPort, BlocksPort, Clock, EventsPort, HooksPort, HostPort } from './ports/ports.js';
@@ -27,13 +28,17 @@ const ownKeyDelayMs = 200;
 /** Pause in ms before vifs are listed again when that failed. */
 const listRetryMs = 1000;
 
-/** How many vifs that are new here are read at once: xenstored answers one request after another, and each answer is work. */
-const meetings = 16;
+/** An item of the queue: a vif to reconcile; the vifs of one domain or of all to list and enqueue; or all, as listed before. */
+type Request =
+  | { readonly vif: string }
+  | { readonly vifsOf: number | 'all' }
+  | { readonly listed: readonly VifId[] };
 
-/** An item of the queue: a vif to reconcile, or the vifs of one domain or of all to list and enqueue. */
-type Request = { readonly vif: string } | { readonly vifsOf: number | 'all' };
-
-const keyOf = (request: Request): string => ('vif' in request ? request.vif : `vifs of ${request.vifsOf}`);
+function keyOf(request: Request): string {
+  if ('vif' in request) return request.vif;
+  // An event that has all vifs listed anew is not covered by an older list.
+  return 'listed' in request ? 'vifs listed' : `vifs of ${request.vifsOf}`;
+}
 
 /** Keys whose events have the vif reconciled; '' is its backend directory. */
 const decisiveKeys: ReadonlySet<string> = new Set(['', ...vifKeys]);
@@ -96,10 +101,23 @@ export class Reconciler {
     this.#periodicResync = new PeriodicResync(() => this.#resyncHost(), clock, random);
   }
 
-  /** Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once. */
-  async reconcileAll(): Promise<void> {
+  /**
+   * Takes over the keys of all vifs that were read before there was a reconciler, and before the first event is followed that came
+   * meanwhile: the keys that one is about are read again.
+   * @returns when all have been reconciled once
+   */
+  begin({ listed, read }: FirstKeys): Promise<void> {
+    for (const [id, keys] of read) this.#meet(id, keys);
+    return this.reconcileAll(listed);
+  }
+
+  /**
+   * Reconciles every vif in xenstore, on the host or in memory; resolves when all have been reconciled once.
+   * @param listed those in xenstore, where they and their keys are known
+   */
+  async reconcileAll(listed?: readonly VifId[]): Promise<void> {
     await this.#dropNotices.tell();
-    this.#queue.add({ vifsOf: 'all' });
+    this.#queue.add(listed === undefined ? { vifsOf: 'all' } : { listed });
     await this.#queue.idle();
     await this.#removeOrphans();
   }
@@ -292,7 +310,8 @@ export class Reconciler {
       return;
     }
     try {
-      await this.#listVifs(request.vifsOf === 'all' ? undefined : request.vifsOf);
+      if ('listed' in request) await this.#listVifs(undefined, request.listed);
+      else await this.#listVifs(request.vifsOf === 'all' ? undefined : request.vifsOf);
     } catch (error) {
       if (this.#backend.isLoss(error)) return this.#lost(error);
       this.#log.error({ err: error }, 'vifs not listed');
@@ -311,36 +330,33 @@ export class Reconciler {
     await this.#dropNotices.tell();
   }
 
-  /** Enqueues the vifs of one domain, or of all: those in xenstore, on the host, in memory, and those that hooks know. */
-  async #listVifs(domid: number | undefined): Promise<void> {
-    const listed = await this.#backend.list(domid);
+  /**
+   * Enqueues the vifs of one domain, or of all: those in xenstore, on the host, in memory, and those that hooks know.
+   * @param first those in xenstore, where their keys need not be read again
+   */
+  async #listVifs(domid: number | undefined, first?: readonly VifId[]): Promise<void> {
+    const listed = first ?? (await this.#backend.list(domid));
     const known = [...this.#records.values()].map(({ id }) => id);
     const announced = this.#hooks.vifs().flatMap((name) => parseVifName(name) ?? []);
     const all = [...listed, ...known, ...this.#host.vifsWithState(), ...announced];
     const asked = all.filter((id) => domid === undefined || id.domid === domid);
-    const met = new Map(asked.map((id) => [vifName(id), id]));
-    for (const name of this.#records.keys()) met.delete(name);
+    const unknown = new Map(asked.map((id) => [vifName(id), id]));
+    for (const name of this.#records.keys()) unknown.delete(name);
+    const current = new Set([...(first ?? []).map(vifName), ...unknown.keys()]);
     // Which vifs are of one card must be known before the first of them is reconciled.
-    const left = met.values();
-    const meetNext = async (): Promise<void> => {
-      for (const id of left) await this.#meet(id);
-    };
-    await Promise.all(Array.from({ length: meetings }, meetNext));
-    for (const id of asked) this.#enqueue(id, { mustReread: !met.has(vifName(id)) });
+    await readKeys(this.#backend, [...unknown.values()], (id, keys) => this.#meet(id, keys));
+    for (const id of asked) this.#enqueue(id, { mustReread: !current.has(vifName(id)) });
   }
 
-  /** Reads the keys of a vif that is new here; where that fails, reconciling it does so again and reports it. */
-  async #meet(id: VifId): Promise<void> {
+  /** Remembers a vif that is new here with its keys as they are now. */
+  #meet(id: VifId, keys: VifSnapshot | undefined): void {
+    // An event that came meanwhile has it read by itself.
+    if (this.#records.has(vifName(id))) return;
     const record = new VifRecord(id, this.#clock);
     this.#records.set(record.name, record);
     record.mustReread = false;
-    try {
-      record.snapshot = await this.#backend.read(id);
-      this.#cards.set(record, cardOf(record.snapshot));
-    } catch (error) {
-      record.mustReread = true;
-      if (this.#backend.isLoss(error)) throw error;
-    }
+    record.snapshot = keys;
+    this.#cards.set(record, cardOf(keys));
   }
 
   /**

@@ -23,12 +23,18 @@ export class Chains {
   readonly #byName = new Map<string, Chain>();
   readonly #names = new Map<bigint, string>();
   readonly #byVif = new Map<string, Map<string, Chain>>();
+  #changes = 0;
 
   /**
    * @param hasVifs whether chains named as {@link parseChainName} says are the vifs'
    */
   constructor(hasVifs: boolean) {
     this.#hasVifs = hasVifs;
+  }
+
+  /** How often chains that are no vif's, or their rules, have changed. */
+  get changes(): number {
+    return this.#changes;
   }
 
   get byName(): ReadonlyMap<string, Chain> {
@@ -69,6 +75,7 @@ export class Chains {
       known.device = device || known.device;
       known.policy = policy ?? known.policy;
       known.doubtful = false;
+      this.#note(known);
       return touched;
     }
     for (const each of touched) this.#drop(each);
@@ -79,7 +86,21 @@ export class Chains {
     return touched;
   }
 
+  /** Notes a rule of a chain by its handle and comment, or without one that it is gone. */
+  applyRule(name: string, handle: bigint, comment: string | undefined): void {
+    const chain = this.#byName.get(name);
+    if (chain === undefined) return;
+    if (comment === undefined) chain.rules.delete(handle);
+    else chain.rules.set(handle, comment);
+    this.#note(chain);
+  }
+
+  #note({ vif }: Chain): void {
+    if (vif === undefined) this.#changes++;
+  }
+
   #add(name: string, chain: Chain): void {
+    this.#note(chain);
     this.#byName.set(name, chain);
     this.#names.set(chain.handle, name);
     if (chain.vif === undefined) return;
@@ -90,6 +111,7 @@ export class Chains {
   #drop(name: string): void {
     const chain = this.#byName.get(name);
     if (chain === undefined) return;
+    this.#note(chain);
     this.#byName.delete(name);
     this.#names.delete(chain.handle);
     const ofVif = this.#byVif.get(chain.vif ?? '');

@@ -110,9 +110,8 @@ export class TableContents {
 
   #applyRule(table: Table, message: NftMessage): string[] {
     const { chain, handle, comment } = decodeRule(message);
-    const rules = this.#tables.get(table)?.chains.byName.get(chain)?.rules;
-    if (message.type === nft.newRule) rules?.set(handle, comment);
-    else rules?.delete(handle);
+    const isThere = message.type === nft.newRule;
+    this.#tables.get(table)?.chains.applyRule(chain, handle, isThere ? comment : undefined);
     return this.#vifsOfChain(table, chain);
   }
 

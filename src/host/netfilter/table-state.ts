@@ -12,6 +12,8 @@ export class TableState {
   /** The names of sets that are no part of a rule. */
   readonly sets = new Set<string>();
   readonly #name: Table;
+  /** Whether it fitted, and after how many changes of its chains: a look costs no comparison of all rules. */
+  #fitted = { changes: -1, fits: false };
 
   constructor(name: Table) {
     this.#name = name;
@@ -20,6 +22,12 @@ export class TableState {
 
   /** Whether the table has all rules, in order, in chains that are at their hooks, none with policy drop. */
   fits(expected: TableRules): boolean {
+    const { changes } = this.chains;
+    if (this.#fitted.changes !== changes) this.#fitted = { changes, fits: this.#compare(expected) };
+    return this.#fitted.fits;
+  }
+
+  #compare(expected: TableRules): boolean {
     return [...expected.marks].every(([name, marks]) => {
       const chain = this.chains.byName.get(name);
       return (
