@@ -87,7 +87,7 @@ export async function unmakeNetworks(host: XenHost): Promise<void> {
 }
 
 /** A command line for a guest that writes a byte a second to a connection to dom0 for as long as that lives. */
-export const connecting = ({ peer }: Place) =>
+export const connecting = ({ peer }: Pick<Place, 'peer'>) =>
   `(while :; do printf x; sleep 1; done | nc ${peer} 7000; echo ended >/connection) >/dev/null 2>&1 &`;
 
 /** How many bytes each connection has brought, by its address and port. */

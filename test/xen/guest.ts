@@ -8,6 +8,8 @@ export interface GuestOptions {
   readonly type?: 'pv' | 'pvh';
   /** Whether it is created but never run, so that its frontends stay as xl makes them. */
   readonly paused?: boolean;
+  /** Which of `image/root/systems` it runs, in place of a shell alone, and what else its kernel is told. */
+  readonly system?: string;
 }
 
 /** A guest, with checks of its vifs from dom0, domnet and the guest. */

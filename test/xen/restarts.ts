@@ -22,7 +22,7 @@ import type { XenHost } from './xen-host.js';
 type End = (host: XenHost) => Promise<number>;
 
 /** A panic of its kernel: xl starts it anew by itself, as domnet.cfg has on_crash="restart". */
-const crash: End = async (host) => {
+export const crash: End = async (host) => {
   await host.domnet('sync; sysctl -qw kernel.sysrq=1');
   return Number(await host.dom0('date +%s.%N; xl sysrq domnet c'));
 };
@@ -100,10 +100,10 @@ interface Answers {
   readonly lost: number;
 }
 
-/** Ends a guest's pings. @returns what they say of the time that domnet was away */
-async function answered(guest: Guest): Promise<Answers> {
+/** Ends a guest's pings, which write to `file`. @returns what they say of the time that domnet was away */
+export async function answered(guest: Guest, file = '/traffic'): Promise<Answers> {
   const said = await guest.run(
-    'for i in $(seq 80); do grep -q silent /traffic && break; sleep 0.5; done; kill $(cat /traffic.pid); wait $(cat /traffic.pid); cat /traffic',
+    `for i in $(seq 80); do grep -q silent ${file} && break; sleep 0.5; done; kill $(cat ${file}.pid); wait $(cat ${file}.pid); cat ${file}`,
   );
   const silences = [...said.matchAll(/silent for ([\d.]+) until ([\d.]+)/g)].map(([, silent, at]) => ({
     at: Number(at),

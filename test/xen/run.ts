@@ -4,6 +4,7 @@ import { apart } from './apart.js';
 import { compare } from './compare.js';
 import { forging } from './forging.js';
 import { groups } from './groups.js';
+import { guestSystems } from './guest-systems.js';
 import { networkSetups } from './network-setups.js';
 import { fileOf, writeChart } from './pictures.js';
 import { restarts } from './restarts.js';
@@ -82,6 +83,7 @@ async function main(): Promise<number> {
     ...stubdomains,
     ...suspensions,
     ...restarts,
+    ...guestSystems,
     ...walks,
   ].filter(({ name, short }) => (!options.short || short) && matches(name));
   if (agents.length === 0 || (chosen.length === 0 && !options.compare)) throw new Error('nothing to run');

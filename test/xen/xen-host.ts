@@ -140,6 +140,7 @@ export class XenHost {
       GUEST_MEMORY: `${options.memory ?? 160}`,
       GUEST_TYPE: options.type ?? 'pv',
       GUEST_PAUSED: options.paused ? '-p' : '',
+      GUEST_SYSTEM: options.system ?? '',
     });
     guest.domid = Number(domid);
     return guest;
