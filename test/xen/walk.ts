@@ -69,10 +69,18 @@ function inWalk(step: XenStep): Step {
   return step.do === 'pause' ? { do: 'quiet' } : step;
 }
 
-/** Waits until all is as it should be, and looks that what a step is not about was left alone. @returns the state then */
+/**
+ * Waits until all is as it should be, and looks that what a step is not about was left alone. What it waits for is told.
+ * @returns the state then
+ */
 async function settled(walked: WalkedHost, scope: About, before: Rest, model: Model): Promise<Rest> {
   let problems: readonly string[] = [];
-  for (const end = Date.now() + withinMs; Date.now() < end; await sleep(500)) {
+  const began = Date.now();
+  let told = '';
+  for (const end = began + withinMs; Date.now() < end; await sleep(500)) {
+    const said = problems.join('; ');
+    if (said !== told) process.stderr.write(`  ${Date.now() - began} ms: ${said}\n`);
+    told = said;
     await walked.configure(model);
     problems = statuses(walked, model);
     if (problems.length > 0) continue;
