@@ -60,6 +60,9 @@ export function configurationFor(
     // at once (RFC 2131, 4.3.2).
     'dhcp-ignore=tag:!known',
     'dhcp-authoritative',
+    // To a guest that has yet to take its address: for an answer to that alone dnsmasq sets a neighbour (SIOCSARP), in place of the
+    // permanent one that the vif has.
+    'dhcp-broadcast',
     // A name that a guest claims is none to others that ask this resolver.
     'dhcp-ignore-names',
     'leasefile-ro',

@@ -81,7 +81,6 @@ const plug = async (domid: number, keys: Record<string, string> = {}): Promise<V
   return vif;
 };
 
-/** Every dnsmasq that serves by the daemon's file. */
 /** The dnsmasq that run with this configuration; not a shell that is about to become one. */
 const servers = (): number[] =>
   processesWith(`--conf-file=${domnet.dir}/dhcp/dnsmasq.conf`).filter((pid) => wordsOf(pid)[0] === 'dnsmasq');
@@ -229,6 +228,14 @@ test('vifs that come and go quickly: one dnsmasq, and every guest that stays has
     'vif5.0',
     'vif6.0',
   ]);
+});
+
+test('a lease leaves what vifd has set for a guest as it is', async () => {
+  await domnet.vifd({ config });
+  await twoGuests();
+  // What dnsmasq sends to an address that its guest has yet to take needs a neighbour; by SIOCSARP that would be its own.
+  const permanent = await domnet.ip('neighbour show nud permanent');
+  expect(permanent.match(/^10\.0\.\d\.1/gm)?.sort()).toEqual(['10.0.5.1', '10.0.6.1']);
 });
 
 test('a vif that goes costs the others no restart, and leaves its name and its address to others', async () => {
