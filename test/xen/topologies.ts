@@ -181,6 +181,48 @@ export const topologies: readonly Scenario[] = [
       }),
   },
   {
+    name: 'NAT: a guest finds its address in xenstore, below a directory that dom0 has made',
+    only: 'vifd',
+    fault: true,
+    run: (host) =>
+      withSetup(host, nat, async () => {
+        await host.configure('[nat]\nguest_keys = true');
+        const guest = await host.resident([nat.vif, nat.vif, '']);
+        await guest.connected([0, 1, 2]);
+        const made = `/local/domain/${guest.domid}/vifd`;
+        const told = await host.told(/dom0 has made no such directory/);
+        try {
+          await host.dom0(
+            `xenstore-write ${made} '' && xenstore-chmod ${made} n0 r${guest.domid} b${host.domnetId}`,
+          );
+          await host.becomes('the directories', '0 1', async () =>
+            (await host.dom0(`xenstore-list ${made}`)).trim().split('\n').sort().join(' '),
+          );
+          const lines = (await host.dom0(`xenstore-ls -p ${made}`)).split('\n');
+          // oxenstored gives a node to the owner of what it is in, xenstored to the domain that makes it.
+          const permissions = new RegExp(`\\(n(0|${host.domnetId}),r${guest.domid},b${host.domnetId}\\)$`);
+          for (const [key, value] of [
+            ['ip', `${guest.address(0)}/24`],
+            ['ip', `${guest.address(1)}/24`],
+            ['gateway', '10.9.0.1'],
+            ['gateway', '10.9.1.1'],
+          ]) {
+            const line = lines.find((one) => one.trim().startsWith(`${key} = "${value}"`)) ?? '';
+            if (!permissions.test(line.replaceAll(' ', '')))
+              throw new Error(`${key} ${value} with ${permissions} is missing in ${lines.join('; ')}`);
+          }
+          await host.dom0(`xl network-detach ${guest.name} 1`);
+          await guest.gone([1]);
+          await host.becomes('what is left', '0', async () =>
+            (await host.dom0(`xenstore-list ${made}`)).trim(),
+          );
+        } finally {
+          await host.dom0(`xenstore-rm ${made}`);
+        }
+        return told;
+      }),
+  },
+  {
     name: 'the firewall reloaded: a guest that forges all the while',
     only: 'vifd',
     fault: true,
