@@ -22,7 +22,7 @@ import { OpenVswitch } from './ovsdb/openvswitch.js';
 import { errorCodes, type Parts, performers } from './performers.js';
 import { type ScriptOptions, Scripts } from './process/scripts.js';
 import { Links } from './rtnetlink/links.js';
-import { readSysctl } from './sysctl.js';
+import { readSysctlsOnce } from './sysctl.js';
 import { readTraffic } from './traffic.js';
 
 /** Is told what came, changed or went, and the names of the vifs that it belongs to. */
@@ -137,7 +137,7 @@ export class Host implements HostPort {
       canFilter: nft.canFilter,
       ip: {
         routes: links.routes,
-        sysctl: readSysctl,
+        sysctl: readSysctlsOnce(),
         masquerades: nft.view.masquerades,
         resolvers: resolvers.addresses,
         dhcp: dnsmasq.entries,

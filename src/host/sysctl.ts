@@ -13,6 +13,18 @@ export function readSysctl(name: string): string | undefined {
   }
 }
 
+/**
+ * A reader of sysctls that reads each one once. What one look decides and what it plans must not differ, and another program may
+ * change one at any moment: what is switched on again would not be noted as begun by vifd.
+ */
+export function readSysctlsOnce(read = readSysctl): (name: string) => string | undefined {
+  const known = new Map<string, string | undefined>();
+  return (name) => {
+    if (!known.has(name)) known.set(name, read(name));
+    return known.get(name);
+  };
+}
+
 /** Sets a sysctl. @throws when it does not exist, or does not take the value */
 export function writeSysctl({ name, value }: Sysctl): void {
   writeFileSync(`/proc/sys/${name}`, value);

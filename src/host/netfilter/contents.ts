@@ -140,7 +140,7 @@ export class TableContents {
       const before = this.elements.owner(element);
       const owner = /^vif\d+\.\d+$/.test(comment) ? comment : '';
       if (owner === '' && isOpenedSet(set) && before === undefined) {
-        this.#noteOpened(element, isNew);
+        if (this.#noteOpened(element, isNew)) owners.add('');
         continue;
       }
       if (before !== undefined) owners.add(before);
@@ -152,12 +152,17 @@ export class TableContents {
     return vifsOfOwners(owners);
   }
 
-  /** Notes an element of what vifd made forward, which has no owner, as there or gone. */
-  #noteOpened(element: Element, isThere: boolean): void {
+  /**
+   * Notes an element of what vifd made forward, which has no owner, as there or gone.
+   * @returns whether that is news, which every routed vif's rules depend on
+   */
+  #noteOpened(element: Element, isThere: boolean): boolean {
     const id = elementId(element);
+    const isNews = this.#noted.has(id) !== isThere;
     if (isThere) this.#noted.add(id);
     else this.#noted.delete(id);
     this.#expected.opened.set(id, element);
+    return isNews;
   }
 }
 

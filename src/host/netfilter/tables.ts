@@ -12,7 +12,7 @@ import {
 import { nftCommands } from '../../nft/commands.js';
 import { writeSysctl } from '../sysctl.js';
 import { isDone, isShown, refuseConflicts } from './changes.js';
-import type { everyVif } from './contents.js';
+import { everyVif } from './contents.js';
 import { type Drops, readDrops } from './drops.js';
 import { readDropsOf } from './drops-of.js';
 import { joined } from './joining.js';
@@ -150,6 +150,8 @@ export class NftTables {
       action.changes.some(({ change }) => change.startsWith('delete-')),
     );
     if (deleting.length > 0) this.#listener(deleting.map(({ vif }) => vif));
+    // One that was looked at meanwhile took the forwarding that this notes for another's, and is not held to its ways out yet.
+    if (changes.some(({ change }) => change === 'add-opened')) this.#listener([everyVif]);
   }
 
   /** Makes those changes that are not made yet. @param refuse throws when the tables are not as they were planned for */

@@ -192,6 +192,10 @@ it('holds to that whatever becomes of the tables and of vifd', async () => {
   await allNoted();
   await domnet.exec('nft', ['flush ruleset']);
   await allNoted();
+  for (const note of ['opened_families { ipv6 }', 'opened_devices { up0 }']) {
+    await domnet.exec('nft', [`delete element inet vifd ${note}`]);
+    await allNoted();
+  }
   await daemon.kill();
   expect(await arriving(all)).toEqual(right);
   // One that does not know what an earlier one has made forward learns it when that is switched off.
