@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
 import { OpenVswitch } from '../../support/net/openvswitch.js';
+import { Background } from '../../support/process/background.js';
 import { Container } from '../../support/process/container.js';
 import { exec, until } from '../../support/process/exec.js';
 
@@ -109,35 +110,28 @@ test('Open vSwitch with systemd-networkd: the card and the bridge are brought up
 test('NAT with systemd-networkd: an uplink with an address by DHCP is all it takes', async () => {
   await configure(networkd('NAT or routing'));
   const outside = await domnet.guestNamespace(99);
-  const dhcp = exec('ip', [
-    ...[
-      'netns',
-      'exec',
-      outside,
-      'timeout',
-      '50',
-      'dnsmasq',
-      '--no-daemon',
-      '--conf-file=/dev/null',
-      '--port=0',
-    ],
+  const dhcp = new Background('ip', [
+    ...['netns', 'exec', outside, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0'],
     ...['--interface=wire0', '--bind-interfaces', '--dhcp-range=192.0.2.10,192.0.2.20,1h'],
     ...[`--dhcp-leasefile=${domnet.dir}/leases`, '--dhcp-option=option:router,192.0.2.254'],
-  ]).catch(() => undefined);
-  await until(
-    'the lease',
-    async () => (await domnet.ip('route show default')).includes('via 192.0.2.254'),
-    30_000,
-  );
-  await domnet.vifd();
-  const vif = await domnet.plug({ domid: 7, keys: { script: '/etc/xen/scripts/vif-nat' } });
-  await vif.connected();
-  await vif.guestIp('address add 10.0.7.1/16 dev eth0');
-  await vif.guestIp('route add default via 10.0.7.128');
-  await until('an answer from outside', () =>
-    vif.guestExec('ping', ['-c', '1', '-W', '0.2', '192.0.2.254']).catch(() => undefined),
-  );
-  expect((await domnet.exec('sysctl', ['-n', 'net.ipv4.ip_forward'])).trim()).toBe('0');
-  await exec('ip', ['netns', 'pids', outside]).then((pids) => exec('kill', pids.trim().split(/\s+/)));
-  await dhcp;
+    `--log-facility=${domnet.dir}/dhcp.log`,
+  ]);
+  try {
+    await until(
+      'the lease',
+      async () => (await domnet.ip('route show default')).includes('via 192.0.2.254'),
+      30_000,
+    );
+    await domnet.vifd();
+    const vif = await domnet.plug({ domid: 7, keys: { script: '/etc/xen/scripts/vif-nat' } });
+    await vif.connected();
+    await vif.guestIp('address add 10.0.7.1/16 dev eth0');
+    await vif.guestIp('route add default via 10.0.7.128');
+    await until('an answer from outside', () =>
+      vif.guestExec('ping', ['-c', '1', '-W', '0.2', '192.0.2.254']).catch(() => undefined),
+    );
+    expect((await domnet.exec('sysctl', ['-n', 'net.ipv4.ip_forward'])).trim()).toBe('0');
+  } finally {
+    await dhcp.stop('SIGTERM');
+  }
 });
