@@ -60,6 +60,7 @@ export const handFaults = [
   'proxy',
   'forwarding',
   'proxy_arp',
+  'forwarding6',
 ] as const;
 export type HandFault = (typeof handFaults)[number];
 

@@ -112,6 +112,9 @@ export class Operator {
       case 'forwarding':
       case 'proxy_arp':
         return await setSysctls(domnet.namespace, { [`net/ipv4/conf/${name}/${fault}`]: '0' });
+      // Of the whole machine: IPv6 has no such switch for a device.
+      case 'forwarding6':
+        return await setSysctls(domnet.namespace, { 'net/ipv6/conf/all/forwarding': '0' });
       // The kernel announces neither of these two: what is not repaired soon is put back.
       case 'neighbour':
         return await this.#unannounced(

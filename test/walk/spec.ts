@@ -253,6 +253,13 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   for (const key of ['forwarding', 'proxy_arp']) {
     must(snapshot.sysctls[`net/ipv4/conf/${link.name}/${key}`] === '1', `${key} is off`);
   }
+  const isIn = (set: string, is: (element: { key: string; comment: string }) => boolean): boolean =>
+    snapshot.sets.some((one) => one.table === 'inet vifd' && one.set === set && one.elements.some(is));
+  must(
+    !isIn('opened_families', ({ key }) => key === '0a') ||
+      isIn('opened6', ({ comment }) => comment === nameOf(vif.slot)),
+    'IPv6 is noted as begun by vifd, and it is not held to its ways out',
+  );
   const proxies = snapshot.proxies.filter((proxy) => proxy.address === address).map(({ dev }) => dev);
   const at = (name: string | undefined): number | undefined =>
     snapshot.links.find((one) => one.name === name)?.index;

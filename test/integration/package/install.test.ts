@@ -114,7 +114,7 @@ test('NAT with systemd-networkd: an uplink with an address by DHCP is all it tak
     ...['netns', 'exec', outside, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0'],
     ...['--interface=wire0', '--bind-interfaces', '--dhcp-range=192.0.2.10,192.0.2.20,1h'],
     ...[`--dhcp-leasefile=${domnet.dir}/leases`, '--dhcp-option=option:router,192.0.2.254'],
-    `--log-facility=${domnet.dir}/dhcp.log`,
+    ...['--pid-file=', `--log-facility=${domnet.dir}/dhcp.log`],
   ]);
   try {
     await until(
