@@ -12,8 +12,8 @@ import { countConfiguration, ovsDatabaseName, transaction } from './transactions
 /** First and longest pause before the next attempt to connect, in ms; each is twice the one before. */
 const reconnectMs = { first: 100, longest: 1000 };
 
-/** How long ovs-vswitchd may take to release a netdev, in ms; it may also not be running. */
-const releaseMs = 2000;
+/** How long ovs-vswitchd may take to release a netdev, in ms; and where it is not known whether it has found its database. */
+const releaseMs = { follows: 2000, unknown: 100 };
 
 /** Called with the bridges, ports and interfaces that changed, and the names of the vifs whose ports did. */
 export type OvsListener = (news: readonly News[], owners: readonly string[]) => void;
@@ -93,16 +93,23 @@ export class OpenVswitch implements OvsView {
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
     // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again.
-    const release = action.kind === 'ovs-delete-port' && action.release && this.#switch?.follows === true;
+    const isRelease = action.kind === 'ovs-delete-port' && action.release;
+    const follows = this.#switch?.follows === true;
+    const waits = isRelease && (follows || this.switchRuns);
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
-      ...(release ? countConfiguration : []),
+      ...(waits ? countConfiguration : []),
     ]);
-    if (action.kind === 'ovs-delete-port') {
-      this.#stale.delete(action.port.name);
-      if (action.release && !release) this.#deletedUnseen.add(action.port.name);
-    }
-    if (release) await this.#inEffect(Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0));
+    if (action.kind !== 'ovs-delete-port') return;
+    const { name } = action.port;
+    this.#stale.delete(name);
+    // Before anything is waited for: the switch may be found meanwhile.
+    if (isRelease && !follows) this.#deletedUnseen.add(name);
+    if (!waits) return;
+    const configuration = Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0);
+    if (!(await this.#inEffect(configuration, follows ? releaseMs.follows : releaseMs.unknown))) return;
+    this.#deletedUnseen.delete(name);
+    this.#stale.delete(name);
   }
 
   close(): void {
@@ -203,12 +210,13 @@ export class OpenVswitch implements OvsView {
     if (names.length > 0) this.#listener(names.map(netdev), owners);
   }
 
-  /** Resolves when ovs-vswitchd has put this configuration into effect, or after `releaseMs`. */
-  async #inEffect(configuration: number): Promise<void> {
-    const late = sleep(releaseMs, true, { ref: false });
+  /** Resolves when ovs-vswitchd has put this configuration into effect, or after so long. @returns whether it has */
+  async #inEffect(configuration: number, withinMs: number): Promise<boolean> {
+    const late = sleep(withinMs, true, { ref: false });
     while (this.#tables !== undefined && this.#tables.currentConfiguration < configuration) {
       const changed = new Promise<void>((resolve) => this.#configurationInEffect.push(resolve));
-      if (await Promise.race([late, changed])) return;
+      if (await Promise.race([late, changed])) return false;
     }
+    return this.#tables !== undefined;
   }
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Domnet, type Vif, type VifSpec } from '../../support/net/domnet.js';
 import { Neighbours } from '../../support/net/neighbours.js';
@@ -350,6 +351,32 @@ describe('restarts', () => {
     await listener.receives('- again', () => sendFrame(replaced, '-', 'again'));
     const complaints = daemon.log.filter(({ msg }) => msg === 'vif not attached');
     expect(complaints.map(({ vif: name }) => name)).toEqual(['vif7.0']);
+  });
+
+  test('a netdev that is made anew when the switch has just found its database has its port made once', async () => {
+    const daemon = await vifd();
+    const [vif, beside] = await Promise.all([connected(5), connected(6)]);
+    const ports = async () => [
+      await ovs.get('port', 'vif5.0', '_uuid'),
+      await ovs.get('port', 'vif6.0', '_uuid'),
+    ];
+    const [, before] = await ports();
+    await ovs.stopServer();
+    await daemon.logged('openvswitch database not reachable');
+    await ovs.startServer();
+    // ovs-vsctl waits for ovs-vswitchd, which looks for its database every 1 to 8 s; vifd looks every second whether it has.
+    await until('ovs-vswitchd', () => ovs.vsctl('set open_vswitch . external_ids:seen=1').then(() => true));
+    await daemon.logged('openvswitch database reached');
+    await vif.removeNetdev();
+    await vif.addNetdev();
+    await vif.connected();
+    const made = await ports();
+    expect(made[1]).toBe(before);
+    const listener = await listenIn(beside);
+    await listener.receives('- again', () => sendFrame(vif, '-', 'again'));
+    await sleep(1500);
+    expect(await ports()).toEqual(made);
+    await listener.receives('- still', () => sendFrame(vif, '-', 'still'));
   });
 
   test('a database that comes up after the daemon is found', async () => {
