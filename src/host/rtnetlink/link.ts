@@ -13,6 +13,7 @@ export class LinkSettings {
   readonly #current: () => LinkState;
   /** The MTU that a device has for a moment, by its index. */
   readonly #passing = new Map<number, number>();
+  readonly #pinning = new Map<number, Promise<void>>();
 
   /** @param current where a refused MTU is noted */
   constructor(netlink: NetlinkConnection, current: () => LinkState) {
@@ -41,10 +42,16 @@ export class LinkSettings {
 
   /**
    * Sets the MTU of a bridge to what it is, by hand. Nothing is told of the one that it has for a moment: a vif that joins just
-   * then would take it for its own.
+   * then would take it for its own. Vifs that join at once share it, since the end of one would show that of another.
    * @throws NetlinkError
    */
-  async pinMtu(index: number, mtu: number): Promise<void> {
+  pinMtu(index: number, mtu: number): Promise<void> {
+    const pin = this.#pinning.get(index) ?? this.#pin(index, mtu).finally(() => this.#pinning.delete(index));
+    this.#pinning.set(index, pin);
+    return pin;
+  }
+
+  async #pin(index: number, mtu: number): Promise<void> {
     const passing = passingMtu(mtu);
     this.#passing.set(index, passing);
     try {
