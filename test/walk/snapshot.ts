@@ -104,7 +104,7 @@ export function partOf(snapshot: Snapshot, vif: string, name: string, addresses:
   const things = new Map<string, string>();
   const counters = new Map<string, number>();
   const link = linkOf(snapshot, name);
-  const devices = new Map(snapshot.links.map(({ index, name: device }) => [index, device]));
+  const devices = new Map(snapshot.links.map((one) => [one.index, { name: one.name, isUp: isUp(one) }]));
   if (link !== undefined) {
     const { index } = link;
     things.set(`link ${name}`, settings(link));
@@ -125,9 +125,11 @@ export function partOf(snapshot: Snapshot, vif: string, name: string, addresses:
       if (key.split('/')[3] === name && key !== follows) things.set(`sysctl ${key}`, value);
     }
   }
-  for (const proxy of snapshot.proxies) {
-    if (addresses.includes(proxy.address))
-      things.set(`proxy ${proxy.address} dev ${devices.get(proxy.dev)}`, 'there');
+  for (const { address, dev } of snapshot.proxies) {
+    const device = devices.get(dev);
+    // One that goes down forgets them; whether they are put there before it is up again is a daemon's own affair.
+    if (addresses.includes(address) && device?.isUp)
+      things.set(`proxy ${address} dev ${device.name}`, 'there');
   }
   const chains = snapshot.chains.filter(({ chain }) => chain.startsWith(`${vif}_`));
   for (const { table, chain, handle, policy, devices: on } of chains) {

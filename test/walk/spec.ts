@@ -1,4 +1,13 @@
-import { addressesOf, guestOf, has4, linkLocalOf, macOf, nameOf, routerLinkLocal } from './addresses.js';
+import {
+  addressesOf,
+  guestOf,
+  has4,
+  linkLocalOf,
+  macOf,
+  nameOf,
+  routerLinkLocal,
+  uplinkAddress,
+} from './addresses.js';
 import { isConnected, isRouted, type Model, type Uplink, type VifModel } from './model.js';
 import { gatewayOf, has6, holdsAddress, vlansOf, waysOut } from './settle.js';
 import { isUp, type Link, linkOf, type Snapshot } from './snapshot.js';
@@ -234,12 +243,19 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
   const addresses = snapshot.addresses.filter(
     ({ dev, address: one }) => dev === link.index && !one.includes(':'),
   );
-  // One that has IPv6 alone has the gateway's address of IPv4 where there is one.
+  // One that has IPv6 alone has the gateway's address of IPv4 where there is one, and else one of before, or none.
+  const way = gatewayOf(vif, model);
+  const expected = has4(vif)
+    ? router
+    : way !== undefined && model.uplinks[way].address
+      ? uplinkAddress[way]
+      : undefined;
   must(
     vif.unsure ||
-      (!has4(vif) && addresses.length < 2) ||
-      addresses.map((one) => one.address).join() === `${router}/32`,
-    `its addresses are ${addresses.map((one) => one.address)}, not ${router}/32`,
+      (expected === undefined
+        ? addresses.length < 2
+        : addresses.map((one) => one.address).join() === `${expected}/32`),
+    `its addresses are ${addresses.map((one) => one.address)}, not ${expected}/32`,
   );
   const global6 = snapshot.addresses.filter(
     ({ dev, address: one }) => dev === link.index && one.includes(':') && !one.startsWith('fe80:'),
