@@ -104,6 +104,16 @@ export function detachLink(link: Link, observed: ObservedState): Action[] {
 }
 
 /**
+ * Gives a netdev that is off the network the name back that netback made it with, while that is free: another vif may wait for the
+ * name it has, and of two that wait for each other's neither would ever have its own.
+ */
+export function giveUpName(id: VifId, { links }: ObservedState): Action[] {
+  const link = links.ofVif(id);
+  const name = vifName(id);
+  return link === undefined || links.byName(name) !== undefined ? [] : [setLink(link, { name })];
+}
+
+/**
  * The master to take a netdev from; undefined for none. Open vSwitch's kernel datapath puts a master of its own over its ports (ovs-system),
  * which goes when the port does and can't be removed otherwise.
  */
