@@ -25,6 +25,8 @@ export interface Link {
   /** Absent where none was, since the netdev was first seen. */
   readonly mtuRefused?: RefusedMtu | undefined;
   readonly up: boolean;
+  /** False where the kernel neither asks nor answers ARP and neighbour discovery by it (IFF_NOARP). */
+  readonly arp?: boolean | undefined;
   /** The index of the bridge (or other master) it is a port of. */
   readonly master: number | undefined;
   /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */

@@ -32,7 +32,7 @@ export function attachFiltered(
 export function attachLink(
   id: VifId,
   link: Link,
-  { name, link: want, ovsPort }: DesiredState,
+  { name, link: want, ovsPort, ip }: DesiredState,
   observed: ObservedState,
 ): Action[] {
   const { links } = observed;
@@ -52,6 +52,8 @@ export function attachLink(
       : { txqueuelen: want.txqueuelen }),
     ...(want.group === undefined || (link.group ?? 0) === want.group ? {} : { group: want.group }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
+    // A bridge's port needs none, and old hotplug scripts switched it off.
+    ...(ip === undefined || link.arp !== false ? {} : { arp: true }),
     ...(link.up === up ? {} : { up }),
   };
   const joins = changes.master !== undefined;
