@@ -106,17 +106,13 @@ export interface LinkView {
 }
 
 /**
- * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by netback's name, which may be its
- * former one; else by the alias which vifd left when it renamed it. The parent alone would do, but kernels before 5.14 do not
- * tell it.
+ * The vif a netdev belongs to: by its parent device, which a rename does not touch, so that hardware is none's whatever its alias
+ * is; else by netback's name, which may be its former one; else by the alias which vifd left when it renamed it. The parent alone
+ * would do, but kernels before 5.14 do not tell it.
  */
 export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'>): VifId | undefined {
-  return (
-    (link.parent === undefined ? undefined : parseBackendDevice(link.parent)) ??
-    parseVifName(link.name) ??
-    parseVifName(link.alias ?? '') ??
-    parseVifName(link.formerName ?? '')
-  );
+  if (link.parent !== undefined) return parseBackendDevice(link.parent);
+  return parseVifName(link.name) ?? parseVifName(link.alias ?? '') ?? parseVifName(link.formerName ?? '');
 }
 
 /** A {@link LinkView} over a list: what the pure functions are tested with. */
