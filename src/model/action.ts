@@ -20,6 +20,8 @@ export interface LinkChanges {
   readonly group?: number;
   /** The master's index, 0 for none, as IFLA_MASTER has it; and its name, for people. */
   readonly master?: { readonly index: number; readonly name: string | undefined };
+  /** The kernel forgets all neighbours of the device with this change. */
+  readonly arp?: true;
   readonly up?: boolean;
 }
 

@@ -25,6 +25,8 @@ export interface Link {
   /** Absent where none was, since the netdev was first seen. */
   readonly mtuRefused?: RefusedMtu | undefined;
   readonly up: boolean;
+  /** False where the kernel neither asks nor answers ARP and neighbour discovery by it (IFF_NOARP). */
+  readonly arp?: boolean | undefined;
   /** The index of the bridge (or other master) it is a port of. */
   readonly master: number | undefined;
   /** Addresses configured on it, without the link-local ones which the kernel makes by itself. */
@@ -104,17 +106,13 @@ export interface LinkView {
 }
 
 /**
- * The vif a netdev belongs to: by its parent device, which a rename does not touch; else by netback's name, which may be its
- * former one; else by the alias which vifd left when it renamed it. The parent alone would do, but kernels before 5.14 do not
- * tell it.
+ * The vif a netdev belongs to: by its parent device, which a rename does not touch, so that hardware is none's whatever its alias
+ * is; else by netback's name, which may be its former one; else by the alias which vifd left when it renamed it. The parent alone
+ * would do, but kernels before 5.14 do not tell it.
  */
 export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'>): VifId | undefined {
-  return (
-    (link.parent === undefined ? undefined : parseBackendDevice(link.parent)) ??
-    parseVifName(link.name) ??
-    parseVifName(link.alias ?? '') ??
-    parseVifName(link.formerName ?? '')
-  );
+  if (link.parent !== undefined) return parseBackendDevice(link.parent);
+  return parseVifName(link.name) ?? parseVifName(link.alias ?? '') ?? parseVifName(link.formerName ?? '');
 }
 
 /** A {@link LinkView} over a list: what the pure functions are tested with. */

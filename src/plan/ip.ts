@@ -45,6 +45,7 @@ export function planBeforeLink(id: VifId, want: DesiredIp | undefined, observed:
  * What an attached vif needs besides its link.
  * @param name the device's name by then
  * @param flushed whether the link has been down by then, which empties the kernel's tables
+ * @param asksAnew whether ARP has been switched on by then, which empties its neighbours
  */
 export function planAfterLink(
   id: VifId,
@@ -53,6 +54,7 @@ export function planAfterLink(
   { link: { addresses }, ip: want = nothing }: { link: { addresses: readonly Network[] }; ip?: DesiredIp },
   observed: ObservedState,
   flushed: boolean,
+  asksAnew: boolean,
 ): IpAction[] {
   const ip = observed.ip ?? noIp;
   const { index } = link;
@@ -62,7 +64,7 @@ export function planAfterLink(
   return [
     ...missingAddresses(link, name, addresses, flushed),
     ...missing.map((route): IpAction => ({ kind: 'set-route', index, name, route })),
-    ...missingNeighbours(link, name, want, known),
+    ...missingNeighbours(link, name, want, asksAnew ? new Map() : known),
     ...forgotten,
     ...unmasqueraded(id, want, observed).filter(
       ({ network }) => !forgotten.some((one) => one.network.address === network.address),

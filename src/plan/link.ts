@@ -32,7 +32,7 @@ export function attachFiltered(
 export function attachLink(
   id: VifId,
   link: Link,
-  { name, link: want, ovsPort }: DesiredState,
+  { name, link: want, ovsPort, ip }: DesiredState,
   observed: ObservedState,
 ): Action[] {
   const { links } = observed;
@@ -52,6 +52,8 @@ export function attachLink(
       : { txqueuelen: want.txqueuelen }),
     ...(want.group === undefined || (link.group ?? 0) === want.group ? {} : { group: want.group }),
     ...(keepsMaster ? {} : { master: { index: bridge?.index ?? 0, name: bridge?.name } }),
+    // A bridge's port needs none, and old hotplug scripts switched it off.
+    ...(ip === undefined || link.arp !== false ? {} : { arp: true }),
     ...(link.up === up ? {} : { up }),
   };
   const joins = changes.master !== undefined;
@@ -101,6 +103,16 @@ export function detachLink(link: Link, observed: ObservedState): Action[] {
     ...(link.up ? { up: false } : {}),
   };
   return Object.keys(changes).length > 0 ? [setLink(link, changes)] : [];
+}
+
+/**
+ * Gives a netdev that is off the network the name back that netback made it with, while that is free: another vif may wait for the
+ * name it has, and of two that wait for each other's neither would ever have its own.
+ */
+export function giveUpName(id: VifId, { links }: ObservedState): Action[] {
+  const link = links.ofVif(id);
+  const name = vifName(id);
+  return link === undefined || links.byName(name) !== undefined ? [] : [setLink(link, { name })];
 }
 
 /**

@@ -60,6 +60,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
   const { join, leave } = planNamedSets(id, desired.sets, name, observed);
+  const asksAnew = attach.some((action) => action.kind === 'set-link' && action.changes.arp);
   const flushed = attach.some((action) => action.kind === 'set-link' && action.changes.up !== undefined);
   return [
     ...optional(wake),
@@ -76,7 +77,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     // A device's sysctls are found by its new name only after the rename.
     ...(renamed ? planSysctls(ip, observed, { from: link.name, to: name }) : []),
     ...planOvsPort(id, desired, link, observed),
-    ...planAfterLink(id, link, name, desired, observed, flushed),
+    ...planAfterLink(id, link, name, desired, observed, flushed, asksAnew),
     // IPv6 addresses have gone with the link, unless keep_addr_on_down is set.
     ...(ip === undefined ? [] : strays.filter(({ address }) => !flushed || address.family === 4)),
     ...leave,

@@ -19,6 +19,7 @@ import { isConnected, type VifSnapshot } from '../model/snapshot.js';
 import type { Verdict } from '../model/verdict.js';
 import type { VifId } from '../model/vif-id.js';
 import { vifName } from '../model/vif-id.js';
+import { giveUpName } from '../plan/link.js';
 import { plan, planScript } from '../plan/plan.js';
 
 /** The part of a vif's record that the next step depends on. */
@@ -93,10 +94,13 @@ export function next(known: Known, config: VifPolicy, observed: ObservedState): 
       return { kind: 'closing', verdict };
     case 'await-netdev':
       return { kind: 'wait', verdict, problem: netdevMissing(id, config.netdevTimeoutMs) };
-    case 'refuse':
+    case 'refuse': {
+      const { problem } = verdict;
+      const name = problem.code === 'name-taken' ? giveUpName(id, observed) : [];
       return (
-        change(verdict, plan(id, undefined, observed)) ?? { kind: 'fail', verdict, problem: verdict.problem }
+        change(verdict, [...plan(id, undefined, observed), ...name]) ?? { kind: 'fail', verdict, problem }
       );
+    }
     case 'remove': {
       const { directory } = verdict;
       return change(verdict, plan(id, undefined, observed)) ?? { kind: 'remove', verdict, directory };

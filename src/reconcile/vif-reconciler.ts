@@ -13,6 +13,7 @@ import { cardOf } from '../model/twins.js';
 import type { EventDetail } from '../model/vif-event.js';
 import { plan } from '../plan/plan.js';
 import { printAction } from '../plan/print/print.js';
+import { closedFamilies } from '../plan/sysctl.js';
 import type { Cards } from './cards.js';
 import { GuestKeysKeeper } from './guest-keys.js';
 import { keysWith, knownOf } from './known.js';
@@ -23,7 +24,7 @@ import type { BackendPort, BlocksPort, Clock, EventsPort, HostPort } from './por
 import { ScriptReconciler } from './script-reconciler.js';
 import { StatusReporter } from './status-reporter.js';
 import { Turns } from './turns.js';
-import { fields, type VifRecord } from './vif-record.js';
+import { fields, type LastDesired, type VifRecord } from './vif-record.js';
 
 /** What reconciling a vif needs: the ports, and the reconciler's queue and records. */
 export interface VifReconcilerDeps {
@@ -255,7 +256,7 @@ export class VifReconciler {
     done: readonly Action[],
     since: number,
   ): Promise<void> {
-    const { clock, notifier } = this.#deps;
+    const { clock, host, notifier } = this.#deps;
     const { desired, topology } = verdict;
     const began = record.attachingSince ?? since;
     record.attachingSince = undefined;
@@ -281,7 +282,7 @@ export class VifReconciler {
       ms,
     };
     const how = phase === 'attached' ? 'attached' : adopted ? 'adopt' : 'new';
-    notifier.attached(record, how, lasting(desired, link), detail, done);
+    notifier.attached(record, how, lasting(desired, link, host.observe()), detail, done);
     const { floorRefused } = record;
     if (floorRefused !== undefined && missing.some((lack) => lack.problem === floorRefused.problem))
       record.wakeIn(Math.max(floorRefused.until - clock.now(), 0), () => this.#deps.enqueue(record));
@@ -322,12 +323,13 @@ function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedStat
 
 /**
  * What is desired from now on: with the netdev's MTU, which a desired state without one leaves as it is, and of a guest that is on the
- * network now, which it is not yet in what its birth desires.
+ * network now, which it is not yet in what its birth desires; and what follows from the vifs beside it.
  */
-const lasting = (desired: DesiredState, { mtu }: Link): DesiredState => ({
+const lasting = (desired: DesiredState, { mtu }: Link, observed: ObservedState): LastDesired => ({
   ...desired,
   link: { ...desired.link, mtu },
   ...(desired.ip?.resumes === undefined ? {} : { ip: { ...desired.ip, resumes: true } }),
+  ...(desired.ip?.forwards === undefined ? {} : { closed: closedFamilies(observed, []) }),
 });
 
 const stillToDo = ({ name }: VifRecord, left: readonly Action[]): OperationError =>

@@ -15,7 +15,8 @@ import type { Clock, HookEvent } from './ports/ports.js';
 
 /** What is desired of an attached vif: by a topology, or by an operator's script. */
 export type LastDesired =
-  | DesiredState
+  /** `closed`: the families that this machine forwards for vifd's sake, which other vifs change, too. */
+  | (DesiredState & { readonly closed?: readonly (4 | 6)[] | undefined })
   | { readonly script: DesiredScript; readonly filter: FilterSpec | undefined; readonly blocked: boolean };
 
 /** What the daemon remembers of one vif between two reconciliations. Nothing here outlives the process. */

@@ -184,6 +184,10 @@ export class IpMachine implements IpState {
   /** Deletes what the kernel deletes when a device goes down. */
   down(index: number): void {
     this.#routes = this.#routes.filter(({ device }) => device !== index);
+    this.forgetNeighbours(index);
+  }
+
+  forgetNeighbours(index: number): void {
     this.#neighbours = this.#neighbours.filter(({ device }) => device !== index);
   }
 

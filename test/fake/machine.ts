@@ -89,9 +89,10 @@ export class Machine {
   perform(action: Action): void {
     switch (action.kind) {
       case 'set-link': {
-        const { master, name, ...changes } = action.changes;
+        const { master, name, arp, ...changes } = action.changes;
         this.#checkMtu(action.index, action.name, changes);
         if (changes.up === false) this.ip.down(action.index);
+        if (arp) this.ip.forgetNeighbours(action.index);
         if (name !== undefined && this.links.some((link) => link.name === name)) {
           throw new Error(`the name ${name} is taken`);
         }
@@ -103,6 +104,7 @@ export class Machine {
             // A device that is down has no IPv6 addresses.
             ...(changes.up === false && { addresses: link.addresses.filter(({ family }) => family === 4) }),
             ...changes,
+            ...(arp && { arp: undefined }),
             ...(name === undefined ? {} : { name }),
             ...(master === undefined ? {} : this.#enslave(master.index)),
           };

@@ -1,4 +1,4 @@
-import { guestOf, has4, shareAddress, wantedName } from './addresses.js';
+import { guestOf, has4, nameOf, shareAddress, wantedName } from './addresses.js';
 import {
   type Bridge,
   isConnected,
@@ -93,9 +93,11 @@ function settled(vif: VifModel, model: Model): VifModel {
   if (!vif.present) return vif;
   const name = wantedName(vif);
   const failed: VifModel = { ...vif, status: 'error', gateway: undefined, planned: undefined };
+  // The name that it has may be what another waits for.
+  const nameless: VifModel = { ...failed, name: nameOf(vif.slot) };
   if (model.vifs.some((other) => other.present && other.slot !== vif.slot && other.name === name))
-    return failed;
-  if (name in model.foreign) return failed;
+    return nameless;
+  if (name in model.foreign) return nameless;
   if (vif.keys.vlan !== undefined && vlansOf(vif) === undefined) return failed;
   const mtu = vif.keys.mtu ?? (vif.topology === 'bridge' ? 1500 : vif.mtu);
   const fine: VifModel = { ...vif, status: 'connected', name, mtu };

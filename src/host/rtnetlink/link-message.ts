@@ -34,6 +34,7 @@ export const family = { unspec: 0, inet: 2, inet6: 10 };
 export const familyOf = (network: Pick<Network, 'family'>): number =>
   network.family === 4 ? family.inet : family.inet6;
 export const iffUp = 1;
+export const iffNoarp = 0x80;
 const info = { kind: 1, data: 2 };
 /** Attributes in a bridge's IFLA_INFO_DATA. */
 const br = { forwardDelay: 1, stpState: 5, vlanFiltering: 7, callIptables: 36, vlanDefaultPvid: 39 };
@@ -51,6 +52,7 @@ export function decodeLink(data: Buffer) {
     mtu: 0,
     mtuRefused: undefined as RefusedMtu | undefined,
     up: (data.readUInt32LE(8) & iffUp) !== 0,
+    arp: data.readUInt32LE(8) & iffNoarp ? false : undefined,
     master: undefined as number | undefined,
     addresses: [] as readonly Network[],
     port: undefined as BridgePort | undefined,

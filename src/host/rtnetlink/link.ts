@@ -4,7 +4,7 @@ import { ChangedMeanwhile } from '../../model/operation-error.js';
 import { eachAttribute } from '../netlink/attributes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, type NetlinkMessage, putString, putU32 } from '../netlink/format.js';
-import { family, iffUp, ifla, rtm } from './link-message.js';
+import { family, iffNoarp, iffUp, ifla, rtm } from './link-message.js';
 import type { LinkState } from './link-state.js';
 
 /** Changes of devices: names, addresses, MTUs, masters, up and down. */
@@ -84,13 +84,11 @@ export class LinkSettings {
 
   /** Changes a link by one RTM_SETLINK. @throws NetlinkError */
   async #set(index: number, changes: LinkChanges): Promise<void> {
-    const { name, alias, mac, mtu, txqueuelen, group, master, up } = changes;
+    const { name, alias, mac, mtu, txqueuelen, group, master, arp, up } = changes;
     const header = Buffer.alloc(16);
     header.writeInt32LE(index, 4);
-    if (up !== undefined) {
-      header.writeUInt32LE(up ? iffUp : 0, 8);
-      header.writeUInt32LE(iffUp, 12);
-    }
+    header.writeUInt32LE(up === true ? iffUp : 0, 8);
+    header.writeUInt32LE((up === undefined ? 0 : iffUp) | (arp ? iffNoarp : 0), 12);
     const attributes = new AttrStream();
     if (mac !== undefined) attributes.push(ifla.address, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     if (mtu !== undefined) attributes.push(ifla.mtu, putU32(mtu));

@@ -8,7 +8,7 @@ export const linkLines: ActionTable<string, 'set-link' | 'pin-mtu'> = {
   'set-link': ({ name, changes }) => `ip link set dev ${word(name)}${printChanges(changes)}`,
 };
 
-function printChanges({ name, alias, mac, mtu, txqueuelen, group, master, up }: LinkChanges): string {
+function printChanges({ name, alias, mac, mtu, txqueuelen, group, master, arp, up }: LinkChanges): string {
   return [
     name === undefined ? '' : ` name ${word(name)}`,
     alias === undefined ? '' : ` alias ${alias}`,
@@ -17,6 +17,7 @@ function printChanges({ name, alias, mac, mtu, txqueuelen, group, master, up }: 
     txqueuelen === undefined ? '' : ` txqueuelen ${txqueuelen}`,
     group === undefined ? '' : ` group ${group}`,
     master === undefined ? '' : master.index === 0 ? ' nomaster' : ` master ${word(master.name ?? '')}`,
+    arp ? ' arp on' : '',
     up === undefined ? '' : up ? ' up' : ' down',
   ].join('');
 }

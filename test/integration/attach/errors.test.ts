@@ -107,6 +107,34 @@ test('of two vifs with one vifname the first keeps it, and the second gets it af
   expect(await linkOf(second, 'twin')).toMatchObject({ ifalias: second.name });
 });
 
+test('two guests that are given each other’s vifname have them, also where another program swaps the netdevs’ names', async () => {
+  const names = ['one', 'other', 'third'] as const;
+  const vifs = [await domnet.plug({ domid, keys: { vifname: 'one' } })];
+  for (const vifname of names.slice(1)) vifs.push(await domnet.plug({ domid: ++domid, keys: { vifname } }));
+  const have = (expected: readonly string[]): Promise<unknown> =>
+    until(`the names ${expected}`, async () => {
+      const links = await Promise.all(expected.map((name) => domnet.link(name)));
+      const attached = (link: (typeof links)[number], i: number): boolean =>
+        link?.ifalias === vifs[i]?.name && link?.master === 'xenbr0' && link.flags.includes('UP');
+      return links.every(attached);
+    });
+  for (const vif of vifs) await vif.connected();
+  const swapped = ['other', 'one', 'third'];
+  await domnet.xenstore.writeMany(
+    vifs.map((vif, i): [string, string] => [`${vif.backend}/vifname`, swapped[i] as string]),
+  );
+  await have(swapped);
+  for (const vif of vifs) await vif.connected();
+  // At once: neither is repaired by itself meanwhile.
+  daemon.suspend();
+  for (const command of ['one name between', 'third name one', 'between name third'])
+    await domnet.ip(`link set ${command}`);
+  process.kill(daemon.pid, 'SIGCONT');
+  await have(swapped);
+  expect((await linkOf(vifs[0] as Vif, 'other')).master).toBe('xenbr0');
+  for (const vif of vifs) await vif.connected();
+});
+
 test('a netdev that does not come is reported, and healed when it does', async () => {
   const vif = await domnet.writeDevice({ domid });
   await refused(vif, `wait for netdev ${vif.name}: it did not appear within 1 s; is xen-netback loaded?`);

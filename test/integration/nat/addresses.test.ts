@@ -49,6 +49,8 @@ beforeAll(async () => {
       ...['netns', 'exec', internet.namespace, 'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null'],
       ...['--no-hosts', '--no-resolv', '--bind-interfaces', '--pid-file=', `--listen-address=${address}`],
       `--address=/test.example/192.0.2.${53 + i}`,
+      // Nothing is there, so that these names are never answered.
+      ...['--server=/slow.example/203.0.113.99', '--dns-forward-max=5000'],
     ]);
     domnet.atEnd(() => server.stop('SIGTERM'));
   }
@@ -149,6 +151,17 @@ test('the resolvers of the machine are followed, and guests need no new lease fo
     for (const number of guests.keys())
       await until(`the answer of ${address}`, async () => (await asked(number)) === `192.0.2.${53 + i}`);
   }
+});
+
+test('a guest that asks for names which are never answered takes the resolver from no other', async () => {
+  const { vif, told } = guest(5);
+  const ask = `import socket, struct
+to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(600):
+    name = b''.join(bytes([len(part)]) + part for part in (b'%d' % i, b'slow', b'example'))
+    to.sendto(struct.pack('>6H', i, 256, 1, 0, 0, 0) + name + bytes([0, 0, 1, 0, 1]), ('${told.dns}', 53))`;
+  await vif.guestExec('python3', ['-c', ask]);
+  for (const other of [6, 7]) expect(await asked(other)).toBe('192.0.2.54');
 });
 
 test('routed guests are told their addresses, their router, and the resolvers of the machine', async () => {

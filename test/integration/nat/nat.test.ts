@@ -129,15 +129,20 @@ test('guests reach each other as they are', async () => {
 });
 
 test('a guest with IPv6 has that masqueraded too', async () => {
-  await domnet.vifd();
+  const daemon = await domnet.vifd();
+  const beside = await plug(6);
+  await beside.connected();
   const vif = await plug(5, { ip: '10.7.0.9/24 fd00::9' });
   await vif.connected();
+  // IPv6 is forwarded from now on, so that the other is held to its ways out: no other program's doing.
+  await daemon.logged('vif updated', beside.name);
   await vif.guestIp('address add fd00::9/128 dev eth0 nodad');
   await vif.guestIp('route add default via fe80::1 dev eth0');
   await answers(vif, '2001:db8:80::80');
   await configure(vif, '10.7.0.9/24', '10.7.0.136');
   await answers(vif, '198.51.100.80');
-  expect(await masqueraded()).toEqual(['10.7.0.9 . "eth0"', 'fd00::9 . "eth0"']);
+  expect(await masqueraded()).toEqual(['10.0.6.1 . "eth0"', '10.7.0.9 . "eth0"', 'fd00::9 . "eth0"']);
+  expect(daemon.log.filter(({ msg }) => msg === 'vif repaired')).toEqual([]);
 });
 
 test('[nat] network chooses another plan', async () => {

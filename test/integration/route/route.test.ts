@@ -174,6 +174,13 @@ test('what is deleted by hand comes back', async () => {
     'the routes after a down',
     async () => JSON.stringify([await routes(), await routes(6)]) === JSON.stringify(before),
   );
+  // The kernel forgets its neighbours with it, and answers no guest that asks for its router.
+  await domnet.ip('link set vif5.0 arp off');
+  await until('ARP', async () => !(await domnet.link('vif5.0'))?.flags.includes('NOARP'));
+  await until('the neighbours after that', async () => {
+    const entries = await domnet.ip('neighbour show dev vif5.0 nud permanent');
+    return ['192.0.2.5', '2001:db8::5'].every((address) => entries.includes(`${address} lladdr`));
+  });
   await until('the proxy entries', async () => {
     await domnet.ip('link set eth0 down');
     await domnet.ip('link set eth0 up');
