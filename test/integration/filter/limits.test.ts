@@ -63,6 +63,8 @@ test('what a guest sends and is sent comes to the rates that it has, on each top
   expect(stdout).toMatch(/limited to: +20mbit from the guest, 40mbit to the guest/);
   expect(stdout).toMatch(/rate from guest [1-9]/);
   expect(stdout).toMatch(/rate to guest [1-9]/);
+  // An administrator who saves the rules can load them again.
+  expect(await domnet.exec('sh', ['-c', 'nft list ruleset | nft -c -f - 2>&1'])).toBe('');
 }, 30_000);
 
 test('broadcast has a limit of its own, and unicast goes on beside it', async () => {
