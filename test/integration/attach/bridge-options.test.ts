@@ -207,6 +207,29 @@ table bridge roles {
   await are(['web "eth9"', 'web "vif7.0" comment "vifd vif7.0"']);
   await third.logged('vif degraded', 'vif7.0');
   expect(await pings(bound, '10.7.0.1')).toBe(true);
+  // Two guests have one address in different networks, and are in a set by one element: with its vif it goes, and the other's comes.
+  await domnet.addBridge('xenbr1');
+  await domnet.exec('nft', ['add set bridge roles hosts { type ipv4_addr; }']);
+  const address = 'sets = ["bridge roles hosts"]\n';
+  writeFileSync(
+    join(domnet.dir, 'vifd.toml'),
+    `[[vif]]\ndomid = 8\n${address}[[vif]]\ndomid = 9\n${address}`,
+  );
+  third.hangUp();
+  const [shared, left] = [
+    await guest(8, { ip: '10.7.0.8' }),
+    await guest(9, { ip: '10.7.0.8', bridge: 'xenbr1' }),
+  ];
+  await are(['hosts 10.7.0.8 comment "vifd vif8.0"', 'web "eth9"']);
+  await shared.write({ ip: '10.7.0.18' });
+  const both = ['hosts 10.7.0.18 comment "vifd vif8.0"', 'hosts 10.7.0.8 comment "vifd vif9.0"'];
+  await until(
+    'the other’s element',
+    async () => (await inSets()).join() === [...both, 'web "eth9"'].join(),
+    150,
+  );
+  await left.unplug();
+  await are(['hosts 10.7.0.18 comment "vifd vif8.0"', 'web "eth9"']);
 });
 
 test('a restart with options finds nothing to do', async () => {
