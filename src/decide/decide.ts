@@ -10,7 +10,7 @@ import { vifName } from '../model/vif-id.js';
 import { filterFor } from './antispoof.js';
 import { isNeeded } from './floor.js';
 import { unusedForwards } from './forwards.js';
-import { desiredSets, unusableSets } from './named-sets.js';
+import { desiredSets, setHolders, unusableSets } from './named-sets.js';
 import { netbackGaveUp } from './readiness.js';
 import { desiredScript } from './script.js';
 import { topologyOf } from './topology/registry.js';
@@ -101,6 +101,7 @@ export function decide(
     ...unusableSets(own, name, desired.sets, observed),
     ...unusedForwards(snapshot, topology.name, config.forwards),
   ];
+  dependsOn.push(...setHolders(own, name, sets, observed));
   return { kind: 'attach', topology: topology.name, desired, dependsOn, missing };
 }
 

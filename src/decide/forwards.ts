@@ -6,6 +6,7 @@ import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifSnapshot } from '../model/snapshot.js';
 import { type TopologyName, traitsOf } from '../model/topology-name.js';
 import { parseVifName, vifName } from '../model/vif-id.js';
+import { newsOf } from './topology/routed-link.js';
 
 /** The ports that lead to a guest, which of them it does not get, and what that depends on. */
 export interface Forwarded {
@@ -54,9 +55,9 @@ export function forwardedPorts(
       const holder = taken[i];
       return holder === undefined
         ? []
-        : [notHad(snapshot, port, `it leads to ${holder} while that is there`)];
+        : [notHad(snapshot, port, `it leads to ${holder.vif} while that is there`)];
     }),
-    dependsOn: [...uplinks, ...taken.filter((holder) => holder !== undefined).map(netdev)],
+    dependsOn: [...uplinks, ...taken.flatMap((holder) => (holder ? newsOf(holder.link) : []))],
   };
 }
 
@@ -76,17 +77,18 @@ function addressesOf(links: readonly Link[], family: 4 | 6): Network[] {
   return [...new Map(all.map((address) => [address.address, hostOf(address)])).values()];
 }
 
-/** The other vif that a port leads to, by name; one of the same card gives it up. */
+/** The other vif that a port leads to, and its netdev; one of the same card gives it up. */
 function holderOf(
   port: ForwardedPort,
   { id, twins = [] }: VifSnapshot,
   { nft, links }: ObservedState,
-): string | undefined {
+): { readonly vif: string; readonly link: Link } | undefined {
   const element = forwardElement(port);
   const owner = nft?.owner(nft.rival(element) ?? element) ?? '';
   const holder = parseVifName(owner);
   const isOwn = [id, ...twins].some((one) => vifName(one) === owner);
-  return holder === undefined || isOwn || links.ofVif(holder) === undefined ? undefined : owner;
+  const link = holder && links.ofVif(holder);
+  return link === undefined || isOwn ? undefined : { vif: owner, link };
 }
 
 /** The tables that name a vif which is not behind NAT, by what its guest alone has, and so are of no use to it. */

@@ -1,4 +1,5 @@
-import { type DesiredSets, isNftName, memberValues } from '../model/named-set.js';
+import { type Dependency, netdev } from '../model/dependency.js';
+import { type DesiredSets, isCovered, isNftName, memberValues } from '../model/named-set.js';
 import type { ObservedState } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import type { VifPolicy } from '../model/policy.js';
@@ -34,6 +35,24 @@ export function unusableSets(
     const reason = 'reason' in set ? set.reason : whyNotIn(set, desired, device);
     return reason === undefined ? [] : [problem('set-unusable', `put ${vif} into set`, name, reason)];
   });
+}
+
+/** News of the vifs by whose elements a vif is in a set: with such a vif the element goes, and is to be made for this one. */
+export function setHolders(
+  vif: string,
+  device: string,
+  desired: DesiredSets | undefined,
+  { namedSets }: Pick<ObservedState, 'namedSets'>,
+): Dependency[] {
+  const owners = (desired?.names ?? []).flatMap((name) => {
+    const set = namedSets?.get(name);
+    if (set === undefined || 'reason' in set || desired === undefined) return [];
+    const values = memberValues(set, desired, device);
+    return set.elements.flatMap((element) =>
+      element.owner !== undefined && values.some((value) => isCovered(value, [element])) ? element.owner : [],
+    );
+  });
+  return [...new Set(owners)].filter((owner) => owner !== vif).map(netdev);
 }
 
 /** Why nothing of a vif can be an element of a set of this type; undefined where something can. */

@@ -75,7 +75,7 @@ export class Host implements HostPort {
     await firewall.read();
     const namedSets = new NamedSetMirror(
       namedSetsFile(),
-      serves ? () => listener([{ kind: 'anything' }], []) : undefined,
+      serves ? (vif = everyVif) => listener([newsOf(vif)], []) : undefined,
       log,
     );
     opened.push(namedSets);

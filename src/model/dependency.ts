@@ -9,10 +9,16 @@ export type Dependency =
   | { readonly kind: 'default-route' }
   /** The rules that choose a routing table, and the routes of such tables to guests. */
   | { readonly kind: 'rules' }
+  /** The gateways of routes. */
+  | { readonly kind: 'next-hops' }
+  /** Whether a device that comes is made to forward (`default` of its sysctls), or other settings for all devices. */
+  | { readonly kind: 'forwarding' }
   /** The IPv6 addresses of other guests. */
   | { readonly kind: 'guests6' }
   /** An address of this domain, on any device. */
   | { readonly kind: 'address'; readonly address: string }
+  /** The addresses of this domain on devices that are no vifs. */
+  | { readonly kind: 'own-addresses' }
   /** IPv6 being switched on or off on a device: its link-local address comes or goes. */
   | { readonly kind: 'ipv6-of'; readonly device: string }
   /** Open vSwitch's database being within reach, and its switch. */
@@ -40,7 +46,10 @@ export function dependencyKey(of: Dependency | News): string {
     case 'any-netdev':
     case 'default-route':
     case 'rules':
+    case 'next-hops':
+    case 'forwarding':
     case 'guests6':
+    case 'own-addresses':
     case 'openvswitch':
     case 'anything':
       return of.kind;

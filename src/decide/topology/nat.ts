@@ -44,6 +44,8 @@ export const nat: Topology = {
     const named = uplinksOf(snapshot, 'problem' in chosen ? [] : chosen.addresses.map(hostOf), config);
     const dependsOn: Dependency[] = [
       { kind: 'rules' },
+      { kind: 'next-hops' },
+      { kind: 'forwarding' },
       ...(named?.map(netdev) ?? [{ kind: 'default-route' as const }]),
     ];
     dependsOn.push(...twins.dependsOn);
@@ -73,6 +75,7 @@ export const nat: Topology = {
     if (conflict !== undefined) dependsOn.push(...conflict.dependsOn);
     const lacking = v4.find((guest) => found.get(guest) === undefined);
     const no4 = lacking && noRouter(snapshot, lacking);
+    if (no4 !== undefined) dependsOn.push({ kind: 'any-netdev' });
     if (no4 !== undefined && attached === undefined) return { problem: no4, dependsOn };
     const needed = whyNeeded(guests.map(hostOf), snapshot, observed);
     if (needed !== undefined && (attached === undefined || !isRoutedTo(own, guests.map(hostOf), ip)))

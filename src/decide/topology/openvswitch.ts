@@ -64,6 +64,8 @@ export const openvswitch: Topology = {
     }
     const row = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
     const found = row && { ...row, stillOffloads: stillOffloads(row, observed) };
+    // A fake bridge is what its parent is.
+    if (found !== undefined) dependsOn.push(netdev(found.parent));
     // The qdisc of any port may be the last one.
     if (found?.stillOffloads) dependsOn.push({ kind: 'any-netdev' });
     if (view?.state === 'known' && found === undefined) {
@@ -126,8 +128,7 @@ export const openvswitch: Topology = {
         filter,
         ...standby(snapshot, port.onStandby === true),
       },
-      // A fake bridge is what its parent is.
-      dependsOn: [...dependsOn, netdev(port.bridge)],
+      dependsOn,
     };
   },
 };

@@ -2,6 +2,7 @@ import {
   formatNetwork,
   grantedBy,
   hostOf,
+  isHost,
   isWholeNetwork,
   type Network,
   ofFamily,
@@ -62,6 +63,8 @@ export const route: Topology = {
     const dependsOn: Dependency[] = [
       { kind: 'default-route' },
       { kind: 'rules' },
+      { kind: 'next-hops' },
+      { kind: 'forwarding' },
       ...(wanted === undefined ? [] : [netdev(wanted)]),
     ];
     const gateway = gatewayOf(wanted, observed.links, ip);
@@ -74,9 +77,9 @@ export const route: Topology = {
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
     const taken = takenByDomain(snapshot, asked, observed);
-    if (taken !== undefined && attached === undefined) {
-      return { problem: taken.problem, dependsOn: [...dependsOn, netdev(taken.holder.name)] };
-    }
+    if (taken !== undefined) dependsOn.push(netdev(taken.holder.name));
+    if (asked.some((network) => !isHost(network))) dependsOn.push({ kind: 'own-addresses' });
+    if (taken !== undefined && attached === undefined) return { problem: taken.problem, dependsOn };
     const own = observed.links.ofVif(snapshot.id);
     // What the vif had before this domain took it, it keeps; by a change of its keys it gets no such address.
     const has = (network: Network): boolean =>
@@ -99,6 +102,8 @@ export const route: Topology = {
     const has6 = wants6 && no6 === undefined;
     const sharesLink = has6 && hasOnLink(snapshot);
     if (sharesLink) dependsOn.push({ kind: 'guests6' });
+    // With its last IPv6 address a device loses what it answers for.
+    if (has6 && gateway !== undefined) dependsOn.push({ kind: 'ipv6-of', device: gateway.name });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const advertises = has6 && config.route.routerAdvertisements && givenByDhcp6(snapshot.ip).length > 0;
     const filtered = filterFor(snapshot, config, {

@@ -21,7 +21,7 @@ const pauseMs = 100;
  */
 export class NamedSetMirror implements NamedSets {
   readonly #file: string;
-  readonly #changed: (() => void) | undefined;
+  readonly #changed: ((vif?: string) => void) | undefined;
   readonly #log: Logger | undefined;
   #configured: readonly string[] = [];
   /** Those that vifd has elements in, or had. */
@@ -34,8 +34,11 @@ export class NamedSetMirror implements NamedSets {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** @param changed called when others have changed one of the sets; undefined in a command that only reads */
-  constructor(file: string, changed: (() => void) | undefined, log: Logger | undefined) {
+  /**
+   * @param changed called when others have changed one of the sets, and with the name of a vif that has left one: another may have been in
+   * it by the same element; undefined in a command that only reads
+   */
+  constructor(file: string, changed: ((vif?: string) => void) | undefined, log: Logger | undefined) {
     this.#file = file;
     this.#changed = changed;
     this.#log = log;
@@ -85,7 +88,7 @@ export class NamedSetMirror implements NamedSets {
   /** Makes a change; what is refused is said by {@link get}, since a vif is on the network without it. */
   perform(action: SetAction): Promise<void> {
     return this.#inTurn(async () => {
-      const { set, kind, values } = action;
+      const { set, kind, vif, values } = action;
       if (kind === 'add-to-set') this.#use([...this.#used, set]);
       try {
         await this.#run(memberCommand(action));
@@ -102,6 +105,7 @@ export class NamedSetMirror implements NamedSets {
         }
       }
       await this.#read();
+      if (kind === 'delete-from-set') this.#changed?.(vif);
     });
   }
 

@@ -1,5 +1,6 @@
 import { Nftables, NftError } from 'node-libnftables';
 import type { Logger } from 'pino';
+import { masqueraded } from '../../model/masquerade.js';
 import {
   type Element,
   type NftAction,
@@ -150,8 +151,17 @@ export class NftTables {
       action.changes.some(({ change }) => change.startsWith('delete-')),
     );
     if (deleting.length > 0) this.#listener(deleting.map(({ vif }) => vif));
+    // What a routed guest sends back is followed as soon as others are masqueraded behind it.
+    const behind = changes.flatMap((change) => this.#routerOf(change) ?? []);
+    if (behind.length > 0) this.#listener(behind);
     // One that was looked at meanwhile took the forwarding that this notes for another's, and is not held to its ways out yet.
     if (changes.some(({ change }) => change === 'add-opened')) this.#listener([everyVif]);
+  }
+
+  /** The vif that is made the way out of an address by a change; undefined for any other. */
+  #routerOf(change: NftChange): string | undefined {
+    const added = change.change === 'add-element' ? masqueraded(change.element) : undefined;
+    return added && this.view.owner({ set: 'routed', key: [added.uplink] });
   }
 
   /** Makes those changes that are not made yet. @param refuse throws when the tables are not as they were planned for */

@@ -77,6 +77,8 @@ export class OvsdbTables {
             const owner = map(row?.external_ids)[markKeys.owner];
             if (table === 'Port' && owner !== undefined) owners.add(owner);
           }
+        if (table === 'Open_vSwitch' && offloads(known.get(uuid)) !== offloads(update.new))
+          for (const { name } of this.#rows.Bridge.values()) names.add(String(name));
         if (update.new) known.set(uuid, update.new);
         else known.delete(uuid);
       }
@@ -94,7 +96,7 @@ export class OvsdbTables {
     const bridges = new Map<string, OvsBridge>();
     const ports = new Map<string, OvsPort>();
     const [root] = this.#rows.Open_vSwitch.values();
-    const offloading = map(root?.other_config)['hw-offload'] === 'true' ? { offloads: true } : {};
+    const offloading = offloads(root) ? { offloads: true } : {};
     for (const row of this.#rows.Bridge.values()) {
       const name = String(row.name);
       const datapathType = String(row.datapath_type);
@@ -143,6 +145,9 @@ export class OvsdbTables {
     };
   }
 }
+
+/** Whether a row of Open_vSwitch says that flows of every bridge may be put into tc. */
+const offloads = (row: Row | undefined): boolean => map(row?.other_config)['hw-offload'] === 'true';
 
 const waitingIn = (row: Row): OvsPort['waiting'] => waitingOf(map(row.status), map(row.rstp_status));
 

@@ -220,7 +220,12 @@ export class LinkState implements LinkView {
     this.#addresses.set(index, of);
     if (added && !passing) of.set(formatNetwork(network), network);
     else of.delete(formatNetwork(network));
-    return [...this.#takeAddresses(index, of), { kind: 'address', address: network.address }];
+    const link = this.#byIndex.get(index);
+    return [
+      ...this.#takeAddresses(index, of),
+      { kind: 'address', address: network.address },
+      ...(link === undefined || vifOfLink(link) ? [] : [{ kind: 'own-addresses' } as const]),
+    ];
   }
 
   #takeAddresses(index: number, of: ReadonlyMap<string, Network>): News[] {

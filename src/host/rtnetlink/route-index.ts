@@ -6,6 +6,7 @@ export class RouteIndex {
   readonly #others = new Set<KnownRoute>();
   readonly #byDevice = new Grouped<number, KnownRoute>();
   readonly #bySource = new Grouped<string | undefined, KnownRoute>();
+  readonly #byNextHop = new Grouped<string, KnownRoute>();
 
   /** Those of other programs. */
   get others(): ReadonlySet<KnownRoute> {
@@ -26,9 +27,15 @@ export class RouteIndex {
     return this.#bySource.of(source);
   }
 
+  /** Those of other programs that have the gateway of this one, at the same device. */
+  byGatewayOf(route: KnownRoute): KnownRoute[] {
+    return this.#byNextHop.of(nextHopOf(route));
+  }
+
   add(route: KnownRoute): void {
     if (!route.ours) {
       this.#others.add(route);
+      this.#byNextHop.add(nextHopOf(route), route);
       return;
     }
     this.#byDevice.add(route.device, route);
@@ -37,7 +44,10 @@ export class RouteIndex {
 
   delete(route: KnownRoute): void {
     this.#others.delete(route);
+    this.#byNextHop.delete(nextHopOf(route), route);
     this.#byDevice.delete(route.device, route);
     this.#bySource.delete(route.source, route);
   }
 }
+
+const nextHopOf = ({ gateway, device }: KnownRoute): string => `${gateway?.address} ${device}`;

@@ -293,11 +293,11 @@ export class RouteState implements RouteView {
     for (const key of keys) {
       const routes = this.#routes.get(key) ?? [];
       const going = routes.filter(test);
-      news.push(...going.flatMap((route) => this.#newsOf(route)));
       this.#keep(
         key,
         routes.filter((route) => !going.includes(route)),
       );
+      news.push(...going.flatMap((route) => this.#newsOf(route)));
     }
     return news;
   }
@@ -343,11 +343,15 @@ export class RouteState implements RouteView {
     return this.#index.ours().some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
   }
 
-  #newsOf({ device, ours, to, gateway }: KnownRoute): News[] {
+  /** What is news when a route has come or gone. */
+  #newsOf(route: KnownRoute): News[] {
+    const { device, ours, to, gateway } = route;
     if (!ours) {
+      // A gateway that other routes have as well was there before, or stays.
+      const isNextHop = gateway !== undefined && this.#index.byGatewayOf(route).length <= 1;
       return [
         ...(isDefault(to) ? [{ kind: 'default-route' } as const] : []),
-        ...(gateway === undefined ? [] : [{ kind: 'address', address: gateway.address } as const]),
+        ...(isNextHop ? [{ kind: 'next-hops' } as const] : []),
       ];
     }
     const name = this.#links.byIndex(device)?.name;
@@ -365,12 +369,14 @@ export class RouteState implements RouteView {
     return [];
   }
 
-  /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. */
+  /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. `all` and `default` are below 0. */
   #applyNetconf(data: Buffer): News[] {
-    let name: string | undefined;
+    let index = 0;
     eachAttribute(data, 4, (type, at) => {
-      if (type === 1) name = this.#links.byIndex(data.readInt32LE(at))?.name;
+      if (type === 1) index = data.readInt32LE(at);
     });
+    if (index < 0) return [{ kind: 'forwarding' }];
+    const name = this.#links.byIndex(index)?.name;
     return name === undefined ? [] : [netdev(name)];
   }
 }

@@ -209,6 +209,37 @@ table bridge roles {
   expect(await pings(bound, '10.7.0.1')).toBe(true);
 });
 
+test('vifs that are in a set by one element are in it until the last of them goes', async () => {
+  await domnet.addBridge('xenbr1');
+  // No chain is in this table, or all vifs would be looked at for what filters now.
+  await domnet.exec('nft', ['add table bridge roles; add set bridge roles hosts { type ipv4_addr; }']);
+  await domnet.vifd({ config: '[[vif]]\nsets = ["bridge roles hosts"]\n' });
+  const owners = (expected: string) =>
+    until(
+      expected,
+      async () => {
+        const listed = await domnet.exec('nft', ['list set bridge roles hosts']);
+        return (
+          [...listed.matchAll(/(\S+) comment "vifd (\S+)"/g)]
+            .map(([, a, b]) => `${a} ${b}`)
+            .sort()
+            .join() === expected
+        );
+      },
+      5000,
+    );
+  // One address in two networks.
+  const [first, second] = [
+    await guest(5, { ip: '10.7.0.5' }),
+    await guest(6, { ip: '10.7.0.5', bridge: 'xenbr1' }),
+  ];
+  await owners('10.7.0.5 vif5.0');
+  await first.write({ ip: '10.7.0.15' });
+  await owners('10.7.0.15 vif5.0,10.7.0.5 vif6.0');
+  await second.unplug();
+  await owners('10.7.0.15 vif5.0');
+});
+
 test('a restart with options finds nothing to do', async () => {
   const config = '[[vif]]\nisolated = true\nmulticast_flood = false\ntxqueuelen = 77\n';
   const first = await domnet.vifd({ config });

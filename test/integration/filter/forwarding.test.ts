@@ -302,6 +302,11 @@ it.each(['vif-route', 'vif-nat'])('takes nothing of what a router forwarded befo
     heard.some((frame) => frame.includes(source + host + echo));
   for (const [guest, own, ...host] of atManagement)
     expect([asks(guest, host), asks(own, host)]).toEqual([script === 'vif-route', script === 'vif-nat']);
+  // Without vifd, what comes from now on would not forward.
+  await sysctls('net.ipv4.conf.default.forwarding=0');
+  await until('both to be held', async () => (await elements('opened4')).length === 2, 5000);
+  await sysctls('net.ipv4.conf.default.forwarding=1');
+  await until('none to be held', async () => (await elements('opened4')).length === 0, 5000);
   await leave(...vifs);
   expect(await arriving(between)).toEqual(between);
   expect(await forwarding()).toBe('1 1 1 1');

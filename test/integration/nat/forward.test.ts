@@ -159,6 +159,22 @@ test('a restart changes nothing, and what others delete or change is put back', 
   expect(await fromOutside('tcp/192.0.2.1/2222')).toEqual(['guest5 192.0.2.254']);
 });
 
+test('a port leads to the next guest that has it named when the netdev of the first has gone, whatever its name', async () => {
+  const mac = '00:16:3e:00:99:00';
+  await configure(
+    `${config(6)}[[forward]]\nlisten = { port = 7777, proto = "tcp" }\nto = { mac = "${mac}", port = 22 }\n`,
+  );
+  const first = await guest(domnet, 'nat', 9, { mac, vifname: 'web0' });
+  const next = await guest(domnet, 'nat', 10, { mac, ip: '10.0.10.1/16' });
+  const at = (domid: number) => `vif${domid}.0: 192.0.2.1 . tcp . 7777 : 10.0.${domid}.1 . 22`;
+  await isForwarded([...all, at(9)].sort());
+  await first.removeNetdev('web0');
+  await isForwarded([...all, at(10)].sort());
+  await first.unplug();
+  await next.unplug();
+  await isForwarded(all);
+});
+
 test('a guest that goes takes its ports along, and so does the key', async () => {
   await guests[0].unplug();
   await isForwarded(all.slice(2));

@@ -242,6 +242,19 @@ test('a guest has an uplink of its own', async () => {
   await reaches(vif, '10.0.6.1');
 });
 
+test('a guest in whose network no address is left for its router has one as soon as there is', async () => {
+  await domnet.ip('address add 203.0.114.200/16 dev tun0');
+  const keys = { script: 'vif-nat', bridge: undefined, ip: '203.0.200.5/24' };
+  const vif = await domnet.plug({ domid: 10, keys });
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toContain("in another device's network");
+  await domnet.ip('address delete 203.0.114.200/16 dev tun0');
+  await until('the guest', async () => (await vif.read('hotplug-status')) === 'connected', 5000);
+  for (const guest of guests)
+    expect(await answered(guest, guest === guests[0] ? '10.0.6.1' : '10.0.5.1')).toBe(true);
+  await vif.unplug();
+});
+
 test('no address is planned in a network that others have a route to, by whichever program and table', async () => {
   await domnet.ip('route add 10.0.7.0/24 dev tun0 proto 188');
   await domnet.ip(`route add 10.0.8.0/24 via ${gateway('tun0')} table 52`);

@@ -128,6 +128,25 @@ test('a guest with a small MTU does not take a bridge of 9000 down, nor the othe
   expect(await ovs.get('interface', 'jumbo', 'mtu_request')).toBe('4000');
 });
 
+test('a vif whose filter frames would go past is looked at again when that ends, also on a fake bridge', async () => {
+  await ovs.addBridge('ovsbr4');
+  await ovs.vsctl('add-br vlan40 ovsbr4 40');
+  const vif = await plugGuest(domnet, 'openvswitch', 41, { bridge: 'vlan40', ip: '10.6.0.41' });
+  const refused = (by: string) =>
+    until('the error', async () => (await vif.read('hotplug-error'))?.includes(by), 5000);
+  await refused('datapath_type=netdev');
+  await ovs.vsctl(
+    '--no-wait set bridge ovsbr4 datapath_type=system -- set Open_vSwitch . other_config:hw-offload=true',
+  );
+  await refused('hw-offload=true');
+  await ovs.vsctl('--no-wait remove Open_vSwitch . other_config hw-offload');
+  // The port is made; this machine has no switch in the kernel to take it.
+  await until('the port', () => ovs.get('port', vif.name, 'tag').catch(() => undefined), 5000);
+  await vif.unplug();
+  await ovs.vsctl('--no-wait del-br ovsbr4');
+  for (const name of ['vif5.0', 'vif6.0']) expect((await domnet.link(name))?.flags, name).toContain('UP');
+});
+
 test('a controller knows a port by what dom0 says, and a vif is connected when OVN has its flows', async () => {
   const other = await guest(domnet, 'openvswitch', 31);
   writeFileSync(

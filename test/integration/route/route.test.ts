@@ -89,6 +89,36 @@ test('a network among the addresses is routed as a whole', async () => {
   await vif.guestIp('address add 198.51.100.9/32 dev lo');
   await domnet.exec('ping', ['-c', '1', '-W', '5', '198.51.100.9']);
   expect(await routes()).toContain('198.51.100.0/28 dev vif5.0 scope link src 192.0.2.1 metric 2');
+  // What others have in a guest's network keeps the next vif from it, until that has gone.
+  const lacks = async (): Promise<string> => (await domnet.command('status', vif.name)).stdout;
+  const late = await plug(6, { ip: '203.0.113.0/28' });
+  await late.connected();
+  await late.unplug();
+  for (const at of ['198.51.100', '203.0.113'])
+    await domnet.ip(`route add 100.100.${at.length}.0/24 via ${at}.2 dev eth0 onlink`);
+  await until('the next hop', async () => (await lacks()).includes('198.51.100.2 is the next hop'), 5000);
+  const other = await plug(7, { ip: '203.0.113.0/28' });
+  await other.status('error');
+  await domnet.ip('route delete 100.100.9.0/24');
+  await until('the other', async () => (await other.read('hotplug-status')) === 'connected', 5000);
+  await domnet.ip('route delete 100.100.10.0/24');
+  await domnet.ip('address add 198.51.100.3/32 dev eth0');
+  await until('the address', async () => (await lacks()).includes('eth0 has it as an address'), 5000);
+  await domnet.ip('address delete 198.51.100.3/32 dev eth0');
+  await until('nothing to lack', async () => !(await lacks()).includes('goes without'), 5000);
+});
+
+test('what is answered for by IPv6 is so again when it was switched off at a gateway device without an address', async () => {
+  await domnet.ip('address delete 2001:db8::1/64 dev eth0');
+  await domnet.vifd();
+  const [vif, beside] = [await plug(5, { ip: '192.0.2.5 2001:db8::5' }), await plug(6, { ip: '192.0.2.6' })];
+  for (const each of [vif, beside]) await each.connected();
+  const switched = (off: number) => domnet.exec('sysctl', ['-qw', `net.ipv6.conf.eth0.disable_ipv6=${off}`]);
+  await switched(1);
+  await switched(0);
+  const proxies = async (): Promise<string> => await domnet.ip('neighbour show proxy');
+  await until('the entry', async () => /^2001:db8::5 dev eth0/m.test(await proxies()), 5000);
+  expect(await proxies()).toMatch(/^192\.0\.2\.6 dev eth0/m);
 });
 
 test('without gatewaydev, the default route tells the gateway device, and is followed', async () => {

@@ -14,7 +14,7 @@ let hidden: Vif;
 beforeAll(async () => {
   domnet = await Domnet.start();
   uplink = await connectUplink(domnet, { version6: false });
-  await domnet.vifd();
+  await domnet.vifd({ config: '[[vif]]\ndomid = 8\nuplink = "vif5.0"\n' });
   routed = await guest(domnet, 'route', 5);
   beside = await guest(domnet, 'route', 7);
   hidden = await guest(domnet, 'nat', 6);
@@ -73,4 +73,15 @@ test('it is followed as soon as rules of another program may ask for it', async 
   await domnet.exec('nft', ['delete table ip mine']);
   await until('it to be followed no longer', untracked);
   for (const vif of [routed, beside, hidden]) await reaches(vif, outer);
+});
+
+test('it is followed while another guest is masqueraded behind it, and the one beside is not', async () => {
+  await until('it not to be followed', untracked);
+  const behind = await guest(domnet, 'nat', 8);
+  await reaches(behind, addressOf('route', routed), 2000);
+  expect(await untracked()).toBe(false);
+  for (const vif of [beside, hidden]) await reaches(vif, outer);
+  expect(await domnet.exec('nft', ['list', 'set', 'inet', 'vifd', 'untracked'])).toContain(
+    `"${beside.name}"`,
+  );
 });

@@ -174,3 +174,14 @@ test('the seconds that a port has been in its state are no news', () => {
   expect(tables.apply(status('listening', 6)).names).toEqual([]);
   expect(tables.apply(status('forwarding', 0)).names).toEqual(['vif5.0']);
 });
+
+test('hw-offload concerns every bridge, and other settings none', () => {
+  const tables = new OvsdbTables();
+  tables.apply(everything);
+  const set = (...pairs: string[][]) =>
+    tables.apply({ Open_vSwitch: { o: { new: { cur_cfg: 8, other_config: ['map', pairs] } } } }).names;
+  expect(set(['n-handler-threads', '2'])).toEqual([]);
+  expect(set(['hw-offload', 'true'])).toEqual(['ovsbr0']);
+  expect(set(['hw-offload', 'true'], ['n-handler-threads', '2'])).toEqual([]);
+  expect(set()).toEqual(['ovsbr0']);
+});
