@@ -12,7 +12,7 @@ import { countConfiguration, ovsDatabaseName, transaction } from './transactions
 /** First and longest pause before the next attempt to connect, in ms; each is twice the one before. */
 const reconnectMs = { first: 100, longest: 1000 };
 
-/** How long ovs-vswitchd may take to release a netdev, in ms; and where it is not known whether it has found its database. */
+/** How long ovs-vswitchd may take to release a netdev, in ms; and where it is not known to run, or to have found its database. */
 const releaseMs = { follows: 2000, unknown: 100 };
 
 /** Called with the bridges, ports and interfaces that changed, and the names of the vifs whose ports did. */
@@ -95,17 +95,16 @@ export class OpenVswitch implements OvsView {
     // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again.
     const isRelease = action.kind === 'ovs-delete-port' && action.release;
     const follows = this.#switch?.follows === true;
-    const waits = isRelease && (follows || this.switchRuns);
     const results = await this.#connection.transact(ovsDatabaseName, [
       ...transaction(action),
-      ...(waits ? countConfiguration : []),
+      ...(isRelease ? countConfiguration : []),
     ]);
     if (action.kind !== 'ovs-delete-port') return;
     const { name } = action.port;
     this.#stale.delete(name);
+    if (!isRelease) return;
     // Before anything is waited for: the switch may be found meanwhile.
-    if (isRelease && !follows) this.#deletedUnseen.add(name);
-    if (!waits) return;
+    if (!follows) this.#deletedUnseen.add(name);
     const configuration = Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0);
     if (!(await this.#inEffect(configuration, follows ? releaseMs.follows : releaseMs.unknown))) return;
     this.#deletedUnseen.delete(name);

@@ -353,31 +353,43 @@ describe('restarts', () => {
     expect(complaints.map(({ vif: name }) => name)).toEqual(['vif7.0']);
   });
 
-  test('a netdev that is made anew when the switch has just found its database has its port made once', async () => {
-    const daemon = await vifd();
-    const [vif, beside] = await Promise.all([connected(5), connected(6)]);
-    const ports = async () => [
-      await ovs.get('port', 'vif5.0', '_uuid'),
-      await ovs.get('port', 'vif6.0', '_uuid'),
-    ];
-    const [, before] = await ports();
-    await ovs.stopServer();
-    await daemon.logged('openvswitch database not reachable');
-    await ovs.startServer();
-    // ovs-vsctl waits for ovs-vswitchd, which looks for its database every 1 to 8 s; vifd looks every second whether it has.
-    await until('ovs-vswitchd', () => ovs.vsctl('set open_vswitch . external_ids:seen=1').then(() => true));
-    await daemon.logged('openvswitch database reached');
-    await vif.removeNetdev();
-    await vif.addNetdev();
-    await vif.connected();
-    const made = await ports();
-    expect(made[1]).toBe(before);
-    const listener = await listenIn(beside);
-    await listener.receives('- again', () => sendFrame(vif, '-', 'again'));
-    await sleep(1500);
-    expect(await ports()).toEqual(made);
-    await listener.receives('- still', () => sendFrame(vif, '-', 'still'));
-  });
+  test.each(['found its database', 'started'])(
+    'a netdev that is made anew when the switch has just %s has its port made once',
+    async (what) => {
+      const daemon = await vifd();
+      const [vif, beside] = await Promise.all([connected(5), connected(6)]);
+      const ports = async () => [
+        await ovs.get('port', 'vif5.0', '_uuid'),
+        await ovs.get('port', 'vif6.0', '_uuid'),
+      ];
+      const [old, before] = await ports();
+      if (what === 'started') {
+        await ovs.stopSwitch();
+        await daemon.logged('vif degraded');
+        await ovs.startSwitch();
+      } else {
+        await ovs.stopServer();
+        await daemon.logged('openvswitch database not reachable');
+        await ovs.startServer();
+        await daemon.logged('openvswitch database reached');
+      }
+      // ovs-vsctl waits for ovs-vswitchd, which looks for its database every 1 to 8 s; vifd looks every second whether it has.
+      await until('ovs-vswitchd', () => ovs.vsctl('set open_vswitch . external_ids:seen=1').then(() => true));
+      await vif.removeNetdev();
+      await vif.addNetdev();
+      await until('its new port', async () => {
+        const now = await ovs.get('port', 'vif5.0', '_uuid').catch(() => old);
+        return now !== old;
+      });
+      const made = await ports();
+      expect(made[1]).toBe(before);
+      const listener = await listenIn(beside);
+      await listener.receives('- again', () => sendFrame(vif, '-', 'again'));
+      await sleep(1500);
+      expect(await ports()).toEqual(made);
+      await listener.receives('- still', () => sendFrame(vif, '-', 'still'));
+    },
+  );
 
   test('a database that comes up after the daemon is found', async () => {
     await ovs.stopSwitch();

@@ -186,7 +186,9 @@ test('a guest that ends meanwhile, and one of its number that came after it, cos
   undo();
   await domnet.xenstore.write('/local/domain/5/vm', `/vm/${uuid(6)}`);
   dom0.calls();
-  expect(await dom0.reconnect('--once')).toMatchObject({ code: 0, lines: [''] });
+  const { code, lines } = await dom0.reconnect('--once');
+  // The xl whose caller was killed may be at work still.
+  expect([code, ...lines.filter((line) => !/^waits for another|^$/.test(line))]).toEqual([0]);
   expect(dom0.calls()).toEqual([]);
 });
 
