@@ -277,6 +277,10 @@ export function possible(step: Step, model: Model): boolean {
   );
   const stops = (step.do === 'ovsdb' || step.do === 'vswitchd') && !step.run;
   if (model.vifd && !model.xenstored && joined && stops) return false;
+  // And one that is not attached has its own name when it finds what it waits for.
+  const unnamed = model.vifs.some((vif) => vif.present && vif.name !== wantedName(vif));
+  const brings = ['bridge', 'uplink', 'address', 'default', 'uplinks', 'blink'].includes(step.do);
+  if (model.vifd && !model.xenstored && unnamed && brings) return false;
   if (!('vif' in step)) return hostPossible(step, model);
   const vif = model.vifs.find(({ slot }) => slot === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
