@@ -63,7 +63,7 @@ interface Checked {
 
 /** What `vifd check` says, when vifd has done what followed from the fault before. */
 async function check(vif: Vif): Promise<Checked> {
-  for (const end = performance.now() + 2000; ; ) {
+  for (const end = performance.now() + 15_000; ; ) {
     const found = await checkNow(vif);
     const isUnderWay = found.findings.some(({ message }) => message.includes('still to do'));
     if (!isUnderWay || performance.now() > end) return found;
