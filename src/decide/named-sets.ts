@@ -44,9 +44,10 @@ export function setHolders(
   desired: DesiredSets | undefined,
   { namedSets }: Pick<ObservedState, 'namedSets'>,
 ): Dependency[] {
-  const owners = (desired?.names ?? []).flatMap((name) => {
+  if (desired === undefined) return [];
+  const owners = desired.names.flatMap((name) => {
     const set = namedSets?.get(name);
-    if (set === undefined || 'reason' in set || desired === undefined) return [];
+    if (set === undefined || 'reason' in set) return [];
     const values = memberValues(set, desired, device);
     return set.elements.flatMap((element) =>
       element.owner !== undefined && values.some((value) => isCovered(value, [element])) ? element.owner : [],

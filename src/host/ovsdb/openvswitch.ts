@@ -92,7 +92,6 @@ export class OpenVswitch implements OvsView {
   /** Performs one action in one transaction; its effect is in the view when this resolves. */
   async perform(action: OvsAction): Promise<void> {
     if (this.#connection === undefined) throw new Error(`database ${this.database} not reachable`);
-    // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again.
     const isRelease = action.kind === 'ovs-delete-port' && action.release;
     const follows = this.#switch?.follows === true;
     const results = await this.#connection.transact(ovsDatabaseName, [
@@ -103,7 +102,8 @@ export class OpenVswitch implements OvsView {
     const { name } = action.port;
     this.#stale.delete(name);
     if (!isRelease) return;
-    // Before anything is waited for: the switch may be found meanwhile.
+    // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again, which may be
+    // while this waits.
     if (!follows) this.#deletedUnseen.add(name);
     const configuration = Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0);
     if (!(await this.#inEffect(configuration, follows ? releaseMs.follows : releaseMs.unknown))) return;

@@ -27,6 +27,9 @@ test('every rule says what it is, and every drop has a mark and the reason of th
   expect([...new Set(marks)].sort()).toEqual(
     dropReasons.flatMap((reason, mark) => (mark === 0 ? [] : [`${mark} ${reason}`])).sort(),
   );
+  // Where a packet comes in there is no device that it leaves by, and the other way round.
+  const leaving = rules.filter((rule) => rule.includes('goto refuse_to_guest'));
+  expect(leaving.map((rule) => /meta mark set (\d+) goto/.exec(rule)?.[1])).toEqual(['26', '27']);
   const refusals = rules.filter((rule) => rule.includes('refuse'));
   expect(
     refusals.filter((rule) => !/(^| )meta mark set \d+ goto refuse(?:_to_guest)? comment "/.test(rule)),
