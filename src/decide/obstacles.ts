@@ -1,10 +1,11 @@
+import type { BridgePort } from '../model/bridge-port.js';
 import type { DesiredState } from '../model/desired.js';
 import { addresses6Of, asksRouter, leases4 } from '../model/dhcp-entry.js';
 import type { ErrorCode } from '../model/error-codes.js';
 import { passesFamily } from '../model/filter.js';
 import type { Blocked } from '../model/firewall.js';
 import { noIp } from '../model/ip.js';
-import type { ObservedState } from '../model/observed.js';
+import type { Link, ObservedState } from '../model/observed.js';
 import { type OperationError, problem } from '../model/operation-error.js';
 import { type VifId, vifName } from '../model/vif-id.js';
 
@@ -14,7 +15,7 @@ import { type VifId, vifName } from '../model/vif-id.js';
  */
 export function obstacles(id: VifId, desired: DesiredState, observed: ObservedState): OperationError[] {
   return [
-    ...waitingTree(id, desired, observed),
+    ...closedPort(id, desired, observed),
     ...waitingSwitch(id, desired, observed),
     ...filtersInTheWay(desired, observed).map((one) => filtered(id, one)),
   ];
@@ -43,17 +44,46 @@ const filtered = (id: VifId, { operation, target, blocked: { chain, does, remedy
     `the chain ${chain} ${does}; to let it through: ${remedy}`,
   );
 
-function waitingTree(id: VifId, { link }: DesiredState, { links }: ObservedState): OperationError[] {
+/** A port of a bridge that passes nothing, or not all: its spanning tree waits, or somebody has set it so. */
+function closedPort(id: VifId, { link }: DesiredState, { links }: ObservedState): OperationError[] {
   const own = links.ofVif(id);
-  const master = own?.master === undefined ? undefined : links.byIndex(own.master);
-  const { waiting } = own?.port ?? {};
-  if (link.master === null || master === undefined || waiting === undefined) return [];
-  const time = master.forwardDelay === undefined ? '' : ` for ${2 * master.forwardDelay} s after each attach`;
+  const bridge = own?.master === undefined ? undefined : links.byIndex(own.master);
+  // Where the bridge is down, so are its ports, and both are said already.
+  if (link.master === null || own?.port === undefined || bridge === undefined || !bridge.up) return [];
+  const { waiting, locked = false } = own.port;
+  const about = (code: ErrorCode, reason: string) =>
+    obstacle(code, id, 'attach', `to bridge ${bridge.name}`, reason);
+  const set = `bridge link set dev ${own.name}`;
+  return [
+    ...(waiting === undefined ? [] : [about(...whyWaiting(waiting, bridge, own.name, set))]),
+    ...(locked
+      ? [
+          about(
+            'port-closed',
+            `its port is locked, and passes only MAC addresses that are entered; to unlock it: ${set} locked off`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+function whyWaiting(
+  waiting: NonNullable<BridgePort['waiting']>,
+  { name, forwardDelay }: Link,
+  port: string,
+  set: string,
+): [ErrorCode, string] {
+  if (forwardDelay === undefined)
+    return ['port-closed', `something has set its port to ${waiting}; to have it forward: ${set} state 3`];
+  if (waiting === 'disabled') {
+    const reason = `a spanning tree's BPDU came from the guest, and bpdu_guard has disabled the port; to enable it: ip link set dev ${port} down`;
+    return ['port-closed', reason];
+  }
   const reason =
     waiting === 'blocking'
       ? 'its spanning tree blocks the port, since the same network is reached by another; does the guest bridge its interfaces?'
-      : `its spanning tree lets nothing through${time}; if it needs none: ip link set dev ${master.name} type bridge stp_state 0`;
-  return [obstacle('bridge-waits', id, 'attach', `to bridge ${master.name}`, reason)];
+      : `its spanning tree lets nothing through for ${2 * forwardDelay} s after each attach; if it needs none: ip link set dev ${name} type bridge stp_state 0`;
+  return ['bridge-waits', reason];
 }
 
 /** The same of Open vSwitch, which does not tell how long its tree waits. */

@@ -63,8 +63,10 @@ export interface PortSwitches extends PortFlags {
 export interface BridgePort extends Required<Pick<PortFlags, ToldFlag>>, Pick<PortFlags, NewPortFlag> {
   /** Absent for no. */
   readonly silent?: boolean;
-  /** What the spanning tree lets it do, where that is not to forward. */
-  readonly waiting?: 'listening' | 'learning' | 'blocking';
+  /** What the spanning tree lets it do, or something has set, where that is not to forward; `disabled` only with a carrier. */
+  readonly waiting?: 'disabled' | 'listening' | 'learning' | 'blocking';
+  /** Frames come in from MAC addresses only that are entered for it (IFLA_BRPORT_LOCKED); absent for no. */
+  readonly locked?: boolean;
   readonly vlans: readonly PortVlan[];
 }
 

@@ -108,6 +108,11 @@ export const errorCodes = {
     "The bridge's spanning tree lets nothing through the vif's port yet.",
     'Wait, or switch it off where there can be no loop; the message has the command.',
   ),
+  'port-closed': code(
+    'bridge',
+    "The vif's port is disabled or locked, by somebody or by `bpdu_guard`, so that the bridge passes nothing of it, or not all.",
+    'The message has the command that opens it.',
+  ),
   'address-taken': code(
     'address',
     'Another vif, or this domain itself, has the address.',

@@ -13,9 +13,12 @@ import { type NetlinkMessage, putU32 } from '../netlink/format.js';
 // net/bridge/br_netlink.c.
 export const familyBridge = 7;
 const ifla = { master: 10, protinfo: 12, afSpec: 26, extMask: 29 };
-/** IFLA_BRPORT_STATE, and its values for a port that the spanning tree holds back (linux/if_bridge.h). */
+/** IFLA_BRPORT_STATE, and its values for a port that does not forward (linux/if_bridge.h). */
 const brportState = 1;
-const waiting = { 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
+const waiting = { 0: 'disabled', 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
+const brportLocked = 39;
+/** IFF_RUNNING. Every port without a carrier is disabled, by the kernel. */
+const running = 0x40;
 const brport = {
   hairpin: 4,
   bpduGuard: 5,
@@ -71,7 +74,8 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
     }
   });
   if (master === undefined || master === index) return undefined;
-  const state = waiting[bytes[brportState] as keyof typeof waiting];
+  const told = waiting[bytes[brportState] as keyof typeof waiting];
+  const state = told === 'disabled' && (data.readUInt32LE(8) & running) === 0 ? undefined : told;
   const multicastFlood = bytes[brport.multicastFlood] !== 0;
   const broadcastFlood = bytes[brport.broadcastFlood] !== 0;
   const isDeaf = bytes[brport.learning] === 0 && bytes[brport.unicastFlood] === 0;
@@ -88,6 +92,7 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
     ...Object.fromEntries(changed.map((name) => [name, !newPortFlags[name]])),
     ...(silent && { silent }),
     ...(state !== undefined && { waiting: state }),
+    ...(bytes[brportLocked] === 1 && { locked: true }),
   };
 }
 

@@ -31,7 +31,8 @@ beforeAll(async () => {
       oifname "vif4.0" accept
     }
   }`);
-  daemon = await domnet.vifd({ config: '[nat]\ndhcp = "dnsmasq"\n' });
+  const guarded = '[[vif]]\nmac = "00:16:3e:00:0b:00"\nbpdu_guard = true\ncontrol_frames = true\n';
+  daemon = await domnet.vifd({ config: `[nat]\ndhcp = "dnsmasq"\n${guarded}` });
   vifs.nat = [await guest(domnet, 'nat', 3), await guest(domnet, 'nat', 4)];
   vifs.route = [await guest(domnet, 'route', 5), await guest(domnet, 'route', 6)];
   vifs.bridge = [await guest(domnet, 'bridge', 7), await guest(domnet, 'bridge', 8)];
@@ -142,4 +143,48 @@ test('a spanning tree that waits: said at attach, and over when the port forward
   expect(await vif.read('hotplug-status')).toBe('connected');
   await expectMissing(vif.name);
   await daemon.logged('vif no longer degraded', vif.name);
+});
+
+test('a port of a bridge that somebody has closed: said of the one vif, and not undone', async () => {
+  const ofPort = (...setting: string[]) =>
+    domnet.exec('bridge', ['link', 'set', 'dev', vifs.bridge[0].name, ...setting]);
+  const pings = (timeout?: number) => reaches(vifs.bridge[0], addressOf('bridge', vifs.bridge[1]), timeout);
+  await ofPort('state', '0');
+  const { 'vif7.0': disabled } = await expectMissing('vif7.0');
+  expect(disabled?.join()).toContain(
+    'has set its port to disabled; to have it forward: bridge link set dev vif7.0 state 3',
+  );
+  await expect(pings(200)).rejects.toThrow();
+  await ofPort('state', '3');
+  await expectMissing();
+  await pings();
+  await ofPort('locked', 'on');
+  const { 'vif7.0': locked } = await expectMissing('vif7.0');
+  expect(locked?.join()).toContain('to unlock it: bridge link set dev vif7.0 locked off');
+  await ofPort('locked', 'off');
+  await expectMissing();
+  // Where the bridge is down all its ports are disabled, and nobody has closed one.
+  await domnet.ip('link set xenbr0 down');
+  await until('the ports to be disabled', async () => {
+    const shown = await domnet.exec('bridge', ['link', 'show', 'dev', 'vif8.0']);
+    return shown.includes('state disabled');
+  });
+  await expectMissing();
+  await domnet.ip('link set xenbr0 up');
+  await pings();
+});
+
+test('a port that bpdu_guard has disabled: said, and over when its netdev was down', async () => {
+  await domnet.ip('link add xenbr2 up type bridge stp_state 1 forward_delay 200');
+  const vif = await domnet.plug({ domid: 11, keys: { bridge: 'xenbr2' } });
+  await daemon.logged('vif no longer degraded', vif.name);
+  // The guest is a switch now.
+  await vif.guestIp('link add br0 up type bridge stp_state 1');
+  await vif.guestIp('link set eth0 master br0');
+  const { 'vif11.0': said } = await expectMissing(vif.name);
+  expect(said?.join()).toContain('bpdu_guard has disabled the port');
+  await vif.guestIp('link set eth0 nomaster');
+  const [, command = ''] = /to enable it: ip (.*)$/.exec(said?.[0] ?? '') ?? [];
+  await domnet.ip(command);
+  await expectMissing();
 });

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { obstacles } from '../../../src/decide/obstacles.js';
+import type { BridgePort } from '../../../src/model/bridge-port.js';
 import type { DesiredState } from '../../../src/model/desired.js';
 import { noIp } from '../../../src/model/ip.js';
-import { linkView, type ObservedState } from '../../../src/model/observed.js';
+import { type Link, linkView, type ObservedState } from '../../../src/model/observed.js';
 import { firewallView } from '../../../src/nft/walk/firewall.js';
 import { parseRuleset } from '../../../src/nft/walk/ruleset.js';
 import { link } from '../../fake/link.js';
@@ -46,6 +47,15 @@ const switching = (waiting?: 'listening' | 'blocking'): ObservedState =>
       bridges: [{ name: 'ovsbr0' }],
       ports: [{ name: 'vif5.0', bridge: 'ovsbr0', ...(waiting === undefined ? {} : { waiting }) }],
     }),
+  });
+
+/** The vif's port like this, on a bridge like this. */
+const onPort = (own: Partial<BridgePort>, bridge: Partial<Link> = {}): ObservedState =>
+  observed({
+    links: linkView([
+      link(2, 'xenbr0', { kind: 'bridge', ...bridge }),
+      link(5, 'vif5.0', { master: 2, port: { ...port, ...own } }),
+    ]),
   });
 
 /** The same with other ways out. */
@@ -184,16 +194,36 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
   [
     'a spanning tree that waits',
     onBridge,
-    observed({
-      links: linkView([
-        link(2, 'xenbr0', { kind: 'bridge', forwardDelay: 15 }),
-        link(5, 'vif5.0', { master: 2, port: { ...port, waiting: 'learning' } }),
-      ]),
-    }),
+    onPort({ waiting: 'learning' }, { forwardDelay: 15 }),
     [
       'bridge-waits: attach vif5.0 to bridge xenbr0: its spanning tree lets nothing through for 30 s after each attach; if it needs none: ip link set dev xenbr0 type bridge stp_state 0',
     ],
   ],
+  [
+    'a port that its guard has disabled',
+    onBridge,
+    onPort({ waiting: 'disabled' }, { forwardDelay: 15 }),
+    [
+      "port-closed: attach vif5.0 to bridge xenbr0: a spanning tree's BPDU came from the guest, and bpdu_guard has disabled the port; to enable it: ip link set dev vif5.0 down",
+    ],
+  ],
+  [
+    'a port that somebody has disabled',
+    onBridge,
+    onPort({ waiting: 'disabled' }),
+    [
+      'port-closed: attach vif5.0 to bridge xenbr0: something has set its port to disabled; to have it forward: bridge link set dev vif5.0 state 3',
+    ],
+  ],
+  [
+    'one that is locked',
+    onBridge,
+    onPort({ locked: true }),
+    [
+      'port-closed: attach vif5.0 to bridge xenbr0: its port is locked, and passes only MAC addresses that are entered; to unlock it: bridge link set dev vif5.0 locked off',
+    ],
+  ],
+  ['a bridge that is down', onBridge, onPort({ waiting: 'disabled' }, { up: false }), []],
   [
     'a spanning tree of Open vSwitch that waits',
     onSwitch,

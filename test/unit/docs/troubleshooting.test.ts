@@ -8,6 +8,7 @@ import { scriptFailure } from '../../../src/decide/script.js';
 import { nat } from '../../../src/decide/topology/nat.js';
 import { unfilterable } from '../../../src/decide/topology/openvswitch.js';
 import { route } from '../../../src/decide/topology/route.js';
+import type { BridgePort } from '../../../src/model/bridge-port.js';
 import type { FilterSpec } from '../../../src/model/filter.js';
 import { type IpState, noIp } from '../../../src/model/ip.js';
 import { type Link, linkView } from '../../../src/model/observed.js';
@@ -100,14 +101,14 @@ function ofObstacles(): string[] {
     chain: { family: 'ip', table: 'filter', name, type: 'filter', hook, prio: 0, policy: 'drop' },
   });
   const nftables = [chain('FORWARD', 'forward'), chain('INPUT', 'input')];
-  const view = (waiting: boolean) =>
+  const view = (port: Partial<BridgePort>, forwardDelay?: number) =>
     linkView([
       { index: 1, name: 'eth0' },
-      { index: 2, name: 'xenbr0', kind: 'bridge', callsFirewall: true, forwardDelay: 15 },
-      { index: 5, name: 'vif5.0', master: 2, port: waiting ? { waiting: 'listening' } : {} },
+      { index: 2, name: 'xenbr0', kind: 'bridge', up: true, callsFirewall: true, forwardDelay },
+      { index: 5, name: 'vif5.0', master: 2, port },
     ] as unknown as Link[]);
-  const observed = (waiting: boolean) => ({
-    links: view(waiting),
+  const observed = (port: Partial<BridgePort> = {}, forwardDelay?: number) => ({
+    links: view(port, forwardDelay),
     firewall: firewallView(parseRuleset(JSON.stringify({ nftables }), '')),
     ip: { ...noIp, routes: { ...noIp.routes, waysOut: () => [1] } },
   });
@@ -121,7 +122,7 @@ function ofObstacles(): string[] {
         typeof obstacles
       >[1],
       {
-        ...observed(false),
+        ...observed(),
         openvswitch: new OvsMachine({
           state: 'known',
           ports: [{ name: 'vif5.0', bridge: 'xenbr0', waiting }],
@@ -131,7 +132,9 @@ function ofObstacles(): string[] {
   return [
     ...switched('listening'),
     ...switched('blocking'),
-    ...obstacles(id, desired('xenbr0'), observed(true)),
+    ...obstacles(id, desired('xenbr0'), observed({ waiting: 'listening' }, 15)),
+    ...obstacles(id, desired('xenbr0'), observed({ waiting: 'disabled' }, 15)),
+    ...obstacles(id, desired('xenbr0'), observed({ waiting: 'disabled' })),
     ...obstacles(
       id,
       desired(null, {
@@ -139,7 +142,7 @@ function ofObstacles(): string[] {
         forwards: { out: ['eth0'] },
         dhcp: 'tag:vif5.0,option:router,192.0.2.1\n',
       }),
-      observed(false),
+      observed(),
     ),
   ].map(({ message }) => message);
 }

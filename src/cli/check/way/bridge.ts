@@ -62,7 +62,9 @@ function aboutPort(own: IpLink, bridge: IpLink): Finding[] {
       error(
         'bridge port',
         `${ifname} is ${state} on ${bridge.ifname}`,
-        `ip link set ${ifname} up; bridge link show dev ${ifname}`,
+        delay > 0
+          ? `ip link set ${ifname} down; ip link set ${ifname} up`
+          : `bridge link set dev ${ifname} state 3`,
       ),
     );
   }
