@@ -21,8 +21,8 @@ import { reportHealth, reportWaiting, type Waiting } from '../observe/health.js'
 import type { Metrics } from '../observe/metrics.js';
 import { readFirstKeys } from '../reconcile/first-keys.js';
 import { Reconciler } from '../reconcile/reconciler.js';
-import { lockRuntimeDir } from '../runtime/lock.js';
-import { blocksDirectory, hooksDirectory } from '../runtime/runtime-dir.js';
+import { RuntimeLock } from '../runtime/lock.js';
+import { blocksDirectory, controlSocket, hooksDirectory } from '../runtime/runtime-dir.js';
 import { version } from '../runtime/version.js';
 import { Backend } from '../xenstore/backend.js';
 import { Presence } from '../xenstore/presence.js';
@@ -49,6 +49,10 @@ export class Daemon implements ControlSource {
   #reconciler: Reconciler | undefined;
   #host: Host | undefined;
   #metrics: Metrics | undefined;
+  #lock: RuntimeLock | undefined;
+  #control: ControlServer | undefined;
+  /** Why there is no control socket, as logged last; undefined while there is one. */
+  #unheard: string | undefined;
   #ready = false;
   /** Why there is no connection to xenstore, as logged last; undefined while there is one. */
   #lost: string | undefined;
@@ -71,10 +75,10 @@ export class Daemon implements ControlSource {
    * @throws when xenstored or the kernel cannot be reached at the start, or another daemon runs
    */
   async run(signal: AbortSignal): Promise<void> {
-    const release = lockRuntimeDir();
-    let control: ControlServer | undefined;
+    const lock = RuntimeLock.take();
+    this.#lock = lock;
     try {
-      control = await this.#listen();
+      await this.#listen();
       await this.#serveMetrics(this.#config);
       while (!signal.aborted) {
         const waiting = reportWaiting({ isStarting: !this.#ready, silent: () => this.#silent(true) });
@@ -91,8 +95,8 @@ export class Daemon implements ControlSource {
       }
     } finally {
       notify('STOPPING=1');
-      control?.close();
-      release();
+      this.#control?.close();
+      lock.release();
       this.#metrics?.close();
       this.#hooks.close();
     }
@@ -117,13 +121,18 @@ export class Daemon implements ControlSource {
     }
   }
 
-  /** The control socket; undefined where it cannot be made, such as on a full /run: the vifs do not need it. */
-  async #listen(): Promise<ControlServer | undefined> {
+  /** Makes the control socket, and the directory that it is in, again where somebody has deleted them; without it, such as on a full /run, the vifs do well. */
+  async #listen(): Promise<void> {
     try {
-      return await ControlServer.listen(this);
+      this.#lock?.keep();
+      if (this.#control === undefined) this.#control = await ControlServer.listen(this);
+      else if (await this.#control.keep())
+        this.#log.warn({ path: controlSocket() }, 'control socket lost, made again');
+      this.#unheard = undefined;
     } catch (error) {
-      this.#log.error({ err: error }, 'no control socket');
-      return undefined;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== this.#unheard) this.#log.error({ err: error }, 'no control socket');
+      this.#unheard = reason;
     }
   }
 
@@ -280,6 +289,8 @@ export class Daemon implements ControlSource {
         const check = async (): Promise<void> => {
           await backend.domid();
           await presence?.keep();
+          await this.#listen();
+          host?.keepFiles();
         };
         waiting.stop();
         health = reportHealth({

@@ -173,6 +173,11 @@ export class Host implements HostPort {
     return this.#parts.links.refresh();
   }
 
+  /** Writes again what has been deleted of the DHCP server's files. */
+  keepFiles(): void {
+    this.#parts.dnsmasq.keepFiles();
+  }
+
   /** The vifs that something on the host belongs to, known to xenstore or not. */
   vifsWithState(): VifId[] {
     const { links, nft, namedSets, dnsmasq, openvswitch, scripts } = this.#parts;

@@ -87,10 +87,7 @@ export class Dnsmasq {
     const { host, options } = splitEntry(entry);
     const isNew = before === undefined && !this.#stale.has(vif) && !this.#told.mayRefuse(entry);
     const keepsHost = before !== undefined && splitEntry(before).host === host;
-    for (const name of ['', 'hosts', 'options']) makeReadable(join(this.#dir, name));
-    // The options first: with the host's line the guest gets a lease.
-    this.#write('options', vif, options);
-    this.#write('hosts', vif, host);
+    this.#write(vif, host, options);
     this.#entries.set(vif, entry);
     this.#told.note(entry);
     if (!this.#running || !(isNew || keepsHost) || !covers(this.#served, needsOf([entry]))) this.#restart();
@@ -104,6 +101,22 @@ export class Dnsmasq {
     this.#stale.add(vif);
     if (this.#told.isTaken(entry)) this.#restart();
     else this.#reread();
+  }
+
+  /**
+   * Writes again what another program has deleted of the files. dnsmasq is started anew then: it follows a directory that has gone, and not
+   * the one that takes its place.
+   */
+  keepFiles(): void {
+    const files = ['hosts', 'options'].map((kind) => new Set(this.#files(kind)));
+    const lost = [...this.#entries].filter(([vif]) => files.some((names) => !names.has(vif)));
+    if (lost.length === 0) return;
+    this.#log?.warn({ dir: this.#dir, vifs: lost.map(([vif]) => vif) }, 'DHCP files lost, written again');
+    for (const [vif, entry] of lost) {
+      const { host, options } = splitEntry(entry);
+      this.#write(vif, host, options);
+    }
+    this.#restart();
   }
 
   /** The resolvers of this domain have changed: dnsmasq misses a file that is mounted over another. */
@@ -287,8 +300,15 @@ export class Dnsmasq {
     }
   }
 
+  #write(vif: string, host: string, options: string): void {
+    for (const name of ['', 'hosts', 'options']) makeReadable(join(this.#dir, name));
+    // The options first: with the host's line the guest gets a lease.
+    this.#put('options', vif, options);
+    this.#put('hosts', vif, host);
+  }
+
   /** Writes a file and moves it into place, because dnsmasq reads a file when it is closed or moved into its directory. */
-  #write(kind: string, name: string, text: string): void {
+  #put(kind: string, name: string, text: string): void {
     const unfinished = join(this.#dir, `.${kind}-${name}`);
     writeFileSync(unfinished, text);
     // dnsmasq is no longer root when it reads the file, and the umask may have left it to root.

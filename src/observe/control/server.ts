@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -43,19 +43,31 @@ export class ControlServer {
 
   /** For the process that has the lock of its directory. @throws when the socket cannot be made */
   static async listen(source: ControlSource): Promise<ControlServer> {
+    const control = new ControlServer(source);
+    await control.#listen();
+    return control;
+  }
+
+  /** Makes the socket again where another program has deleted it. @returns whether it had. @throws when it cannot be made */
+  async keep(): Promise<boolean> {
+    if (existsSync(controlSocket())) return false;
+    if (this.#server.listening) this.#server.close();
+    await this.#listen();
+    return true;
+  }
+
+  async #listen(): Promise<void> {
     const path = controlSocket();
     rmSync(path, { force: true });
-    const control = new ControlServer(source);
     // The umask makes the socket root's alone from its first moment on.
     const before = process.umask(0o177);
     try {
-      control.#server.listen(path);
+      this.#server.listen(path);
     } finally {
       process.umask(before);
     }
-    await once(control.#server, 'listening');
+    await once(this.#server, 'listening');
     chmodSync(path, 0o600);
-    return control;
   }
 
   close(): void {

@@ -1,4 +1,5 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
 import { Background } from '../../support/process/background.js';
@@ -74,6 +75,8 @@ echo "$1 $ip"
 }
 
 const config = '[nat]\ndhcp = "dnsmasq"\n';
+/** It looks after its files three times a second. */
+const watched = { WATCHDOG_USEC: '1000000' };
 
 const plug = async (domid: number, keys: Record<string, string> = {}): Promise<Vif> => {
   const vif = await domnet.plug({ domid, keys: { script: 'vif-nat', bridge: undefined, ...keys } });
@@ -228,6 +231,23 @@ test('vifs that come and go quickly: one dnsmasq, and every guest that stays has
     'vif5.0',
     'vif6.0',
   ]);
+});
+
+test('its files deleted by hand: written again, and the next guests have their leases as well', async () => {
+  const vifd = await domnet.vifd({ config, env: watched });
+  await twoGuests();
+  const before = await oneServer();
+  rmSync(join(domnet.dir, 'dhcp'), { recursive: true });
+  expect(await vifd.logged('DHCP files lost, written again')).toMatchObject({ vifs: ['vif5.0', 'vif6.0'] });
+  await oneServer([before]);
+  const third = await Client.in(await plug(7));
+  expect(third.address).toBe('10.0.7.1');
+  await renewed();
+  const now = await oneServer();
+  rmSync(join(domnet.dir, 'dhcp/hosts/vif6.0'));
+  await until('its file', () => existsSync(join(domnet.dir, 'dhcp/hosts/vif6.0')), 1000);
+  await oneServer([now]);
+  await renewed();
 });
 
 test('a lease leaves what vifd has set for a guest as it is', async () => {
