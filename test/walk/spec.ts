@@ -7,6 +7,7 @@ import {
   nameOf,
   routerLinkLocal,
   uplinkAddress,
+  uplinkAddress6,
 } from './addresses.js';
 import { isConnected, isRouted, type Model, type Uplink, type VifModel } from './model.js';
 import { gatewayOf, has6, holdsAddress, vlansOf, waysOut } from './settle.js';
@@ -257,13 +258,11 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
         : addresses.map((one) => one.address).join() === `${expected}/32`),
     `its addresses are ${addresses.map((one) => one.address)}, not ${expected}/32`,
   );
-  const global6 = snapshot.addresses.filter(
-    ({ dev, address: one }) => dev === link.index && one.includes(':') && !one.startsWith('fe80:'),
-  );
+  const global6 = globalOf6(link, snapshot);
   // It has its new gateway's address before it gives up that of the one before.
   must(
     vif.topology === 'nat' || global6.length <= (has6(vif) ? 1 : 0),
-    `its addresses of IPv6 are ${global6.map((one) => one.address)}`,
+    `its addresses of IPv6 are ${global6}`,
   );
   must(vif.unsure || has6(vif) || !isRouter6(link, snapshot), `it has ${routerLinkLocal}, and no IPv6`);
   for (const key of ['forwarding', 'proxy_arp']) {
@@ -295,6 +294,11 @@ function routing(vif: VifModel, link: Link, model: Model, snapshot: Snapshot): s
 const isRouter6 = ({ index }: Link, { addresses }: Snapshot): boolean =>
   addresses.some(({ dev, address }) => dev === index && address === `${routerLinkLocal}/64`);
 
+const globalOf6 = (link: Link, snapshot: Snapshot): string[] =>
+  snapshot.addresses
+    .filter(({ dev, address }) => dev === link.index && address.includes(':') && !address.startsWith('fe80:'))
+    .map(({ address }) => address);
+
 function routing6(
   vif: VifModel,
   link: Link,
@@ -308,6 +312,7 @@ function routing6(
   const isAnswered = snapshot.proxies.some((one) => one.address === address && one.dev === at);
   const elsewhere = snapshot.proxies.filter((one) => one.address === address && one.dev !== at);
   const isProxied = vif.topology === 'route' && gateway !== undefined && model.uplinks[gateway].up;
+  const own6 = globalOf6(link, snapshot);
   const must: [boolean, string][] = [
     [
       snapshot.routes.some(
@@ -321,6 +326,10 @@ function routing6(
       `it has no neighbour ${address}`,
     ],
     [isRouter6(link, snapshot), `it does not have ${routerLinkLocal}`],
+    [
+      !isProxied || own6.join() === `${uplinkAddress6[gateway]}/128`,
+      `its addresses of IPv6 are ${own6}, not ${gateway}'s`,
+    ],
     [!isProxied || isAnswered, `${address} is not answered for at ${gateway}`],
     [gateway === undefined || elsewhere.length === 0, `${address} is answered for beside ${gateway}, too`],
     [snapshot.sysctls['net/ipv6/conf/all/forwarding'] === '1', 'IPv6 is not forwarded'],
