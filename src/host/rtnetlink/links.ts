@@ -11,6 +11,7 @@ import { LinkSettings } from './link.js';
 import { family, rtm } from './link-message.js';
 import { LinkState } from './link-state.js';
 import { decodeStats, rtmStats, statsRequest } from './link-stats.js';
+import { Losses } from './losses.js';
 import { Neighbours } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import { Proxies } from './proxy.js';
@@ -50,7 +51,8 @@ export class Links {
   readonly neighbour: Neighbours;
   readonly proxy: Proxies;
   #current = new LinkState();
-  #currentRoutes = new RouteState(this.#current);
+  readonly #losses = new Losses();
+  #currentRoutes = new RouteState(this.#current, this.#losses);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
   /** The counters of devices that were asked for last, by index, until they are fetched. */
@@ -75,9 +77,9 @@ export class Links {
     this.link = new LinkSettings(this.#netlink, () => this.#current);
     this.port = new BridgePorts(this.#netlink);
     this.address = new Addresses(this.#netlink, states);
-    this.route = new Routes(this.#netlink, routes);
-    this.neighbour = new Neighbours(this.#netlink, routes);
-    this.proxy = new Proxies(this.#netlink, routes, ({ address }) =>
+    this.route = new Routes(this.#netlink, routes, this.#losses);
+    this.neighbour = new Neighbours(this.#netlink, routes, this.#losses);
+    this.proxy = new Proxies(this.#netlink, routes, this.#losses, ({ address }) =>
       listener([{ kind: 'address', address }]),
     );
   }
@@ -188,7 +190,7 @@ export class Links {
     while (this.#stale) {
       this.#stale = false;
       const links = new LinkState();
-      this.#next = { links, routes: new RouteState(links) };
+      this.#next = { links, routes: new RouteState(links, this.#losses) };
       try {
         await this.#netlink.dump(rtm.getLink, Buffer.alloc(16));
         await this.#netlink.dump(rtm.getLink, portDump());
@@ -221,7 +223,7 @@ export class Links {
   }
 
   async #readNeighbours(): Promise<void> {
-    const routes = new RouteState(this.#current);
+    const routes = new RouteState(this.#current, this.#losses);
     this.#next = { links: new LinkState(), routes };
     try {
       await this.#dumpNeighbours();

@@ -4,6 +4,7 @@ import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, replace } from '../netlink/format.js';
 import { familyOf } from './link-message.js';
+import type { Losses } from './losses.js';
 import { nda, nudPermanent, rtmNeigh } from './neighbour-state.js';
 import type { RouteState } from './route-state.js';
 
@@ -11,11 +12,13 @@ import type { RouteState } from './route-state.js';
 export class Neighbours {
   readonly #netlink: NetlinkConnection;
   readonly #states: () => readonly RouteState[];
+  readonly #losses: Losses;
 
   /** @param states where changes are noted: neighbours are not listened to */
-  constructor(netlink: NetlinkConnection, states: () => readonly RouteState[]) {
+  constructor(netlink: NetlinkConnection, states: () => readonly RouteState[], losses: Losses) {
     this.#netlink = netlink;
     this.#states = states;
+    this.#losses = losses;
   }
 
   /** @throws NetlinkError */
@@ -23,7 +26,10 @@ export class Neighbours {
     const attributes = neighbourAttributes(address);
     attributes.push(nda.lladdr, Buffer.from(mac.replaceAll(':', ''), 'hex'));
     const header = neighbourHeader(index, address, 0);
-    await this.#netlink.request(rtmNeigh.add, create | replace, header, attributes);
+    const isThere = await this.#losses.outlasted(index, () =>
+      this.#netlink.request(rtmNeigh.add, create | replace, header, attributes),
+    );
+    if (!isThere) return;
     for (const state of this.#states()) state.setNeighbour(index, address, mac);
   }
 

@@ -2,6 +2,7 @@ import type { Network } from '../../model/address.js';
 import type { ProxyEntry } from '../../model/proxy.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { create, replace } from '../netlink/format.js';
+import type { Losses } from './losses.js';
 import { neighbourAttributes, neighbourHeader } from './neighbour.js';
 import { ntfProxy, rtmNeigh } from './neighbour-state.js';
 import type { RouteState } from './route-state.js';
@@ -10,6 +11,7 @@ import type { RouteState } from './route-state.js';
 export class Proxies {
   readonly #netlink: NetlinkConnection;
   readonly #states: () => readonly RouteState[];
+  readonly #losses: Losses;
   readonly #deleted: (address: Network) => void;
 
   /**
@@ -19,10 +21,12 @@ export class Proxies {
   constructor(
     netlink: NetlinkConnection,
     states: () => readonly RouteState[],
+    losses: Losses,
     deleted: (address: Network) => void,
   ) {
     this.#netlink = netlink;
     this.#states = states;
+    this.#losses = losses;
     this.#deleted = deleted;
   }
 
@@ -39,8 +43,11 @@ export class Proxies {
     };
     note();
     const header = neighbourHeader(index, address, ntfProxy);
+    let isThere = false;
     try {
-      await this.#netlink.request(rtmNeigh.add, create | replace, header, neighbourAttributes(address));
+      isThere = await this.#losses.outlasted(index, () =>
+        this.#netlink.request(rtmNeigh.add, create | replace, header, neighbourAttributes(address)),
+      );
     } catch (error) {
       for (const { state, entry: former } of before) {
         if (state.proxy(index, address) !== entry) continue;
@@ -49,8 +56,8 @@ export class Proxies {
       }
       throw error;
     }
-    // The kernel may have deleted one meanwhile, or a new state have been begun.
-    if (this.#isOf(owner, index, address)) note();
+    // A new state may have been begun meanwhile.
+    if (isThere && this.#isOf(owner, index, address)) note();
   }
 
   /** Notes that an address was announced with a carrier of the device. */

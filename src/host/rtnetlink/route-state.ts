@@ -15,13 +15,14 @@ import { mainTable, type RoutingRule, type TableRoute } from '../../model/routin
 import { eachAttribute } from '../netlink/attributes.js';
 import { type NetlinkMessage, replace } from '../netlink/format.js';
 import { decodeAddress, family, iffUp, ifla, rtm } from './link-message.js';
+import { Losses } from './losses.js';
 import { decodeNeighbour, NeighbourState, rtmNeigh } from './neighbour-state.js';
 import { ProxyState } from './proxy-state.js';
 import { RouteIndex } from './route-index.js';
 import { decodeRoutes, type KnownRoute, routeKey, rtmRoute, unicast } from './route-message.js';
 import { rtmRule } from './rule-message.js';
 import { RuleState } from './rule-state.js';
-import { TableRoutes } from './table-routes.js';
+import { type Change, TableRoutes } from './table-routes.js';
 
 // RTM_NEWNETCONF of linux/rtnetlink.h.
 const rtmNewNetconf = 80;
@@ -42,6 +43,7 @@ const fewProtocols: ReadonlySet<number> = new Set([3, 4, 9, 16]);
  */
 export class RouteState implements RouteView {
   readonly #links: LinkView;
+  readonly #losses: Losses;
   readonly #routes = new Map<string, KnownRoute[]>();
   readonly #index = new RouteIndex();
   readonly #macs = new Map<number, string>();
@@ -52,9 +54,13 @@ export class RouteState implements RouteView {
   #neighbours = new NeighbourState();
   #proxies = new ProxyState();
 
-  /** @param links the devices and their addresses */
-  constructor(links: LinkView) {
+  /**
+   * @param links the devices and their addresses
+   * @param losses told of devices whose entries may have gone
+   */
+  constructor(links: LinkView, losses = new Losses()) {
     this.#links = links;
+    this.#losses = losses;
   }
 
   to(network: Network): Route | undefined {
@@ -173,6 +179,7 @@ export class RouteState implements RouteView {
       protocol: ourProtocol,
     };
     this.#keep(key, [...others, route]);
+    this.#tables.apply([route], { added: true, replaced: true, kept: false });
   }
 
   /** Notes that vifd has deleted its route to a network by this device. */
@@ -238,7 +245,10 @@ export class RouteState implements RouteView {
     });
     const down = gone || (data.readUInt32LE(8) & iffUp) === 0;
     // A new MAC address of the device itself empties its neighbour table (neigh_changeaddr).
-    if (down || this.#macs.get(index) !== mac) this.#neighbours.forget(index);
+    if (down || this.#macs.get(index) !== mac) {
+      this.#neighbours.forget(index);
+      this.#losses.at(index);
+    }
     if (gone || mac === undefined) this.#macs.delete(index);
     else this.#macs.set(index, mac);
     if (!down) return [];
@@ -256,6 +266,7 @@ export class RouteState implements RouteView {
     const gone = decodeAddress(data);
     if (gone === undefined) return [];
     const { index, network } = gone;
+    this.#losses.at(index);
     if (network.family === 6) {
       if (network.address.startsWith('fe80:')) this.#forgetNeighbours(index, 6);
       return this.#forget(
@@ -316,30 +327,32 @@ export class RouteState implements RouteView {
     const routes = decodeRoutes(data);
     const [first] = routes;
     if (first === undefined) return [];
-    const ofTable = this.#applyToTable(routes, added, replaced);
+    const ofTable = this.#applyToTable(routes, { added, replaced });
     // What refuses stands before ours in the main table, and is no way out.
     if (first.type !== unicast && (first.table !== mainTable || isDefault(first.to))) return ofTable;
     const key = keyOf(first);
     const known = this.#routes.get(key) ?? [];
-    if (!isWorthKeeping(first) && !known.some(({ ours }) => ours)) return ofTable;
+    if (!isWorthKeeping(first) && known.length === 0) return ofTable;
+    const isKept = isWorthKeeping(first) || known.some(({ ours }) => ours);
     const isSame = (one: KnownRoute): boolean => routes.some((route) => route.key === one.key);
     const going = known.filter(
       (other) => isSame(other) || (added && replaced && other.metric === first.metric),
     );
     const left = known.filter((other) => !going.includes(other));
-    this.#keep(key, added ? [...left, ...routes] : left);
+    this.#keep(key, added && isKept ? [...left, ...routes] : left);
     const ours = known.filter((other) => other.ours && !going.includes(other));
     return [...ofTable, ...[...routes, ...going, ...ours].flatMap((one) => this.#newsOf(one))];
   }
 
   /** Keeps a route of others by its table. Of a table other than main it is news where a guest's address is in its network. */
-  #applyToTable(routes: readonly KnownRoute[], added: boolean, replaced: boolean): News[] {
+  #applyToTable(routes: readonly KnownRoute[], change: Change): News[] {
     const [first] = routes;
-    if (first === undefined || first.ours) return [];
+    if (first === undefined) return [];
     const isAdministrators = isDefault(first.to) || fewProtocols.has(first.protocol);
-    if (!isAdministrators && !(first.table === mainTable && isPrivate(first.to))) return [];
-    this.#tables.apply(routes, added, replaced);
-    if (first.table === mainTable) return [];
+    const kept = !first.ours && (isAdministrators || (first.table === mainTable && isPrivate(first.to)));
+    // Whatever it is, it may have taken the place of one that is kept.
+    this.#tables.apply(routes, { ...change, kept });
+    if (!kept || first.table === mainTable) return [];
     return this.#index.ours().some(({ to }) => contains(first.to, to)) ? [{ kind: 'rules' }] : [];
   }
 

@@ -5,6 +5,7 @@ import { addressBytes } from '../netlink/address-bytes.js';
 import type { NetlinkConnection } from '../netlink/connection.js';
 import { AttrStream, create, putU32, replace } from '../netlink/format.js';
 import { familyOf } from './link-message.js';
+import type { Losses } from './losses.js';
 import { rta, rtmRoute, unicast } from './route-message.js';
 import type { RouteState } from './route-state.js';
 
@@ -14,11 +15,13 @@ const scope = { universe: 0, link: 253 };
 export class Routes {
   readonly #netlink: NetlinkConnection;
   readonly #states: () => readonly RouteState[];
+  readonly #losses: Losses;
 
   /** @param states where changes are noted of which the kernel does not tell */
-  constructor(netlink: NetlinkConnection, states: () => readonly RouteState[]) {
+  constructor(netlink: NetlinkConnection, states: () => readonly RouteState[], losses: Losses) {
     this.#netlink = netlink;
     this.#states = states;
+    this.#losses = losses;
   }
 
   /**
@@ -30,7 +33,10 @@ export class Routes {
     const { to, source } = route;
     const attributes = attributesOf(index, to);
     if (source !== undefined) attributes.push(rta.prefsrc, addressBytes({ ...to, address: source }));
-    await this.#netlink.request(rtmRoute.add, create | replace, headerOf(to), attributes);
+    const isThere = await this.#losses.outlasted(index, () =>
+      this.#netlink.request(rtmRoute.add, create | replace, headerOf(to), attributes),
+    );
+    if (!isThere) return;
     for (const state of this.#states()) state.setRoute(index, route);
   }
 

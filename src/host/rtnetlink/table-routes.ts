@@ -3,6 +3,12 @@ import { isDefault } from '../../model/route.js';
 import type { TableRoute } from '../../model/routing-rule.js';
 import { type KnownRoute, throws, unicast } from './route-message.js';
 
+/** What a message says of a route: that it has come, in place of those with its network and metric, or has gone. */
+export interface Change {
+  readonly added: boolean;
+  readonly replaced: boolean;
+}
+
 /** Routes of others by their table, to be looked up as the kernel does when a rule leads there. */
 export class TableRoutes {
   /** By table, by length of prefix, by network. */
@@ -29,14 +35,19 @@ export class TableRoutes {
     });
   }
 
-  /** Adds or deletes what one message tells of: a route with all its next hops. */
-  apply(routes: readonly KnownRoute[], added: boolean, replaced: boolean): void {
+  /**
+   * Adds or deletes what one message tells of: a route with all its next hops.
+   * @param kept whether it is one to keep here; what it replaces goes in any case
+   */
+  apply(routes: readonly KnownRoute[], { added, replaced, kept }: Change & { readonly kept: boolean }): void {
     const [first] = routes;
     if (first === undefined) return;
     const isGone = (one: KnownRoute): boolean =>
       routes.some(({ key }) => key === one.key) || (added && replaced && one.metric === first.metric);
-    const left = this.#at(first).filter((one) => !isGone(one));
-    this.#put(first, added ? [...left, ...routes] : left);
+    const before = this.#at(first);
+    const left = before.filter((one) => !isGone(one));
+    if (added && kept) this.#put(first, [...left, ...routes]);
+    else if (left.length < before.length) this.#put(first, left);
   }
 
   /** Deletes those that the kernel has removed without a message. */

@@ -14,7 +14,7 @@ import {
 } from '../../support/net/guests.js';
 import { Neighbours } from '../../support/net/neighbours.js';
 import { answers } from '../../support/net/ping.js';
-import { until } from '../../support/process/exec.js';
+import { exec, until } from '../../support/process/exec.js';
 import { aSecond, connected, missing } from '../../support/process/status.js';
 import { TrustedDir } from '../../support/process/trusted-dir.js';
 
@@ -234,6 +234,27 @@ test('a line of the journal names the vif that was touched, and no other', async
   const repaired = daemon.log.slice(before).map(({ msg, vif }) => `${msg}: ${vif}`);
   expect([...new Set(repaired)].sort()).toEqual(['vif repaired: vif5.0', 'vif repaired: vif6.0']);
   await connected(...vifs);
+  await beside.untouched();
+});
+
+test('addresses flushed while they are put back: with the neighbours, each time, and those of others stay', async () => {
+  const daemon = await domnet.vifd();
+  const [routed, nat] = [await guest(domnet, 'route', 5), await guest(domnet, 'nat', 6)];
+  const beside = await Neighbours.of(daemon, domnet, 'route');
+  const isWhole = async ({ name }: Vif, address: string): Promise<boolean> =>
+    (await domnet.ip(`route show ${address}`)).includes(name) &&
+    (await domnet.ip(`neighbour show ${address} dev ${name}`)).includes('PERMANENT');
+  // Each of them comes at another moment of what vifd does about those before.
+  const flushed = [routed, nat]
+    .map(({ name }) => `address flush dev ${name}\n`)
+    .join('')
+    .repeat(1000);
+  for (let round = 0; round < 8; round++) {
+    await exec('ip', ['-n', domnet.namespace, '-batch', '-'], { input: flushed });
+    const isBack = async () => (await isWhole(routed, '192.0.2.5')) && (await isWhole(nat, '10.0.6.1'));
+    await until('what was flushed', isBack, aSecond);
+  }
+  await connected(routed, nat);
   await beside.untouched();
 });
 

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { NetlinkConnection } from '../../../../src/host/netlink/connection.js';
 import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
+import { Losses } from '../../../../src/host/rtnetlink/losses.js';
 import { rtmNeigh } from '../../../../src/host/rtnetlink/neighbour-state.js';
 import { Proxies } from '../../../../src/host/rtnetlink/proxy.js';
 import { RouteState } from '../../../../src/host/rtnetlink/route-state.js';
@@ -32,6 +33,7 @@ beforeEach(() => {
   proxies = new Proxies(
     netlink,
     () => [state],
+    new Losses(),
     () => undefined,
   );
 });

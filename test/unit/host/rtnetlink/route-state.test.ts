@@ -1,6 +1,10 @@
 import { expect, test } from 'vitest';
+import type { NetlinkConnection } from '../../../../src/host/netlink/connection.js';
 import { rtm } from '../../../../src/host/rtnetlink/link-message.js';
 import { LinkState } from '../../../../src/host/rtnetlink/link-state.js';
+import { Losses } from '../../../../src/host/rtnetlink/losses.js';
+import { Neighbours } from '../../../../src/host/rtnetlink/neighbour.js';
+import { Routes } from '../../../../src/host/rtnetlink/route.js';
 import { RouteState } from '../../../../src/host/rtnetlink/route-state.js';
 import { hostOf, type Network, parseNetwork } from '../../../../src/model/address.js';
 
@@ -94,3 +98,76 @@ test('a device is found by its addresses, and as one of the domain or of a vif b
   links.apply(linkMessage(rtm.delLink, 7, 'vif7.0', 0));
   expect(at('10.0.5.128')).toEqual([]);
 });
+
+/** A route of IPv4 in a table, as RTM_NEWROUTE with NLM_F_REPLACE tells of it. */
+function routeMessage(
+  [to, prefix]: readonly [readonly number[], number],
+  {
+    device,
+    protocol,
+    metric = 0,
+    table = 254,
+  }: Record<'device' | 'protocol', number> & { metric?: number; table?: number },
+  via?: readonly number[],
+) {
+  const header = Buffer.from([2, prefix, 0, 0, table, protocol, 0, 1, 0, 0, 0, 0]);
+  const number = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer);
+  const attributes = [
+    attribute(1, Buffer.from(to)),
+    attribute(4, number(device)),
+    attribute(6, number(metric)),
+    ...(via === undefined ? [] : [attribute(5, Buffer.from(via))]),
+  ];
+  return { ...message(24, Buffer.concat([header, ...attributes])), flags: 0x100 };
+}
+
+const [boot, bgp, vifd] = [3, 186, 120];
+
+test('a route of others that is replaced leads nowhere any longer, whoever replaces it and whether that is told', () => {
+  const { links, routes } = state();
+  links.apply(linkMessage(rtm.newLink, 2, 'eth0', up));
+  const guest = [[10, 0, 9, 1], 32] as const;
+  const hijack = () => routes.apply(routeMessage(guest, { device: 2, protocol: boot, metric: 2 }));
+  hijack();
+  expect(routes.leadsElsewhere(host('10.0.9.1'))).toBe(true);
+  routes.apply(routeMessage(guest, { device: 5, protocol: vifd, metric: 2 }));
+  expect(routes.leadsElsewhere(host('10.0.9.1'))).toBe(false);
+  hijack();
+  routes.setRoute(5, { to: host('10.0.9.1'), source: undefined });
+  expect(routes.leadsElsewhere(host('10.0.9.1'))).toBe(false);
+});
+
+test('a next hop that a routing daemon’s route has taken the place of is none, nor what a table said before', () => {
+  const { links, routes } = state();
+  links.apply(linkMessage(rtm.newLink, 2, 'eth0', up));
+  for (const table of [52, 254]) {
+    const to = [[10, 7, 0, 0], 16] as const;
+    routes.apply(routeMessage(to, { device: 2, protocol: boot, table }, [192, 0, 2, 9]));
+    expect(routes.nextHops()).toHaveLength(1);
+    routes.apply(routeMessage(to, { device: 2, protocol: bgp, table }, [192, 0, 2, 8]));
+    expect(routes.nextHops()).toEqual([]);
+  }
+  expect(routes.inTable(52, host('10.7.0.1'))).toBeUndefined();
+});
+
+test.each([
+  ['the address of its device goes', 5, 1, 2, true],
+  ['that of another device goes', 6, 9, 1, true],
+  ['that goes each time', 5, 9, 5, false],
+])(
+  'what is set while %s is set again, and noted when it has outlasted that',
+  async (_, index, goes, times, there) => {
+    const losses = new Losses();
+    const routes = new RouteState(new LinkState(), losses);
+    let asked = 0;
+    const request = async (): Promise<void> => {
+      if (asked++ < goes) routes.apply(addressMessage(rtm.delAddr, index, [10, 0, index, 128]));
+    };
+    const netlink = { request } as unknown as NetlinkConnection;
+    await new Neighbours(netlink, () => [routes], losses).set(5, host('10.0.5.1'), '00:16:3e:00:05:00');
+    expect([asked, routes.neighbours(5).has('10.0.5.1')]).toEqual([times, there]);
+    asked = 0;
+    await new Routes(netlink, () => [routes], losses).set(5, { to: host('10.0.5.1'), source: undefined });
+    expect([asked, routes.to(host('10.0.5.1')) !== undefined]).toEqual([times, there]);
+  },
+);
