@@ -14,16 +14,20 @@ export interface Kind<Value, Written = Value> {
 export interface Plain<Value, Written = Value> extends Kind<Value, Written> {
   /** The value as the program uses it; undefined when it is not valid. */
   readonly parse: (value: unknown) => Value | undefined;
+  /** What is wrong with a value, where that is more than that it is not what is expected. */
+  readonly why?: (value: unknown) => string | undefined;
 }
 
 /** A kind whose values a function takes whole. */
 export const plain = <Value, Written = Value>(
   expected: string,
   parse: (value: unknown) => Value | undefined,
+  why: (value: unknown) => string | undefined = () => undefined,
 ): Plain<Value, Written> => ({
   expected,
   parse,
-  read: (value, at) => parse(value) ?? at.refuse(`${JSON.stringify(value)} is not ${expected}`),
+  why,
+  read: (value, at) => parse(value) ?? at.refuse(why(value) ?? `${JSON.stringify(value)} is not ${expected}`),
 });
 
 export const flag = plain<boolean>('true or false', (value) =>
@@ -46,8 +50,17 @@ export const oneOf = <const T extends string>(choices: readonly T[]) =>
   plain<T>(`one of ${choices.join(', ')}`, (value) => choices.find((choice) => choice === value));
 
 /** A string that a parser accepts, as the parser's result. */
-export const text = <T>(expected: string, parse: (value: string) => T | undefined) =>
-  plain<T, string>(expected, (value) => (typeof value === 'string' ? parse(value) : undefined));
+export const text = <T>(
+  expected: string,
+  parse: (value: string) => T | undefined,
+  why: (value: string) => string | undefined = () => undefined,
+) => {
+  const ofText =
+    <R>(answer: (value: string) => R | undefined) =>
+    (value: unknown): R | undefined =>
+      typeof value === 'string' ? answer(value) : undefined;
+  return plain<T, string>(expected, ofText(parse), ofText(why));
+};
 
 /** A string that matches a pattern, unchanged. */
 export const matching = (expected: string, pattern: RegExp) =>
@@ -56,11 +69,18 @@ export const matching = (expected: string, pattern: RegExp) =>
 export const absolutePath = matching('an absolute path', /^\//);
 
 export const listOf = <T, Written>(item: Plain<T, Written>) =>
-  plain<readonly T[], readonly Written[]>(`a list, each of it ${item.expected}`, (value) => {
-    if (!Array.isArray(value)) return undefined;
-    const items = value.map(item.parse);
-    return items.every((one) => one !== undefined) ? items : undefined;
-  });
+  plain<readonly T[], readonly Written[]>(
+    `a list, each of it ${item.expected}`,
+    (value) => {
+      if (!Array.isArray(value)) return undefined;
+      const items = value.map(item.parse);
+      return items.every((one) => one !== undefined) ? items : undefined;
+    },
+    (value) => {
+      const reasons = Array.isArray(value) ? value.map((one) => item.why?.(one)) : [];
+      return reasons.find((reason) => reason !== undefined);
+    },
+  );
 
 /** One value, or a list of at least one. */
 export const oneOrMore = <T, Written>(item: Plain<T, Written>) =>

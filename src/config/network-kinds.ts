@@ -1,5 +1,6 @@
 import { hostOf, type Network, networkOf, parseIpv4, parseIpv6, parseNetwork } from '../model/address.js';
 import type { Service } from '../model/filter.js';
+import { whyNoHost } from '../model/host-address.js';
 import { ifaceIdParts, parseIfaceId } from '../model/iface-id.js';
 import { leastBurst } from '../model/limits.js';
 import type { Listen } from '../model/listen.js';
@@ -49,16 +50,30 @@ export const toldAddress = text('an IPv4 or IPv6 address', (value) =>
   (parseIpv4(value) ?? parseIpv6(value)) === undefined ? undefined : value,
 );
 
-export const ipv4Network = text<Network>('an IPv4 network from /8 to /24', (value) => {
-  const network = parseNetwork(value);
-  const fits = network?.family === 4 && network.prefix >= 8 && network.prefix <= 24;
-  return fits && networkOf(network).address === network.address ? network : undefined;
-});
+/** An address or a network in which hosts can have addresses: one of guests, or of this machine. */
+const ofHosts = (expected: string, parse: (network: Network, value: string) => Network | undefined) => {
+  const whyNot = (value: string): string | undefined => {
+    const network = parseNetwork(value);
+    const why = network && whyNoHost(networkOf(network));
+    return why && `"${value}" ${why}`;
+  };
+  const read = (value: string): Network | undefined => {
+    const network = parseNetwork(value);
+    return network === undefined || whyNot(value) !== undefined ? undefined : parse(network, value);
+  };
+  return text<Network>(expected, read, whyNot);
+};
 
-export const anyNetwork = text<Network>('an address or a network', (value) => {
-  const network = parseNetwork(value);
-  return network === undefined ? undefined : networkOf(network);
-});
+export const ipv4Network = ofHosts('an IPv4 network from /8 to /24', (network) =>
+  network.family === 4 &&
+  network.prefix >= 8 &&
+  network.prefix <= 24 &&
+  networkOf(network).address === network.address
+    ? network
+    : undefined,
+);
+
+export const anyNetwork = ofHosts('an address or a network', networkOf);
 
 /** What `iface-id` is made of. */
 export const ifaceIdTemplate = text(
@@ -97,10 +112,9 @@ export const burstSize = text('a size like 256kb, in kb or mb, of 64kb at least'
 });
 
 /** One address, of a host. */
-export const hostAddress = text<Network>('an address', (value) => {
-  const network = parseNetwork(value);
-  return network !== undefined && !value.includes('/') ? hostOf(network) : undefined;
-});
+export const hostAddress = ofHosts('an address', (network, value) =>
+  value.includes('/') ? undefined : hostOf(network),
+);
 
 export const portNumber = integerFrom(1, 65_535);
 

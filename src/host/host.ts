@@ -70,7 +70,7 @@ export class Host implements HostPort {
     opened: { close(): void }[],
   ): Promise<Host> {
     const newsOf = (vif: string): News => (vif === everyVif ? { kind: 'anything' } : netdev(vif));
-    const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : () => undefined, log);
+    const firewall = new Firewall(serves ? () => listener([{ kind: 'anything' }], []) : undefined, log);
     opened.push(firewall);
     await firewall.read();
     const namedSets = new NamedSetMirror(

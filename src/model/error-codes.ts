@@ -30,7 +30,7 @@ const code = (kind: ErrorKind, means: string, remedy: string): Meaning => ({ kin
 export const errorCodes = {
   'key-malformed': code(
     'configuration',
-    'A key that dom0 wrote into the backend directory cannot be read.',
+    'A key that dom0 wrote into the backend directory cannot be read, or says what no guest can have, such as a multicast address.',
     "Correct it in the guest's configuration; the message says what is expected.",
   ),
   'key-missing': code(

@@ -1,5 +1,6 @@
 import { type Network, parseNetwork } from './address.js';
 import type { Block } from './block.js';
+import { whyNoHost } from './host-address.js';
 import { isUnusableMac, parseMac } from './mac.js';
 import { type OperationError, problem } from './operation-error.js';
 import { backendPath, parseVifName, type VifId, vifName } from './vif-id.js';
@@ -113,6 +114,9 @@ export function snapshot(id: VifId, keys: ReadonlyMap<string, string>, frontendM
       .slice(0, 1)
       .map(([key]) => unusedColo(id, key)),
   ];
+  const ip = read('ip', parseNetworks, 'a list of addresses split by blanks, like "10.0.0.5 2001:db8::/64"');
+  const [hostless] = ip?.flatMap(({ word, network }) => noHost(id, word, network)) ?? [];
+  if (hostless !== undefined) problems.push(hostless);
   const ifaceId = read(
     'iface-id',
     (text) => (/^[!-~]{1,200}$/.test(text) ? text : undefined),
@@ -125,7 +129,7 @@ export function snapshot(id: VifId, keys: ReadonlyMap<string, string>, frontendM
     script,
     bridge: read('bridge', parseBridge, 'a bridge name'),
     mac: read('mac', parseGuestMac, 'the MAC address of an interface, six hex octets like 00:16:3e:00:00:01'),
-    ip: read('ip', parseNetworks, 'a list of addresses split by blanks, like "10.0.0.5 2001:db8::/64"') ?? [],
+    ip: hostless === undefined ? (ip?.map(({ network }) => network) ?? []) : [],
     gatewaydev: read('gatewaydev', parseDevice, 'a network device name'),
     vifname: isTooLong
       ? undefined
@@ -230,9 +234,23 @@ function parseGuestMac(text: string): string | undefined {
   return mac !== undefined && !isUnusableMac(mac) ? mac : undefined;
 }
 
-function parseNetworks(text: string): Network[] | undefined {
-  const parsed = text.split(/\s+/).filter(Boolean).map(parseNetwork);
-  return parsed.every((network) => network !== undefined) ? parsed : undefined;
+/** The words of a list, each with its network. */
+function parseNetworks(text: string): { word: string; network: Network }[] | undefined {
+  const parsed = text
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const network = parseNetwork(word);
+      return network && { word, network };
+    });
+  return parsed.every((one) => one !== undefined) ? parsed : undefined;
+}
+
+/** That a word of the `ip` key is no address that a guest can have. */
+function noHost(id: VifId, word: string, network: Network): OperationError[] {
+  const why = whyNoHost(network);
+  if (why === undefined) return [];
+  return [problem('key-malformed', 'read', `${backendPath(id)}/ip`, `${quote(word)} ${why}`)];
 }
 
 /** A value of xenstore, fit for a log line: bounded, without control characters. */

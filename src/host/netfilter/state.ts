@@ -163,7 +163,7 @@ export class NftState implements NftView {
     return this.#contents.apply(message);
   }
 
-  /** The vifs whose state differs between this and another; {@link everyVif} where the rules differ. */
+  /** The vifs whose state differs between this and another; {@link everyVif} where what all depend on does: rules, what was made forward, what others added. */
   differences(other: NftState): string[] {
     const rules = (of: NftState): string =>
       ruledTables
@@ -174,14 +174,15 @@ export class NftState implements NftView {
         ])
         .join();
     if (rules(this) !== rules(other)) return [everyVif];
-    const isSame = (vif: string): boolean => {
-      const [before, now] = [this.elements(vif), other.elements(vif)];
-      return (
-        before.length === now.length &&
-        before.every((element) => other.owner(element) === vif) &&
-        isDeepStrictEqual(this.chains(vif), other.chains(vif))
-      );
+    if (!isDeepStrictEqual(this.#contents.noted, other.#contents.noted)) return [everyVif];
+    const hasSame = (owner: string): boolean => {
+      const [before, now] = [this.elements(owner), other.elements(owner)];
+      return before.length === now.length && before.every((element) => other.owner(element) === owner);
     };
+    // One that is no vif's may be about the netdev of any.
+    if (!hasSame('')) return [everyVif];
+    const isSame = (vif: string): boolean =>
+      hasSame(vif) && isDeepStrictEqual(this.chains(vif), other.chains(vif));
     return [...new Set([...this.owners(), ...other.owners()])].filter((vif) => !isSame(vif));
   }
 

@@ -371,3 +371,26 @@ test.each([
   await vif.status('error');
   expect(await vif.read('hotplug-error')).toBe(reason);
 });
+
+test('an address that no guest can have is refused, and the one beside is not touched; class E is one that it can', async () => {
+  await domnet.vifd();
+  const good = await plug(4, { ip: '192.0.2.4 240.0.0.4' });
+  // A host's route to a loopback address would go before the kernel's own.
+  const vif = await plug(5, { ip: '192.0.2.5 127.0.0.53' });
+  await good.connected();
+  await vif.status('error');
+  expect(await vif.read('hotplug-error')).toBe(
+    'read backend/vif/5/0/ip: "127.0.0.53" is loopback, and no host can have it as its own; leave it out, or give that of a host',
+  );
+  expect(await domnet.ip('route get 127.0.0.53')).toContain(' dev lo ');
+  await configure(good, '192.0.2.4');
+  await good.guestIp('address add 240.0.0.4/32 dev lo');
+  await answers(() => domnet.exec('ping', ['-c', '1', '-W', '1', '240.0.0.4']));
+  await vif.write({ ip: '192.0.2.5' });
+  await vif.connected();
+  expect((await routes()).map((route) => route.split(' ', 3).join(' '))).toEqual([
+    '192.0.2.4 dev vif4.0',
+    '192.0.2.5 dev vif5.0',
+    '240.0.0.4 dev vif4.0',
+  ]);
+});

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { defaultConfigFile, parseConfig, readConfig } from '../../../src/config/config.js';
 import { ConfigError } from '../../../src/config/error.js';
+import { formatNetwork } from '../../../src/model/address.js';
 
 test('nothing configured is a configuration', () => {
   expect(parseConfig('', 'vifd.toml')).toMatchObject({ log: { level: 'info' }, netdevTimeoutMs: 10_000 });
@@ -56,6 +57,8 @@ offload = { tso = false, gro = true }
   });
 });
 
+const noHost = ', and no host can have it as its own; leave it out, or give that of a host';
+
 test.each([
   ['log = 1', 'log: must be a table'],
   ['log = [1]', 'log: must be a table'],
@@ -73,6 +76,11 @@ test.each([
   ],
   ['[nat]\nnetwork = "10.0.0.0/25"', 'nat.network: "10.0.0.0/25" is not an IPv4 network from /8 to /24'],
   ['[nat]\nnetwork = "10.0.0.1/16"', 'nat.network: "10.0.0.1/16" is not an IPv4 network from /8 to /24'],
+  ['[nat]\nnetwork = "224.0.0.0/8"', `nat.network: "224.0.0.0/8" is multicast${noHost}`],
+  ['[[vif]]\nip = "127.0.0.0/9"', `vif[0].ip: "127.0.0.0/9" is loopback${noHost}`],
+  ['[[vif]]\nallow = ["fe80::/10", "224.0.0.18"]', `vif[0].allow: "224.0.0.18" is multicast${noHost}`],
+  ['[[vif]]\nallow = ["fe80::/10", "x"]', 'vif[0].allow: ["fe80::/10","x"] is not a list, each of it an'],
+  ['[[vif]]\nallow = "10.0.0.5"', 'vif[0].allow: "10.0.0.5" is not a list, each of it an'],
   ['[nat]\ndns = ["resolver"]', 'nat.dns: ["resolver"] is not a list, each of it an IPv4 or IPv6 address'],
   ['[route]\ngateway_device = "eth0:1"', 'route.gateway_device: "eth0:1" is not a network device\'s name'],
   ['[bridge]\nmtu = 9000', 'bridge.mtu: 9000 is not one of bridge, uplink'],
@@ -136,3 +144,13 @@ test('a file that is no file is refused', () => {
 });
 
 test('the default file', () => expect(defaultConfigFile).toBe('/etc/vifd/vifd.toml'));
+
+test('networks that have addresses of hosts among others are taken', () => {
+  const text = '[[vif]]\nip = "0.0.0.0/0"\nallow = ["::/0", "0.0.0.5/0", "240.0.0.0/4", "fe80::/10"]\n';
+  expect(parseConfig(text, 'x.toml').vifs[0]?.allow?.map(formatNetwork)).toEqual([
+    '::/0',
+    '0.0.0.0/0',
+    '240.0.0.0/4',
+    'fe80::/10',
+  ]);
+});

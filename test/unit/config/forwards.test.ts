@@ -34,6 +34,16 @@ test.each([
     'forward[0].to: its ip is of another family',
   ],
   [
+    'every address as one',
+    [table(`${web}, address = "0.0.0.0"`, 'domid = 5, port = 80')],
+    'forward[0].listen.address: "0.0.0.0" is unspecified, and no host can have it as its own; leave it out',
+  ],
+  [
+    'a guest that is none',
+    [table(web, 'ip = "::1", port = 80')],
+    'forward[0].to.ip: "::1" is loopback, and no host can have it',
+  ],
+  [
     'a port twice',
     [table(web, 'domid = 5, port = 80'), table(web, 'domid = 6, port = 80')],
     'forward[1].listen: tcp/80 is that of forward[0] already',

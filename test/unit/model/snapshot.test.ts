@@ -78,6 +78,57 @@ describe.each([
   });
 });
 
+describe('an address that no guest can have is a problem of the ip key, which names the word', () => {
+  test.each([
+    ['224.0.0.5', 'multicast'],
+    ['239.255.255.255/24', 'multicast'],
+    ['224.0.0.0/4', 'multicast'],
+    ['127.0.0.5', 'loopback'],
+    ['127.0.0.0/8', 'loopback'],
+    ['255.255.255.255', 'broadcast'],
+    ['0.0.0.0', 'unspecified'],
+    ['0.0.0.5', 'unspecified'],
+    ['0.0.0.0/8', 'unspecified'],
+    ['ff02::1', 'multicast'],
+    ['ff00::/8', 'multicast'],
+    ['::1', 'loopback'],
+    ['::', 'unspecified'],
+    ['::ffff:10.0.0.5', 'an IPv4 address in the form of IPv6'],
+    ['::ffff:0:0/96', 'an IPv4 address in the form of IPv6'],
+  ])('%s', (word, what) => {
+    const { ip, problems } = parse({ ip: `10.0.0.5 ${word}  2001:db8::5` });
+    expect(ip).toEqual([]);
+    expect(problems.map(({ code, message }) => `${code} ${message}`)).toEqual([
+      `key-malformed read backend/vif/5/0/ip: "${word}" is ${what}, and no host can have it as its own; leave it out, or give that of a host`,
+    ]);
+    expect(problems[0]?.message).toMatch(/^[\x20-\x7e]{1,220}$/);
+  });
+
+  // What has hosts among others, such as everything; class E, which Linux routes; the ends of what is not.
+  test.each([
+    '0.0.0.0/0',
+    '224.0.0.0/3',
+    '240.0.0.5',
+    '240.0.0.0/4',
+    '255.255.255.254',
+    '1.0.0.0',
+    '126.255.255.255',
+    '128.0.0.0',
+    '223.255.255.255',
+    '10.0.0.255/24',
+    '::/0',
+    '::2',
+    '::/64',
+    '::fffe:0:1',
+    '::1:0:0:0',
+    'fe80::5',
+    'feff::1',
+  ])('%s is one that it can', (word) => {
+    const { ip, problems } = parse({ ip: word });
+    expect([ip.length, problems]).toEqual([1, []]);
+  });
+});
+
 test.each(['', '-1', 'x', '1e3', '9'.repeat(2000)])(
   'the guest can write mtu=%j, and nothing comes of it',
   (mtu) => {

@@ -14,17 +14,25 @@ vi.mock('../../../../src/host/netfilter/foreign-ruleset.js', () => ({
   },
 }));
 
+// Those of the machine that runs this are no part of it.
+vi.mock('../../../../src/host/netfilter/iptables-legacy.js', () => ({
+  hasLegacy: () => false,
+  legacyFamilies: () => [],
+}));
+
 const chain = { family: 'inet', table: 'fw', name: 'f', type: 'filter', hook: 'forward', prio: 0 };
 const dropping = parseRuleset(JSON.stringify({ nftables: [{ chain: { ...chain, policy: 'drop' } }] }), '');
 const unreadLegacy: string[] = [];
 const way = { vif: 'vif5.0', out: 'eth0', family: 4, guest: '10.0.5.1' } as const;
 
 let warnings: unknown[];
+let news: number;
 let firewall: Firewall;
 beforeEach(() => {
   warnings = [];
+  news = 0;
   const write = (line: string): void => void warnings.push(JSON.parse(line).err.message);
-  firewall = new Firewall(() => undefined, pino({ level: 'warn', base: null }, { write }));
+  firewall = new Firewall(() => void news++, pino({ level: 'warn', base: null }, { write }));
 });
 
 afterEach(() => {
@@ -82,4 +90,39 @@ test('filters that can be followed again are', async () => {
   expect(firewall.view?.forwarded(way)?.chain).toBe('inet fw f');
   expect(firewall.isAlone).toBe(false);
   expect(warnings).toEqual([]);
+});
+
+test('filters that cannot be read are read again, ever more rarely; it is news that vifd may not be alone', async () => {
+  vi.useFakeTimers();
+  rules = { ruleset: undefined, unreadLegacy, text: '' };
+  await firewall.read();
+  expect([news, firewall.isAlone]).toEqual([1, true]);
+  rules = { reason: 'Cannot allocate memory' };
+  firewall.change();
+  await vi.advanceTimersByTimeAsync(2000);
+  expect([news, firewall.isAlone, warnings]).toEqual([2, false, []]);
+  // For 5 minutes: after 2, 4, 8, 16, 32 s, and then each minute, whatever others change.
+  const before = reads;
+  expect(await flood(2)).toBe(0);
+  rules = { reason: 'Cannot allocate memory' };
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect([reads - before, news]).toEqual([8, 2]);
+  expect(warnings).toEqual(['Cannot allocate memory']);
+  rules = { ruleset: undefined, unreadLegacy, text: '' };
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([news, firewall.isAlone]).toEqual([3, true]);
+  expect(reads - before).toBe(9);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect([reads - before, news]).toEqual([9, 3]);
+  expect(await flood(1)).toBe(0);
+  await vi.advanceTimersByTimeAsync(200);
+  expect([reads - before, firewall.view?.forwarded(way)?.chain]).toEqual([10, 'inet fw f']);
+});
+
+test('a command does not read again what it could not read', async () => {
+  vi.useFakeTimers();
+  const once = new Firewall(undefined, undefined);
+  rules = { reason: 'Cannot allocate memory' };
+  await once.read();
+  expect(vi.getTimerCount()).toBe(0);
 });

@@ -269,6 +269,40 @@ test("what was made forward is remembered when another program deletes its table
   expect(noted.map((note) => state.isNoted(note))).toEqual([false, false]);
 });
 
+test('a reading that finds what no notification told of names the vifs that it concerns', () => {
+  const index = Buffer.from([2, 1, 0, 0]);
+  const address = key('vif5.0', Buffer.from([10, 0, 0, 66]));
+  const opened = (state: NftState, set: string, note: Buffer): void => {
+    addElement(state, nft.newElements, set, note, '', undefined, 'inet vifd');
+  };
+  const lost: [string, (state: NftState) => void, string[]][] = [
+    ['nothing', () => undefined, []],
+    ['a device that was made forward', (state) => opened(state, 'opened_devices', index), [everyVif]],
+    ['a family', (state) => opened(state, 'opened_families', Buffer.from([10])), [everyVif]],
+    [
+      'an element of others',
+      (state) => addElement(state, nft.newElements, 'hosts4', address, ''),
+      [everyVif],
+    ],
+    ['a chain', (state) => addVif(state, 'vif6.0', 13), ['vif6.0']],
+    [
+      "a vif's element",
+      (state) => addElement(state, nft.newElements, 'hosts4', address, 'vif5.0'),
+      ['vif5.0'],
+    ],
+  ];
+  for (const [what, change, vifs] of lost) {
+    const [before, now] = [filled(), filled()];
+    change(now);
+    expect([what, before.differences(now), now.differences(before)]).toEqual([what, vifs, vifs]);
+  }
+  // The same number of notes, of other devices.
+  const [before, now] = [filled(), filled()];
+  opened(before, 'opened_devices', index);
+  opened(now, 'opened_devices', Buffer.from([3, 1, 0, 0]));
+  expect(before.differences(now)).toEqual([everyVif]);
+});
+
 test('an element that another vif has taken over is not for the former one to delete', () => {
   const state = filled();
   const address = Buffer.from([10, 0, 0, 5]);
