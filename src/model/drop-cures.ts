@@ -26,6 +26,8 @@ const cures: Readonly<Record<string, string>> = {
   'another group':
     'it and the other guest are not of one [[group]] whose members talk: put both in one, if they are to meet',
   'private network': 'it reaches no private networks: take [[vif]] lan = false out, if it is to',
+  'too many requests':
+    'it asks more than 100 names and addresses a second of the resolver here, or has more than 4 connections to it: let the guest ask a resolver elsewhere, or one of its own',
   'no other way out':
     'its packets have a route by a device that is not named for it: add that to [nat] uplink or to [[vif]] uplink, if it may leave by it',
 };

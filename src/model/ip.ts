@@ -1,4 +1,5 @@
 import type { Network } from './address.js';
+import type { HostServices } from './filter.js';
 import type { ForwardedPort } from './forward.js';
 import type { GuestKeys } from './guest-keys.js';
 import type { Masquerade } from './masquerade.js';
@@ -40,6 +41,8 @@ export interface DesiredIp {
   readonly forwards?: DesiredForwards;
   /** The ports of this domain that lead to it; absent for none. */
   readonly ports?: readonly ForwardedPort[];
+  /** What vifd's dnsmasq serves to it; absent for nothing. */
+  readonly served?: HostServices;
   /** What dnsmasq is to be told of it. */
   readonly dhcp: string | undefined;
   /** What its guest is to find in xenstore; absent for nothing. */

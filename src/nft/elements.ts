@@ -1,5 +1,5 @@
 import { canonical, formatAddress, linkLocalOf, type Network } from '../model/address.js';
-import type { FilterSpec, HostServices } from '../model/filter.js';
+import type { FilterSpec, HostServices, ServedPort } from '../model/filter.js';
 import { type ForwardedPort, forwardElement } from '../model/forward.js';
 import { isParted, numberOf, openNumber, type VifGroup } from '../model/group.js';
 import type { DesiredForwards } from '../model/ip.js';
@@ -102,6 +102,23 @@ export const masqueradeElement = (address: Network, uplink: string): Element => 
   set: `masqueraded${address.family}`,
   key: [canonical(address), uplink],
 });
+
+/**
+ * What a guest may ask of dnsmasq, all together. Each name that no server answers for slows the others for ten seconds: at 600 a second
+ * its one thread is busy with nothing else (docs/develop/decisions/requests-to-dnsmasq.md).
+ */
+const requests: Rate = { perSecond: 100, burst: 500 };
+
+const dhcpPort: ServedPort = { protocol: 'udp', port: 67 };
+
+/** The elements that limit what the guest behind a netdev asks of dnsmasq. @param what of this machine that is */
+export const servedElements = (device: string, { dhcp, ports }: HostServices): Element[] => [
+  ...[...(dhcp ? [dhcpPort] : []), ...ports].map(
+    ({ protocol, port }): Element => ({ set: 'served', key: [device, protocol, String(port)] }),
+  ),
+  { set: 'limit_requests', key: [device, String(requests.perSecond), String(requests.burst)] },
+  { set: 'request_drops', key: [device] },
+];
 
 /** The elements that keep a netdev's packets from private networks. */
 const withoutLan = (device: string, resolvers: readonly string[] = []): Element[] => [

@@ -1,5 +1,5 @@
 import type { Network } from '../model/address.js';
-import type { FilterSpec } from '../model/filter.js';
+import type { FilterSpec, HostServices } from '../model/filter.js';
 import type { ForwardedPort } from '../model/forward.js';
 import type { DesiredForwards } from '../model/ip.js';
 import type { Limits } from '../model/limits.js';
@@ -19,7 +19,13 @@ import {
 } from '../model/nft.js';
 import type { Sysctl } from '../model/sysctl.js';
 import { type VifId, vifName } from '../model/vif-id.js';
-import { filterElements, forwardElements, masqueradeElement, portElements } from '../nft/elements.js';
+import {
+  filterElements,
+  forwardElements,
+  masqueradeElement,
+  portElements,
+  servedElements,
+} from '../nft/elements.js';
 
 /** What a vif is to have in nf_tables. */
 export interface DesiredNft {
@@ -30,6 +36,8 @@ export interface DesiredNft {
   readonly masquerades: readonly { readonly address: Network; readonly uplink: string }[];
   readonly forwards?: DesiredForwards | undefined;
   readonly ports?: readonly ForwardedPort[] | undefined;
+  /** What dnsmasq serves to the guest, of which it is to ask so much and no more. */
+  readonly served?: HostServices | undefined;
   /** Which devices this plan makes forward, and the families in which the vif's packets leave by its own ways only. */
   readonly opens?: readonly Element[];
   readonly closed?: readonly (4 | 6)[];
@@ -79,6 +87,7 @@ export function planNft(
     masquerades,
     forwards,
     ports = [],
+    served,
     opens = [],
     closed = [],
     closes = () => [],
@@ -92,6 +101,7 @@ export function planNft(
     ...(forwards && link ? forwardElements(link.name, forwards, closed) : []),
     ...masquerades.map(({ address, uplink }) => masqueradeElement(address, uplink)),
     ...(link ? portElements(link.name, ports) : []),
+    ...(link && served ? servedElements(link.name, served) : []),
   ];
   const wantedIds = new Set(wanted.map(elementId));
   const missing = wanted.filter((element) => observed.owner(element) !== vif);

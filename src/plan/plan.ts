@@ -45,6 +45,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
       masquerades: ip?.masquerades ?? [],
       forwards: ip?.forwards,
       ports: ip?.ports,
+      served: ip?.served,
       opens,
       closed: ip === undefined ? [] : closedFamilies(observed, opens),
       closes: () => closeForwarding(observed),

@@ -1,6 +1,7 @@
 import { contains, hostOf, isWholeNetwork, type Network, networkOf } from '../../model/address.js';
 import { dhcpEntry, type Lease4, type Lease6 } from '../../model/dhcp-entry.js';
-import type { ServedPort } from '../../model/filter.js';
+import { hostServices, type ServedPort, type Service } from '../../model/filter.js';
+import type { DesiredIp } from '../../model/ip.js';
 import type { VifPolicy } from '../../model/policy.js';
 import { advertisedRouter, servingRouter } from '../../model/router-addresses.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
@@ -81,3 +82,7 @@ export const advertisingSysctls = (vif: string): Sysctl[] => [
 
 /** The port of DHCPv6, which is open to guests that are served. */
 export const dhcp6Port: ServedPort = { protocol: 'udp', port: 547 };
+
+/** What dnsmasq serves to a guest, as a part of what is desired. */
+export const servedBy = (services: readonly Service[]): Pick<DesiredIp, 'served'> =>
+  services.length === 0 ? {} : { served: hostServices('vif', services) };

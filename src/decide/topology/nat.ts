@@ -1,7 +1,7 @@
 import { formatNetwork, hostOf, type Network, networkOf, ofFamily } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
-import { hostServices } from '../../model/filter.js';
+import { hostServices, type Service } from '../../model/filter.js';
 import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -14,7 +14,7 @@ import { forwardedPorts } from '../forwards.js';
 import { standby, twinsOf } from '../twins.js';
 import { uplinksOf } from '../vif-options.js';
 import { vifMac } from './bridge.js';
-import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
+import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6, servedBy } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { guestKeysOf } from './guest-keys.js';
 import { guestAddresses } from './nat-addresses.js';
@@ -94,16 +94,16 @@ export const nat: Topology = {
     const servesDhcp = config.nat.dhcp === 'dnsmasq';
     const given6 = config.nat.routerAdvertisements ? givenByDhcp6(v6) : [];
     const advertises = given6.length > 0;
+    const served: Service[] = [
+      ...(servesDhcp ? ['dhcp' as const] : []),
+      ...(advertises ? [dhcp6Port] : []),
+      ...((servesDhcp || advertises) && config.nat.dns.length === 0 ? ['dns' as const] : []),
+    ];
     const filtered = filterFor(snapshot, config, {
       topology: 'nat',
       networks: all.map(hostOf),
       reverse: true,
-      protectHost: hostServices('vif', [
-        ...config.nat.services,
-        ...(servesDhcp ? ['dhcp' as const] : []),
-        ...(advertises ? [dhcp6Port] : []),
-        ...((servesDhcp || advertises) && config.nat.dns.length === 0 ? ['dns' as const] : []),
-      ]),
+      protectHost: hostServices('vif', [...config.nat.services, ...served]),
     });
     if ('problem' in filtered) return { ...filtered, dependsOn };
     const isTwins = atTwin(own, twins, guests.map(hostOf), ip);
@@ -166,6 +166,7 @@ export const nat: Topology = {
             tracked: true,
             ...(elsewhere.length === 0 ? {} : { resolvers: elsewhere }),
           },
+          ...servedBy(served),
           dhcp: leaseOf(snapshot, 'nat', config, {
             v4: {
               guest: first,

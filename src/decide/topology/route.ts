@@ -9,7 +9,7 @@ import {
 } from '../../model/address.js';
 import { type Dependency, netdev } from '../../model/dependency.js';
 import type { Attached } from '../../model/desired.js';
-import { hostServices } from '../../model/filter.js';
+import { hostServices, type Service } from '../../model/filter.js';
 import { type IpState, noIp } from '../../model/ip.js';
 import { type Link, type ObservedState, vifOfLink } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
@@ -20,7 +20,7 @@ import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { standby, type Twins, twinsOf } from '../twins.js';
 import { vifMac } from './bridge.js';
-import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6 } from './dhcp.js';
+import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6, servedBy } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
 import { addressOf, gatewayOf, routing, whyNoGateway } from './gateway.js';
 import { guestKeysOf } from './guest-keys.js';
@@ -106,15 +106,15 @@ export const route: Topology = {
     if (has6 && gateway !== undefined) dependsOn.push({ kind: 'ipv6-of', device: gateway.name });
     if (no6 !== undefined) dependsOn.push({ kind: 'ipv6-of', device: deviceName(snapshot) });
     const advertises = has6 && config.route.routerAdvertisements && givenByDhcp6(snapshot.ip).length > 0;
+    const served: Service[] = [
+      ...(config.route.dhcp === 'dnsmasq' ? ['dhcp' as const] : []),
+      ...(advertises ? [dhcp6Port] : []),
+    ];
     const filtered = filterFor(snapshot, config, {
       topology: 'route',
       networks,
       reverse: true,
-      protectHost: hostServices('vif', [
-        ...config.route.services,
-        ...(config.route.dhcp === 'dnsmasq' ? ['dhcp' as const] : []),
-        ...(advertises ? [dhcp6Port] : []),
-      ]),
+      protectHost: hostServices('vif', [...config.route.services, ...served]),
     });
     if ('problem' in filtered) return { problem: taken?.problem ?? filtered.problem, dependsOn };
     const twins = twinsOf(snapshot, observed.links);
@@ -177,6 +177,7 @@ export const route: Topology = {
               ? {}
               : { resolvers: dns }),
           },
+          ...servedBy(served),
           dhcp: leaseOf(snapshot, 'route', config, {
             v4: { guest: leased, router: v4?.address, dns, servesNames: false },
             v6: {

@@ -19,7 +19,7 @@ import { readDropsOf } from './drops-of.js';
 import { joined } from './joining.js';
 import { NftMirror } from './mirror.js';
 import { TableOwnership } from './ownership.js';
-import { rulesFile } from './rules-file.js';
+import { rulesFile, rulesWithoutCounts } from './rules-file.js';
 import type { NftState } from './state.js';
 import { type NftSupport, readSupport } from './support.js';
 import { TransactionQueue } from './transaction-queue.js';
@@ -63,8 +63,17 @@ export class NftTables {
     this.#options = options;
     this.canFilter = support.whyNotFilter === undefined;
     this.#ownership = new TableOwnership(options.log, support.whyNotOwner);
+    if (options.serves && support.whyNotCount !== undefined)
+      options.log?.info(
+        { reason: support.whyNotCount },
+        'nf_tables counts no connections: one guest may take all of the resolver by TCP',
+      );
     this.#mirror = new NftMirror(
-      { rules: rulesFile, ownable: this.#ownership.isPossible, opened: this.#opened },
+      {
+        rules: support.whyNotCount === undefined ? rulesFile : rulesWithoutCounts,
+        ownable: this.#ownership.isPossible,
+        opened: this.#opened,
+      },
       {
         changed: listener,
         oursChanged: () => this.#warnOfForeign(),

@@ -61,6 +61,7 @@ function fieldOf(left: Json, packet: Packet): Value {
       const [one, mask] = (fields as readonly Json[]).map((part) =>
         typeof part === 'number' ? part : fieldOf(part, packet),
       );
+      if (one === absent) return absent;
       return typeof one === 'number' && typeof mask === 'number' ? one & mask : undefined;
     }
     case 'exthdr':
@@ -130,7 +131,7 @@ function isIn(value: Value, right: Json, place: Place): Tri {
   if (typeof right === 'boolean') return value === undefined ? undefined : (value === 'present') === right;
   if (typeof right === 'string' && right.startsWith('@')) {
     const elements = place.ruleset.elements(place.chain, right.slice(1));
-    return elements && anyOf(elements.map((one) => isIn(value, plain(one), place)));
+    return elements && anyOf(elements.filter(isOfOne).map((one) => isIn(value, plain(one), place)));
   }
   if (Array.isArray(right)) return anyOf((right as readonly Json[]).map((one) => isIn(value, one, place)));
   if (typeof right === 'object' && right !== null) return isInObject(value, right as Fields, place);
@@ -177,6 +178,12 @@ const elementsOf = (data: Json, { ruleset, chain }: Place): readonly Json[] | un
   typeof data === 'string'
     ? ruleset.elements(chain, data.replace(/^@/, ''))
     : ((data as Fields | null)?.set as readonly Json[] | undefined);
+
+/** Whether an element is for a packet by itself, and not only for what is beyond its limit. */
+const isOfOne = (element: Json): boolean => {
+  const { limit } = ((element as Fields | null)?.elem ?? {}) as { readonly limit?: Fields };
+  return limit?.inv !== true;
+};
 
 /** An element without its comment, counter or timeout. */
 const plain = (element: Json): Json =>

@@ -117,13 +117,11 @@ const harmless = new Set([
   'log',
   'mangle',
   'notrack',
-  'set',
   'quota',
   'ct helper',
   'ct timeout',
   'flow',
   'dup',
-  'meter',
 ]);
 const translating = new Set(['masquerade', 'snat', 'dnat', 'redirect']);
 
@@ -152,6 +150,9 @@ function judge(
       return { holds: true, verdict: { kind } };
     case 'reject':
       return { holds: true, verdict: { kind: 'drop' } };
+    case 'set':
+    case 'meter':
+      return counts(fields.stmt) ? unknown : holds;
     case 'continue':
       return { holds: true };
     case 'jump':
@@ -166,6 +167,12 @@ function judge(
       return unknown;
   }
 }
+
+/** Whether the element that a packet is entered as has a limit, or counts connections: the rule goes on for what is beyond. */
+const counts = (statements: Json | undefined): boolean =>
+  [statements ?? []]
+    .flat()
+    .some((one) => one !== null && ['limit', 'ct count'].some((kind) => kind in (one as object)));
 
 function target(name: string): Judgement {
   if (name === 'REJECT') return { holds: true, verdict: { kind: 'drop' } };

@@ -153,15 +153,105 @@ test('the resolvers of the machine are followed, and guests need no new lease fo
   }
 });
 
-test('a guest that asks for names which are never answered takes the resolver from no other', async () => {
+/** What a resolver says by TCP that test.example is. */
+const askedByTcp = (number: number): Promise<string> =>
+  guest(number).vif.guestExec('python3', [
+    '-c',
+    `${query}
+to = socket.create_connection(('${guest(number).told.dns}', 53), 2)
+asked = named(1, 'test')
+to.sendall(struct.pack('>H', len(asked)) + asked)
+to.settimeout(2)
+print(socket.inet_ntoa(to.recv(512)[-4:]), end='')`,
+  ]);
+
+const query = `import socket, struct, time
+def named(id, *parts):
+    name = b''.join(bytes([len(part)]) + part.encode() for part in (*parts, 'example'))
+    return struct.pack('>6H', id, 256, 1, 0, 0, 0) + name + bytes([0, 0, 1, 0, 1])`;
+
+/** The address that a guest is leased when it asks again. */
+const leased = async (number: number): Promise<string | undefined> => {
+  const client = ['udhcpc', '-i', 'eth0', '-f', '-q', '-n', '-t', '2', '-T', '1', '-s', script];
+  return /ip=(\S*)/.exec(await guest(number).vif.guestExec('busybox', client))?.[1];
+};
+
+/** What each guest's vif had dropped because it asked too much. */
+async function tooMany(): Promise<Record<string, number>> {
+  const { stdout } = await domnet.command('status', '--json');
+  const { vifs } = JSON.parse(stdout) as { vifs: { vif: string; drops: Record<string, number> }[] };
+  return Object.fromEntries(vifs.map(({ vif, drops }) => [vif, drops['too many requests'] ?? -1]));
+}
+
+test('a guest that floods the resolver takes it from no other, and is counted', async () => {
   const { vif, told } = guest(5);
-  const ask = `import socket, struct
+  expect(await tooMany()).toEqual({ 'vif15.0': 0, 'vif6.0': 0, 'vif7.0': 0 });
+  const flood = new Background('ip', [
+    ...['netns', 'exec', await domnet.guestNamespace(vif.domid), 'python3', '-uc'],
+    `${query}
+connections = [socket.socket() for _ in range(30)]
+for one in connections:
+    one.setblocking(False)
+    one.connect_ex(('${told.dns}', 53))
+def connected(one):
+    try: return one.getpeername() is not None
+    except OSError: return False
+time.sleep(0.3)
+print(sum(map(connected, connections)))
 to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for i in range(600):
-    name = b''.join(bytes([len(part)]) + part for part in (b'%d' % i, b'slow', b'example'))
-    to.sendto(struct.pack('>6H', i, 256, 1, 0, 0, 0) + name + bytes([0, 0, 1, 0, 1]), ('${told.dns}', 53))`;
-  await vif.guestExec('python3', ['-c', ask]);
-  for (const other of [6, 7]) expect(await asked(other)).toBe('192.0.2.54');
+for i in range(1000000):
+    to.sendto(named(i % 65536, str(i), 'slow'), ('${told.dns}', 53))
+    if i == 2000: print('floods')
+    if i % 20 == 0: time.sleep(0.005)`,
+  ]);
+  try {
+    await until('the flood', async () => flood.lines.includes('floods'));
+    expect(flood.lines[0]).toBe('4');
+    for (let i = 0; i < 3; i++)
+      for (const other of [6, 7]) {
+        expect(await asked(other)).toBe('192.0.2.54');
+        expect(await askedByTcp(other)).toBe('192.0.2.54');
+        expect(await leased(other)).toBe(guest(other).told.ip);
+      }
+  } finally {
+    await flood.stop('SIGKILL');
+  }
+  const { 'vif15.0': own, ...others } = await tooMany();
+  expect(own).toBeGreaterThan(1000);
+  expect(others).toEqual({ 'vif6.0': 0, 'vif7.0': 0 });
+  const { stdout } = await domnet.command('status', vif.name);
+  expect(stdout).toContain('for too many requests:');
+  await until('its own names', async () => (await asked(5)) === '192.0.2.54');
+  expect(await askedByTcp(5)).toBe('192.0.2.54');
+  expect(await leased(5)).toBe(told.ip);
+});
+
+test('a daemon that finds rules without these limits has them for guests that are up', async () => {
+  const listed = async (): Promise<string[]> => {
+    const names = ['served', 'limit_requests', 'request_drops'];
+    const lists = names.map((name) => domnet.exec('nft', ['list', 'set', 'inet', 'vifd', name]));
+    const elements = /"vif[^,}]*?(?: limit rate over [^,}]*?)?(?= counter| comment)/g;
+    return (await Promise.all(lists)).flatMap((text) => text.match(elements) ?? []).sort();
+  };
+  const before = await listed();
+  expect(before.filter((element) => element.includes('limit'))).toHaveLength(3);
+  await vifd.kill();
+  const chains = ['requests', 'new_connection', 'too_many'];
+  const sets = ['served', 'limit_requests', 'connections', 'request_drops'];
+  await domnet.exec('nft', [
+    [
+      ...['to_this_machine', ...chains].map((name) => `flush chain inet vifd ${name}`),
+      ...chains.map((name) => `delete chain inet vifd ${name}`),
+      ...sets.map((name) => `delete set inet vifd ${name}`),
+    ].join('; '),
+  ]);
+  vifd = await domnet.vifd({ config });
+  await until('the limits', async () => {
+    const now = await listed().catch(() => []);
+    return now.join() === before.join();
+  });
+  for (const number of guests.keys())
+    await until('an answer', async () => (await asked(number)) === '192.0.2.54');
 });
 
 test('routed guests are told their addresses, their router, and the resolvers of the machine', async () => {

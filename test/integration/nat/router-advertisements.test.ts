@@ -280,6 +280,32 @@ ip route replace default via "$3" dev eth0 onlink; ip -6 route replace default v
   expect(await xenstore.exists('/local/domain/14/vifd')).toBe(false);
 });
 
+/** Asks for a router, and for addresses by DHCPv6, so often at once. */
+const asks = (solicitations: number, requests: number): string => `
+import socket
+device = socket.if_nametoindex('eth0')
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+for _ in range(${solicitations}): raw.sendto(bytes([133, 0, 0, 0, 0, 0, 0, 0]), ('ff02::2', 0, 0, device))
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(('::', 546))
+for _ in range(${requests}): udp.sendto(bytes([1, 0, 0, 0]), ('ff02::1:2', 547, 0, device))`;
+
+test('a guest that solicits routers and addresses without an end is counted, and others are served', async () => {
+  const tooMany = async (domid: number): Promise<number | undefined> => {
+    const { stdout } = await domnet.command('status', `vif${domid}.0`, '--json');
+    return (JSON.parse(stdout) as { drops: Record<string, number> }).drops['too many requests'];
+  };
+  await guest(9).guestExec('python3', ['-c', asks(1000, 0)]);
+  const solicited = await tooMany(9);
+  expect(solicited).toBeGreaterThan(300);
+  await guest(9).guestExec('python3', ['-c', asks(0, 1000)]);
+  expect(await tooMany(9)).toBeGreaterThan(Number(solicited) + 300);
+  for (const domid of [5, 6, 7, 8]) expect(await tooMany(domid)).toBe(0);
+  expect(await resolves(guest(5), resolver)).toBe(true);
+  expect((await leased(guest(7))).length).toBe(1);
+});
+
 /** What a guest sends as a router or as a DHCPv6 server would, and as another guest. */
 const lies = `
 import socket, struct

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { rulesFile } from '../../../src/host/netfilter/rules-file.js';
+import { rulesFile, rulesWithoutCounts } from '../../../src/host/netfilter/rules-file.js';
 import { dropReasons, earlierSets, sets } from '../../../src/model/nft.js';
 import { parseRules } from '../../../src/nft/rules.js';
 
@@ -74,6 +74,9 @@ test('every chain of the netdev table ends with a refusal', () => {
     'from_a_closed_vif',
     'from_bridges_to_others',
     'to_this_machine',
+    'requests',
+    'new_connection',
+    'too_many',
     'to_other_machines',
     'from_guest',
     'between_guests',
@@ -87,7 +90,7 @@ test('every chain of the netdev table ends with a refusal', () => {
   ]);
 });
 
-const filledByPackets = ['drops', 'same_device'];
+const filledByPackets = ['drops', 'same_device', 'connections'];
 
 test('the sets are those that elements are put into, of the keys that these have', () => {
   const declared = [...rulesFile].flatMap(([table, { sets }]) =>
@@ -105,4 +108,18 @@ test('a change of a table changes the mark of all of its rules, and of no other 
   const before = new Set(marks(rulesFile, 'netdev vifd'));
   expect(marks(changed, 'netdev vifd').filter((mark) => before.has(mark))).toEqual([]);
   expect(marks(changed, 'inet vifd')).toEqual(marks(rulesFile, 'inet vifd'));
+});
+
+test('where the kernel counts no connections the rules are the same but for that one', () => {
+  const comments = (of: typeof rulesFile) =>
+    [...of].flatMap(([table, { marks }]) =>
+      [...marks].flatMap(([chain, rules]) =>
+        rules.map((mark) => `${table} ${chain} ${mark.replace(/ #.*/, '')}`),
+      ),
+    );
+  const left = new Set(comments(rulesWithoutCounts));
+  expect(comments(rulesFile).filter((rule) => !left.has(rule))).toEqual([
+    'inet vifd new_connection connections at once',
+  ]);
+  expect([...rulesWithoutCounts.keys()]).toEqual([...rulesFile.keys()]);
 });

@@ -35,6 +35,9 @@ const field = (protocol: string, name: string, right: Json): Json => ({
 const state = (...right: string[]): Json => ({ match: { op: 'in', left: { ct: { key: 'state' } }, right } });
 const xt = (name: string, type = 'match'): Json => ({ xt: { type, name } });
 
+/** What a set has with an element, or a rule enters one with: `over` for what is beyond. */
+const limit = (over: boolean): Json => ({ rate: 100, burst: 500, per: 'second', inv: over });
+
 /** One table with a base chain at forward, and other chains. */
 function ruleset(
   rules: readonly (readonly Json[])[],
@@ -70,6 +73,8 @@ function ruleset(
           },
         },
         { set: { ...of, name: 'pairs', elem: [{ concat: ['10.0.5.1', 'eth0'] }] } },
+        { set: { ...of, name: 'over', elem: [{ elem: { val: 'vif5.0', limit: limit(true) } }] } },
+        { set: { ...of, name: 'within', elem: [{ elem: { val: 'vif5.0', limit: limit(false) } }] } },
       ],
     }),
     text,
@@ -81,6 +86,20 @@ const fate = (rules: Ruleset, of: Packet = packet): string => {
   const last = pass(rules, 'forward', of).at(-1);
   return `${last?.outcome}${last?.isCertain === false ? '?' : ''}`;
 };
+
+/** A match of flags, for the first packet of a connection. */
+const begins = (protocol: string): Json => ({
+  match: {
+    op: '==',
+    left: { '&': [{ payload: { protocol, field: 'flags' } }, ['fin', 'syn']] },
+    right: 'syn',
+  },
+});
+
+/** Enters a packet's device into a set. */
+const entry = (...stmt: Json[]): Json => ({
+  set: { op: 'add', elem: { meta: { key: 'iifname' } }, set: '@lan', ...(stmt.length === 0 ? {} : { stmt }) },
+});
 
 const accept = { accept: null };
 const drop = { drop: null };
@@ -99,6 +118,14 @@ describe('a rule holds for what it names, and for nothing else', () => {
     ['another network', [field('ip', 'saddr', { prefix: { addr: '10.1.0.0', len: 16 } }), accept], 'drop'],
     ['a named set', [field('ip', 'saddr', '@lan'), accept], 'accept'],
     ['a named set it is not in', [field('ip', 'daddr', '@lan'), accept], 'drop'],
+    ['a set for what is beyond a limit', [is('iifname', '@over'), accept], 'drop'],
+    ['a set for what is within a limit', [is('iifname', '@within'), accept], 'accept'],
+    ['flags, which are not known', [begins('tcp'), accept], 'drop?'],
+    ['flags of another protocol', [begins('dccp'), accept], 'drop'],
+    ['an entry in a set', [entry(), accept], 'accept'],
+    ['an entry with a counter', [entry({ counter: null }), accept], 'accept'],
+    ['an entry with a limit', [entry({ limit: limit(true) }), accept], 'drop?'],
+    ['a count of connections', [entry({ 'ct count': { val: 4, inv: true } }), accept], 'drop?'],
     ['a range of addresses', [field('ip', 'saddr', { range: ['10.0.5.0', '10.0.5.9'] }), accept], 'accept'],
     ['a port', [field('tcp', 'dport', { set: [22, { range: [400, 500] }] }), accept], 'accept'],
     ['a port of UDP', [field('udp', 'dport', 443), accept], 'drop'],
