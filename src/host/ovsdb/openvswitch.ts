@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { OvsAction } from '../../model/action.js';
@@ -35,8 +36,11 @@ export class OpenVswitch implements OvsView {
   #running: Promise<void> | undefined;
   #wasTried = false;
   #configurationInEffect: (() => void)[] = [];
-  /** The names of ports that were deleted, to be made for another netdev, while ovs-vswitchd had not found its database. */
-  readonly #deletedUnseen = new Set<string>();
+  /**
+   * The names of ports that were deleted, to be made for another netdev, while ovs-vswitchd had not found its database, each with
+   * its process at that time.
+   */
+  readonly #deletedUnseen = new Map<string, string | undefined>();
   /** Those of them that it has as they were before: it tells ports by their names, and goes on with a netdev that is gone. */
   readonly #stale = new Set<string>();
 
@@ -104,7 +108,7 @@ export class OpenVswitch implements OvsView {
     if (!isRelease) return;
     // A switch that does not run lets nothing go, and one that has lost its database does not until it has found it again, which may be
     // while this waits.
-    if (!follows) this.#deletedUnseen.add(name);
+    if (!follows) this.#deletedUnseen.set(name, this.#switchProcess);
     const configuration = Number(results.at(-1)?.rows?.[0]?.next_cfg ?? 0);
     if (!(await this.#inEffect(configuration, follows ? releaseMs.follows : releaseMs.unknown))) return;
     this.#deletedUnseen.delete(name);
@@ -194,13 +198,26 @@ export class OpenVswitch implements OvsView {
     return this.#stale.has(port.name) ? { ...port, madeFor: undefined } : port;
   }
 
-  /** What was deleted and made anew unseen is made anew once more, and vifs that waited for the switch wait no longer. */
+  /**
+   * What was deleted and made anew unseen is made anew once more, unless ovs-vswitchd was started since and has read it as it is; vifs
+   * that waited for the switch wait no longer.
+   */
   #switchFound(isAnew: boolean): void {
     if (isAnew) this.#listener([{ kind: 'openvswitch' }], []);
-    const names = [...this.#deletedUnseen];
+    const now = this.#switchProcess;
+    const names = [...this.#deletedUnseen].flatMap(([name, before]) => (before === now ? [name] : []));
     this.#deletedUnseen.clear();
     for (const name of names) this.#stale.add(name);
     if (names.length > 0) this.#listener(names.map(netdev), []);
+  }
+
+  /** The process that ovs-vswitchd has last written into its pid file, beside the socket of its database; undefined where it has none. */
+  get #switchProcess(): string | undefined {
+    try {
+      return readFileSync(join(dirname(this.#path), 'ovs-vswitchd.pid'), 'utf8').trim();
+    } catch {
+      return undefined;
+    }
   }
 
   #apply(tables: OvsdbTables, updates: unknown): void {

@@ -391,6 +391,29 @@ describe('restarts', () => {
     },
   );
 
+  test('a port that is made while ovs-vswitchd does not run is made once, and taken when that starts', async () => {
+    const daemon = await vifd();
+    const [vif, beside] = await Promise.all([connected(5), connected(6)]);
+    const port = () => ovs.get('port', 'vif5.0', '_uuid').catch(() => undefined);
+    const old = await port();
+    const before = await ovs.get('port', 'vif6.0', '_uuid');
+    await ovs.stopServer();
+    await daemon.logged('openvswitch database not reachable');
+    await ovs.killSwitch();
+    await ovs.startServer();
+    await daemon.logged('openvswitch database reached');
+    await vif.removeNetdev();
+    await vif.addNetdev();
+    await until('its new port', async () => ![undefined, old].includes(await port()));
+    const made = await port();
+    await ovs.startSwitch();
+    const listener = await listenIn(beside);
+    await listener.receives('- again', () => sendFrame(vif, '-', 'again'));
+    await sleep(1500);
+    expect([await port(), await ovs.get('port', 'vif6.0', '_uuid')]).toEqual([made, before]);
+    await listener.receives('- still', () => sendFrame(vif, '-', 'still'));
+  });
+
   test('a database that comes up after the daemon is found', async () => {
     await ovs.stopSwitch();
     await ovs.stopServer();

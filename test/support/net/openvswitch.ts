@@ -53,7 +53,7 @@ export class OpenVswitch {
   }
 
   async startSwitch(): Promise<void> {
-    this.#switch = this.#spawn('ovs-vswitchd', [this.database, '--disable-system']);
+    this.#switch = this.#spawn('ovs-vswitchd', [this.database, '--disable-system', '--pidfile']);
     await this.#answers('ovs-vswitchd');
   }
 
