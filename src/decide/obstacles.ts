@@ -48,11 +48,12 @@ const filtered = (id: VifId, { operation, target, blocked: { chain, does, remedy
 function closedPort(id: VifId, { link }: DesiredState, { links }: ObservedState): OperationError[] {
   const own = links.ofVif(id);
   const bridge = own?.master === undefined ? undefined : links.byIndex(own.master);
-  // Where the bridge is down, so are its ports, and both are said already.
-  if (link.master === null || own?.port === undefined || bridge === undefined || !bridge.up) return [];
+  if (link.master === null || own?.port === undefined || bridge === undefined) return [];
   const { waiting, locked = false } = own.port;
   const about = (code: ErrorCode, reason: string) =>
     obstacle(code, id, 'attach', `to bridge ${bridge.name}`, reason);
+  // Its ports are disabled then.
+  if (!bridge.up) return [about('bridge-down', `it is down; run: ip link set dev ${bridge.name} up`)];
   const set = `bridge link set dev ${own.name}`;
   return [
     ...(waiting === undefined ? [] : [about(...whyWaiting(waiting, bridge, own.name, set))]),

@@ -103,6 +103,11 @@ export const errorCodes = {
     'The device that the bridge key names is not a bridge, or does not filter VLANs while the vlan key asks for it.',
     'Name a bridge, or switch VLAN filtering on; the message has the command.',
   ),
+  'bridge-down': code(
+    'bridge',
+    "The vif's bridge is down, so that it passes nothing of any of its ports.",
+    'Take it up; the message has the command.',
+  ),
   'bridge-waits': code(
     'bridge',
     "The bridge's spanning tree lets nothing through the vif's port yet.",

@@ -107,12 +107,26 @@ export interface LinkView {
 
 /**
  * The vif a netdev belongs to: by its parent device, which a rename does not touch, so that hardware is none's whatever its alias
- * is; else by netback's name, which may be its former one; else by the alias which vifd left when it renamed it. The parent alone
- * would do, but kernels before 5.14 do not tell it.
+ * is; else by netback's name, which may be its former one; else by the alias which vifd left when it renamed it, where the kind is
+ * not one of bridges, bonds or VLANs. The parent alone would do, but kernels before 5.14 do not tell it.
  */
-export function vifOfLink(link: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'>): VifId | undefined {
-  if (link.parent !== undefined) return parseBackendDevice(link.parent);
-  return parseVifName(link.name) ?? parseVifName(link.alias ?? '') ?? parseVifName(link.formerName ?? '');
+export function vifOfLink({
+  parent,
+  name,
+  alias,
+  kind,
+  formerName,
+}: Pick<Link, 'name' | 'alias' | 'parent' | 'formerName'> & Partial<Pick<Link, 'kind'>>): VifId | undefined {
+  if (parent !== undefined) return parseBackendDevice(parent);
+  const left = kind === undefined || kind === 'veth' ? alias : undefined;
+  return parseVifName(name) ?? parseVifName(left ?? '') ?? parseVifName(formerName ?? '');
+}
+
+/** Which of several netdevs that count as a vif's is the vif's: the parent tells more than the name, and that more than an alias; else the newest. */
+export function netdevOfVif(id: VifId, links: readonly Link[]): Link | undefined {
+  if (links.length < 2) return links[0];
+  const rank = ({ parent, name }: Link): number => (parent !== undefined ? 0 : name === vifName(id) ? 1 : 2);
+  return [...links].sort((one, other) => rank(one) - rank(other) || other.index - one.index)[0];
 }
 
 /** A {@link LinkView} over a list: what the pure functions are tested with. */
@@ -122,10 +136,13 @@ export function linkView(links: readonly Link[]): LinkView {
     byIndex: (index) => links.find((link) => link.index === index),
     byName: (name) => links.find((link) => link.name === name),
     ofVif: (id) =>
-      links.find((link) => {
-        const owner = vifOfLink(link);
-        return owner !== undefined && vifName(owner) === vifName(id);
-      }),
+      netdevOfVif(
+        id,
+        links.filter((link) => {
+          const owner = vifOfLink(link);
+          return owner !== undefined && vifName(owner) === vifName(id);
+        }),
+      ),
     withAddress: (address) =>
       links.filter(({ addresses }) => addresses.some((held) => held.address === address)),
     ofDomain: () => links.filter((link) => vifOfLink(link) === undefined),

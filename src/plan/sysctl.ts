@@ -16,7 +16,8 @@ export function planSysctls(
 ): ActionOf<'set-sysctl'>[] {
   const found = (name: string): string =>
     renamed === undefined ? name : name.replace(`/${renamed.to}/`, () => `/${renamed.from}/`);
-  const sysctls = want?.sysctls ?? [];
+  // What two reasons ask for is set once.
+  const sysctls = [...new Map(want?.sysctls.map((sysctl) => [sysctl.name, sysctl])).values()];
   return sysctls
     .filter(({ name, value }) => ![value, undefined].includes(ip.sysctl(found(name))))
     .flatMap((sysctl) => [sysctl, ...(sysctl.name === all6 ? keepDefault(ip) : [])])

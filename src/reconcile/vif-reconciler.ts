@@ -145,6 +145,8 @@ export class VifReconciler {
         done.push(step.action);
       } else if (step.kind === 'change') {
         if (round > maxChanges) {
+          if (step.verdict.kind === 'attach' && step.actions.every(isOfSets))
+            return await this.#finishWithoutSets(record, done, since);
           const isolated = await this.#executor.isolate(record, step);
           // A default route that comes and goes: an attached vif is no worse for it, and follows a little later.
           const isMoving = !step.actions.some((action) => last.some((one) => isDeepStrictEqual(one, action)));
@@ -169,8 +171,16 @@ export class VifReconciler {
     }
   }
 
+  /** Finishes as if there were no sets, and looks again later: an administrator's set that others change all the time costs a vif nothing. */
+  async #finishWithoutSets(record: VifRecord, done: Action[], since: number): Promise<void> {
+    const { namedSets: _, ...observed } = this.#deps.host.observe();
+    const step = this.#next(record, false, observed);
+    if (step.kind !== 'change' && step.kind !== 'start-script') await this.#finish(record, step, done, since);
+    this.#reporter.retry(record);
+  }
+
   /** The next step by what is observed now; events up to now are acknowledged. */
-  #next(record: VifRecord, isFirst: boolean): Step {
+  #next(record: VifRecord, isFirst: boolean, observed = this.#deps.host.observe()): Step {
     const { host } = this.#deps;
     const { id } = record;
     record.block = record.snapshot && this.#deps.blocks.of(record.snapshot);
@@ -178,7 +188,7 @@ export class VifReconciler {
       record.snapshot && keysWith(record.snapshot, this.#deps.cards.twins(record), record.block);
     const { isNew, attached } = record;
     const known = knownOf(id, snapshot, { isNew, attached, floorRefused: this.#refusalOf(record)?.problem });
-    const step = next({ ...known, isNew: isNew && isFirst }, this.config, host.observe());
+    const step = next({ ...known, isNew: isNew && isFirst }, this.config, observed);
     if (!record.isStale) this.#deps.acknowledge(record);
     if ('dependsOn' in step.verdict) {
       this.#deps.dependents.set(record, step.verdict.dependsOn);
@@ -314,6 +324,8 @@ export class VifReconciler {
 
 /** The kinds of actions that put a vif on a network; one that needed none of them had been attached before. */
 const attaching: ReadonlySet<Action['kind']> = new Set(['set-link', 'ovs-add-port', 'ovs-delete-port']);
+
+const isOfSets = ({ kind }: Action): boolean => kind === 'add-to-set' || kind === 'delete-from-set';
 
 /** The indexes of the netdev and of its bridge, to compare: where they differ after a change, a device was replaced. */
 function devicesOf(record: VifRecord, { verdict }: Step, { links }: ObservedState): string {

@@ -6,7 +6,7 @@ const bridgeAddress = '10.77.0.1';
 
 async function makeBridge({ domnet, screen }: Show): Promise<void> {
   screen.step('A driver domain with a bridge');
-  screen.act('admin', `ip link add xenbr0 type bridge; ip address add ${bridgeAddress}/24 dev xenbr0`);
+  screen.act('admin', `ip link add xenbr0 up type bridge; ip address add ${bridgeAddress}/24 dev xenbr0`);
   await domnet.addBridge('xenbr0');
   await domnet.ip(`address add ${bridgeAddress}/24 dev xenbr0`);
 }
@@ -77,7 +77,7 @@ async function heal(show: Show): Promise<void> {
   await show.hear('vif not attached', vif.name);
   await vif.status('error');
   screen.found(`hotplug-error = ${await vif.read('hotplug-error')}`);
-  screen.act('admin', 'ip link add xenbr1 type bridge');
+  screen.act('admin', 'ip link add xenbr1 up type bridge');
   await domnet.addBridge('xenbr1');
   await show.hear('vif attached', vif.name);
   await vif.connected();

@@ -13,6 +13,7 @@ import { FakeHooks } from './hooks.js';
 import { FakeHost } from './host.js';
 import type { PlainIp } from './ip-machine.js';
 import { type PlainLink, plainLinks } from './machine.js';
+import type { PlainSets } from './named-sets.js';
 import type { PlainOvs } from './openvswitch-machine.js';
 
 /** More reconciliations than this at one moment of the clock are an endless loop. */
@@ -39,6 +40,7 @@ export class DriverDomain {
     ip = {},
     openvswitch,
     scripts = new Map(),
+    sets = {},
     config = '',
     backend = new FakeBackend(),
   }: {
@@ -46,10 +48,11 @@ export class DriverDomain {
     ip?: PlainIp;
     openvswitch?: PlainOvs;
     scripts?: ReadonlyMap<string, ScriptRun>;
+    sets?: PlainSets;
     config?: string;
     backend?: FakeBackend;
   } = {}) {
-    this.host = new FakeHost({ links: plainLinks(links), ip, openvswitch, scripts });
+    this.host = new FakeHost({ links: plainLinks(links), ip, openvswitch, scripts, sets });
     this.backend = backend;
     this.reconciler = new Reconciler({
       backend,

@@ -39,7 +39,8 @@ export function plainLinks(links: readonly PlainLink[]): Link[] {
   };
   return links.map(({ master, addresses = [], name, ...more }, at) =>
     link(more.index ?? at + 1, name, {
-      up: false,
+      // A bridge that is down passes nothing.
+      up: more.kind === 'bridge',
       ...more,
       master: master === undefined ? undefined : indexOf(master),
       addresses: addresses.map((text): Network => {

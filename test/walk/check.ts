@@ -229,7 +229,11 @@ const staying: readonly (readonly [thing: RegExp, to: RegExp, reason: string])[]
     /^2$/,
     'it is what a host that forwards says of its uplinks',
   ],
-  [/^sysctl net\/ipv6\/conf\/up[01]\/proxy_ndp$/, /^1$/, 'another program may have entries there by now'],
+  [
+    /^sysctl net\/ipv6\/conf\/(?:up[01]|all)\/proxy_ndp$/,
+    /^1$/,
+    'another program may have entries there by now',
+  ],
   [/^OVS Interface ovsbr\d+: mtu_request$/, /^1500$/, 'the bridge keeps its MTU beside a smaller vif'],
   [/^OVS Interface povs\d*: ofport$/, /./, 'ovs-vswitchd counts its ports anew when it is started'],
 ];

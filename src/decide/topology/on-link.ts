@@ -12,6 +12,7 @@ import { type OperationError, problem } from '../../model/operation-error.js';
 import type { VifSnapshot } from '../../model/snapshot.js';
 import type { Sysctl } from '../../model/sysctl.js';
 import { vifName } from '../../model/vif-id.js';
+import { answering } from './router-sysctls.js';
 
 /**
  * The addresses of other guests in the networks that a guest takes to be on its link, by the lengths that its addresses have. For
@@ -63,6 +64,6 @@ const tellsNetwork6 = (entry: Network): boolean =>
 
 /** The sysctls with which a vif answers neighbour solicitations for other guests, at once. */
 export const onLinkSysctls = (vif: string): Sysctl[] => [
-  { name: `net/ipv6/conf/${vif}/proxy_ndp`, value: '1' },
+  ...answering(vif),
   { name: `net/ipv6/neigh/${vif}/proxy_delay`, value: '0' },
 ];

@@ -19,6 +19,7 @@ import type { VifSnapshot } from '../../model/snapshot.js';
 import { vifName } from '../../model/vif-id.js';
 import { filterFor } from '../antispoof.js';
 import { standby, type Twins, twinsOf } from '../twins.js';
+import { takenBehindNat } from './behind-nat.js';
 import { vifMac } from './bridge.js';
 import { advertisingSysctls, dhcp6Port, givenByDhcp6, leaseOf, routerAddresses6, servedBy } from './dhcp.js';
 import { whyNeeded } from './domain-needs.js';
@@ -76,17 +77,19 @@ export const route: Topology = {
       const reason = `it is ${what}, and would replace the domain's own default route`;
       return { problem: routing('route-unusable', snapshot, formatNetwork(everything), reason), dependsOn };
     }
-    const taken = takenByDomain(snapshot, asked, observed);
-    if (taken !== undefined) dependsOn.push(netdev(taken.holder.name));
+    const twins = twinsOf(snapshot, observed.links);
+    dependsOn.push(...twins.dependsOn);
+    const takenOf = (some: readonly Network[]): ReturnType<typeof takenByDomain> =>
+      takenByDomain(snapshot, some, observed) ?? takenBehindNat(some, snapshot, twins, observed, ip);
+    const taken = takenOf(asked);
+    if (taken !== undefined) dependsOn.push(...newsOf(taken.holder));
     if (asked.some((network) => !isHost(network))) dependsOn.push({ kind: 'own-addresses' });
     if (taken !== undefined && attached === undefined) return { problem: taken.problem, dependsOn };
     const own = observed.links.ofVif(snapshot.id);
     // What the vif had before this domain took it, it keeps; by a change of its keys it gets no such address.
     const has = (network: Network): boolean =>
       own !== undefined && (isRoutedTo(own, [network], ip) || claimants(network, observed, ip).includes(own));
-    const networks = asked.filter(
-      (network) => has(network) || takenByDomain(snapshot, [network], observed) === undefined,
-    );
+    const networks = asked.filter((network) => has(network) || takenOf([network]) === undefined);
     dependsOn.push(...asked.map(({ address }): Dependency => ({ kind: 'address', address })));
     const needed = whyNeeded(networks, snapshot, observed);
     if (needed !== undefined && (attached === undefined || !isRoutedTo(own, networks, ip)))
@@ -117,8 +120,6 @@ export const route: Topology = {
       protectHost: hostServices('vif', [...config.route.services, ...served]),
     });
     if ('problem' in filtered) return { problem: taken?.problem ?? filtered.problem, dependsOn };
-    const twins = twinsOf(snapshot, observed.links);
-    dependsOn.push(...twins.dependsOn);
     const held = takenOver(networks, snapshot, twins, observed, ip);
     const isTwins = atTwin(own, twins, networks, ip);
     const kept = networks.filter(

@@ -44,11 +44,18 @@ export function routerSysctls(
             .map((name) => v6(name, 'accept_ra', '2')),
           v6('all', 'forwarding', '1'),
           v6(vif, 'forwarding', '1'),
-          ...(proxied ? [v6(proxied.name, 'forwarding', '1'), v6(proxied.name, 'proxy_ndp', '1')] : []),
+          ...(proxied ? [v6(proxied.name, 'forwarding', '1'), ...answering(proxied.name)] : []),
         ]
       : []),
   ];
 }
+
+/**
+ * The sysctls with which a device answers neighbour solicitations for its proxy entries. One that is sent to the address itself, as
+ * neighbours do every half minute to verify an entry that they have, counts as a packet to forward, and ip6_forward asks `all` alone.
+ */
+export const answering = (device: string): Sysctl[] =>
+  [device, 'all'].map((name) => ({ name: `net/ipv6/conf/${name}/proxy_ndp`, value: '1' }));
 
 /** The devices that may have their default route from router advertisements. */
 function advertised({ routes }: IpState, links: LinkView, outside: readonly string[]): string[] {

@@ -3,7 +3,7 @@ import { formatNetwork, type Network } from '../../model/address.js';
 import type { BridgePort } from '../../model/bridge-port.js';
 import { type News, netdev } from '../../model/dependency.js';
 import { routerLinkLocal } from '../../model/ip.js';
-import { type Link, type LinkView, type RefusedMtu, vifOfLink } from '../../model/observed.js';
+import { type Link, type LinkView, netdevOfVif, type RefusedMtu, vifOfLink } from '../../model/observed.js';
 import { type VifId, vifName } from '../../model/vif-id.js';
 import { Grouped } from '../grouped.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
@@ -20,7 +20,8 @@ export class LinkState implements LinkView {
   static #lastCarrier = 0;
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
-  readonly #byVif = new Map<string, Link>();
+  /** The indexes of those that count as a vif's, by its name: several where an alias or a former name is another's. */
+  readonly #byVif = new Grouped<string, number>();
   /** Those that are no vif's, by index. */
   readonly #ofDomain = new Map<number, Link>();
   /** The indexes of the devices that have an address, by the address without its length. */
@@ -41,7 +42,10 @@ export class LinkState implements LinkView {
   }
 
   ofVif(id: VifId): Link | undefined {
-    return this.#byVif.get(vifName(id));
+    return netdevOfVif(
+      id,
+      this.#byVif.of(vifName(id)).flatMap((index) => this.#byIndex.get(index) ?? []),
+    );
   }
 
   withAddress(address: string): Iterable<Link> {
@@ -134,7 +138,7 @@ export class LinkState implements LinkView {
     this.#byIndex.set(link.index, link);
     this.#byName.set(link.name, link);
     const vif = vifOfLink(link);
-    if (vif) this.#byVif.set(vifName(vif), link);
+    if (vif) this.#byVif.add(vifName(vif), link.index);
     if (vif) this.#ofDomain.delete(link.index);
     else this.#ofDomain.set(link.index, link);
     for (const { address } of before?.addresses ?? []) this.#byAddress.delete(address, link.index);
@@ -196,7 +200,7 @@ export class LinkState implements LinkView {
   #forget(link: Link): void {
     if (this.#byName.get(link.name) === link) this.#byName.delete(link.name);
     const vif = vifOfLink(link);
-    if (vif && this.#byVif.get(vifName(vif)) === link) this.#byVif.delete(vifName(vif));
+    if (vif) this.#byVif.delete(vifName(vif), link.index);
   }
 
   /** Notes that an address is gone: the kernel announces no deletion of one that it did not have. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet } from '../../support/net/domnet.js';
+import { Neighbours } from '../../support/net/neighbours.js';
 import { Outside } from '../../support/net/outside.js';
 import { exec, until } from '../../support/process/exec.js';
 
@@ -47,3 +48,23 @@ link add ${vif.name} address fe:ff:ff:ff:ff:ff type veth peer name eth0 netns ${
     expect(daemon.log.filter(({ msg }) => msg === 'vif not attached')).toEqual([]);
   },
 );
+
+test('a bridge or another device with the alias of a vif is not taken for it, before its netdev comes or later', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'bridge');
+  await domnet.ip('link set xenbr0 alias vif5.0');
+  const vif = await domnet.writeDevice({ domid: 5 });
+  // What follows from an alias has been seen when the next vif is connected.
+  const seen = await domnet.plug({ domid: 7 });
+  await seen.connected();
+  await domnet.ip('link add mine up alias vif201.0 type veth peer name mine1');
+  await vif.addNetdev();
+  await vif.setState(2);
+  await vif.connected();
+  await domnet.exec('ip', ['link', 'set', 'mine', 'alias', '']);
+  const last = await domnet.plug({ domid: 6 });
+  await last.connected();
+  expect((await domnet.link('mine'))?.flags).toContain('UP');
+  expect((await domnet.link('xenbr0'))?.flags).toContain('UP');
+  await beside.untouched();
+});

@@ -368,6 +368,12 @@ const route: Difference[] = [
       ],
       ['sysctl net/ipv6/conf/eth0/proxy_ndp', '0', '1', 'the same'],
       [
+        'sysctl net/ipv6/conf/all/proxy_ndp',
+        '0',
+        '1',
+        'so is one that asks the address itself whether it is there still',
+      ],
+      [
         'xenstore backend hotplug-error',
         '/etc/xen/scripts/vif-route failed; error detected.',
         null,

@@ -48,12 +48,15 @@ export const leftovers: readonly Leftover[] = [
     ['IPv6'],
     [
       ...accepting6,
-      [
-        'sysctl net/ipv6/conf/eth0/proxy_ndp',
-        null,
-        '1',
-        'without proxy entries, which are gone, it does nothing',
-      ],
+      ...(['eth0', 'all'] as const).map(
+        (device) =>
+          [
+            `sysctl net/ipv6/conf/${device}/proxy_ndp`,
+            null,
+            '1',
+            'without proxy entries, which are gone, it does nothing',
+          ] as const,
+      ),
     ],
   ),
   ...left('vif-nat', ['IPv6'], accepting6),

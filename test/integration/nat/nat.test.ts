@@ -5,6 +5,7 @@ import { Neighbours } from '../../support/net/neighbours.js';
 import { openTables } from '../../support/net/open-tables.js';
 import { Outside } from '../../support/net/outside.js';
 import { until } from '../../support/process/exec.js';
+import { missing } from '../../support/process/status.js';
 
 let domnet: Domnet;
 /** The internet, which knows the driver domain's address and none of the guests'. */
@@ -203,6 +204,30 @@ test('of two vifs with one address the second is refused, until the first goes',
   await second.connected();
   await configure(second, '10.7.0.9/24', '10.7.0.136');
   await answers(second, '198.51.100.80');
+});
+
+test('a routed guest does not get the address of one behind NAT, as it comes or by its keys, until that goes', async () => {
+  const daemon = await domnet.vifd();
+  const beside = await Neighbours.of(daemon, domnet, 'nat');
+  const [first] = beside.vifs as [Vif];
+  const routed = (domid: number, ip: string): Promise<Vif> =>
+    plug(domid, { script: '/etc/xen/scripts/vif-route', ip });
+  const late = await routed(6, '10.0.201.1');
+  await late.status('error');
+  expect(await late.read('hotplug-error')).toBe(`give vif6.0 the address 10.0.201.1: ${first.name} has it`);
+  const changed = await routed(7, '192.0.2.7');
+  await changed.connected();
+  await changed.write({ ip: '192.0.2.7 10.0.202.1' });
+  await missing([changed], [/^give vif7\.0 the address 10\.0\.202\.1: vif202\.0 has it$/]);
+  expect(await domnet.ip('route show dev vif7.0')).toMatch(/^192\.0\.2\.7 .*\n$/);
+  await beside.untouched();
+  // A link that is down for a moment has not gone.
+  await domnet.ip(`link set ${first.name} down`);
+  await daemon.logged('vif repaired', first.name);
+  expect(await late.read('hotplug-status')).toBe('error');
+  await first.unplug();
+  await late.connected();
+  expect(await domnet.ip('route show 10.0.201.1')).toContain('dev vif6.0');
 });
 
 test.each([

@@ -163,15 +163,23 @@ test('a port of a bridge that somebody has closed: said of the one vif, and not 
   expect(locked?.join()).toContain('to unlock it: bridge link set dev vif7.0 locked off');
   await ofPort('locked', 'off');
   await expectMissing();
-  // Where the bridge is down all its ports are disabled, and nobody has closed one.
+});
+
+test('a bridge that is down: said of each vif on it and of no other, and none is taken off', async () => {
   await domnet.ip('link set xenbr0 down');
-  await until('the ports to be disabled', async () => {
-    const shown = await domnet.exec('bridge', ['link', 'show', 'dev', 'vif8.0']);
-    return shown.includes('state disabled');
+  const reason = 'bridge xenbr0: it is down; run: ip link set dev xenbr0 up';
+  const down = await until('the bridge to be said', async () => {
+    const found = await missing();
+    const all = Object.values(found);
+    return all.length === 2 && all.every((told) => told.join().includes(reason)) ? found : undefined;
   });
+  expect(down).toEqual({
+    'vif7.0': [`attach vif7.0 to ${reason}`],
+    'vif8.0': [`attach vif8.0 to ${reason}`],
+  });
+  await domnet.ip('link set dev xenbr0 up');
   await expectMissing();
-  await domnet.ip('link set xenbr0 up');
-  await pings();
+  await reaches(vifs.bridge[0], addressOf('bridge', vifs.bridge[1]));
 });
 
 test('a port that bpdu_guard has disabled: said, and over when its netdev was down', async () => {

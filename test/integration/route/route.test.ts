@@ -81,6 +81,37 @@ test('a guest is reached at its address, from both sides, by IPv4 and IPv6', asy
   ]);
 });
 
+test('IPv6 neighbours of guests, outside and beside them, find that these are there still', async () => {
+  await domnet.vifd();
+  const [one, other] = await Promise.all(
+    [5, 6].map((domid) => plug(domid, { ip: `192.0.2.${domid} 2001:db8::${domid} 2001:db8:9::${domid}/64` })),
+  );
+  const guests = [one, other] as [Vif, Vif];
+  for (const vif of guests) {
+    await vif.connected();
+    await configure(vif, `192.0.2.${vif.domid}`, `2001:db8::${vif.domid}`);
+    await vif.guestIp(`address add 2001:db8:9::${vif.domid}/64 dev eth0 nodad`);
+  }
+  for (const [asks, address, device] of [
+    [outside, '2001:db8::5', 'lan0'],
+    [outside, '2001:db8::6', 'lan0'],
+    [guests[0], '2001:db8:9::6', 'eth0'],
+    [guests[1], '2001:db8:9::5', 'eth0'],
+  ] as const) {
+    const [ip, exec] =
+      asks instanceof Outside
+        ? [(command: string) => asks.ip(command), (args: string[]) => asks.exec('ping', args)]
+        : [(command: string) => asks.guestIp(command), (args: string[]) => asks.guestExec('ping', args)];
+    await answers(() => exec(['-c', '1', '-W', '1', address]));
+    await until('an address to ask from', async () => (await ip('address show tentative')) === '');
+    // As the kernel does with an entry in use, half a minute after it was confirmed last.
+    await ip(`neighbour change ${address} dev ${device} nud probe`);
+    const isConfirmed = async () =>
+      (await ip(`neighbour show ${address} dev ${device}`)).includes('REACHABLE');
+    await until(`${address} to be confirmed`, isConfirmed, 1000);
+  }
+});
+
 test('a network among the addresses is routed as a whole', async () => {
   await domnet.vifd();
   const vif = await plug(5, { ip: '192.0.2.5 198.51.100.0/28' });

@@ -223,7 +223,12 @@ test.each<[string, DesiredState, ObservedState, string[]]>([
       'port-closed: attach vif5.0 to bridge xenbr0: its port is locked, and passes only MAC addresses that are entered; to unlock it: bridge link set dev vif5.0 locked off',
     ],
   ],
-  ['a bridge that is down', onBridge, onPort({ waiting: 'disabled' }, { up: false }), []],
+  [
+    'a bridge that is down',
+    onBridge,
+    onPort({ waiting: 'disabled' }, { up: false }),
+    ['bridge-down: attach vif5.0 to bridge xenbr0: it is down; run: ip link set dev xenbr0 up'],
+  ],
   [
     'a spanning tree of Open vSwitch that waits',
     onSwitch,

@@ -101,10 +101,10 @@ function ofObstacles(): string[] {
     chain: { family: 'ip', table: 'filter', name, type: 'filter', hook, prio: 0, policy: 'drop' },
   });
   const nftables = [chain('FORWARD', 'forward'), chain('INPUT', 'input')];
-  const view = (port: Partial<BridgePort>, forwardDelay?: number) =>
+  const view = (port: Partial<BridgePort>, forwardDelay?: number, up = true) =>
     linkView([
       { index: 1, name: 'eth0' },
-      { index: 2, name: 'xenbr0', kind: 'bridge', up: true, callsFirewall: true, forwardDelay },
+      { index: 2, name: 'xenbr0', kind: 'bridge', up, callsFirewall: true, forwardDelay },
       { index: 5, name: 'vif5.0', master: 2, port },
     ] as unknown as Link[]);
   const observed = (port: Partial<BridgePort> = {}, forwardDelay?: number) => ({
@@ -132,6 +132,7 @@ function ofObstacles(): string[] {
   return [
     ...switched('listening'),
     ...switched('blocking'),
+    ...obstacles(id, desired('xenbr0'), { ...observed(), links: view({}, undefined, false) }),
     ...obstacles(id, desired('xenbr0'), observed({ waiting: 'listening' }, 15)),
     ...obstacles(id, desired('xenbr0'), observed({ waiting: 'disabled' }, 15)),
     ...obstacles(id, desired('xenbr0'), observed({ waiting: 'disabled' })),

@@ -3,6 +3,7 @@ import { Refused } from '../../fake/backend.js';
 import { DriverDomain } from '../../fake/driver-domain.js';
 
 const id = { domid: 5, devid: 0 };
+const beside = { domid: 6, devid: 0 };
 const other = { domid: 6, devid: 0 };
 
 /** The moments (ms) of reconciliations while the clock is turned by so much, in steps of 100 ms. */
@@ -166,6 +167,28 @@ test('an attached vif whose machine changes faster than it is followed is no fai
     status: 'error',
     error: expect.stringMatching(/still to do afterwards/),
   });
+});
+
+test('a set of an administrator that others empty all the time costs a vif nothing, at its birth or later', async () => {
+  const domain = new DriverDomain({
+    sets: { 'inet roles web': { type: 'ifname', intervals: false, elements: [] } },
+    config: '[[vif]]\nsets = ["inet roles web"]\n',
+  });
+  await domain.start();
+  const heal = domain.host.ignore('add-to-set');
+  await domain.birth(id);
+  await domain.birth(beside);
+  const vifs = [id, beside];
+  const looks = await domain.reconciliationsDuring(() => domain.pass(10_000));
+  expect(looks).toBeLessThanOrEqual(2 * (10_000 / 500 + 1));
+  for (const vif of vifs) expect(domain.told(vif)).toEqual({ status: 'connected', error: undefined });
+  expect(vifs.flatMap(({ domid }) => domain.events.of(`vif${domid}.0`))).not.toContain('failed');
+  heal();
+  await domain.pass(1000);
+  const { namedSets } = domain.host.machine;
+  expect(vifs.map(({ domid }) => namedSets.members(`vif${domid}.0`))).toEqual(
+    vifs.map(({ domid }) => [{ set: 'inet roles web', value: `vif${domid}.0` }]),
+  );
 });
 
 test('a failure of another text each time waits for its back-off too', async () => {

@@ -91,3 +91,37 @@ test('a device has the qdisc at its ingress, and no other, until it is deleted o
   links.apply(message(1500, true));
   expect(kind()).toBeUndefined();
 });
+
+/** A message about a netdev without a kind or a parent: IFLA_IFNAME and IFLA_IFALIAS. */
+function named(index: number, name: string, alias = '') {
+  const header = Buffer.alloc(16);
+  header.writeInt32LE(index, 4);
+  const attribute = (type: number, text: string): Buffer => {
+    const head = Buffer.alloc(4);
+    head.writeUInt16LE(4 + text.length + 1, 0);
+    head.writeUInt16LE(type, 2);
+    const value = Buffer.from(`${text}\0`);
+    return Buffer.concat([head, value, Buffer.alloc((4 - (value.length % 4)) % 4)]);
+  };
+  const data = Buffer.concat([header, attribute(3, name), ...(alias === '' ? [] : [attribute(20, alias)])]);
+  return { type: rtm.newLink, flags: 0, seq: 0, port: 0, data };
+}
+
+test('a vif keeps its netdev while an alias claims another for it, and after', () => {
+  const [five, six] = [
+    { domid: 5, devid: 0 },
+    { domid: 6, devid: 0 },
+  ];
+  const links = new LinkState();
+  const netdevs = () => [five, six].map((id) => links.ofVif(id)?.index);
+  links.apply(named(7, 'vif5.0'));
+  links.apply(named(8, 'vif6.0'));
+  links.apply(named(9, 'mine', 'vif5.0'));
+  expect(netdevs()).toEqual([7, 8]);
+  links.apply(named(9, 'mine'));
+  expect(netdevs()).toEqual([7, 8]);
+  // The netdev has gone that its name told; what vifd renamed is left.
+  links.apply(named(9, 'mine', 'vif5.0'));
+  links.apply({ ...named(7, 'vif5.0'), type: rtm.delLink });
+  expect(netdevs()).toEqual([9, 8]);
+});
