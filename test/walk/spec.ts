@@ -177,7 +177,13 @@ function wantedElements(vif: VifModel, model: Model): string[] {
       ),
     ),
     ...(vif.topology === 'nat'
-      ? [element('inet vifd dhcp_clients', name), element('inet vifd behind_nat', name)]
+      ? [
+          ...['dhcp_clients', 'behind_nat', 'limit_requests', 'request_drops'].map((set) =>
+            element(`inet vifd ${set}`, name),
+          ),
+          // DHCP: 17 is UDP, and each part is padded to four bytes.
+          element('inet vifd served', name, Buffer.from([17, 0, 0, 0, 0, 67, 0, 0])),
+        ]
       : []),
     ...(vif.topology === 'nat' && model.named !== undefined ? [element('inet vifd bound', name)] : []),
     ...(vif.topology === 'nat' ? masqueraded(vif, model) : []).map(([set, guest, way]) =>
