@@ -136,7 +136,7 @@ export function snapshot(id: VifId, keys: ReadonlyMap<string, string>, frontendM
       : read(
           'vifname',
           (text) => parseVifname(id, text),
-          'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", and not another vif\'s',
+          'an interface name: 1 to 15 characters, no blank, "/", ":" or "%", not "all" or "default", and not another vif\'s',
         ),
     mtu: read('mtu', parseMtu, `an MTU from ${mtuRange.least} to ${mtuRange.most}`),
     vlans: typeof vlans === 'string' ? undefined : vlans,
@@ -208,14 +208,15 @@ function parseMtu(text: string): number | undefined {
 const parsePath = (text: string): string | undefined =>
   /^[\x20-\x7e]{1,255}$/.test(text) ? text : undefined;
 
+const noDevices = ['.', '..', 'all', 'default'];
+
 /**
  * What the kernel takes as a netdev name (dev_valid_name in net/core/dev.c), of printable ASCII: bytes that are no
- * UTF-8 have been lost on the way here. Not "%" either, by which a rename has the kernel make up a name of its own.
+ * UTF-8 have been lost on the way here. Not "%" either, by which a rename has the kernel make up a name of its own; nor what the
+ * sysctls of all devices and of those to come are named by (sysctl_dev_name_is_allowed in include/net/ip.h).
  */
 function parseDevice(text: string): string | undefined {
-  return /^[!-~]{1,15}$/.test(text) && !/[/:%]/.test(text) && text !== '.' && text !== '..'
-    ? text
-    : undefined;
+  return /^[!-~]{1,15}$/.test(text) && !/[/:%]/.test(text) && !noDevices.includes(text) ? text : undefined;
 }
 
 /** Any netdev name, and behind it Open vSwitch's tag and trunks. */

@@ -66,7 +66,22 @@ describe.each([
   ['mac', ['00:16:3e', '00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', `${esc}:16:3e:00:00:01`, 'f'.repeat(2000)]],
   ['ip', ['10.0.0.5,10.0.0.6', '10.0.0.300', '10.0.0.5/33', '10.0.0.5 x', '::1::', `10.0.0.5${esc}`]],
   ['gatewaydev', ['eth 0', 'x'.repeat(16), '.', '..', 'a/b', `e${esc}`]],
-  ['vifname', ['x'.repeat(16), 'a b', 'a:b', '..', 'vif6.0', 'vif5.1', 'web%d', `w${esc}`, 'web\ufffd']],
+  [
+    'vifname',
+    [
+      'x'.repeat(16),
+      'a b',
+      'a:b',
+      '..',
+      'all',
+      'default',
+      'vif6.0',
+      'vif5.1',
+      'web%d',
+      `w${esc}`,
+      'web\ufffd',
+    ],
+  ],
   ['mtu', ['67', '65536', '-1500', '1500 ', '0x5dc', '1e3', 'big']],
 ])('a malformed %s', (key, values) => {
   test.each(values)('%#: it is a problem of that key and of no other', (value) => {
