@@ -4,7 +4,7 @@ import type { Clock } from './ports/ports.js';
 const pauseMs = { least: 45_000, most: 60_000 };
 
 /**
- * Calls back again and again, at random intervals: the kernel announces neighbour and proxy entries to no socket, so they
+ * Calls back again and again, at random intervals: the kernel announces proxy entries and most sysctls to no socket, so they
  * are read again. The pauses are random so that the driver domains of a host do not all resync at the same moment.
  */
 export class PeriodicResync {

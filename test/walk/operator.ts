@@ -3,7 +3,6 @@ import type { Domnet } from '../support/net/domnet.js';
 import {
   guest6Of,
   guestOf,
-  macOf,
   routerLinkLocal,
   uplinkAddress,
   uplinkPeer,
@@ -115,12 +114,10 @@ export class Operator {
       // Of the whole machine: IPv6 has no such switch for a device.
       case 'forwarding6':
         return await setSysctls(domnet.namespace, { 'net/ipv6/conf/all/forwarding': '0' });
-      // The kernel announces neither of these two: what is not repaired soon is put back.
       case 'neighbour':
-        return await this.#unannounced(
-          `neighbour delete ${address} dev ${name}`,
-          `neighbour replace ${address} lladdr ${macOf(vif.slot, vif.keys.othermac)} nud permanent dev ${name}`,
-        );
+        await domnet.ip(`neighbour delete ${address} dev ${name}`);
+        return;
+      // The kernel does not announce these: what is not repaired soon is put back.
       case 'proxy':
         return await this.#unannounced(
           `neighbour delete proxy ${address} dev ${gateway}`,

@@ -31,14 +31,22 @@ export class NetlinkSocket extends EventEmitter<{ message: [Buffer]; overflow: [
 
   /**
    * @param options.groups the numbers of the multicast groups to listen to, RTNLGRP_* for NETLINK_ROUTE
+   * @param options.neighbours the protocol number (RTPROT_*) of the neighbour entries whose changes come as well; none by default. Of all
+   * others none comes, which RTNLGRP_NEIGH is too many for: what a bridge learns is announced there, too
    * @param options.protocol NETLINK_ROUTE by default
    * @throws Error with the `code` of the failure when the kernel refuses the socket or a group
    */
-  constructor(options: { groups: readonly number[]; protocol?: number; receiveBuffer?: number }) {
+  constructor(options: {
+    groups: readonly number[];
+    neighbours?: number | undefined;
+    protocol?: number;
+    receiveBuffer?: number;
+  }) {
     super();
     const started = startThread(
       options.protocol ?? route,
       options.groups,
+      options.neighbours ?? 0,
       options.receiveBuffer ?? receiveBuffer,
     );
     if ('errno' in started) {

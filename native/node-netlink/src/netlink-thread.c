@@ -11,11 +11,15 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,8 +128,40 @@ static void *run(void *argument)
 	return NULL;
 }
 
+/*
+ * Has the kernel pass on, of what is announced of neighbours, entries of one protocol number only: a bridge announces each MAC address that it
+ * learns in the same group, and a LAN each host that comes and goes. Nothing else is held back, nor is what was asked for.
+ */
+static bool only_neighbours_of(int fd, int protocol)
+{
+	struct sock_filter code[] = {
+		/* nlmsg_type, whose bytes are the other way round for the filter. */
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RTM_NEWNEIGH << 8, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RTM_DELNEIGH << 8, 0, 9),
+		/* A row of a dump. */
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_flags)),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NLM_F_MULTI, 7, 0),
+		/* The attribute's place, 0 for none. */
+		BPF_STMT(BPF_LDX | BPF_IMM, NDA_PROTOCOL),
+		BPF_STMT(BPF_LD | BPF_IMM, NLMSG_LENGTH(sizeof(struct ndmsg))),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_NLATTR),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_IND, NLA_HDRLEN),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, protocol, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+	uint32_t group = RTNLGRP_NEIGH;
+
+	return !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) &&
+	       !setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
+}
+
 /* Opens the socket and joins the groups; with CAP_NET_ADMIN the receive buffer may exceed the system's limit. */
-static int open_netlink(int protocol, const uint32_t *groups, int count, int buffer)
+static int open_netlink(int protocol, const uint32_t *groups, int count, int neighbours, int buffer)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), on = 1, error;
@@ -140,7 +176,7 @@ static int open_netlink(int protocol, const uint32_t *groups, int count, int buf
 	if (!bind(fd, (struct sockaddr *)&any, sizeof any)) {
 		while (count > 0 && !setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[count - 1], 4))
 			count--;
-		if (count == 0)
+		if (count == 0 && (!neighbours || only_neighbours_of(fd, neighbours)))
 			return fd;
 	}
 	error = errno;
@@ -153,10 +189,11 @@ static int open_netlink(int protocol, const uint32_t *groups, int count, int buf
  * Opens a socket, starts its thread, and stores Node's end of the socketpair in *fd. Closing that end ends the thread.
  * @protocol  NETLINK_ROUTE or another
  * @groups  its multicast groups' numbers
+ * @neighbours  of NETLINK_ROUTE: the protocol number of the neighbour entries to be told of, 0 for none
  * @buffer  size of the receive buffer in bytes
  * Returns 0 or an errno.
  */
-int netlink_thread_start(int protocol, const uint32_t *groups, int count, int buffer, int *fd)
+int netlink_thread_start(int protocol, const uint32_t *groups, int count, int neighbours, int buffer, int *fd)
 {
 	struct channel *c = calloc(1, sizeof *c);
 	int pair[2] = {-1, -1}, error = ENOMEM;
@@ -166,7 +203,7 @@ int netlink_thread_start(int protocol, const uint32_t *groups, int count, int bu
 
 	if (!c)
 		return error;
-	c->netlink = open_netlink(protocol, groups, count, buffer);
+	c->netlink = open_netlink(protocol, groups, count, neighbours, buffer);
 	if (c->netlink < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		error = errno;
 	} else {

@@ -1,22 +1,7 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { inNamespace } from './in-namespace.js';
 
-const storm = fileURLToPath(new URL('storm.ts', import.meta.url));
-const namespace = `netlink-thread-${process.pid}`;
-const run = promisify(execFile);
-
-beforeEach(() => run('ip', ['netns', 'add', namespace]));
-afterEach(() => run('ip', ['netns', 'delete', namespace]));
-
-async function weather(...args: string[]): Promise<unknown> {
-  const node = [process.execPath, '--import', 'tsx', storm, ...args];
-  // tsx would leave its cache in the directory for temporary files.
-  const env = { ...process.env, TSX_DISABLE_CACHE: '1' };
-  const { stdout } = await run('ip', ['netns', 'exec', namespace, ...node], { timeout: 30_000, env });
-  return JSON.parse(stdout);
-}
+const weather = (...args: string[]): Promise<unknown> => inNamespace('storm', ...args);
 
 test('an overflow is an event, and requests are answered after it', async () => {
   expect(await weather('1', '100')).toEqual({

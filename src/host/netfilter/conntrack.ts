@@ -80,7 +80,7 @@ export class Conntrack {
     this.#netlink ??= new NetlinkConnection(
       [],
       { message: (message) => this.#row(message), overflow: () => undefined },
-      Protocol.NETFILTER,
+      { protocol: Protocol.NETFILTER },
     );
     const netlink = this.#netlink;
     const wanted = new Wanted(all);

@@ -35,7 +35,7 @@ export async function readDropsOf(elements: readonly Element[]): Promise<Drops |
       },
       overflow: () => undefined,
     },
-    Protocol.NETFILTER,
+    { protocol: Protocol.NETFILTER },
   );
   try {
     await netlink.ask(nft.getElements, [

@@ -45,7 +45,7 @@ async function listTables(): Promise<string[]> {
       },
       overflow: () => undefined,
     },
-    Protocol.NETFILTER,
+    { protocol: Protocol.NETFILTER },
   );
   try {
     for (;;) {

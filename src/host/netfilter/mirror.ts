@@ -62,7 +62,7 @@ export class NftMirror {
     this.#netlink ??= new NetlinkConnection(
       [group],
       { message: receive, overflow, failed },
-      Protocol.NETFILTER,
+      { protocol: Protocol.NETFILTER },
     );
   }
 

@@ -86,7 +86,11 @@ export async function trace(tables: readonly string[], seconds: number): Promise
   const overflow = (): void => {
     isIncomplete = true;
   };
-  const netlink = new NetlinkConnection([traceGroup], { message, overflow }, Protocol.NETFILTER);
+  const netlink = new NetlinkConnection(
+    [traceGroup],
+    { message, overflow },
+    { protocol: Protocol.NETFILTER },
+  );
   const nft = new Nftables();
   try {
     for (const text of tables) {

@@ -86,11 +86,16 @@ export class NetlinkConnection {
 
   /**
    * @param groups RTNLGRP_* numbers to listen to
-   * @param protocol another family of netlink that keeps this order, such as nf_tables
+   * @param options.neighbours the protocol number of the neighbour entries whose changes are listened to as well
+   * @param options.protocol another family of netlink that keeps this order, such as nf_tables
    */
-  constructor(groups: readonly number[], listener: NetlinkListener, protocol: Protocol = Protocol.ROUTE) {
+  constructor(
+    groups: readonly number[],
+    listener: NetlinkListener,
+    { neighbours, protocol = Protocol.ROUTE }: { neighbours?: number; protocol?: Protocol } = {},
+  ) {
     this.#listener = listener;
-    this.#socket = new NetlinkSocket({ groups, protocol })
+    this.#socket = new NetlinkSocket({ groups, neighbours, protocol })
       .on('message', (data) => this.#take(data))
       .on('overflow', () => this.#overflow())
       .on('lost', () => {

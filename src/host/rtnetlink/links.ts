@@ -1,6 +1,6 @@
 import type { News } from '../../model/dependency.js';
 import type { LinkView, Traffic } from '../../model/observed.js';
-import type { RouteView } from '../../model/route.js';
+import { ourProtocol, type RouteView } from '../../model/route.js';
 import { NetlinkConnection, NetlinkError } from '../netlink/connection.js';
 import { afterPause, isDisturbed } from '../netlink/disturbed.js';
 import { Flags, type NetlinkMessage } from '../netlink/format.js';
@@ -30,8 +30,8 @@ export type LinkListener = (news: readonly News[]) => void;
 export type GoneListener = (index: number | undefined) => void;
 
 /**
- * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE; _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_RULE; _IPV4_NETCONF, _IPV6_NETCONF. Not RTNLGRP_NEIGH:
- * the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
+ * RTNLGRP_LINK; _TC; _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE; _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_RULE; _IPV4_NETCONF, _IPV6_NETCONF. Of RTNLGRP_NEIGH
+ * entries of ours only: the bridge announces each new MAC address there, so a guest that keeps changing its own could load the daemon.
  */
 const groups = [1, 4, 5, 7, 8, 9, 11, 19, 24, 25];
 
@@ -63,14 +63,15 @@ export class Links {
   private constructor(listener: LinkListener, gone: GoneListener, failed: (error: Error) => void) {
     this.#listener = listener;
     this.#gone = gone;
-    this.#netlink = new NetlinkConnection(groups, {
-      message: (message) => this.#apply(message),
-      overflow: () => {
-        this.#gone(undefined);
-        return this.#sync();
-      },
-      failed,
-    });
+    const overflow = (): Promise<void> => {
+      this.#gone(undefined);
+      return this.#sync();
+    };
+    this.#netlink = new NetlinkConnection(
+      groups,
+      { message: (message) => this.#apply(message), overflow, failed },
+      { neighbours: ourProtocol },
+    );
     const states = () => (this.#next === undefined ? [this.#current] : [this.#current, this.#next.links]);
     const routes = () =>
       this.#next === undefined ? [this.#currentRoutes] : [this.#currentRoutes, this.#next.routes];

@@ -37,21 +37,23 @@ export class NeighbourState {
   }
 }
 
-/** An entry of ours, as a RTM_NEWNEIGH tells of it. */
+/** An entry of ours, as a RTM_NEWNEIGH or RTM_DELNEIGH tells of it. */
 export interface DecodedNeighbour {
   readonly index: number;
   readonly address: Network;
   readonly mac: string | undefined;
+  /** It stays as it is; one that has been deleted is told of as one that has failed. */
+  readonly permanent: boolean;
   /** It is a proxy entry: the address is answered for at the device. */
   readonly proxy: boolean;
 }
 
-/** The entry of a RTM_NEWNEIGH; undefined for one that is not ours, or passes by itself. */
+/** The entry of a RTM_NEWNEIGH or RTM_DELNEIGH; undefined for one that is not ours. */
 export function decodeNeighbour(data: Buffer): DecodedNeighbour | undefined {
   const number = data.readUInt8(0);
   const permanent = (data.readUInt16LE(8) & nudPermanent) !== 0;
   const proxy = (data.readUInt8(10) & ntfProxy) !== 0;
-  if ((number !== family.inet && number !== family.inet6) || !(permanent || proxy)) return undefined;
+  if (number !== family.inet && number !== family.inet6) return undefined;
   let address: string | undefined;
   let mac: string | undefined;
   let ours = false;
@@ -63,5 +65,5 @@ export function decodeNeighbour(data: Buffer): DecodedNeighbour | undefined {
   if (!ours || address === undefined) return undefined;
   const host: Network =
     number === family.inet ? { family: 4, address, prefix: 32 } : { family: 6, address, prefix: 128 };
-  return { index: data.readInt32LE(4), address: host, mac, proxy };
+  return { index: data.readInt32LE(4), address: host, mac, permanent, proxy };
 }

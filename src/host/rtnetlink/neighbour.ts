@@ -14,7 +14,7 @@ export class Neighbours {
   readonly #states: () => readonly RouteState[];
   readonly #losses: Losses;
 
-  /** @param states where changes are noted: neighbours are not listened to */
+  /** @param states where changes are noted: of an entry that was there as it is nothing is told */
   constructor(netlink: NetlinkConnection, states: () => readonly RouteState[], losses: Losses) {
     this.#netlink = netlink;
     this.#states = states;
@@ -33,11 +33,14 @@ export class Neighbours {
     for (const state of this.#states()) state.setNeighbour(index, address, mac);
   }
 
-  /** @throws NetlinkError */
+  /**
+   * The deletion is noted before the kernel is asked, so that it is no news when that tells of it.
+   * @throws NetlinkError
+   */
   async delete(index: number, address: Network): Promise<void> {
+    for (const state of this.#states()) state.setNeighbour(index, address, undefined);
     const header = neighbourHeader(index, address, 0);
     await this.#netlink.remove(rtmNeigh.delete, header, neighbourAttributes(address));
-    for (const state of this.#states()) state.setNeighbour(index, address, undefined);
   }
 }
 

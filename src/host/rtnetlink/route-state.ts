@@ -154,7 +154,8 @@ export class RouteState implements RouteView {
       case rtmRule.delete:
         return this.#rules.apply(type, data) ? [{ kind: 'rules' }] : [];
       case rtmNeigh.add:
-        return this.#applyNeighbour(data);
+      case rtmNeigh.delete:
+        return this.#applyNeighbour(data, type === rtmNeigh.add);
       case rtmNewNetconf:
         return this.#applyNetconf(data);
       default:
@@ -189,7 +190,7 @@ export class RouteState implements RouteView {
     this.#keep(key, left);
   }
 
-  /** Notes an entry that vifd has set or, with `mac` undefined, deleted; neighbours are not listened to. */
+  /** Notes an entry that vifd has set or, with `mac` undefined, deleted. */
   setNeighbour(index: number, { address }: Network, mac: string | undefined): void {
     this.#neighbours.set(index, address, mac);
   }
@@ -374,12 +375,20 @@ export class RouteState implements RouteView {
     ];
   }
 
-  /** Entries of ours only, and nothing depends on what others do to them. */
-  #applyNeighbour(data: Buffer): News[] {
+  /** Entries of ours only. It is news that one has gone or has another MAC address; proxies are told of by dumps alone. */
+  #applyNeighbour(data: Buffer, added: boolean): News[] {
     const entry = decodeNeighbour(data);
-    if (entry?.proxy) this.setProxy({ address: entry.address, device: entry.index, owner: undefined });
-    else if (entry) this.setNeighbour(entry.index, entry.address, entry.mac);
-    return [];
+    if (entry === undefined) return [];
+    const { index, address, proxy } = entry;
+    if (proxy) {
+      if (added) this.setProxy({ address, device: index, owner: undefined });
+      return [];
+    }
+    const before = this.#neighbours.of(index).get(address.address);
+    const mac = added && entry.permanent ? entry.mac : undefined;
+    this.setNeighbour(index, address, mac);
+    const name = this.#links.byIndex(index)?.name;
+    return before === undefined || before === mac || name === undefined ? [] : [netdev(name)];
   }
 
   /** The device of an RTM_NEWNETCONF: its forwarding, proxy_arp, proxy_ndp or rp_filter has changed. `all` and `default` are below 0. */

@@ -250,6 +250,28 @@ test('what is deleted by hand comes back', async () => {
   });
 });
 
+test('a neighbour that is deleted or changed by hand is back within a second, and no other was touched', async () => {
+  const daemon = await domnet.vifd();
+  const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
+  await vif.connected();
+  const beside = await Neighbours.of(daemon, domnet, 'route', { keys: { gatewaydev: 'eth0' } });
+  const entries = () => domnet.ip('neighbour show dev vif5.0 nud permanent');
+  const before = await entries();
+  const own = await vif.guestExec('cat', ['/sys/class/net/eth0/address']);
+  for (const change of [
+    'delete 192.0.2.5',
+    'delete 2001:db8::5',
+    'replace 192.0.2.5 lladdr 00:16:3e:00:99:99 nud permanent',
+    'change 2001:db8::5 lladdr 00:16:3e:00:99:99 nud stale',
+    'delete 192.0.2.5',
+  ]) {
+    await domnet.ip(`neighbour ${change} dev vif5.0`);
+    await until(`what was there before ${change}`, async () => (await entries()) === before, 1000);
+  }
+  expect(before).toContain(`192.0.2.5 lladdr ${own.trim()}`);
+  await beside.untouched();
+});
+
 test('what is deleted by hand without the kernel saying so comes back within a minute', async () => {
   const vifd = await domnet.vifd();
   const vif = await plug(5, { ip: '192.0.2.5 2001:db8::5' });
