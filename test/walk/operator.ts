@@ -1,13 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Domnet } from '../support/net/domnet.js';
-import {
-  guest6Of,
-  guestOf,
-  routerLinkLocal,
-  uplinkAddress,
-  uplinkPeer,
-  uplinkPeer6,
-} from './addresses.js';
+import { guest6Of, guestOf, routerLinkLocal, uplinkAddress, uplinkPeer, uplinkPeer6 } from './addresses.js';
 import { ipBatch, setSysctls } from './batch.js';
 import type { Model, NftFault, Step, VifModel } from './model.js';
 import type { Networks } from './networks.js';
