@@ -18,7 +18,7 @@ const brportState = 1;
 const waiting = { 0: 'disabled', 1: 'listening', 2: 'learning', 4: 'blocking' } as const;
 const brportLocked = 39;
 /** IFF_RUNNING. Every port without a carrier is disabled, by the kernel. */
-const running = 0x40;
+export const iffRunning = 0x40;
 const brport = {
   hairpin: 4,
   bpduGuard: 5,
@@ -75,7 +75,7 @@ export function decodePort({ data }: Pick<NetlinkMessage, 'data'>): BridgePort |
   });
   if (master === undefined || master === index) return undefined;
   const told = waiting[bytes[brportState] as keyof typeof waiting];
-  const state = told === 'disabled' && (data.readUInt32LE(8) & running) === 0 ? undefined : told;
+  const state = told === 'disabled' && (data.readUInt32LE(8) & iffRunning) === 0 ? undefined : told;
   const multicastFlood = bytes[brport.multicastFlood] !== 0;
   const broadcastFlood = bytes[brport.broadcastFlood] !== 0;
   const isDeaf = bytes[brport.learning] === 0 && bytes[brport.unicastFlood] === 0;

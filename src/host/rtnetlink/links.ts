@@ -7,6 +7,7 @@ import { Flags, type NetlinkMessage } from '../netlink/format.js';
 import { Addresses } from './address.js';
 import { BridgePorts } from './bridge-port.js';
 import { portDump } from './bridge-port-message.js';
+import { DisabledPorts } from './disabled-ports.js';
 import { LinkSettings } from './link.js';
 import { family, rtm } from './link-message.js';
 import { LinkState } from './link-state.js';
@@ -52,6 +53,7 @@ export class Links {
   readonly proxy: Proxies;
   #current = new LinkState();
   readonly #losses = new Losses();
+  readonly #disabled = new DisabledPorts((message) => this.#takeIn(message));
   #currentRoutes = new RouteState(this.#current, this.#losses);
   /** Filled by the dump that is under way; readers keep seeing the old state until it is complete. */
   #next: { links: LinkState; routes: RouteState } | undefined;
@@ -157,6 +159,7 @@ export class Links {
   }
 
   close(): void {
+    this.#disabled.close();
     this.#netlink.close();
   }
 
@@ -167,6 +170,10 @@ export class Links {
       return;
     }
     if (this.link.isPassing(message)) return;
+    this.#takeIn(message.flags & Flags.MULTI ? message : this.#disabled.now(message));
+  }
+
+  #takeIn(message: NetlinkMessage): void {
     this.#next?.links.apply(message);
     this.#next?.routes.apply(message);
     if (message.flags & Flags.MULTI) return;

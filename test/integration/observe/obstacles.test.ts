@@ -166,6 +166,7 @@ test('a port of a bridge that somebody has closed: said of the one vif, and not 
 });
 
 test('a bridge that is down: said of each vif on it and of no other, and none is taken off', async () => {
+  const before = daemon.log.length;
   await domnet.ip('link set xenbr0 down');
   const reason = 'bridge xenbr0: it is down; run: ip link set dev xenbr0 up';
   const down = await until('the bridge to be said', async () => {
@@ -179,7 +180,13 @@ test('a bridge that is down: said of each vif on it and of no other, and none is
   });
   await domnet.ip('link set dev xenbr0 up');
   await expectMissing();
+  for (let round = 0; round < 5; round++) {
+    await domnet.ip('link set vif7.0 nomaster');
+    await until('the repair', async () => (await domnet.link('vif7.0'))?.master === 'xenbr0');
+  }
   await reaches(vifs.bridge[0], addressOf('bridge', vifs.bridge[1]));
+  // Each port is disabled for a moment then, by nobody.
+  expect(JSON.stringify(daemon.log.slice(before))).not.toContain('has set its port');
 });
 
 test('a port that bpdu_guard has disabled: said, and over when its netdev was down', async () => {
