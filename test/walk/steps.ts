@@ -378,6 +378,8 @@ function vifPossible(step: Step & { vif: number }, vif: VifModel, model: Model):
         isRouted(vif) &&
         has4(vif) &&
         free &&
+        // An address that vifd has yet to plan, where it does not run, is planned elsewhere when another's route leads to it.
+        (serving(model) || vif.topology === 'route' || vif.keys.ip !== undefined) &&
         model.uplinks.up0.there &&
         model.uplinks.up0.up
       );
