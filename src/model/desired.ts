@@ -29,6 +29,8 @@ export interface DesiredLink {
  */
 export interface Attached {
   readonly addresses: readonly Network[];
+  /** It was found connected, by another daemon's word; absent for no. */
+  readonly isFound?: boolean;
 }
 
 /** What should be on the host for one vif. */

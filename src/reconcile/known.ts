@@ -23,6 +23,6 @@ export function knownOf(
   snapshot: VifSnapshot | undefined,
   { isNew = true, attached, floorRefused }: Partial<Pick<Known, 'isNew' | 'attached' | 'floorRefused'>> = {},
 ): Known {
-  const found = isNew && isConnected(snapshot) ? { addresses: [] } : undefined;
+  const found = isNew && isConnected(snapshot) ? { addresses: [], isFound: true } : undefined;
   return { id, snapshot, isNew, attached: attached ?? found, floorRefused };
 }

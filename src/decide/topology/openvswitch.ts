@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../model/error-codes.js';
 import { type FilterSpec, holds } from '../../model/filter.js';
 import { isParted } from '../../model/group.js';
 import { ifaceIdOf } from '../../model/iface-id.js';
+import { noIp } from '../../model/ip.js';
 import type { Link, ObservedState } from '../../model/observed.js';
 import { type OperationError, problem } from '../../model/operation-error.js';
 import { type DesiredOvsPort, isOwnPort, type OvsBridge } from '../../model/ovs-port.js';
@@ -59,7 +60,10 @@ export const openvswitch: Topology = {
 
     const view = observed.openvswitch;
     // Without its port the link is of no use, so it is not brought up for nothing.
-    if (view?.state === 'unreachable' && attached === undefined) {
+    if (
+      view?.state === 'unreachable' &&
+      (attached === undefined || (attached.isFound && isElsewhere(id, observed)))
+    ) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
     const row = view?.state === 'known' ? view.bridge(key.bridge) : undefined;
@@ -167,6 +171,17 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
     tag: wanted.find(({ pvid }) => pvid)?.vid,
     trunks: wanted.filter(({ pvid }) => !pvid).map(({ vid }) => vid),
   };
+}
+
+/**
+ * Whether a vif that was found connected is on no switch: it is down, has routes of vifd's, or is a port of a Linux bridge, since its `script` key
+ * has named another topology until a while ago. The database cannot tell now that it has no port.
+ */
+function isElsewhere(id: VifId, { links, ip = noIp }: ObservedState): boolean {
+  const own = links.ofVif(id);
+  if (own === undefined) return false;
+  const master = own.master === undefined ? undefined : links.byIndex(own.master);
+  return !own.up || master?.kind === 'bridge' || ip.routes.onDevice(own.index).length > 0;
 }
 
 /** Whether a vif has a filter for control frames alone. */
