@@ -62,7 +62,7 @@ export const openvswitch: Topology = {
     // Without its port the link is of no use, so it is not brought up for nothing.
     if (
       view?.state === 'unreachable' &&
-      (attached === undefined || (attached.isFound && isElsewhere(id, observed)))
+      (attached === undefined || (attached.isFound && isOnNoSwitch(id, observed)))
     ) {
       return refuse('openvswitch-unreachable', `database ${view.database} not reachable`);
     }
@@ -177,7 +177,7 @@ function withVlans(key: OvsBridgeKey, wanted: readonly PortVlan[]): OvsBridgeKey
  * Whether a vif that was found connected is on no switch: it is down, has routes of vifd's, or is a port of a Linux bridge, since its `script` key
  * has named another topology until a while ago. The database cannot tell now that it has no port.
  */
-function isElsewhere(id: VifId, { links, ip = noIp }: ObservedState): boolean {
+function isOnNoSwitch(id: VifId, { links, ip = noIp }: ObservedState): boolean {
   const own = links.ofVif(id);
   if (own === undefined) return false;
   const master = own.master === undefined ? undefined : links.byIndex(own.master);

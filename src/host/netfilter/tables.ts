@@ -70,7 +70,7 @@ export class NftTables {
       );
     this.#mirror = new NftMirror(
       {
-        rules: support.whyNotCount === undefined ? rulesFile : rulesWithoutCounts,
+        rules: support.whyNotCount === undefined ? rulesFile : rulesWithoutCounts(),
         ownable: this.#ownership.isPossible,
         opened: this.#opened,
       },
