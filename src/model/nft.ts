@@ -35,12 +35,12 @@ export const sets = {
   speaks6: { table: 'netdev vifd', key: ['ifname'] },
   hosts4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
   hosts6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
-  networks4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'] },
-  networks6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'] },
+  networks4: { table: 'netdev vifd', key: ['ifname', 'ipv4_addr'], intervals: true },
+  networks6: { table: 'netdev vifd', key: ['ifname', 'ipv6_addr'], intervals: true },
   dhcp_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
-  dhcp_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  dhcp_networks: { table: 'netdev vifd', key: ['ifname', 'number'], intervals: true },
   nd_hosts: { table: 'netdev vifd', key: ['ifname', 'number'] },
-  nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'] },
+  nd_networks: { table: 'netdev vifd', key: ['ifname', 'number'], intervals: true },
   nd_macs: { table: 'netdev vifd', key: ['ifname', 'number'] },
   limit_from: { table: 'netdev vifd', key: ['ifname'], limit: 'bytes' },
   limit_packets: { table: 'netdev vifd', key: ['ifname'], limit: 'packets' },
@@ -114,6 +114,8 @@ interface SetSpec {
   readonly value?: readonly KeyPart[];
   /** What the limit of each element counts; absent for none. */
   readonly limit?: 'bytes' | 'packets';
+  /** Whether its elements are intervals: networks. */
+  readonly intervals?: true;
 }
 
 /** What a set is; a map has a value, and an element may have a limit. */
@@ -208,6 +210,12 @@ export const spokenFrom = (device: string, network: Network): Element =>
   isHost(network)
     ? { set: `hosts${network.family}`, key: [device, network.address] }
     : { set: `networks${network.family}`, key: [device, formatNetwork(network)] };
+
+/**
+ * Whether an element is of a set of intervals. The kernel changes such a set a moment after all else that is in the same transaction is in
+ * force (nf_tables_commit: nft_set_commit_update comes last).
+ */
+export const isOfIntervals = ({ set }: Element): boolean => specOf(set).intervals === true;
 
 export const tableOf = ({ set }: Element): Table => sets[set].table;
 

@@ -15,15 +15,15 @@ export function attachFiltered(
   link: Link,
   desired: DesiredState,
   observed: ObservedState,
-  hold: NftAction,
+  hold: readonly NftAction[],
 ): Action[] {
   const { name } = desired;
-  if (link.name === name) return [hold, ...attachLink(id, link, desired, observed)];
+  if (link.name === name) return [...hold, ...attachLink(id, link, desired, observed)];
   const alias = name === vifName(id) ? link.alias : vifName(id);
   return [
     ...(link.up ? [setLink(link, { up: false })] : []),
     setLink(link, { name, ...(alias === undefined || alias === link.alias ? {} : { alias }) }),
-    hold,
+    ...hold,
     ...attachLink(id, { ...link, name, alias, up: false }, desired, observed),
   ];
 }

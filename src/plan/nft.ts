@@ -8,6 +8,7 @@ import {
   type Element,
   elementId,
   type InstalledChain,
+  isOfIntervals,
   type NftAction,
   type NftChange,
   type NftView,
@@ -45,15 +46,18 @@ export interface DesiredNft {
   readonly closes?: () => readonly Sysctl[];
 }
 
-/** The transactions that make nf_tables as desired for a vif, in their order; each undefined when it would change nothing. */
+/** The transactions that make nf_tables as desired for a vif, in their order; none that would change nothing. */
 export interface NftPlan {
   /**
    * Makes dormant tables work. It is a transaction of its own, because the kernel refuses a base chain in the one that
    * wakes its table (nf_tables_addchain, since 6.9).
    */
   readonly wake: NftAction | undefined;
-  /** Installs or changes what holds the vif: performed before its link is up. */
-  readonly hold: NftAction | undefined;
+  /**
+   * Installs or changes what holds the vif: performed before its link is up. Where it may speak from networks these come first: in one
+   * transaction with what looks them up they would be missing for a moment ({@link isOfIntervals}).
+   */
+  readonly hold: readonly NftAction[];
   /** Deletes what the vif no longer has: performed when its link is down, or all else is as desired. */
   readonly release: NftAction | undefined;
 }
@@ -110,6 +114,7 @@ export function planNft(
   const stray = [...observed.elements(vif), ...(link ? observed.strangers(link.name, vif) : [])].filter(
     (element) => !wantedIds.has(elementId(element)) && !replaced.has(elementId(element)),
   );
+  const addElement = (element: Element): NftChange => ({ change: 'add-element', element, owner: vif });
   const isHeld = filter !== undefined || blocked;
   const marks = filter?.group?.by.includes('switch') ?? false;
   const wantedChains = link && isHeld ? chainsOf(vif, link, blocked, marks, filter?.limits) : [];
@@ -141,15 +146,28 @@ export function planNft(
   const [revoked, released] = divide(stray, (element) => isHeld && heldBy.includes(tableOf(element)));
   const unbound = chains.filter((found) => !isBound(found));
   const notes = forwards === undefined ? [] : unnoted(opens, observed);
+  // The kernel leaves an element that exists as it is, with its owner.
+  const taken = [...rivals, ...missing.filter((element) => observed.owner(element) !== undefined)];
+  const deleted = [...revoked, ...taken];
+  const missingRules = ruledTables
+    .filter((table) => used.has(table))
+    .flatMap((table) => setRules(table, observed));
+  // Not where one goes with which it may overlap: the kernel swaps these at once.
+  const [ahead, beside] = divide(
+    missing,
+    (element) => isOfIntervals(element) && !deleted.some(({ set }) => set === element.set),
+  );
+  const [rulesAhead, rulesBeside] = divide(missingRules, ({ table }) =>
+    ahead.some((element) => tableOf(element) === table),
+  );
   const before: NftChange[] = [
-    ...ruledTables.filter((table) => used.has(table)).flatMap((table) => setRules(table, observed)),
+    ...rulesBeside,
     ...notes.map((element): NftChange => ({ change: 'add-opened', element })),
     ...(isHeld ? unbound.map(deleteChain) : []),
-    // The kernel leaves an element that exists as it is, with its owner.
     ...revoked.map(giveUp(vif, observed)),
-    ...[...rivals, ...missing.filter((element) => observed.owner(element) !== undefined)].map(deleteElement),
+    ...taken.map(deleteElement),
     ...forgetDrops(revoked, device),
-    ...missing.map((element): NftChange => ({ change: 'add-element', element, owner: vif })),
+    ...beside.map(addElement),
     ...wantedChains
       .filter((chain) => !hasChain(chain))
       .map((chain): NftChange => ({ change: 'set-chain', ...chain, owner: vif })),
@@ -181,7 +199,9 @@ export function planNft(
       vif,
       ruledTables.filter((table) => used.has(table)).flatMap((table) => wakeTable(table, observed)),
     ),
-    hold: transaction(vif, before),
+    hold: [transaction(vif, [...rulesAhead, ...ahead.map(addElement)]), transaction(vif, before)].filter(
+      (action) => action !== undefined,
+    ),
     release: release && {
       ...release,
       ...(switchedOff.length > 0 ? { closes: switchedOff } : {}),
@@ -228,7 +248,7 @@ function wakeTable(table: RuledTable, observed: NftView): NftChange[] {
   return dormant === undefined ? [] : [{ change: 'wake-table', table, ...dormant }];
 }
 
-function setRules(table: RuledTable, observed: NftView): NftChange[] {
+function setRules(table: RuledTable, observed: NftView): Extract<NftChange, { change: 'set-rules' }>[] {
   const rules = observed.missingRules(table);
   return rules === undefined ? [] : [{ change: 'set-rules', table, rules }];
 }

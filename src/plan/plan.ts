@@ -56,7 +56,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
   // The rules for a routed vif are there before any device is made to forward.
   const holdsFirst = ip !== undefined && !renamed;
   const attach =
-    hold === undefined || holdsFirst
+    hold.length === 0 || holdsFirst
       ? attachLink(id, link, desired, observed)
       : attachFiltered(id, link, desired, observed, hold);
   const strays = strayAddresses(link, ip === undefined ? link.name : name, desired.link.addresses);
@@ -68,7 +68,7 @@ export function plan(id: VifId, desired: DesiredState | undefined, observed: Obs
     ...removals,
     // A bridge's port must have no address; a routed vif loses an old one only when it has its new one.
     ...(ip === undefined ? [...strays, ...planNoRouter(link, observed)] : []),
-    ...(holdsFirst ? optional(hold) : []),
+    ...(holdsFirst ? hold : []),
     ...planBeforeLink(id, renamed && ip ? { ...ip, sysctls: [] } : ip, observed),
     // Before the link: a port of Open vSwitch that exists already lowers the bridge's MTU with its own.
     ...pinOvsMtu(desired, link, observed),
@@ -126,7 +126,7 @@ export function planScript(
     { filter, blocked, masquerades: [], closes },
     observed.nft,
   );
-  const held = [...optional(wake), ...optional(hold), ...optional(release)];
+  const held = [...optional(wake), ...hold, ...optional(release)];
   if (runsAsWanted(run, script)) return held;
   // The script is remembered first, so that it is undone where the filter fails.
   if (run === undefined && adopt) return [{ kind: 'adopt-script', id, script }, ...held];
@@ -159,7 +159,7 @@ export function isolate(
     { filter, blocked, masquerades: [] },
     observed.nft,
   );
-  return wake === undefined && hold === undefined ? [] : detachLink(link, observed);
+  return wake === undefined && hold.length === 0 ? [] : detachLink(link, observed);
 }
 
 const noNft = { filter: undefined, masquerades: [] };

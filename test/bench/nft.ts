@@ -44,10 +44,10 @@ function spec(domid: number, routed: boolean): FilterSpec {
   };
 }
 
-async function perform(action: NftAction | undefined): Promise<Sample> {
+async function perform(actions: readonly NftAction[]): Promise<Sample> {
   const cpu = process.cpuUsage();
   const start = performance.now();
-  if (action) await nft.perform(action);
+  for (const action of actions) await nft.perform(action);
   const used = process.cpuUsage(cpu);
   return { wall: performance.now() - start, cpu: (used.user + used.system) / 1000 };
 }
@@ -58,7 +58,11 @@ const hold = (domid: number, routed = false): Promise<Sample> => {
   return perform(planNft(idOf(domid), link, { filter, masquerades: [] }, nft.view).hold);
 };
 const release = (domid: number): Promise<Sample> =>
-  perform(planNft(idOf(domid), undefined, { filter: undefined, masquerades: [] }, nft.view).release);
+  perform(
+    [planNft(idOf(domid), undefined, { filter: undefined, masquerades: [] }, nft.view).release].filter(
+      (action) => action !== undefined,
+    ),
+  );
 
 async function measure(what: string, domids: readonly number[], work: (domid: number) => Promise<Sample>) {
   const delay = monitorEventLoopDelay({ resolution: 1 });

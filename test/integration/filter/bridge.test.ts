@@ -360,7 +360,7 @@ describe('a vif', () => {
     const vif = await domnet.plug({ domid: 1, keys: { ip: ipKey } });
     await vif.status('error');
     expect(await vif.read('hotplug-error')).toMatch(
-      /^run nft 'add chain netdev vifd vif1\.0_\d+ .* and \d+ more: .*Operation not permitted$/,
+      /^run nft 'add element netdev vifd networks4 .* and \d+ more: .*Operation not permitted$/,
     );
     const link = await domnet.link('vif1.0');
     expect(link?.flags).not.toContain('UP');

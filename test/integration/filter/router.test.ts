@@ -44,7 +44,7 @@ async function asDaemon(code: string): Promise<string> {
       const look = () => {
         const { links, nft } = host.observe();
         const { hold, release } = planNft(id, links.ofVif(id), { filter: spec, masquerades: [] }, nft);
-        return [hold, release].filter(Boolean);
+        return [...hold, release].filter(Boolean);
       };
       for (const action of look()) await host.perform(action);
       if (look().length > 0) throw new Error('still to do: ' + JSON.stringify(look()));

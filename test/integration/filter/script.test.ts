@@ -115,7 +115,7 @@ test('no script is run while the rules cannot be had', async () => {
   await start();
   const vif = await plug();
   await vif.status('error');
-  expect(await vif.read('hotplug-error')).toMatch(/^run nft 'add chain netdev vifd vif1\.0_/);
+  expect(await vif.read('hotplug-error')).toMatch(/^run nft 'add element netdev vifd networks4 /);
   expect(runs()).toEqual([]);
   foreign.end();
   await vif.connected();

@@ -22,7 +22,7 @@ const want = (filter: FilterSpec | undefined, masquerades: readonly string[] = [
 /** A machine on which these actions were performed, for `vif5.0` or another vif. */
 function installed(of: FilterSpec, device = 'vif5.0', index = 12, nft = new NftMachine()): NftMachine {
   const { hold } = planNft(id, { index, name: device }, want(of), nft);
-  if (hold) nft.perform(hold);
+  for (const action of hold) nft.perform(action);
   return nft;
 }
 const desired = (filter: FilterSpec | undefined, name = 'vif5.0') => ({
@@ -57,7 +57,7 @@ it('plans nothing for a filter that is as desired', () => {
 /** The commands of the transaction that installs a filter, after the earlier ones. */
 const holds = (filter: FilterSpec, nft: NftMachine, name = 'vif5.0', index = 12): string[] => {
   const { hold } = planNft(id, { index, name }, want(filter), nft);
-  return hold === undefined ? [] : nftCommands(hold.changes);
+  return hold.flatMap(({ changes }) => nftCommands(changes));
 };
 
 it('changes elements in place while the device is the same, and makes the chain anew for another', () => {
@@ -99,6 +99,25 @@ it('puts right what others have done to its own: a rule of its chain, the rules 
   expect(holds(filterSpec(), elsewhere)).toEqual([]);
 });
 
+it('has a vif speak from networks before it is held to them, and swaps one for another at once', () => {
+  const nft = new NftMachine();
+  const { hold } = planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.1.0/24')), nft);
+  expect(hold.map(({ changes }) => nftCommands(changes).map((command) => command.split(' {')[0]))).toEqual([
+    ['table netdev vifd', 'add element netdev vifd networks4', 'add element netdev vifd dhcp_networks'],
+    [
+      'add element netdev vifd macs',
+      'add element netdev vifd speaks4',
+      'add element netdev vifd nd_macs',
+      'add chain netdev vifd vif5.0_12',
+      'flush chain netdev vifd vif5.0_12',
+      'add chain netdev vifd vif5.0_12',
+    ],
+  ]);
+  for (const action of hold) nft.perform(action);
+  const other = planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.0.0/16')), nft);
+  expect(other.hold).toHaveLength(1);
+});
+
 it('leaves a netdev no rights of a vif that had the name before', () => {
   const nft = installed(filterSpec());
   nft.add({ set: 'hosts4', key: ['vif5.0', '10.0.0.66'] }, 'vif6.0');
@@ -120,15 +139,15 @@ it('masquerades before the link is up, and no longer after it is down', () => {
   const nat = want(undefined, ['10.0.0.5']);
   const link = { index: 12, name: 'vif5.0' };
   const { hold, release } = planNft(id, link, nat, nft);
-  expect(hold && nftCommands(hold.changes)).toEqual([
+  expect(hold.flatMap(({ changes }) => nftCommands(changes))).toEqual([
     'table inet vifd { … }',
     'add element inet vifd masqueraded4 { 10.0.0.5 . "eth0" comment "vif5.0" }',
   ]);
   expect(release).toBeUndefined();
-  if (hold) nft.perform(hold);
-  expect(planNft(id, link, nat, nft)).toEqual({ wake: undefined, hold: undefined, release: undefined });
+  for (const action of hold) nft.perform(action);
+  expect(planNft(id, link, nat, nft)).toEqual({ wake: undefined, hold: [], release: undefined });
   const gone = planNft(id, link, want(undefined), nft);
-  expect(gone.hold).toBeUndefined();
+  expect(gone.hold).toEqual([]);
   expect(gone.release && nftCommands(gone.release.changes)).toEqual(['delete table inet vifd']);
 });
 
@@ -137,7 +156,7 @@ it('wakes the dormant tables that it needs, in a transaction before the others',
   nft.asleep.add('netdev vifd').add('inet vifd');
   const own = planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.0.5')), nft);
   expect(own.wake && nftCommands(own.wake.changes)).toEqual(['add table netdev vifd']);
-  expect(own.hold).toBeUndefined();
+  expect(own.hold).toEqual([]);
   const other = planNft(
     { domid: 6, devid: 0 },
     { index: 13, name: 'vif6.0' },
@@ -145,7 +164,7 @@ it('wakes the dormant tables that it needs, in a transaction before the others',
     nft,
   );
   expect(other.wake?.changes).toEqual(own.wake?.changes);
-  expect(other.hold).toBeDefined();
+  expect(other.hold).not.toEqual([]);
   if (own.wake) nft.perform(own.wake);
   expect(planNft(id, { index: 12, name: 'vif5.0' }, want(filterSpec('10.0.0.5')), nft).wake).toBeUndefined();
   // A vif that goes wakes nothing.
@@ -156,7 +175,7 @@ it('has a table go with the last vif in it, and not before', () => {
   const nft = installed(filterSpec('10.0.0.5', { reverse: true }));
   const other = { domid: 6, devid: 0 };
   const { hold } = planNft(other, { index: 13, name: 'vif6.0' }, want(filterSpec('10.0.0.6')), nft);
-  if (hold) nft.perform(hold);
+  for (const action of hold) nft.perform(action);
   const removal = (vif: typeof id) => {
     const { release } = planNft(vif, undefined, want(undefined), nft);
     if (release) nft.perform(release);
@@ -186,8 +205,9 @@ it('lets addresses go from the table of an earlier release once they are in this
     const vif = { domid, devid: 0 };
     const link = { index: domid, name: `vif${domid}.0` };
     const { hold, release } = planNft(vif, link, want(undefined, [`10.0.0.${domid}`]), nft);
-    for (const action of [hold, release]) if (action) nft.perform(action);
-    return [hold, release].map((action) => (action ? nftCommands(action.changes) : []));
+    const steps = [hold, release ? [release] : []];
+    for (const action of steps.flat()) nft.perform(action);
+    return steps.map((actions) => actions.flatMap(({ changes }) => nftCommands(changes)));
   };
   expect(step(5)).toEqual([
     ['table inet vifd { … }', 'add element inet vifd masqueraded4 { 10.0.0.5 . "eth0" comment "vif5.0" }'],
