@@ -284,6 +284,8 @@ export function possible(step: Step, model: Model): boolean {
   if (!('vif' in step)) return hostPossible(step, model);
   const vif = model.vifs.find(({ slot }) => slot === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
+  // It may have its name again by what was read before xenstored was stopped.
+  if (model.vifd && !model.xenstored && vif.present && vif.name !== wantedName(vif)) return false;
   const then = vifOf(apply(model, step), step.vif);
   const rivals = entangled(then, apply(model, step)).length;
   // Of three the order is anybody's guess, and so is that of two when both come before the daemon does.
