@@ -31,3 +31,32 @@ export function serversOf(file: string): Server[] {
   }
   return servers;
 }
+
+/** A process that ends has this among its flags (PF_EXITING). */
+const exiting = 0x4;
+
+/**
+ * Whether a dnsmasq of this network namespace is about to end. The kernel takes its command line before it closes its sockets (do_exit), so
+ * that {@link serversOf} finds none, and another would find the ports taken.
+ */
+export function isOneEnding(): boolean {
+  const network = readlinkSync('/proc/self/ns/net');
+  return readdirSync('/proc').some((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      // The name in brackets may have any character in it.
+      const [, name, rest = ''] =
+        /^\d+ \((.*)\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+      const fields = rest.split(' ');
+      if (name !== 'dnsmasq' || fields[0] === 'Z' || (Number(fields[6]) & exiting) === 0) return false;
+    } catch {
+      return false;
+    }
+    try {
+      return readlinkSync(`/proc/${pid}/ns/net`) === network;
+    } catch {
+      // Its namespaces go before its sockets.
+      return true;
+    }
+  });
+}

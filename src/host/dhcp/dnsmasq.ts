@@ -10,7 +10,7 @@ import { parseVifName } from '../../model/vif-id.js';
 import { spawnGuarded } from '../process/guard.js';
 import { dnsPortIsTaken } from './dns-port.js';
 import { configurationFor, covers, type Needs, needsOf } from './dnsmasq-configuration.js';
-import { type Server, serversOf } from './dnsmasq-servers.js';
+import { isOneEnding, type Server, serversOf } from './dnsmasq-servers.js';
 import { hangUpUnit, restartUnit, stopUnit, underSystemd, unit, unitConf } from './dnsmasq-unit.js';
 import { ToldAddresses } from './told-addresses.js';
 
@@ -240,8 +240,9 @@ export class Dnsmasq {
     const left = (): Server[] => serversOf(this.#conf).filter((server) => !(butUnit && server.unit === unit));
     for (const end = performance.now() + goneMs; ; await sleep(goneMs / 100)) {
       const servers = left();
-      if (servers.length === 0) return;
-      if (performance.now() > end)
+      const isLate = performance.now() > end;
+      if (servers.length === 0 && (isLate || !isOneEnding())) return;
+      if (isLate)
         throw new Error(
           `another dnsmasq serves by the same configuration and does not end: process ${servers.map(({ pid }) => pid).join(', ')}`,
         );

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Domnet, type Vif, type Vifd } from '../../support/net/domnet.js';
@@ -157,6 +166,36 @@ test('one that a daemon has left is ended by the next, also when there is nothin
   for (const name of ['vif5.0', 'vif6.0']) await domnet.ip(`link delete ${name}`);
   await domnet.vifd({ config });
   await until('the end of dnsmasq', () => servers().length === 0);
+});
+
+/** Has the address of a NAT guest's router and port 53 of it, and sockets that take the kernel some time each to close. */
+const slow = `
+use Socket;
+$| = 1;
+socket(my $dns, AF_INET, SOCK_DGRAM, 0) or die;
+bind($dns, pack_sockaddr_in(53, inet_aton("10.0.5.128"))) or die;
+my @packets = map { socket(my $packet, 17, SOCK_RAW, 0) or die; $packet } 1 .. 20;
+print "ready\\n";
+sleep;
+`;
+
+test('one that takes its time to end is waited for', async () => {
+  const first = await domnet.vifd({ config });
+  for (const domid of [5, 6]) await plug(domid);
+  const before = await oneServer();
+  await first.terminate();
+  await gone('dnsmasq', before);
+  copyFileSync('/usr/bin/perl', `${domnet.dir}/dnsmasq`);
+  chmodSync(`${domnet.dir}/dnsmasq`, 0o755);
+  const words = ['-e', slow, '--', `--conf-file=${domnet.dir}/dhcp/dnsmasq.conf`];
+  const left = new Background('ip', ['netns', 'exec', domnet.namespace, `${domnet.dir}/dnsmasq`, ...words]);
+  domnet.atEnd(() => left.stop());
+  await until('the one that is left', () => left.lines.includes('ready'));
+  const second = await domnet.vifd({ config });
+  await oneServer([left.pid], 5000);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(second.log.filter(({ msg }) => msg === 'dnsmasq ended')).toEqual([]);
+  expect(second.log.some(({ msg }) => msg === 'dnsmasq of another vifd ended')).toBe(true);
 });
 
 test('a guard that is killed is replaced, and knows of what ran before', async () => {
