@@ -284,6 +284,8 @@ export function possible(step: Step, model: Model): boolean {
   if (!('vif' in step)) return hostPossible(step, model);
   const vif = model.vifs.find(({ slot }) => slot === step.vif);
   if (vif === undefined || !vifPossible(step, vif, model)) return false;
+  // A daemon that starts while the database is away does not take one that is down for connected.
+  if (step.do === 'down' && vif.topology === 'openvswitch' && !model.vifd) return false;
   // It may have its name again by what was read before xenstored was stopped.
   if (model.vifd && !model.xenstored && vif.present && vif.name !== wantedName(vif)) return false;
   const then = vifOf(apply(model, step), step.vif);
