@@ -191,9 +191,11 @@ test('one that takes its time to end is waited for', async () => {
   const left = new Background('ip', ['netns', 'exec', domnet.namespace, `${domnet.dir}/dnsmasq`, ...words]);
   domnet.atEnd(() => left.stop());
   await until('the one that is left', () => left.lines.includes('ready'));
-  const second = await domnet.vifd({ config });
-  await oneServer([left.pid], 5000);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  const second = await domnet.vifd({ config: `${config}[log]\nlevel = "debug"\n` });
+  await until('a server that serves', () =>
+    second.log.some(({ line }) => /started, version/.test(`${line}`)),
+  );
+  await oneServer([left.pid]);
   expect(second.log.filter(({ msg }) => msg === 'dnsmasq ended')).toEqual([]);
   expect(second.log.some(({ msg }) => msg === 'dnsmasq of another vifd ended')).toBe(true);
 });
